@@ -1,0 +1,28 @@
+module github.com/apt-be/apt-be
+
+go 1.24.0
+
+require (
+	github.com/containerd/btrfs/v2 v2.0.0
+	github.com/google/go-cmp v0.7.0
+	github.com/knqyf263/go-deb-version v0.0.0-20241115132648-6f4aee6ccd23
+	github.com/moby/sys/mountinfo v0.7.2
+	github.com/rogpeppe/go-internal v1.14.1
+	github.com/sirupsen/logrus v1.10.2
+	github.com/spf13/cobra v1.10.2
+	golang.org/x/sys v0.41.0
+	pault.ag/go/debian v0.16.0
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+	golang.org/x/crypto v0.9.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
+	pault.ag/go/topsort v0.1.1 // indirect
+)
+
+replace (
+	pault.ag/go/debian => ./.deps/go/debian
+	pault.ag/go/topsort => ./.deps/go/topsort
+)
