@@ -1,14 +1,98 @@
+// Command apt-be is the command line of boot environments. Under the name of
+// a package frontend, such as apt-get, it is the wrapper that stands in that
+// frontend's place.
 package main
+
 import (
- _ "github.com/containerd/btrfs/v2"
- _ "github.com/knqyf263/go-deb-version"
- _ "github.com/sirupsen/logrus"
- _ "github.com/spf13/cobra"
- _ "github.com/moby/sys/mountinfo"
- _ "golang.org/x/sys/unix"
- _ "pault.ag/go/debian/control"
- _ "pault.ag/go/debian/dependency"
- _ "github.com/google/go-cmp/cmp"
- _ "github.com/rogpeppe/go-internal/testscript"
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/cli"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/store/btrfs"
+	"github.com/apt-be/apt-be/internal/ui"
 )
-func main(){}
+
+// version is set when a release is built.
+var version = "development"
+
+// lib is where apt-be's own files are installed.
+const lib = "/usr/lib/apt-be"
+
+func main() {
+	if os.Args[0] == sandbox.InitName {
+		sandbox.Main()
+	}
+	if f, ok := redirect.FrontendOf(os.Args[0]); ok {
+		wrap(f)
+	}
+	command()
+}
+
+// wrap stands in for a frontend.
+func wrap(f redirect.Frontend) {
+	notice := ui.NewNotice(os.Stderr, false)
+	w := &redirect.Wrapper{
+		OpenStore: openStore,
+		Supervise: func(st store.Store) *redirect.Supervisor {
+			return &redirect.Supervisor{
+				Registry: be.NewRegistry(st, "/", redirect.Identify),
+				Inside:   redirect.Inside{Store: st, Lib: lib},
+				Notice:   notice,
+				Log:      newLog(),
+			}
+		},
+		Warn: redirect.OnceADay("/run/apt-be", func(text string) { notice.Warn("%s", text) }),
+	}
+	exit, err := w.Run(context.Background(), f, os.Args)
+	if err != nil {
+		notice.Error(err)
+	}
+	exit.Die()
+}
+
+// command is apt-be itself.
+func command() {
+	app := &cli.App{
+		Stdout:    os.Stdout,
+		Stderr:    os.Stderr,
+		Log:       newLog(),
+		Version:   version,
+		Lib:       lib,
+		OpenStore: openStore,
+		Mounted:   cli.Mounted,
+	}
+	err := cli.NewCommand(app).ExecuteContext(context.Background())
+	if err != nil && !cli.Silent(err) {
+		notice := ui.NewNotice(os.Stderr, false)
+		notice.Error(err)
+		if hint := cli.Hint(err); hint != "" {
+			notice.Hint("%s", hint)
+		}
+	}
+	cli.Status(err).Die()
+}
+
+func openStore(dir string) (store.Store, error) {
+	st, err := btrfs.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %s: %w", dir, err)
+	}
+	return st, nil
+}
+
+// newLog returns the log of diagnostics, on standard error: results never go
+// through it.
+func newLog() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(os.Stderr)
+	log.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true, DisableColors: true})
+	log.SetLevel(logrus.WarnLevel)
+	return log
+}

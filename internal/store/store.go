@@ -4,7 +4,11 @@
 // package storetest.
 //
 // Every path that a Store takes or returns is relative to its top level,
-// cleaned, and without a leading slash, such as "@be/2026-11-20".
+// cleaned, and without a leading slash, such as "@be/2026-11-20"; "." is the
+// top level, which is itself a subvolume that can't be made, moved or deleted
+// (CheckPath). The last name of a path is never followed if it is a symbolic
+// link. Create, Snapshot and Rename make the missing directories above the new
+// place as plain directories, mode 0755 less the umask.
 package store
 
 import (
@@ -22,6 +26,8 @@ var (
 	// ErrBusy says that a subvolume is in use by the kernel, such as by a
 	// swap file or by a running send.
 	ErrBusy = errors.New("subvolume is busy")
+	// ErrReadOnly says that a subvolume can't be moved because it is read-only.
+	ErrReadOnly = errors.New("subvolume is read-only")
 	// ErrUnsupported says that a directory is on no file system of this
 	// store's kind.
 	ErrUnsupported = errors.New("not on a file system with snapshots")
@@ -37,7 +43,7 @@ type Subvolume struct {
 	ParentUUID string    // of the subvolume that this one is a snapshot of; "" if none
 	ReadOnly   bool      // nothing in it can be changed
 	Created    time.Time // when it was made
-	Generation uint64    // of the last change in it; grows with each transaction
+	Generation uint64    // of the last change in it, counted when it is written (Sync); taking a snapshot of it counts
 }
 
 // Store is a file system with subvolumes and snapshots. All changes are
@@ -59,20 +65,26 @@ type Store interface {
 	// without that one, each before those that it holds. A snapshot of the
 	// one at path would have empty directories in their places.
 	Nested(path string) ([]Subvolume, error)
-	// Create makes an empty subvolume: ErrExists.
+	// Create makes an empty subvolume, mode 0755: ErrExists.
 	Create(path string) error
 	// Snapshot makes dst a snapshot of the subvolume src, without those
-	// nested in it: ErrNotFound, ErrNotSubvolume, ErrExists. It never nests
-	// dst in an existing directory of that name.
+	// nested in it: ErrNotFound, ErrNotSubvolume, ErrExists, ErrBusy. It
+	// never nests dst in an existing directory of that name. It is durable,
+	// with what was written to src before, once the call returns.
 	Snapshot(src, dst string, readOnly bool) error
 	// SetReadOnly makes the subvolume at path read-only, or writable.
 	SetReadOnly(path string, readOnly bool) error
-	// Rename moves a subvolume to a path that is free: ErrNotFound,
-	// ErrExists. It is durable once the call returns.
+	// Rename moves a subvolume, with all that are nested in it, to a path
+	// that is free: ErrNotFound, ErrNotSubvolume, ErrExists. It is durable
+	// once the call returns. A read-only subvolume stays in its directory:
+	// only its last name can change (ErrReadOnly).
 	Rename(path, to string) error
 	// Delete removes the subvolume at path and all that are nested in it,
-	// read-only ones too: ErrNotFound, ErrNotSubvolume, ErrBusy. Space
-	// comes back in the background.
+	// read-only ones too: ErrNotFound, ErrNotSubvolume, ErrBusy. Those
+	// nested in it go first, one by one, so of a Delete that was cut off the
+	// one at path is left, and a second Delete removes the rest. That it is
+	// mounted somewhere stops nobody: the caller asks before. Space comes
+	// back in the background.
 	Delete(path string) error
 	// Sync writes all that is dirty in the file system, and returns what
 	// the kernel says of writes that it could not do (syncfs(2); errors

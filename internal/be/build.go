@@ -1,0 +1,263 @@
+package be
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// BuildOptions say what to build.
+type BuildOptions struct {
+	Name     string   // "" for an automatic one
+	Origin   Env      // what to snapshot
+	Made     Maker    // who makes it
+	Command  []string // what the user typed
+	LeaveOut []string // globs of absolute paths in the origin: nested subvolumes there are not copied
+}
+
+// Build is an environment under construction, in a transaction that ends with
+// Commit or Discard. If the process dies, the next Recover discards it.
+type Build struct {
+	Name   string
+	Record Record
+	Path   string // of its subvolume, in the store
+	Base   string // of the read-only snapshot of its origin
+
+	registry *Registry
+	txn      *txn.Txn
+}
+
+// Begin starts to build an environment: a writable and a read-only snapshot of
+// its origin, with what is nested in it. It takes the Lock meanwhile, and
+// recovers first; what it settled it returns even with an error.
+func (r *Registry) Begin(ctx context.Context, o BuildOptions) (b *Build, recovered []txn.Recovered, err error) {
+	release, err := r.Lock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	if recovered, err = r.Recover(ctx); err != nil {
+		return nil, recovered, err
+	}
+	name, err := r.freeName(o.Name)
+	if err != nil {
+		return nil, recovered, err
+	}
+	t, err := r.journal.Begin("building boot environment " + name)
+	if err != nil {
+		return nil, recovered, err
+	}
+	b = &Build{
+		Name:     name,
+		Path:     EnvDir + "/" + newPrefix + t.ID,
+		Base:     BaseDir + "/" + newPrefix + t.ID,
+		registry: r,
+		txn:      t,
+	}
+	if err := b.snapshot(ctx, o); err != nil {
+		if undoErr := t.Rollback(ctx); undoErr != nil {
+			err = fmt.Errorf("%w (and %w)", err, undoErr)
+		}
+		return nil, recovered, err
+	}
+	return b, recovered, nil
+}
+
+// freeName checks the name that was asked for, or finds one.
+func (r *Registry) freeName(wanted string) (string, error) {
+	taken, err := r.takenNames()
+	if err != nil {
+		return "", err
+	}
+	if wanted == "" {
+		return AutoName(time.Now(), func(name string) bool { return taken[name] }), nil
+	}
+	if err := CheckName(wanted); err != nil {
+		return "", err
+	}
+	if taken[wanted] {
+		return "", fmt.Errorf("%w: %s", ErrExists, wanted)
+	}
+	return wanted, nil
+}
+
+func (r *Registry) takenNames() (map[string]bool, error) {
+	taken := map[string]bool{}
+	envs, err := r.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range envs {
+		taken[e.Name] = true
+	}
+	records, err := r.records()
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range records {
+		if record.State == Creating {
+			taken[record.Wanted] = true
+		}
+	}
+	return taken, nil
+}
+
+func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
+	r := b.registry
+	origin := o.Origin.Subvolume
+	if err := r.adopt(o.Origin); err != nil {
+		return err
+	}
+	if err := b.txn.Do(ctx, snapshotStep(origin.Path, b.Base, true)); err != nil {
+		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
+	}
+	// The environment is a snapshot of the base, not of the origin again: both
+	// are of the same instant however busy the origin is.
+	if err := b.txn.Do(ctx, snapshotStep(b.Base, b.Path, false)); err != nil {
+		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
+	}
+	leftOut, err := b.copyNested(o)
+	if err != nil {
+		return err
+	}
+	base, err := r.store.Get(b.Base)
+	if err != nil {
+		return err
+	}
+	sub, err := r.store.Get(b.Path)
+	if err != nil {
+		return err
+	}
+	b.Record = Record{
+		Schema:     RecordSchema,
+		UUID:       sub.UUID,
+		Wanted:     b.Name,
+		State:      Creating,
+		Made:       o.Made,
+		Created:    now(),
+		Origin:     o.Origin.Name,
+		OriginUUID: origin.UUID,
+		BaseUUID:   base.UUID,
+		Command:    o.Command,
+		Title:      o.Origin.Record.Title,
+		LeftOut:    leftOut,
+	}
+	step, err := recordStep(sub.UUID, nil, &b.Record)
+	if err != nil {
+		return err
+	}
+	return b.txn.Do(ctx, step)
+}
+
+// adopt gives an environment that has no record yet one of its own, so that
+// it stays known when another one runs.
+func (r *Registry) adopt(e Env) error {
+	if _, err := os.Lstat(r.recordPath(e.Subvolume.UUID)); err == nil {
+		return nil
+	}
+	return r.save(e.Record)
+}
+
+// copyNested snapshots the subvolumes nested in the origin into their places,
+// where the snapshot has empty directories, and returns those left out: other
+// tools' read-only snapshots, and what the options name.
+func (b *Build) copyNested(o BuildOptions) (leftOut []string, err error) {
+	st := b.registry.store
+	origin := o.Origin.Subvolume.Path
+	nested, err := st.Nested(origin)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the subvolumes nested in %s: %w", origin, err)
+	}
+	for _, sub := range nested {
+		inside := strings.TrimPrefix(sub.Path, origin) // with its leading slash
+		if sub.ReadOnly || matches(o.LeaveOut, inside) || within(leftOut, inside) {
+			leftOut = append(leftOut, inside)
+			continue
+		}
+		dst := b.Path + inside
+		if err := os.Remove(st.Path(dst)); err != nil {
+			return nil, fmt.Errorf("cannot copy nested subvolume %s: %w", inside, err)
+		}
+		// No step of its own: undoing the outer snapshot deletes what is nested in it.
+		if err := st.Snapshot(sub.Path, dst, false); err != nil {
+			return nil, fmt.Errorf("cannot copy nested subvolume %s: %w", inside, err)
+		}
+	}
+	return leftOut, nil
+}
+
+func matches(globs []string, file string) bool {
+	for _, glob := range globs {
+		for dir := file; dir != "/" && dir != "."; dir = path.Dir(dir) {
+			if ok, _ := path.Match(glob, dir); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func within(dirs []string, file string) bool {
+	for _, dir := range dirs {
+		if strings.HasPrefix(file, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// ID is unique to the build.
+func (b *Build) ID() string { return b.txn.ID }
+
+// LockFile is what a process must inherit that goes on with the build when
+// this one is gone.
+func (b *Build) LockFile() *os.File { return b.txn.File() }
+
+// Discard takes everything back, nested subvolumes too.
+func (b *Build) Discard(ctx context.Context) error {
+	return b.txn.Rollback(ctx)
+}
+
+// Commit makes the environment real: what was written in it is made durable,
+// its record gets its state and whatever edit sets, and one rename(2) gives it
+// its name. On an error everything is taken back.
+func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e Env, err error) {
+	r := b.registry
+	defer func() {
+		if err != nil {
+			if undoErr := b.txn.Rollback(ctx); undoErr != nil {
+				err = fmt.Errorf("%w (and %w)", err, undoErr)
+			}
+		}
+	}()
+	record := b.Record
+	edit(&record)
+	record.State, record.Wanted = state, ""
+	if err := r.store.Sync(); err != nil {
+		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
+	}
+	release, err := r.Lock(ctx)
+	if err != nil {
+		return Env{}, err
+	}
+	defer release()
+	step, err := recordStep(record.UUID, &b.Record, &record)
+	if err != nil {
+		return Env{}, err
+	}
+	if err := b.txn.Do(ctx, step); err != nil {
+		return Env{}, err
+	}
+	if err := b.txn.Do(ctx, renameStep(b.Base, BaseDir+"/"+b.Name)); err != nil {
+		return Env{}, err
+	}
+	if err := b.txn.Commit(ctx, renameStep(b.Path, EnvDir+"/"+b.Name)); err != nil {
+		return Env{}, err
+	}
+	return r.Get(b.Name)
+}

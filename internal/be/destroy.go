@@ -1,0 +1,91 @@
+package be
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Destroy deletes an environment, its base and its record. The rules are the
+// caller's to check, and the caller holds the Lock. One rename makes the
+// environment garbage; what a cut-off run has not collected of it, the next
+// command does.
+func (r *Registry) Destroy(ctx context.Context, e Env) error {
+	garbage := EnvDir + "/" + newPrefix + e.Subvolume.UUID
+	if err := r.store.Rename(e.Subvolume.Path, garbage); err != nil {
+		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
+	}
+	if err := r.collect(); err != nil {
+		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// ScratchDir is where, in the store, a sandbox keeps what was written to
+// other file systems in the environment whose subvolume has a UUID.
+func ScratchDir(uuid string) string { return HomeDir + "/scratch/" + uuid }
+
+// baseOf finds the base of an environment: under its name, or, after a rename
+// that was cut off, under another. "" if it has none.
+func (r *Registry) baseOf(e Env) (string, error) {
+	if e.Record.BaseUUID == "" {
+		return "", nil
+	}
+	sub, err := r.store.Get(BaseDir + "/" + e.Name)
+	if err == nil && sub.UUID == e.Record.BaseUUID {
+		return sub.Path, nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	bases, err := r.store.List(BaseDir)
+	if err != nil {
+		return "", err
+	}
+	for _, sub := range bases {
+		if sub.UUID == e.Record.BaseUUID {
+			return sub.Path, nil
+		}
+	}
+	return "", nil
+}
+
+// BaseOf returns the base of an environment, the read-only snapshot of its
+// origin at the instant that it was made: ErrNotFound if it has none.
+func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
+	path, err := r.baseOf(e)
+	if err == nil && path == "" {
+		err = fmt.Errorf("%w: the base of %s", ErrNotFound, e.Name)
+	}
+	if err != nil {
+		return store.Subvolume{}, err
+	}
+	return r.store.Get(path)
+}
+
+// Rename gives an environment another name. The caller holds the Lock.
+func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
+	if _, err := r.freeName(name); err != nil {
+		return err
+	}
+	if e.Record.Path != "" {
+		return fmt.Errorf("%w: %s is where the installer put it", ErrProtected, e.Subvolume.Path)
+	}
+	t, err := r.journal.Begin(fmt.Sprintf("renaming boot environment %s to %s", e.Name, name))
+	if err != nil {
+		return err
+	}
+	base, err := r.baseOf(e)
+	if err == nil && base != "" {
+		err = t.Do(ctx, renameStep(base, BaseDir+"/"+name))
+	}
+	if err == nil {
+		err = t.Commit(ctx, renameStep(e.Subvolume.Path, EnvDir+"/"+name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot rename %s: %w", e.Name, err), t.Rollback(ctx))
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package be
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Where things are in the top-level subvolume.
+const (
+	EnvDir  = "@be"
+	BaseDir = "@be-base"
+	HomeDir = "@apt-be"
+)
+
+// newPrefix begins the name of a subvolume under construction. No
+// environment's name can begin so.
+const newPrefix = ".new-"
+
+// Env is a boot environment.
+type Env struct {
+	Name      string
+	Record    Record
+	Subvolume store.Subvolume
+	Running   bool // mounted at /
+	Next      bool // what the next boot takes
+}
+
+// Flags returns the letters that lists show: N running, R next, T trial,
+// B blessed, K kept, F failed.
+func (e Env) Flags() string {
+	var flags strings.Builder
+	for _, f := range []struct {
+		set    bool
+		letter byte
+	}{
+		{e.Running, 'N'},
+		{e.Next, 'R'},
+		{e.Record.State == Armed || e.Record.State == Trying, 'T'},
+		{e.Record.State == Blessed, 'B'},
+		{e.Record.Kept, 'K'},
+		{e.Record.State == Failed || e.Record.State == FailedBack, 'F'},
+	} {
+		if f.set {
+			flags.WriteByte(f.letter)
+		}
+	}
+	return flags.String()
+}
+
+// Bootable says whether a boot environment may be booted at all.
+func (e Env) Bootable() bool {
+	return e.Record.State != Failed && e.Record.State != Creating && len(e.Record.Kernels) > 0
+}
+
+// Pending says whether e is an upgraded system that waits for its first boot.
+func (e Env) Pending() bool {
+	upgraded := e.Record.Made == Redirect || e.Record.Made == Command
+	return !e.Running && (e.Record.State == Armed || upgraded && e.Record.State == Ready)
+}
+
+// nameOf derives an environment's name from where its subvolume lies.
+func nameOf(path string) string {
+	if name, ok := strings.CutPrefix(path, EnvDir+"/"); ok {
+		return name
+	}
+	name := strings.Trim(strings.ReplaceAll(path, "/", "-"), "@-")
+	if CheckName(name) != nil {
+		return "default"
+	}
+	return name
+}
+
+// byAge orders environments, oldest first.
+func byAge(envs []Env) {
+	slices.SortFunc(envs, func(a, b Env) int {
+		if c := a.Record.Created.Compare(b.Record.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+}

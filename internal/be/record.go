@@ -1,0 +1,77 @@
+// Package be is the domain of boot environments: their names, states and
+// records, the registry that holds them, and the rules for what may be done
+// to them. It reaches the machine only through a store.Store.
+package be
+
+import "time"
+
+// State is where a boot environment is in its life.
+type State string
+
+// The states, in the order of a life that goes well, then the others.
+const (
+	Creating   State = "creating"    // under construction
+	Ready      State = "ready"       // whole, and never booted
+	Armed      State = "armed"       // the next boot tries it
+	Trying     State = "trying"      // booted, and not yet proved healthy
+	Blessed    State = "blessed"     // booted and found healthy
+	FailedBack State = "failed-back" // booted, and left because it was not healthy
+	Stale      State = "stale"       // the running system changed in a way that can't be carried over
+	Superseded State = "superseded"  // a newer upgrade replaced it
+	Failed     State = "failed"      // its upgrade failed; kept to be looked at, never booted
+)
+
+// Maker is what made a boot environment.
+type Maker string
+
+// The makers. Pruning touches none but Redirect's and Command's.
+const (
+	Installer Maker = "installer" // was there before apt-be
+	User      Maker = "user"      // apt-be create
+	Redirect  Maker = "redirect"  // an upgrade that the user typed to apt
+	Command   Maker = "command"   // apt-be dist-upgrade and the like
+	Guard     Maker = "guard"     // a safety snapshot
+)
+
+// Changes counts the packages in which a boot environment differs from its origin.
+type Changes struct {
+	Upgraded   int `json:"upgraded"`
+	Downgraded int `json:"downgraded"`
+	Added      int `json:"added"`
+	Removed    int `json:"removed"`
+}
+
+// Total is the number of packages that differ.
+func (c Changes) Total() int { return c.Upgraded + c.Downgraded + c.Added + c.Removed }
+
+// Kernel is a kernel that a boot environment holds, with paths inside it.
+type Kernel struct {
+	Version string `json:"version"`
+	Image   string `json:"image"`
+	Initrd  string `json:"initrd,omitempty"`
+}
+
+// RecordSchema is the version of Record's format that this program writes.
+const RecordSchema = 1
+
+// Record is what the registry keeps of a boot environment. Its name is
+// where the subvolume lies.
+type Record struct {
+	Schema     int       `json:"schema"`
+	UUID       string    `json:"uuid"`             // of the subvolume
+	Path       string    `json:"path,omitempty"`   // of a subvolume outside @be, such as @rootfs
+	Wanted     string    `json:"wanted,omitempty"` // the name it gets when it is whole
+	State      State     `json:"state"`
+	Made       Maker     `json:"made"`
+	Created    time.Time `json:"created"`
+	Origin     string    `json:"origin,omitempty"`      // the name that its origin had
+	OriginUUID string    `json:"origin_uuid,omitempty"` // of its origin's subvolume
+	BaseUUID   string    `json:"base_uuid,omitempty"`   // of the base's subvolume
+	Command    []string  `json:"command,omitempty"`     // that made it
+	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
+	Kept       bool      `json:"kept,omitempty"`
+	Title      string    `json:"title,omitempty"` // os-release's PRETTY_NAME
+	Kernels    []Kernel  `json:"kernels,omitempty"`
+	Changes    Changes   `json:"changes"`
+	LeftOut    []string  `json:"left_out,omitempty"` // subvolumes nested in the origin and not copied
+}

@@ -1,0 +1,238 @@
+package be
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// Identity is what a root file system says of itself.
+type Identity struct {
+	Title   string
+	Kernels []Kernel
+}
+
+// Registry knows the boot environments of a file system.
+type Registry struct {
+	store    store.Store
+	root     string
+	identify func(root string) (Identity, error)
+	journal  *txn.Journal
+}
+
+// NewRegistry returns the registry of the environments in st. root is the
+// directory at which the running one is mounted, "/" but for tests and
+// images. identify reads the identity of the root file system at a directory.
+func NewRegistry(st store.Store, root string, identify func(root string) (Identity, error)) *Registry {
+	r := &Registry{store: st, root: root, identify: identify}
+	r.journal = &txn.Journal{Dir: st.Path(HomeDir + "/journal"), Handlers: r.handlers()}
+	return r
+}
+
+// Store is the store that holds the environments.
+func (r *Registry) Store() store.Store { return r.store }
+
+// Lock makes this process the one writer, or returns a *txn.HeldError when
+// ctx is done. Call release when the change is made.
+func (r *Registry) Lock(ctx context.Context) (release func(), err error) {
+	if err := r.ensureHome(); err != nil {
+		return nil, err
+	}
+	lock, err := txn.TakeLock(ctx, r.store.Path(HomeDir+"/lock"))
+	if err != nil {
+		return nil, err
+	}
+	return lock.Release, nil
+}
+
+// Use marks an environment as in use by this process, until the lock is
+// released: nobody else can work in it or destroy it.
+func (r *Registry) Use(ctx context.Context, e Env) (*txn.Lock, error) {
+	if err := r.ensureHome(); err != nil {
+		return nil, err
+	}
+	if err := r.adopt(e); err != nil {
+		return nil, err
+	}
+	return txn.TakeLock(ctx, r.usePath(e))
+}
+
+// InUse says whether some process works in an environment.
+func (r *Registry) InUse(e Env) bool {
+	if _, err := os.Lstat(r.usePath(e)); err != nil {
+		return false
+	}
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	lock, err := txn.TakeLock(done, r.usePath(e))
+	if err != nil {
+		return true
+	}
+	lock.Release()
+	return false
+}
+
+func (r *Registry) usePath(e Env) string {
+	return r.store.Path(HomeDir + "/use/" + e.Subvolume.UUID)
+}
+
+// ensureHome makes the subvolume that holds the registry.
+func (r *Registry) ensureHome() error {
+	if err := r.store.Create(HomeDir); err != nil && !errors.Is(err, store.ErrExists) {
+		return fmt.Errorf("cannot make the registry: %w", err)
+	}
+	return nil
+}
+
+// List describes all boot environments, oldest first, without those under
+// construction.
+func (r *Registry) List() ([]Env, error) {
+	records, err := r.records()
+	if err != nil {
+		return nil, err
+	}
+	subvolumes, err := r.store.List(EnvDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list boot environments: %w", err)
+	}
+	running, err := r.store.Locate(r.root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the running boot environment: %w", err)
+	}
+	known := map[string]bool{}
+	var envs []Env
+	add := func(sub store.Subvolume) {
+		if known[sub.UUID] || strings.HasPrefix(path.Base(sub.Path), newPrefix) {
+			return
+		}
+		known[sub.UUID] = true
+		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID}
+		var ok bool
+		if e.Record, ok = records[sub.UUID]; !ok {
+			e.Record = r.describe(sub, e.Running)
+		}
+		// Until a boot loader says otherwise, the next boot takes what runs.
+		e.Next = e.Running
+		envs = append(envs, e)
+	}
+	for _, sub := range subvolumes {
+		add(sub)
+	}
+	for _, record := range records {
+		if record.Path == "" {
+			continue
+		}
+		if sub, err := r.store.Get(record.Path); err == nil && sub.UUID == record.UUID {
+			add(sub)
+		}
+	}
+	add(running)
+	byAge(envs)
+	return envs, nil
+}
+
+// Get returns the environment called name, or an ErrNotFound.
+func (r *Registry) Get(name string) (Env, error) {
+	return r.find(name, func(e Env) bool { return e.Name == name })
+}
+
+// Running returns the running environment.
+func (r *Registry) Running() (Env, error) {
+	return r.find("the running one", func(e Env) bool { return e.Running })
+}
+
+func (r *Registry) find(what string, match func(Env) bool) (Env, error) {
+	envs, err := r.List()
+	if err != nil {
+		return Env{}, err
+	}
+	for _, e := range envs {
+		if match(e) {
+			return e, nil
+		}
+	}
+	return Env{}, fmt.Errorf("%w: %s", ErrNotFound, what)
+}
+
+// describe makes up the record of a subvolume that has none: what was
+// installed before apt-be was, or what somebody made by hand.
+func (r *Registry) describe(sub store.Subvolume, running bool) Record {
+	record := Record{Schema: RecordSchema, UUID: sub.UUID, State: Ready, Made: User, Created: sub.Created}
+	if running {
+		record.State, record.Made = Blessed, Installer
+	}
+	if !strings.HasPrefix(sub.Path, EnvDir+"/") {
+		record.Path, record.Made = sub.Path, Installer
+	}
+	if id, err := r.identify(r.store.Path(sub.Path)); err == nil {
+		record.Title, record.Kernels = id.Title, id.Kernels
+	}
+	return record
+}
+
+// Change edits the record of an environment. The caller holds the Lock.
+func (r *Registry) Change(e Env, edit func(*Record)) error {
+	record := e.Record
+	edit(&record)
+	return r.save(record)
+}
+
+func (r *Registry) recordPath(uuid string) string {
+	return r.store.Path(HomeDir + "/be/" + uuid + ".json")
+}
+
+func (r *Registry) save(record Record) error {
+	data, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	file := r.recordPath(record.UUID)
+	if err := os.MkdirAll(path.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("cannot keep the record of a boot environment: %w", err)
+	}
+	return durable.WriteFile(file, append(data, '\n'), 0o644)
+}
+
+// records reads all records, by the UUID of their subvolumes.
+func (r *Registry) records() (map[string]Record, error) {
+	dir := r.store.Path(HomeDir + "/be")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the registry: %w", err)
+	}
+	records := map[string]Record{}
+	for _, entry := range entries {
+		uuid, ok := strings.CutSuffix(entry.Name(), ".json")
+		if !ok || strings.HasPrefix(uuid, ".") {
+			continue
+		}
+		data, err := os.ReadFile(path.Join(dir, entry.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // destroyed meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the registry: %w", err)
+		}
+		var record Record
+		if err := json.Unmarshal(data, &record); err != nil {
+			return nil, fmt.Errorf("cannot read the record %s: %w", entry.Name(), err)
+		}
+		if record.Schema > RecordSchema {
+			return nil, fmt.Errorf("cannot read the record %s: schema %d is %w", entry.Name(), record.Schema, ErrNewerSchema)
+		}
+		records[uuid] = record
+	}
+	return records, nil
+}
+
+// now is the time that records get.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }

@@ -1,0 +1,96 @@
+package be
+
+import (
+	"fmt"
+	"slices"
+)
+
+// CheckDestroy says why the environment called name may not be destroyed.
+// mounted tells of one that is mounted or in use by a sandbox.
+func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
+	i := slices.IndexFunc(envs, func(e Env) bool { return e.Name == name })
+	if i < 0 {
+		return fmt.Errorf("%w: %s", ErrNotFound, name)
+	}
+	e := envs[i]
+	switch {
+	case e.Running:
+		return fmt.Errorf("%w: it is the running one", ErrProtected)
+	case e.Next:
+		return fmt.Errorf("%w: the next boot takes it", ErrProtected)
+	case e.Record.Kept:
+		return fmt.Errorf("%w: it is marked to be kept", ErrProtected)
+	case mounted(e):
+		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)
+	case e.Record.State == Blessed && !slices.ContainsFunc(envs, func(o Env) bool {
+		return o.Name != name && o.Record.State == Blessed
+	}):
+		return fmt.Errorf("%w: it is the last one that is known to be healthy", ErrProtected)
+	}
+	return nil
+}
+
+// Fate is what pruning does to an environment, and why.
+type Fate struct {
+	Env     Env
+	Destroy bool
+	Reason  string
+}
+
+// Prune decides what becomes of each environment when at most keep of those
+// that have run may stay besides the running one. Only what apt-be made by
+// itself is ever destroyed.
+func Prune(envs []Env, keep int, mounted func(Env) bool) []Fate {
+	envs = slices.Clone(envs)
+	byAge(envs)
+	var fates []Fate
+	left := envs
+	older := 0
+	for _, e := range slices.Backward(envs) { // the youngest first
+		fate := Fate{Env: e}
+		err := CheckDestroy(left, e.Name, mounted)
+		switch {
+		case err != nil:
+			fate.Reason = reasonOf(err)
+		case e.Record.Made != Redirect && e.Record.Made != Command && e.Record.Made != Guard:
+			fate.Reason = "apt-be did not make it by itself"
+		case e.Record.State == Superseded:
+			fate.Destroy, fate.Reason = true, "a newer upgrade replaced it"
+		case e.Record.State == Failed && youngest(envs, Failed) != e.Name:
+			fate.Destroy, fate.Reason = true, "a newer failed one is kept to be looked at"
+		case e.Record.State == Failed:
+			fate.Reason = "its upgrade failed; the newest such one is kept to be looked at"
+		case e.Pending():
+			fate.Reason = "it has not been booted yet"
+		case older < keep:
+			older++
+			fate.Reason = fmt.Sprintf("one of the newest %d", keep)
+		default:
+			fate.Destroy, fate.Reason = true, fmt.Sprintf("older than the newest %d", keep)
+		}
+		if fate.Destroy {
+			left = slices.DeleteFunc(slices.Clone(left), func(o Env) bool { return o.Name == e.Name })
+		}
+		fates = append(fates, fate)
+	}
+	slices.Reverse(fates)
+	return fates
+}
+
+func youngest(envs []Env, state State) string {
+	for _, e := range slices.Backward(envs) {
+		if e.Record.State == state {
+			return e.Name
+		}
+	}
+	return ""
+}
+
+// reasonOf is the sentence of an ErrProtected without its sentinel.
+func reasonOf(err error) string {
+	const prefix = "protected: "
+	if s := err.Error(); len(s) > len(prefix) && s[:len(prefix)] == prefix {
+		return s[len(prefix):]
+	}
+	return err.Error()
+}

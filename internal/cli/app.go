@@ -1,0 +1,168 @@
+// Package cli is the command line of apt-be: one file per verb, each a
+// constructor that takes what the verb depends on.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/mounts"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// App is what the verbs depend on.
+type App struct {
+	Stdout, Stderr io.Writer
+	Log            *logrus.Logger
+	Version        string
+	Lib            string                                  // where apt-be's own files are
+	OpenStore      func(root string) (store.Store, error)  // the store that holds a directory
+	Mounted        func(st store.Store, e be.Env) []string // where an environment is mounted
+
+	options Options
+}
+
+// Options are the global ones.
+type Options struct {
+	JSON    bool
+	Plain   bool // -H: tab-separated, without a header
+	Quiet   bool
+	Verbose bool
+	DryRun  bool
+	Root    string // the directory at which the running environment is mounted
+}
+
+// lockPatience is how long a command waits for another that writes to the
+// registry: such writes take well under a second.
+const lockPatience = 10 * time.Second
+
+// NewCommand returns the command apt-be.
+func NewCommand(app *App) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "apt-be",
+		Short:         "Boot environments for Debian on btrfs",
+		Long:          longHelp,
+		Version:       app.Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Flags before an apt verb are apt-be's, those after it are apt's.
+		TraverseChildren: true,
+		PersistentPreRun: func(*cobra.Command, []string) { app.setLevel() },
+	}
+	root.SetOut(app.Stdout)
+	root.SetErr(app.Stderr)
+	flags := root.PersistentFlags()
+	flags.BoolVar(&app.options.JSON, "json", false, "print results as JSON")
+	flags.BoolVarP(&app.options.Plain, "no-header", "H", false, "print tables tab-separated and without a header")
+	flags.BoolVarP(&app.options.Quiet, "quiet", "q", false, "say nothing but results and errors")
+	flags.BoolVarP(&app.options.Verbose, "verbose", "v", false, "say what is done")
+	flags.BoolVar(&app.options.DryRun, "dry-run", false, "say what would be done and change nothing")
+	flags.StringVar(&app.options.Root, "root", "/", "the running root, for images and tests")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
+		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
+		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newGuard(app),
+	)
+	for _, verb := range aptVerbs {
+		root.AddCommand(newApt(app, verb))
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	return root
+}
+
+const longHelp = `apt-be upgrades Debian in a boot environment: a snapshot of the running
+system that becomes the system of the next boot. The running system stays as
+it is meanwhile, and can be booted again.
+
+EXIT STATUS
+  0 done  1 error  2 usage  3 done in part  10 not a btrfs root, or not set up
+  11 locked  12 refused by a rule or policy  14 failed back  130 interrupted`
+
+func (app *App) setLevel() {
+	switch {
+	case app.options.Verbose:
+		app.Log.SetLevel(logrus.DebugLevel)
+	case app.options.Quiet:
+		app.Log.SetLevel(logrus.ErrorLevel)
+	}
+}
+
+// registry opens the store and the registry in it. Call done when both are
+// no longer needed.
+func (app *App) registry() (reg *be.Registry, done func(), err error) {
+	st, err := app.OpenStore(app.options.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	return be.NewRegistry(st, app.options.Root, redirect.Identify), func() { st.Close() }, nil
+}
+
+// change opens the registry to write to it: as the only writer, after what
+// earlier runs left has been settled.
+func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) error {
+	reg, done, err := app.registry()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if app.options.DryRun {
+		return do(reg)
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	release, err := reg.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	recovered, err := reg.Recover(ctx)
+	app.tellRecovered(recovered)
+	if err != nil {
+		return err
+	}
+	return do(reg)
+}
+
+// tellRecovered says what earlier runs had left that were cut off.
+func (app *App) tellRecovered(recovered []txn.Recovered) {
+	redirect.TellRecovered(app.notice(), app.Log, recovered)
+}
+
+// inUse says whether an environment is mounted or something runs in it.
+func (app *App) inUse(reg *be.Registry) func(be.Env) bool {
+	return func(e be.Env) bool {
+		return reg.InUse(e) || len(app.Mounted(reg.Store(), e)) > 0
+	}
+}
+
+func (app *App) notice() *ui.Notice {
+	return ui.NewNotice(app.Stderr, app.options.Quiet)
+}
+
+func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
+	return &redirect.Supervisor{
+		Registry: reg,
+		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
+		Notice:   app.notice(),
+		Log:      app.Log,
+	}
+}
+
+// Mounted is App.Mounted for the machine.
+func Mounted(st store.Store, e be.Env) []string {
+	dirs, err := mounts.Of(st.Device(), e.Subvolume.Path)
+	if err != nil {
+		return []string{fmt.Sprintf("(%v)", err)} // not known to be free, so not free
+	}
+	return dirs
+}

@@ -1,0 +1,19 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func noArgs(cmd *cobra.Command, args []string) error { return takes(0, 0)(cmd, args) }
+
+// takes checks the number of arguments; max < 0 is any number.
+func takes(min, max int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < min || max >= 0 && len(args) > max {
+			return usageError{fmt.Errorf("cannot make sense of that: the form is %q", cmd.UseLine())}
+		}
+		return nil
+	}
+}

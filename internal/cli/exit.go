@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// Exit statuses. docs/json.md and the manual page tell of them.
+const (
+	exitError       = 1
+	exitUsage       = 2
+	exitPartly      = 3
+	exitNotSetUp    = 10
+	exitLocked      = 11
+	exitRefused     = 12
+	exitInterrupted = 130
+)
+
+// errNoLoader says that the machine has no boot loader that apt-be knows.
+var errNoLoader = errors.New("there is neither GRUB nor systemd-boot")
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// partly is returned when some of several things were done.
+type partly struct{ error }
+
+func (e partly) Unwrap() error { return e.error }
+
+// ended is how a command that ran in a sandbox ended: it has said all.
+type ended struct{ redirect.Exit }
+
+func (e ended) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
+
+// Status is the exit status that stands for an error.
+func Status(err error) redirect.Exit {
+	var (
+		usage usageError
+		part  partly
+		end   ended
+		held  *txn.HeldError
+		busy  *dpkglock.BusyError
+	)
+	code := exitError
+	switch {
+	case err == nil:
+		code = 0
+	case errors.As(err, &end):
+		return end.Exit
+	case errors.As(err, &usage):
+		code = exitUsage
+	case errors.As(err, &part):
+		code = exitPartly
+	case errors.As(err, &held), errors.As(err, &busy):
+		code = exitLocked
+	case errors.Is(err, be.ErrProtected):
+		code = exitRefused
+	case errors.Is(err, store.ErrUnsupported), errors.Is(err, errNoLoader):
+		code = exitNotSetUp
+	case errors.Is(err, context.Canceled):
+		code = exitInterrupted
+	}
+	return redirect.Exit{Code: code}
+}
+
+// Hint is what a user can do about an error, or "".
+func Hint(err error) string {
+	var held *txn.HeldError
+	switch {
+	case errors.As(err, &usageError{}):
+		return "apt-be --help lists the verbs and options"
+	case errors.As(err, &held):
+		return "try again when it is done"
+	case errors.Is(err, be.ErrNotFound):
+		return "apt-be list shows the boot environments that there are"
+	case errors.Is(err, store.ErrUnsupported):
+		return "boot environments need the root file system to be a btrfs subvolume"
+	}
+	return ""
+}
+
+// Silent says whether an error has been told to the user already.
+func Silent(err error) bool { return errors.As(err, &ended{}) }

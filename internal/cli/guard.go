@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// guardsKept is how many safety snapshots stay.
+const guardsKept = 3
+
+// guardStamp names the apt run for which the last safety snapshot was taken.
+const guardStamp = "/run/apt-be/guarded"
+
+func newGuard(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:    "guard",
+		Short:  "Take a safety snapshot before apt changes the running system",
+		Hidden: true, // apt calls it
+		Args:   noArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return app.guard(cmd.Context()) },
+	}
+}
+
+// guard is apt's DPkg::Pre-Install-Pkgs hook: an error keeps apt from
+// unpacking anything.
+func (app *App) guard(ctx context.Context) error {
+	if _, err := os.Lstat(sandbox.Marker); err == nil || os.Getenv("APT_BE_BYPASS") == "1" {
+		return nil
+	}
+	in, err := hookInput()
+	if err != nil {
+		return err
+	}
+	policy, err := in.Config.Policy()
+	if err != nil {
+		return err
+	}
+	if len(in.Upgrades) == 0 || policy.Guard == aptconf.GuardOff {
+		return nil
+	}
+	if policy.Guard == aptconf.GuardVeto {
+		return fmt.Errorf("cannot let the running system be upgraded: %w: Apt-Be::Guard is veto; apt-get dist-upgrade goes to a boot environment, -o Apt-Be::Guard=off allows it", be.ErrProtected)
+	}
+	reg, done, err := app.registry()
+	if errors.Is(err, store.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer done()
+	run := aptRun()
+	if last, err := os.ReadFile(guardStamp); err == nil && run != "" && string(last) == run {
+		return nil
+	}
+	e, err := app.safetySnapshot(ctx, reg)
+	if err != nil {
+		return fmt.Errorf("cannot take a safety snapshot (-o Apt-Be::Guard=off goes without): %w", err)
+	}
+	app.notice().Say("The running system as it is now is kept as boot environment %s.", e.Name)
+	if err := os.MkdirAll(filepath.Dir(guardStamp), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(guardStamp, []byte(run), 0o644)
+}
+
+// hookInput reads what apt says, on the descriptor that it names.
+func hookInput() (redirect.HookInput, error) {
+	fd := 0
+	if name := os.Getenv("APT_HOOK_INFO_FD"); name != "" {
+		var err error
+		if fd, err = strconv.Atoi(name); err != nil {
+			return redirect.HookInput{}, fmt.Errorf("cannot read apt's hook protocol: APT_HOOK_INFO_FD is %q", name)
+		}
+	}
+	f := os.NewFile(uintptr(fd), "hook")
+	defer f.Close()
+	return redirect.ReadHookInput(f)
+}
+
+// aptRun identifies the run of apt that calls: unattended-upgrades calls hooks
+// twice, and for each of its steps from another child, but one process holds the
+// frontend lock all the while. "" if that is not to be seen.
+func aptRun() string {
+	for pid := os.Getppid(); pid > 1; {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return ""
+		}
+		// The command, in parentheses, may hold blanks.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(fields) < 20 {
+			return ""
+		}
+		if holdsFrontendLock(pid) {
+			return fmt.Sprintf("%d %s", pid, fields[19]) // and its start time
+		}
+		if pid, err = strconv.Atoi(fields[1]); err != nil {
+			return ""
+		}
+	}
+	return ""
+}
+
+// holdsFrontendLock says whether a process has dpkg's frontend lock. Opening
+// the file to ask the kernel would do no harm here, but fcntl(2) names only a
+// process that this one may see; /proc/locks has them all.
+func holdsFrontendLock(pid int) bool {
+	info, err := os.Stat("/var/lib/dpkg/lock-frontend")
+	if err != nil {
+		return false
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return false
+	}
+	inode := fmt.Sprintf(":%d", inodeOf(info))
+	for _, line := range strings.Split(string(locks), "\n") {
+		fields := strings.Fields(line) // 1: POSIX ADVISORY WRITE 4711 00:21:257 0 EOF
+		if len(fields) >= 6 && fields[1] == "POSIX" && fields[4] == strconv.Itoa(pid) && strings.HasSuffix(fields[5], inode) {
+			return true
+		}
+	}
+	return false
+}
+
+func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry) (be.Env, error) {
+	origin, err := reg.Running()
+	if err != nil {
+		return be.Env{}, err
+	}
+	build, recovered, err := reg.Begin(ctx, be.BuildOptions{Origin: origin, Made: be.Guard})
+	app.tellRecovered(recovered)
+	if err != nil {
+		return be.Env{}, err
+	}
+	if err := redirect.SetRoot(reg.Store().Path(build.Path), be.EnvDir+"/"+build.Name); err != nil {
+		return be.Env{}, errors.Join(err, build.Discard(ctx))
+	}
+	e, err := build.Commit(ctx, be.Ready, func(r *be.Record) {
+		r.Title, r.Kernels = origin.Record.Title, origin.Record.Kernels
+		r.Reason = "taken before packages of the running system were upgraded"
+	})
+	if err != nil {
+		return be.Env{}, err
+	}
+	return e, app.dropGuards(ctx, reg)
+}
+
+// dropGuards destroys all but the newest safety snapshots.
+func (app *App) dropGuards(ctx context.Context, reg *be.Registry) error {
+	release, err := reg.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	envs, err := reg.List()
+	if err != nil {
+		return err
+	}
+	kept := 0
+	for i := len(envs) - 1; i >= 0; i-- {
+		e := envs[i]
+		if e.Record.Made != be.Guard || e.Record.Kept {
+			continue
+		}
+		if kept++; kept <= guardsKept {
+			continue
+		}
+		if be.CheckDestroy(envs, e.Name, app.inUse(reg)) == nil {
+			if err := reg.Destroy(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func inodeOf(info os.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// envJSON is an environment as --json prints it. docs/json.md describes it.
+type envJSON struct {
+	Name      string      `json:"name"`
+	State     be.State    `json:"state"`
+	Flags     string      `json:"flags"`
+	Running   bool        `json:"running"`
+	Next      bool        `json:"next"`
+	Kept      bool        `json:"kept"`
+	Bootable  bool        `json:"bootable"`
+	Created   time.Time   `json:"created"`
+	Made      be.Maker    `json:"made"`
+	Origin    string      `json:"origin,omitempty"`
+	Title     string      `json:"title,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	Command   []string    `json:"command,omitempty"`
+	Subvolume string      `json:"subvolume"`
+	UUID      string      `json:"uuid"`
+	Mounted   []string    `json:"mounted"`
+	Changes   be.Changes  `json:"changes"`
+	Kernels   []be.Kernel `json:"kernels"`
+	LeftOut   []string    `json:"left_out,omitempty"`
+}
+
+func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
+	j := envJSON{
+		Name:      e.Name,
+		State:     e.Record.State,
+		Flags:     e.Flags(),
+		Running:   e.Running,
+		Next:      e.Next,
+		Kept:      e.Record.Kept,
+		Bootable:  e.Bootable(),
+		Created:   e.Record.Created,
+		Made:      e.Record.Made,
+		Origin:    e.Record.Origin,
+		Title:     e.Record.Title,
+		Reason:    e.Record.Reason,
+		Command:   e.Record.Command,
+		Subvolume: e.Subvolume.Path,
+		UUID:      e.Subvolume.UUID,
+		Mounted:   app.Mounted(reg.Store(), e),
+		Changes:   e.Record.Changes,
+		Kernels:   e.Record.Kernels,
+		LeftOut:   e.Record.LeftOut,
+	}
+	if j.Mounted == nil {
+		j.Mounted = []string{}
+	}
+	if j.Kernels == nil {
+		j.Kernels = []be.Kernel{}
+	}
+	return j
+}
+
+func newList(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the boot environments",
+		Long: `List the boot environments, oldest first.
+
+Flags: N running, R the next boot takes it, T on trial, B booted and found
+healthy, K kept, F failed.`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			reg, done, err := app.registry()
+			if err != nil {
+				return err
+			}
+			defer done()
+			envs, err := reg.List()
+			if err != nil {
+				return err
+			}
+			return app.printList(reg, envs)
+		},
+	}
+}
+
+func (app *App) printList(reg *be.Registry, envs []be.Env) error {
+	if app.options.JSON {
+		list := make([]envJSON, len(envs))
+		for i, e := range envs {
+			list[i] = app.toJSON(reg, e)
+		}
+		return ui.JSON(app.Stdout, map[string]any{"environments": list})
+	}
+	table := ui.NewTable(app.Stdout, app.options.Plain, "NAME", "FLAGS", "STATE", "CREATED", "SYSTEM", "PACKAGES")
+	for _, e := range envs {
+		created := e.Record.Created.Local().Format("2006-01-02 15:04")
+		packages := "-"
+		if e.Record.Origin != "" {
+			packages = redirect.Summary(e.Record.Changes)
+		}
+		if app.options.Plain {
+			created = fmt.Sprint(e.Record.Created.Unix())
+			packages = fmt.Sprint(e.Record.Changes.Total())
+		}
+		table.Row(e.Name, dash(e.Flags()), string(e.Record.State), created, dash(e.Record.Title), packages)
+	}
+	return table.Flush()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/mounts"
+)
+
+// mountDir is where environments are mounted that nobody chose a place for.
+const mountDir = "/run/apt-be/mnt"
+
+func newMount(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "mount NAME [DIRECTORY]",
+		Short: "Mount a boot environment to look into it",
+		Long:  "Mount a boot environment at a directory, or at one below " + mountDir + ", and print which.",
+		Args:  takes(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return app.change(cmd.Context(), func(reg *be.Registry) error {
+				e, err := reg.Get(args[0])
+				if err != nil {
+					return err
+				}
+				dir := filepath.Join(mountDir, e.Name)
+				if len(args) == 2 {
+					if dir, err = filepath.Abs(args[1]); err != nil {
+						return err
+					}
+				}
+				if app.options.DryRun {
+					app.notice().Say("Would mount %s at %s.", e.Name, dir)
+					return nil
+				}
+				if len(args) == 1 {
+					if at := app.Mounted(reg.Store(), e); len(at) > 0 && at[0] == dir {
+						return fmt.Errorf("cannot mount %s: it is mounted at %s", e.Name, dir)
+					}
+					if err := os.MkdirAll(dir, 0o755); err != nil {
+						return fmt.Errorf("cannot mount %s: %w", e.Name, err)
+					}
+				}
+				if err := mounts.Mount(reg.Store().Device(), e.Subvolume.Path, dir); err != nil {
+					return err
+				}
+				fmt.Fprintln(app.Stdout, dir)
+				return nil
+			})
+		},
+	}
+}
+
+func newUnmount(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:     "unmount NAME",
+		Aliases: []string{"umount"},
+		Short:   "Unmount a boot environment",
+		Args:    takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return app.change(cmd.Context(), func(reg *be.Registry) error {
+				return app.unmount(cmd.Context(), reg, args[0])
+			})
+		},
+	}
+}
+
+func (app *App) unmount(_ context.Context, reg *be.Registry, name string) error {
+	e, err := reg.Get(name)
+	if err != nil {
+		return err
+	}
+	if e.Running {
+		return fmt.Errorf("cannot unmount %s: %w: it is the running one", name, be.ErrProtected)
+	}
+	dirs := app.Mounted(reg.Store(), e)
+	if len(dirs) == 0 {
+		return fmt.Errorf("cannot unmount %s: it is not mounted", name)
+	}
+	for i := len(dirs) - 1; i >= 0; i-- {
+		if app.options.DryRun {
+			app.notice().Say("Would unmount %s.", dirs[i])
+			continue
+		}
+		if err := mounts.Unmount(dirs[i]); err != nil {
+			return err
+		}
+		if filepath.Dir(dirs[i]) == mountDir {
+			_ = os.Remove(dirs[i]) // empty by now; if not, somebody else uses it
+		}
+	}
+	return nil
+}

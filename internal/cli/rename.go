@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/redirect"
+)
+
+func newRename(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename NAME NEW",
+		Short: "Give a boot environment another name",
+		Args:  takes(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return app.change(cmd.Context(), func(reg *be.Registry) error {
+				e, err := reg.Get(args[0])
+				if err != nil {
+					return fmt.Errorf("cannot rename %s: %w", args[0], err)
+				}
+				switch {
+				case e.Running:
+					// Its kernel command line and fstab name the old one, until the next boot.
+					return fmt.Errorf("cannot rename %s: %w: it is the running one", e.Name, be.ErrProtected)
+				case e.Record.State == be.Armed:
+					return fmt.Errorf("cannot rename %s: %w: the boot menu names it; apt-be deactivate first", e.Name, be.ErrProtected)
+				case app.inUse(reg)(e):
+					return fmt.Errorf("cannot rename %s: %w: it is mounted or in use", e.Name, be.ErrProtected)
+				}
+				if app.options.DryRun {
+					app.notice().Say("Would rename %s to %s.", e.Name, args[1])
+					return nil
+				}
+				if err := reg.Rename(cmd.Context(), e, args[1]); err != nil {
+					return err
+				}
+				// If this is cut off, booting the entry that activate writes still
+				// finds its root: rootflags come from there.
+				return redirect.SetRoot(reg.Store().Path(be.EnvDir+"/"+args[1]), be.EnvDir+"/"+args[1])
+			})
+		},
+	}
+}

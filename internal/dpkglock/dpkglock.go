@@ -1,0 +1,79 @@
+// Package dpkglock takes the locks of dpkg's database as apt does, so that
+// each keeps the other out.
+package dpkglock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is dpkg's database.
+const Dir = "/var/lib/dpkg"
+
+// BusyError says that another process holds a lock.
+type BusyError struct {
+	File    string // the lock's
+	PID     int
+	Command string // the holder's, or "" if it is gone or not to be seen
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%s is held by process %d (%s)", e.File, e.PID, e.Command)
+}
+
+// Lock is the pair of locks. They are the process's, by fcntl(2): closing any
+// other descriptor of the same files would lose them, so nothing else in this
+// program may open them.
+type Lock struct{ files []*os.File }
+
+// Take locks lock-frontend, which keeps apt and its kin out, and then lock,
+// which keeps dpkg out (dpkg(1), apt's FrontendLocking.md). If one of them is
+// held the error is a *BusyError.
+func Take() (*Lock, error) {
+	l := &Lock{}
+	for _, name := range []string{"lock-frontend", "lock"} {
+		if err := l.take(filepath.Join(Dir, name)); err != nil {
+			l.Release()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *Lock) take(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
+	if err != nil {
+		return fmt.Errorf("cannot lock dpkg's database: %w", err)
+	}
+	l.files = append(l.files, f)
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: 0}
+	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lock)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	busy := &BusyError{File: path}
+	holder := unix.Flock_t{Type: unix.F_WRLCK, Whence: 0}
+	if unix.FcntlFlock(f.Fd(), unix.F_GETLK, &holder) == nil && holder.Type != unix.F_UNLCK {
+		busy.PID = int(holder.Pid)
+		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", holder.Pid)); err == nil {
+			busy.Command = strings.TrimSpace(string(comm))
+		}
+	}
+	return busy
+}
+
+// Release gives the locks back.
+func (l *Lock) Release() {
+	for _, f := range l.files {
+		f.Close()
+	}
+	l.files = nil
+}

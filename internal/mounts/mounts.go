@@ -1,0 +1,42 @@
+// Package mounts mounts boot environments for people to look into, and finds
+// where they are mounted.
+package mounts
+
+import (
+	"fmt"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Of returns the directories at which the subvolume at a path from the top
+// level of the file system on device is mounted, in this process's name space.
+func Of(device, subvolume string) ([]string, error) {
+	found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return m.FSType != "btrfs" || m.Source != device || m.Root != "/"+subvolume, false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	dirs := make([]string, len(found))
+	for i, m := range found {
+		dirs[i] = m.Mountpoint
+	}
+	return dirs, nil
+}
+
+// Mount mounts a subvolume at dir.
+func Mount(device, subvolume, dir string) error {
+	if err := unix.Mount(device, dir, "btrfs", unix.MS_NOATIME, "subvol=/"+subvolume); err != nil {
+		return fmt.Errorf("cannot mount %s at %s: %w", subvolume, dir, err)
+	}
+	return nil
+}
+
+// Unmount unmounts what is mounted at dir.
+func Unmount(dir string) error {
+	if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("cannot unmount %s: %w", dir, err)
+	}
+	return nil
+}

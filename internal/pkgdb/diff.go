@@ -1,0 +1,160 @@
+package pkgdb
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	debversion "github.com/knqyf263/go-deb-version"
+)
+
+// Change is one package that two roots have differently. From is "" for a new
+// one, To for a removed one.
+type Change struct {
+	Name string `json:"name"`
+	Arch string `json:"arch"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// Diff is what packages two roots have differently, each list by name and
+// architecture and never nil.
+type Diff struct {
+	Added      []Change `json:"added"`
+	Removed    []Change `json:"removed"`
+	Upgraded   []Change `json:"upgraded"`
+	Downgraded []Change `json:"downgraded"`
+}
+
+// Len is how many packages differ.
+func (d Diff) Len() int {
+	return len(d.Added) + len(d.Removed) + len(d.Upgraded) + len(d.Downgraded)
+}
+
+// Summary is the diff in one line, such as "485 upgraded, 131 new, 44
+// removed", or "no package differs".
+func (d Diff) Summary() string {
+	var parts []string
+	for _, part := range []struct {
+		changes []Change
+		word    string
+	}{{d.Upgraded, "upgraded"}, {d.Added, "new"}, {d.Removed, "removed"}, {d.Downgraded, "downgraded"}} {
+		if len(part.changes) > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", len(part.changes), part.word))
+		}
+	}
+	if parts == nil {
+		return "no package differs"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Compare says what to has otherwise than from, of the packages that are
+// [Package.Present]. Versions that dpkg holds for equal (1.0 and 1.0-0) are no
+// difference. A package that has changed from one architecture to another,
+// such as from amd64 to all, is upgraded and not removed and new. The error
+// is of a version that dpkg would not take.
+func Compare(from, to *DB) (Diff, error) {
+	diff := Diff{Added: []Change{}, Removed: []Change{}, Upgraded: []Change{}, Downgraded: []Change{}}
+	before, after := presentByName(from), presentByName(to)
+	for name, olds := range before {
+		if err := diff.compareInstances(name, olds, after[name]); err != nil {
+			return Diff{}, err
+		}
+	}
+	for name, news := range after {
+		if _, both := before[name]; !both {
+			if err := diff.compareInstances(name, nil, news); err != nil {
+				return Diff{}, err
+			}
+		}
+	}
+	for _, changes := range [][]Change{diff.Added, diff.Removed, diff.Upgraded, diff.Downgraded} {
+		slices.SortFunc(changes, func(a, b Change) int {
+			return byNameAndArch(Package{Name: a.Name, Arch: a.Arch}, Package{Name: b.Name, Arch: b.Arch})
+		})
+	}
+	return diff, nil
+}
+
+func presentByName(db *DB) map[string][]Package {
+	byName := make(map[string][]Package, len(db.Packages))
+	for _, p := range db.Packages {
+		if p.Present() {
+			byName[p.Name] = append(byName[p.Name], p)
+		}
+	}
+	return byName
+}
+
+// compareInstances enters the differences between the instances of one name.
+func (d *Diff) compareInstances(name string, olds, news []Package) error {
+	var gone, come []Package
+	for _, old := range olds {
+		i := slices.IndexFunc(news, func(p Package) bool { return p.Arch == old.Arch })
+		if i < 0 {
+			gone = append(gone, old)
+		} else if err := d.enter(old, news[i]); err != nil {
+			return err
+		}
+	}
+	for _, p := range news {
+		if !slices.ContainsFunc(olds, func(old Package) bool { return p.Arch == old.Arch }) {
+			come = append(come, p)
+		}
+	}
+	if len(gone) == 1 && len(come) == 1 && gone[0].Version != come[0].Version {
+		return d.enter(gone[0], come[0])
+	}
+	for _, p := range gone {
+		d.Removed = append(d.Removed, Change{Name: name, Arch: p.Arch, From: p.Version})
+	}
+	for _, p := range come {
+		d.Added = append(d.Added, Change{Name: name, Arch: p.Arch, To: p.Version})
+	}
+	return nil
+}
+
+// enter enters a package that is in both roots.
+func (d *Diff) enter(from, to Package) error {
+	order, err := compareVersions(from.Version, to.Version)
+	if err != nil {
+		return fmt.Errorf("cannot compare the versions of %s: %w", to.Name, err)
+	}
+	change := Change{Name: to.Name, Arch: to.Arch, From: from.Version, To: to.Version}
+	switch {
+	case order < 0:
+		d.Upgraded = append(d.Upgraded, change)
+	case order > 0:
+		d.Downgraded = append(d.Downgraded, change)
+	}
+	return nil
+}
+
+// longNumber is a number in a version that go-deb-version can't hold.
+var longNumber = regexp.MustCompile(`[0-9]{19}`)
+
+// compareVersions orders two versions as dpkg does (deb-version(7)): -1 if a
+// is the older one, 1 if b is.
+func compareVersions(a, b string) (int, error) {
+	if a == b {
+		return 0, nil
+	}
+	va, err := debversion.NewVersion(a)
+	if err != nil {
+		return 0, fmt.Errorf("%.80q is no version: %w", a, err)
+	}
+	vb, err := debversion.NewVersion(b)
+	if err != nil {
+		return 0, fmt.Errorf("%.80q is no version: %w", b, err)
+	}
+	order := va.Compare(vb)
+	if order == 0 && (longNumber.MatchString(a) || longNumber.MatchString(b)) {
+		// The library holds all numbers beyond an int64 for the same one.
+		// Such numbers are time stamps or hashes, of one length each.
+		order = cmp.Or(len(a)-len(b), strings.Compare(a, b))
+	}
+	return cmp.Compare(order, 0), nil
+}

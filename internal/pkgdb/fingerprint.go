@@ -1,0 +1,52 @@
+package pkgdb
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+)
+
+// Fingerprint is the same for two roots if and only if their package
+// databases are byte for byte the same: dpkg's status, its journal with the
+// names of its files, and apt's marks. It is a SHA-256 in hexadecimal.
+//
+// It differs while dpkg is at work, and after dpkg was cut off.
+func Fingerprint(root string) (string, error) {
+	dir, err := openRoot(root)
+	if err != nil {
+		return "", err
+	}
+	defer dir.close()
+
+	names, err := dir.names(updatesDir)
+	if err != nil {
+		return "", err
+	}
+	files := []string{statusFile}
+	for _, name := range names {
+		files = append(files, updatesDir+"/"+name)
+	}
+	files = append(files, extendedFile)
+
+	sum := sha256.New()
+	for _, file := range files {
+		content, err := dir.readIfAny(file)
+		if err != nil {
+			return "", err
+		}
+		addFile(sum, file, content)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// addFile adds name and contents with their lengths, so that nothing of one
+// can pass for a part of the other. A file that isn't there has length -1.
+func addFile(sum hash.Hash, name string, content []byte) {
+	length := len(content)
+	if content == nil {
+		length = -1
+	}
+	fmt.Fprintf(sum, "%d %s %d\n", len(name), name, length)
+	sum.Write(content)
+}

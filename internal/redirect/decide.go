@@ -1,0 +1,169 @@
+package redirect
+
+import (
+	"fmt"
+
+	"github.com/apt-be/apt-be/aptconf"
+)
+
+// StoreState says whether the running root can be snapshotted as a whole.
+type StoreState int
+
+// The states of the running root.
+const (
+	RootOK        StoreState = iota // its package database is in the snapshot
+	NotBtrfs                        // its file system has no snapshots
+	TopLevel                        // it is the top-level subvolume, which no snapshot can stand in for
+	DpkgElsewhere                   // /var/lib/dpkg is not in its subvolume
+)
+
+// Machine is what must be known of where an invocation runs.
+type Machine struct {
+	Root      bool // the effective user is root
+	Inside    bool // this is inside a boot environment's sandbox already
+	Bypass    bool // the user asked for no redirect: APT_BE_BYPASS=1
+	Container bool // the root is that of a container or of a chroot
+	Store     StoreState
+}
+
+// Decision is what to do with an invocation.
+type Decision struct {
+	// Redirect says to run it in a new boot environment; else the real
+	// frontend runs here and now.
+	Redirect bool
+	// Reason says why, for diagnostics, as a sentence.
+	Reason string
+	// Warn is what the user should be told once, in one line, because it is
+	// not what the configuration asks for. It is "" otherwise.
+	Warn string
+}
+
+// NeedsConfig tells whether apt's configuration and the store must be looked
+// at for Decide: where it is false, Decide passes through whatever they say.
+func NeedsConfig(inv Invocation, m Machine) bool {
+	_, pass := passes(inv, m)
+	return !pass
+}
+
+// passes tells of what is known without any configuration to be no redirect.
+func passes(inv Invocation, m Machine) (reason string, pass bool) {
+	switch {
+	case inv.Dry:
+		return "it changes no package: " + inv.DryReason, true
+	case !inv.Candidate() && inv.Verb == "":
+		return "it has no command that upgrades packages", true
+	case !inv.Candidate():
+		return fmt.Sprintf("%s is not redirected", inv.Verb), true
+	case m.Bypass:
+		return "APT_BE_BYPASS=1 is set", true
+	case m.Inside:
+		return "this is inside a boot environment already", true
+	case !m.Root:
+		return "only root can change packages", true
+	case m.Container:
+		return "this is a container or a chroot", true
+	}
+	return "", false
+}
+
+// Decide tells whether an invocation goes to a new boot environment. conf is
+// the configuration that the frontend will have, read with inv.ConfigArgs. An
+// error is one of the policy in it; then nothing must be unpacked on the
+// running root.
+func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
+	if reason, pass := passes(inv, m); pass {
+		return Decision{Reason: reason}, nil
+	}
+	policy, err := conf.Policy()
+	if err != nil {
+		if !inv.Upgrade {
+			// what is not redirected by default must work to mend this
+			return Decision{Reason: "the policy is not readable", Warn: err.Error()}, nil
+		}
+		return Decision{}, err
+	}
+	if !policy.Redirect {
+		return Decision{Reason: "Apt-Be::Redirect is off"}, nil
+	}
+	if !listed(inv, policy.Commands) {
+		return Decision{Reason: fmt.Sprintf("Apt-Be::Redirect::Commands does not list %s", inv.Verb)}, nil
+	}
+	if setting := drySetting(inv.Frontend, conf); setting != "" {
+		return Decision{Reason: "it changes no package: " + setting + " is set"}, nil
+	}
+	// unattended-upgrade sets the root directory of libapt itself
+	if dir, other := conf.OtherRoot(); other && inv.Frontend != UnattendedUpgrade {
+		return Decision{Reason: "apt's configuration makes it work on " + dir}, nil
+	}
+	if why := m.Store.obstacle(); why != "" {
+		return Decision{
+			Reason: why,
+			Warn:   fmt.Sprintf("cannot redirect %s: %s; it changes the running system", inv.Verb, why),
+		}, nil
+	}
+	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb)}, nil
+}
+
+// obstacle says what keeps the running root from being snapshotted, "" if
+// nothing does.
+func (s StoreState) obstacle() string {
+	switch s {
+	case RootOK:
+		return ""
+	case NotBtrfs:
+		return "the root file system is not btrfs"
+	case TopLevel:
+		return "the root file system is the top level of its btrfs, not a subvolume"
+	case DpkgElsewhere:
+		return "/var/lib/dpkg is not in the root subvolume"
+	}
+	return "the state of the root file system is not known"
+}
+
+// listed tells whether the policy lists the command of an invocation, under
+// this name or another for the same.
+func listed(inv Invocation, commands []string) bool {
+	for _, command := range commands {
+		if synonym(inv.Frontend, command) == synonym(inv.Frontend, inv.Verb) {
+			return true
+		}
+	}
+	return false
+}
+
+// synonym maps the names that a frontend has for one command to one of them.
+func synonym(f Frontend, verb string) string {
+	switch verb {
+	case "dist-upgrade":
+		return "full-upgrade"
+	case "auto-remove":
+		return "autoremove"
+	case "build-depends":
+		return "build-dep"
+	case "upgrade":
+		if f == Aptitude {
+			return "safe-upgrade"
+		}
+	}
+	return verb
+}
+
+// drySetting returns the setting in the configuration that keeps a frontend
+// from changing packages, "" if there is none. aptitude and unattended-upgrade
+// do not look at APT::Get.
+func drySetting(f Frontend, conf aptconf.Config) string {
+	// libapt itself, below all frontends
+	settings := []string{"Debug::pkgDPkgPM"}
+	switch f {
+	case AptGet, Apt:
+		settings = append(settings, "APT::Get::Simulate", "APT::Get::Download-Only", "APT::Get::Print-URIs")
+	case Aptitude:
+		settings = append(settings, "Aptitude::Simulate", "Aptitude::CmdLine::Simulate", "Aptitude::CmdLine::Download-Only")
+	}
+	for _, setting := range settings {
+		if conf.Bool(setting, false) {
+			return setting
+		}
+	}
+	return ""
+}

@@ -1,0 +1,188 @@
+package redirect
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/aptconf"
+)
+
+// configOf parses lines such as "Apt-Be::Redirect=no".
+func configOf(t *testing.T, lines ...string) aptconf.Config {
+	t.Helper()
+	var dump strings.Builder
+	for _, line := range lines {
+		dump.WriteString(line + "\n")
+	}
+	conf, err := aptconf.Parse([]byte(dump.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conf
+}
+
+// TestDecideByCommand has the rows of the decision table that argv decides.
+func TestDecideByCommand(t *testing.T) {
+	conf, machine := configOf(t), Machine{Root: true}
+	for _, test := range []struct {
+		frontend Frontend
+		verbs    []string
+		redirect bool
+	}{
+		{AptGet, []string{"upgrade", "dist-upgrade", "full-upgrade"}, true},
+		{Apt, []string{"upgrade", "dist-upgrade", "full-upgrade"}, true},
+		{Aptitude, []string{"safe-upgrade", "full-upgrade", "dist-upgrade", "upgrade"}, true},
+		{UnattendedUpgrade, []string{"", "-v", "-d", "--debug|-v"}, true},
+		{AptGet, []string{"install|x", "remove|x", "purge|x", "autoremove", "reinstall|x", "satisfy|x", "build-dep|x",
+			"-f|install", "update", "clean", "autoclean", "check", "download|x", "source|x", "changelog|x", "", "help",
+			"install|apt/testing", "-t|testing|install|apt", "dselect-upgrade"}, false},
+		{Apt, []string{"install|x", "list", "list|--upgradable", "search|upgrade", "show|x", "update", "edit-sources", ""}, false},
+		{Aptitude, []string{"", "-u", "-i", "install|x", "update", "search|upgrade", "hold|x"}, false},
+	} {
+		for _, line := range test.verbs {
+			args := strings.Split(line, "|")
+			d, err := Decide(Parse(test.frontend, args), conf, machine)
+			if err != nil || d.Redirect != test.redirect || d.Warn != "" || d.Reason == "" {
+				t.Errorf("%s %q: %+v, %v; want %v", test.frontend, args, d, err, test.redirect)
+			}
+		}
+	}
+}
+
+// TestDecideDry has the row of what changes nothing, for every upgrade.
+func TestDecideDry(t *testing.T) {
+	libapt := []string{"-s", "--simulate", "--dry-run", "--just-print", "--no-act", "--recon", "-d", "--download-only",
+		"--print-uris", "-h", "--help", "-v", "--version", "-yqd"}
+	for _, test := range []struct {
+		frontend Frontend
+		options  []string
+		verbs    []string
+	}{
+		{AptGet, libapt, []string{"upgrade", "dist-upgrade", "full-upgrade"}},
+		{Apt, libapt, []string{"upgrade", "dist-upgrade", "full-upgrade"}},
+		{Aptitude, []string{"-s", "--simulate", "-d", "--download-only", "-h", "--help", "--version", "--schedule-only"},
+			[]string{"safe-upgrade", "full-upgrade", "dist-upgrade", "upgrade"}},
+		{UnattendedUpgrade, []string{"--dry-run", "--download-only", "-h", "--help"}, []string{"-v"}},
+	} {
+		for _, option := range test.options {
+			for _, verb := range test.verbs {
+				for _, args := range [][]string{{option, verb}, {verb, option}} {
+					inv := Parse(test.frontend, args)
+					d, err := Decide(inv, configOf(t), Machine{Root: true})
+					if err != nil || d.Redirect || !strings.Contains(d.Reason, inv.DryReason) || NeedsConfig(inv, Machine{Root: true}) {
+						t.Errorf("%s %q: %+v, %v", test.frontend, args, d, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestDecideByMachine has the rows that the machine decides.
+func TestDecideByMachine(t *testing.T) {
+	for name, test := range map[string]struct {
+		machine                Machine
+		redirect, warn, config bool
+	}{
+		"as it should be":    {Machine{Root: true}, true, false, true},
+		"not root":           {Machine{}, false, false, false},
+		"inside":             {Machine{Root: true, Inside: true}, false, false, false},
+		"bypass":             {Machine{Root: true, Bypass: true}, false, false, false},
+		"container":          {Machine{Root: true, Container: true}, false, false, false},
+		"not btrfs":          {Machine{Root: true, Store: NotBtrfs}, false, true, true},
+		"top level":          {Machine{Root: true, Store: TopLevel}, false, true, true},
+		"dpkg elsewhere":     {Machine{Root: true, Store: DpkgElsewhere}, false, true, true},
+		"unknown":            {Machine{Root: true, Store: StoreState(99)}, false, true, true},
+		"inside, not btrfs":  {Machine{Root: true, Inside: true, Store: NotBtrfs}, false, false, false},
+		"not root, no btrfs": {Machine{Store: NotBtrfs}, false, false, false},
+	} {
+		inv := Parse(AptGet, []string{"dist-upgrade"})
+		d, err := Decide(inv, configOf(t), test.machine)
+		if err != nil || d.Redirect != test.redirect || (d.Warn != "") != test.warn || d.Reason == "" {
+			t.Errorf("%s: %+v, %v", name, d, err)
+		}
+		if NeedsConfig(inv, test.machine) != test.config {
+			t.Errorf("%s: needs the configuration: %v", name, !test.config)
+		}
+	}
+}
+
+// TestDecideByConfig has what apt's configuration decides.
+func TestDecideByConfig(t *testing.T) {
+	for _, test := range []struct {
+		frontend Frontend
+		args     string
+		conf     string
+		redirect bool
+	}{
+		{AptGet, "dist-upgrade", "Apt-Be::Redirect=no", false},
+		{AptGet, "dist-upgrade", "apt-be::redirect=Off", false},
+		{AptGet, "dist-upgrade", "Apt-Be::Redirect=1", true},
+		{AptGet, "dist-upgrade", "Apt-Be::Redirect::Commands::=upgrade", false},
+		{AptGet, "upgrade", "Apt-Be::Redirect::Commands::=upgrade", true},
+		{Aptitude, "safe-upgrade", "Apt-Be::Redirect::Commands::=upgrade", true},
+		{Aptitude, "upgrade", "Apt-Be::Redirect::Commands::=safe-upgrade", true},
+		{AptGet, "upgrade", "Apt-Be::Redirect::Commands::=safe-upgrade", false},
+		{AptGet, "dist-upgrade", "Apt-Be::Redirect::Commands::=full-upgrade", true},
+		{AptGet, "install|x", "Apt-Be::Redirect::Commands::=install", true},
+		{AptGet, "install|x", "Apt-Be::Guard=veto", false},
+		{UnattendedUpgrade, "-v", "Apt-Be::Redirect::Commands::=upgrade", false},
+		{AptGet, "dist-upgrade", "APT::Get::Simulate=true", false},
+		{Apt, "dist-upgrade", "APT::Get::Download-Only=1", false},
+		{Apt, "dist-upgrade", "apt::get::print-uris=yes", false},
+		{Apt, "dist-upgrade", "APT::Get::Simulate=perhaps", true},
+		{Aptitude, "dist-upgrade", "APT::Get::Simulate=true", true},
+		{Aptitude, "dist-upgrade", "Aptitude::CmdLine::Simulate=true", false},
+		{Aptitude, "dist-upgrade", "aptitude::simulate=true", false},
+		{UnattendedUpgrade, "-v", "APT::Get::Simulate=true", true},
+		{UnattendedUpgrade, "-v", "Debug::pkgDPkgPM=true", false},
+		{AptGet, "dist-upgrade", "Dir=/mnt/", true},
+		{AptGet, "dist-upgrade", "DPkg::Chroot-Directory=/mnt", false},
+		{AptGet, "dist-upgrade", "RootDir=/mnt", false},
+		{AptGet, "dist-upgrade", "DPkg::Options::=--root=/mnt", false},
+		{AptGet, "dist-upgrade", "DPkg::Options::=--force-confold", true},
+		{UnattendedUpgrade, "-v", "RootDir=/mnt", true},
+	} {
+		args := strings.Split(test.args, "|")
+		d, err := Decide(Parse(test.frontend, args), configOf(t, test.conf), Machine{Root: true})
+		if err != nil || d.Redirect != test.redirect || d.Reason == "" {
+			t.Errorf("%s %q with %s: %+v, %v; want %v", test.frontend, args, test.conf, d, err, test.redirect)
+		}
+	}
+}
+
+// A policy that cannot be read stops upgrades, but not what could mend it.
+func TestDecideBadPolicy(t *testing.T) {
+	conf := configOf(t, "Apt-Be::Guard=x")
+	const want = `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`
+	if d, err := Decide(Parse(AptGet, []string{"upgrade"}), conf, Machine{Root: true}); err == nil || err.Error() != want {
+		t.Errorf("upgrade: %+v, %v", d, err)
+	}
+	d, err := Decide(Parse(AptGet, []string{"purge", "apt-be"}), conf, Machine{Root: true})
+	if err != nil || d.Redirect || d.Warn != want {
+		t.Errorf("purge: %+v, %v", d, err)
+	}
+	if d, err := Decide(Parse(AptGet, []string{"-s", "upgrade"}), conf, Machine{Root: true}); err != nil || d.Redirect {
+		t.Errorf("-s upgrade: %+v, %v", d, err)
+	}
+}
+
+// A configuration must not matter where NeedsConfig says so.
+func TestNeedsConfig(t *testing.T) {
+	configs := []aptconf.Config{configOf(t), configOf(t, "Apt-Be::Guard=x"), configOf(t, "Apt-Be::Redirect::Commands::=install")}
+	for _, frontend := range Frontends() {
+		for _, line := range realCorpus(frontend) {
+			inv := Parse(frontend, strings.Split(line, "|"))
+			for _, machine := range []Machine{{}, {Root: true}, {Root: true, Inside: true}, {Root: true, Store: NotBtrfs}} {
+				if NeedsConfig(inv, machine) {
+					continue
+				}
+				for _, conf := range configs {
+					if d, err := Decide(inv, conf, machine); err != nil || d.Redirect || d.Warn != "" {
+						t.Errorf("%s %q on %+v: %+v, %v", frontend, line, machine, d, err)
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package redirect
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// Execute runs a command in the sandbox of a root that exists, on this
+// process's terminal. The keep files, locks, are held until it has ended.
+func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.File) (Exit, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	signals := catchSignals()
+	defer signals.stop()
+	spec, err := s.Inside.Spec(root, path, argv)
+	if err != nil {
+		return Exit{}, err
+	}
+	process, err := sandbox.Start(spec, sandbox.Stdio{}, keep...)
+	if err != nil {
+		return Exit{}, err
+	}
+	signals.forward(process)
+	result, err := process.Wait()
+	if err != nil {
+		return Exit{}, err
+	}
+	for _, note := range result.Notes {
+		s.Log.Warn(note)
+	}
+	return Exit{Code: result.ExitCode, Signal: result.Signal}, nil
+}
+
+// aptSaysError tells apts that begin their errors with "Error:" (3.0)
+// from those that say "E:". It matters to whoever searches its output.
+func aptSaysError() bool {
+	path, err := AptGet.RealPath("/")
+	if err != nil {
+		return false
+	}
+	version, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(version)) // apt 3.0.3 (amd64)
+	return len(fields) > 1 && !strings.HasPrefix(fields[1], "1.") && !strings.HasPrefix(fields[1], "2.")
+}

@@ -1,0 +1,85 @@
+package redirect
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// runDir holds what lasts no longer than the running system.
+const runDir = "/run/apt-be"
+
+// archivesDir is apt's package cache. Inside it is the running root's: what was
+// downloaded outlives a run that was given up.
+const archivesDir = "/var/cache/apt/archives"
+
+// Inside describes sandboxes for the roots of a store.
+type Inside struct {
+	Store store.Store
+	Lib   string // where apt-be's own files are installed, /usr/lib/apt-be
+}
+
+// Root is a root to run something in.
+type Root struct {
+	Name      string // of the environment
+	Subvolume string // from the top level
+	UUID      string // of the subvolume
+	ReadOnly  bool
+}
+
+// Spec describes a sandbox for a command in a root, with argv[0] and path as given.
+func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error) {
+	spec := sandbox.Spec{
+		Device:    i.Store.Device(),
+		Subvolume: root.Subvolume,
+		ReadOnly:  root.ReadOnly,
+		MountDir:  filepath.Join(runDir, "root"),
+		TopDir:    filepath.Join(runDir, "top"),
+		Name:      root.Name,
+		Policy:    filepath.Join(i.Lib, "sandbox", "policy-rc.d"),
+		Bin:       filepath.Join(i.Lib, "sandbox", "bin"),
+		Path:      path,
+		Args:      argv,
+		Env:       environment(os.Environ()),
+	}
+	for _, dir := range []string{spec.MountDir, spec.TopDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return spec, fmt.Errorf("cannot prepare the sandbox: %w", err)
+		}
+	}
+	if dir, err := os.Getwd(); err == nil {
+		spec.Dir = dir
+	}
+	if root.ReadOnly {
+		return spec, nil
+	}
+	spec.Binds = []string{archivesDir}
+	shares, err := sandbox.FindShares(be.ScratchDir(root.UUID), archivesDir)
+	if err != nil {
+		return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
+	}
+	spec.Shares = shares
+	return spec, nil
+}
+
+// environment is the user's own, with the stand-ins first in PATH. needrestart
+// would look for services to restart, of which there are none inside.
+func environment(env []string) []string {
+	inside := make([]string, 0, len(env)+2)
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, entry := range env {
+		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
+			path = value
+			continue
+		}
+		if !strings.HasPrefix(entry, "NEEDRESTART_SUSPEND=") {
+			inside = append(inside, entry)
+		}
+	}
+	return append(inside, "PATH="+sandbox.BinDir+":"+path, "NEEDRESTART_SUSPEND=1")
+}

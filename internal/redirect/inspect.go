@@ -1,0 +1,221 @@
+package redirect
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// inspect finds out what a frontend has left in the build's root. Its own exit
+// status says too little: apt's is 0 after a Ctrl-C that left packages half
+// installed, and unattended-upgrade's is 1 after a good run. why tells what is
+// wrong with a root that is not healthy.
+func (s *Supervisor) inspect(build *be.Build, job Job, result sandbox.Result) (o Outcome, why string, err error) {
+	o = Outcome{Frontend: job.Frontend, ExitCode: result.ExitCode, Signal: int(result.Signal)}
+	base, root := s.Registry.Store().Path(build.Base), s.Registry.Store().Path(build.Path)
+	before, err := pkgdb.Fingerprint(base)
+	if err != nil {
+		return o, "", err
+	}
+	after, err := pkgdb.Fingerprint(root)
+	if err != nil {
+		// It was readable before: whatever this is, it is no system to boot.
+		o.Changed = true
+		return o, err.Error(), nil
+	}
+	if o.Changed = before != after; !o.Changed {
+		return o, "", nil
+	}
+	historyErrors, err := pkgdb.ReadHistoryErrors(base, root)
+	if err != nil || len(historyErrors) > 0 {
+		o.HistoryError = true
+		why = strings.Join(historyErrors, "; ")
+	}
+	for _, check := range []func() (string, error){
+		func() (string, error) { return checkPackages(base, root) },
+		func() (string, error) { return checkKernels(base, root) },
+		func() (string, error) { return s.checkTools(build) },
+	} {
+		trouble, err := check()
+		if err != nil {
+			trouble = err.Error()
+		}
+		if trouble != "" {
+			if why == "" {
+				why = trouble
+			}
+			return o, why, nil
+		}
+	}
+	o.Healthy = true
+	return o, why, nil
+}
+
+// checkPackages tells of packages that are half installed, or that should
+// have been removed or installed and were not, and that were not so before.
+func checkPackages(base, root string) (trouble string, err error) {
+	before, err := pkgdb.Read(base)
+	if err != nil {
+		return "", err
+	}
+	after, err := pkgdb.Read(root)
+	if err != nil {
+		return "", err
+	}
+	known := map[string]bool{}
+	for _, p := range append(before.Broken(), before.Unfinished()...) {
+		known[p.Name+":"+p.Arch] = true
+	}
+	var names []string
+	for _, p := range append(after.Broken(), after.Unfinished()...) {
+		if !known[p.Name+":"+p.Arch] {
+			names = append(names, fmt.Sprintf("%s (%s)", p.Name, p.Status))
+		}
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	const shown = 5
+	if more := len(names) - shown; more > 0 {
+		names = append(names[:shown], fmt.Sprintf("and %d more", more))
+	}
+	return "not whole: " + strings.Join(names, ", "), nil
+}
+
+// checkKernels tells of a kernel that came without its initrd or modules,
+// which a kernel's scripts have been seen to do with exit status 0. On a
+// machine whose kernels have no initrd it asks for none.
+func checkKernels(base, root string) (trouble string, err error) {
+	before, err := pkgdb.Kernels(base)
+	if err != nil {
+		return "", err
+	}
+	after, err := pkgdb.Kernels(root)
+	if err != nil {
+		return "", err
+	}
+	wantsInitrd := slices.ContainsFunc(before, func(k pkgdb.Kernel) bool { return k.Initrd != "" })
+	for _, k := range after {
+		was := slices.IndexFunc(before, func(old pkgdb.Kernel) bool { return old.Version == k.Version })
+		if was >= 0 && before[was].Bootable() != nil {
+			continue
+		}
+		if k.Initrd == "" && was < 0 && !wantsInitrd && len(before) > 0 {
+			k.Initrd = k.Image
+		}
+		if err := k.Bootable(); err != nil {
+			return err.Error(), nil
+		}
+	}
+	return "", nil
+}
+
+// tool is a command that examines a root.
+type tool struct {
+	name string
+	argv func(frontend string) []string
+}
+
+// tools are what an admin would run to find out whether a system is whole.
+var tools = []tool{
+	{"dpkg --audit", func(string) []string { return []string{"/usr/bin/dpkg", "--audit"} }},
+	{"apt-get check", func(aptGet string) []string {
+		return []string{aptGet, "-qq", "-o", "Debug::NoLocking=1", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "check"}
+	}},
+}
+
+// checkTools runs the root's own dpkg and apt over it. What they say of the
+// running root too, it had before.
+func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
+	inside, err := AptGet.RealPath(s.Registry.Store().Path(build.Path))
+	if err != nil {
+		return "", err
+	}
+	outside, err := AptGet.RealPath("/")
+	if err != nil {
+		return "", err
+	}
+	for _, t := range tools {
+		said, failed, err := s.examine(build, t.argv(inside))
+		if err != nil {
+			return "", err
+		}
+		if !failed {
+			continue
+		}
+		argv := t.argv(outside)
+		before, _ := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+		if !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
+			return fmt.Sprintf("%s says: %s", t.name, firstLine(said)), nil
+		}
+	}
+	return "", nil
+}
+
+// examine runs a command in the build's sandbox and returns what it printed.
+func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, failed bool, err error) {
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Record.UUID}
+	spec, err := s.Inside.Spec(root, argv[0], argv)
+	if err != nil {
+		return nil, false, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, false, err
+	}
+	defer null.Close()
+	output, err := os.CreateTemp(runDir, "check-*")
+	if err != nil {
+		return nil, false, err
+	}
+	defer output.Close()
+	if err := os.Remove(output.Name()); err != nil {
+		return nil, false, err
+	}
+	result, err := sandbox.Run(spec, sandbox.Stdio{In: null, Out: output, Err: output}, build.LockFile())
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := output.Seek(0, io.SeekStart); err != nil {
+		return nil, false, err
+	}
+	said, err = io.ReadAll(io.LimitReader(output, 1<<20))
+	return said, result.ExitCode != 0 || result.Signal != 0 || len(said) > 0, err
+}
+
+func firstLine(text []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return line
+}
+
+// changes counts the packages in which the build differs from its origin.
+func (s *Supervisor) changes(build *be.Build) (be.Changes, error) {
+	before, err := pkgdb.Read(s.Registry.Store().Path(build.Base))
+	if err != nil {
+		return be.Changes{}, err
+	}
+	after, err := pkgdb.Read(s.Registry.Store().Path(build.Path))
+	if err != nil {
+		return be.Changes{}, err
+	}
+	diff, err := pkgdb.Compare(before, after)
+	if err != nil {
+		return be.Changes{}, err
+	}
+	return be.Changes{
+		Upgraded:   len(diff.Upgraded),
+		Downgraded: len(diff.Downgraded),
+		Added:      len(diff.Added),
+		Removed:    len(diff.Removed),
+	}, nil
+}

@@ -1,0 +1,93 @@
+package redirect
+
+// realCorpus returns command lines, their arguments between "|", that the real
+// frontends are asked about. Those of apt-get and apt have one parser.
+func realCorpus(f Frontend) []string {
+	if f == Aptitude {
+		return []string{
+			"full-upgrade", "dist-upgrade", "safe-upgrade", "upgrade", "Full-Upgrade", "-y|full-upgrade",
+			"full-upgrade|-s", "-s|full-upgrade", "--simulate|full-upgrade", "--sim|full-upgrade",
+			"full-upgrade|-d", "full-upgrade|--download-only", "--dow|full-upgrade", "-ysd|full-upgrade",
+			"full-upgrade|-v", "full-upgrade|--version", "--vers|full-upgrade", "--ver|full-upgrade",
+			"-h|full-upgrade", "--help|full-upgrade", "--h|full-upgrade", "-yh|full-upgrade",
+			"-F|-s|full-upgrade", "-F-s|full-upgrade", "-w|-s|full-upgrade", "-O|-d|full-upgrade",
+			"-t|-s|full-upgrade", "--width|-s|full-upgrade", "--width=-s|full-upgrade",
+			"--sort|-d|full-upgrade", "-q|full-upgrade", "-q=2|full-upgrade", "-q2|full-upgrade",
+			"-q2s|full-upgrade", "-qs|full-upgrade", "--quiet=2|full-upgrade", "--quiet|full-upgrade|-s",
+			"--|full-upgrade", "--|full-upgrade|-s", "full-upgrade|--|-s", "--simulate=yes|full-upgrade",
+			"--no-simulate|full-upgrade", "--bogus|full-upgrade", "-Q|full-upgrade",
+			"--schedule-only|full-upgrade", "--sch|full-upgrade", "-S", "full-upgrade|-o",
+			"-o|Aptitude::Simulate=true|full-upgrade", "-o|Aptitude::CmdLine::Simulate=true|full-upgrade",
+			"-oAptitude::CmdLine::Download-Only=true|full-upgrade",
+			"-o|APT::Get::Simulate=true|full-upgrade", "-o|Debug::pkgDPkgPM=true|full-upgrade",
+			"-o|foo|full-upgrade", "-o|foo=|full-upgrade", "-o|-s|full-upgrade", "-s|-o|-s=no|full-upgrade",
+			"-u|full-upgrade", "-i|full-upgrade", "-u|-s|full-upgrade", "--purge-unused|full-upgrade",
+			"--purge-u|full-upgrade", "-r|full-upgrade", "-R|full-upgrade", "-P|-y|full-upgrade",
+			"-DVZW|full-upgrade", "--show-s|full-upgrade", "--show-summary=no-summary|full-upgrade",
+			"full-upgrade|-", "-|full-upgrade", "--assume-yes|full-upgrade", "--add-user-tag|-s|full-upgrade",
+			"update|-s", "install|be-sample", "install|be-sample|-s", "remove|be-sample", "help", "nonsense",
+		}
+	}
+	return []string{
+		"dist-upgrade", "upgrade", "full-upgrade", "-y|dist-upgrade", "dist-upgrade|-y", "-yq|dist-upgrade",
+		// simulations, and what looks like one
+		"-s|dist-upgrade", "dist-upgrade|-s", "-ys|dist-upgrade", "-sy|dist-upgrade", "-yqs|dist-upgrade",
+		"--simulate|dist-upgrade", "--just-print|dist-upgrade", "--recon|dist-upgrade",
+		"--dry-run|dist-upgrade", "--no-act|dist-upgrade", "--SIMULATE|dist-upgrade", "--sim|dist-upgrade",
+		"--simulate=no|dist-upgrade", "--simulate=yes|dist-upgrade", "--simulate=|dist-upgrade",
+		"--simulate=0|dist-upgrade", "--simulate=0x1|dist-upgrade", "--simulate=01|dist-upgrade",
+		"--simulate=2|dist-upgrade", "--simulate=maybe|dist-upgrade", "--simulate=ENABLE|dist-upgrade",
+		"--simulate=without|dist-upgrade", "--simulate= 1|dist-upgrade", "--simulate= |dist-upgrade",
+		"--simulate|no|dist-upgrade", "--simulate|yes|dist-upgrade", "--simulate|0|dist-upgrade",
+		"--no-simulate|dist-upgrade", "--no-simulate=yes|dist-upgrade", "--no-simulate|yes|dist-upgrade",
+		"--yes-simulate|dist-upgrade", "--enable-simulate|dist-upgrade", "--disable-simulate|dist-upgrade",
+		"--foo-simulate|dist-upgrade", "--no-s|dist-upgrade", "--yes-s|dist-upgrade", "---simulate|dist-upgrade",
+		"---download-only|dist-upgrade", "--no-no-act|dist-upgrade", "--no-dry-run|dist-upgrade",
+		"-s=no|dist-upgrade", "-s=false|dist-upgrade", "-s=1|dist-upgrade", "-s0|dist-upgrade",
+		"-s1|dist-upgrade", "-sno|dist-upgrade", "-syes|dist-upgrade", "-son|dist-upgrade",
+		"-s|no|dist-upgrade", "-s|off|dist-upgrade", "-s||dist-upgrade", "-ys|no|dist-upgrade",
+		"-y|no|-s|dist-upgrade", "-s|--no-simulate|dist-upgrade", "--no-simulate|-s|dist-upgrade",
+		"-s|--simulate=no|dist-upgrade", "-s|-s=no|--dry-run|dist-upgrade", "-s|dist-upgrade|--no-recon",
+		// downloads and the rest that is dry
+		"-d|dist-upgrade", "-yqd|dist-upgrade", "-dyq|dist-upgrade", "--download-only|dist-upgrade",
+		"--no-download-only|dist-upgrade", "--download-only=no|dist-upgrade", "-d|-s=no|dist-upgrade",
+		"--print-uris|dist-upgrade", "--print-uris=no|dist-upgrade", "--no-print-uris|dist-upgrade",
+		"-h|dist-upgrade", "--help|dist-upgrade", "-v|dist-upgrade", "--version|dist-upgrade",
+		"--no-help|dist-upgrade", "dist-upgrade|-v", "-h=no|dist-upgrade", "-yv|dist-upgrade",
+		"--verbose|dist-upgrade", "-V|dist-upgrade", "-o|help=yes|dist-upgrade", "-o|version=1|dist-upgrade",
+		"-h|-o|help=no|dist-upgrade", "-o|help=yes|--no-help|dist-upgrade",
+		// options with values
+		"-t|-s|dist-upgrade", "-t|x|dist-upgrade", "-tx|dist-upgrade", "-t=x|dist-upgrade", "-t|x", "-yt|x|-s|dist-upgrade",
+		"--target-release|x|dist-upgrade", "--target-release=x|dist-upgrade|-s", "--default-release|x|-s|dist-upgrade",
+		"--no-target-release|dist-upgrade", "-t|install|dist-upgrade", "-t|dist-upgrade", "-t|dist-upgrade|-s",
+		"-q|2|dist-upgrade", "-q=2|dist-upgrade", "-q2|dist-upgrade", "-q=x|dist-upgrade", "-qs|dist-upgrade",
+		"-q2s|dist-upgrade", "-qqs|dist-upgrade", "-q|-s|dist-upgrade", "--quiet=2|dist-upgrade",
+		"--quiet|1|dist-upgrade|-s", "--quiet=x|dist-upgrade", "--quiet=2x|dist-upgrade", "--no-quiet|dist-upgrade",
+		"--solver|internal|dist-upgrade", "--planner|internal|-s|dist-upgrade", "--with-source|-s|dist-upgrade",
+		"-S|x|dist-upgrade|-s", "--comment|x|dist-upgrade|-s", "--comment|-s|dist-upgrade",
+		"-a|amd64|dist-upgrade", "-P|x|dist-upgrade",
+		// configuration
+		"-o|APT::Get::Simulate=true|dist-upgrade", "-oAPT::Get::Simulate=true|dist-upgrade",
+		"-o=APT::Get::Simulate=true|dist-upgrade", "--option|apt::get::simulate=1|dist-upgrade",
+		"--option=APT::Get::Simulate=true|dist-upgrade", "-yo|APT::Get::Simulate=true|dist-upgrade",
+		"-o|APT::Get::Simulate=no|dist-upgrade", "-o|APT::Get::Simulate=|dist-upgrade",
+		"-o|APT::Get::Simulate=perhaps|dist-upgrade", "-o|APT::Get::Simulate::=yes|dist-upgrade",
+		"-s|-o|APT::Get::Simulate=no|dist-upgrade", "-o|APT::Get::Simulate=yes|--no-simulate|dist-upgrade",
+		"-s|-o|APT::Get::Simulate=|dist-upgrade", "-s|-o|APT::Get::Simulate=perhaps|dist-upgrade",
+		"-o|APT::Get::Simulate=no|-s|dist-upgrade", "-o|APT::Get::Download-Only=true|dist-upgrade",
+		"-o|APT::Get::Print-URIs=true|dist-upgrade", "-o|Debug::pkgDPkgPM=true|dist-upgrade",
+		"-o|Debug::pkgDPkgPM=true|-o|Debug::pkgDPkgPM=false|dist-upgrade",
+		"-o|foo|dist-upgrade", "-o|-s|dist-upgrade", "-o|=|dist-upgrade", "dist-upgrade|-o", "dist-upgrade|-c",
+		"-c|on.conf|dist-upgrade", "-con.conf|dist-upgrade", "--config-file=on.conf|dist-upgrade",
+		"-s|-c|off.conf|dist-upgrade", "-c|off.conf|-s|dist-upgrade", "-s|-c|on.conf|dist-upgrade",
+		"-c|on.conf|--no-simulate|dist-upgrade", "-c|missing.conf|dist-upgrade", "-d|-c|off.conf|dist-upgrade",
+		// ends, words, errors
+		"--|dist-upgrade", "-s|--|dist-upgrade", "--|dist-upgrade|-s", "dist-upgrade|--|-s", "-|dist-upgrade",
+		"-y|-|dist-upgrade|-s", "--bogus|dist-upgrade", "--bogus|-s|dist-upgrade", "-s|--bogus|dist-upgrade",
+		"-Q|dist-upgrade", "-sQ|dist-upgrade", "--=x|dist-upgrade", "--assume-no|dist-upgrade",
+		"-U|dist-upgrade|-s", "--no-new-pkgs|upgrade", "--new-pkgs|upgrade|-s", "--without-new-pkgs|upgrade",
+		"--purge|-s|dist-upgrade", "--color|dist-upgrade|-s", "--no-color|-s|dist-upgrade",
+		"install|be-sample", "install|be-sample|-s", "install|-d|be-sample", "remove|be-sample", "-s|remove|be-sample",
+		"autoremove", "check", "clean|-s", "moo", "help", "nonsense", "", "-s", "-y", "DIST-UPGRADE",
+	}
+}

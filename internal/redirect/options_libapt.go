@@ -1,0 +1,117 @@
+package redirect
+
+// optionKind is what an option takes.
+type optionKind int
+
+const (
+	boolOption    optionKind = iota // nothing, or a boolean
+	valueOption                     // a value
+	levelOption                     // nothing, or a number
+	fileOption                      // a file of configuration
+	settingOption                   // KEY=VALUE
+)
+
+// libaptOption is one of the options of apt-get and apt. Either name may be
+// missing.
+type libaptOption struct {
+	short   byte
+	long    string
+	kind    optionKind
+	setting string // of a boolOption that matters here: what it sets
+}
+
+// libaptOptions is the table of those commands of apt-get and apt that change
+// packages; apt 2.6 and 3.0 have the same for both. It is the union of 3.0's
+// (apt-private/private-cmndline.cc, addArgumentsAPTGet and getCommandArgs) and
+// 2.6's, which lacks -S, -U, --comment, --list-columns, --strict-pinning,
+// --color and --audit: to that apt they are errors, and what is made for the
+// invocation is thrown away unchanged.
+func libaptOptions() []libaptOption {
+	return []libaptOption{
+		{'s', "simulate", boolOption, "apt::get::simulate"},
+		{'s', "just-print", boolOption, "apt::get::simulate"},
+		{'s', "recon", boolOption, "apt::get::simulate"},
+		{'s', "dry-run", boolOption, "apt::get::simulate"},
+		{'s', "no-act", boolOption, "apt::get::simulate"},
+		{'d', "download-only", boolOption, "apt::get::download-only"},
+		{0, "print-uris", boolOption, "apt::get::print-uris"},
+		{'h', "help", boolOption, "help"},
+		{'v', "version", boolOption, "version"},
+
+		{'c', "config-file", fileOption, ""},
+		{'o', "option", settingOption, ""},
+		{'q', "quiet", levelOption, ""},
+		{'q', "silent", levelOption, ""},
+
+		{'S', "snapshot", valueOption, ""},
+		{'t', "target-release", valueOption, ""},
+		{'t', "default-release", valueOption, ""},
+		{'a', "host-architecture", valueOption, ""}, // build-dep and satisfy alone
+		{'P', "build-profiles", valueOption, ""},    // build-dep and satisfy alone
+		{0, "solver", valueOption, ""},
+		{0, "planner", valueOption, ""},
+		{0, "comment", valueOption, ""},
+		{0, "with-source", valueOption, ""},
+
+		{'U', "update", boolOption, ""},
+		{'V', "verbose-versions", boolOption, ""},
+		{'f', "fix-broken", boolOption, ""},
+		{'m', "ignore-missing", boolOption, ""},
+		{'u', "show-upgraded", boolOption, ""},
+		{'y', "yes", boolOption, ""},
+		{'y', "assume-yes", boolOption, ""},
+		{0, "assume-no", boolOption, ""},
+		{0, "allow-change-held-packages", boolOption, ""},
+		{0, "allow-downgrades", boolOption, ""},
+		{0, "allow-remove-essential", boolOption, ""},
+		{0, "allow-unauthenticated", boolOption, ""},
+		{0, "arch-only", boolOption, ""},
+		{0, "audit", boolOption, ""},
+		{0, "auto-remove", boolOption, ""},
+		{0, "autoremove", boolOption, ""},
+		{0, "color", boolOption, ""},
+		{0, "download", boolOption, ""},
+		{0, "fix-missing", boolOption, ""},
+		{0, "fix-policy", boolOption, ""},
+		{0, "force-yes", boolOption, ""},
+		{0, "ignore-hold", boolOption, ""},
+		{0, "indep-only", boolOption, ""},
+		{0, "install-recommends", boolOption, ""},
+		{0, "install-suggests", boolOption, ""},
+		{0, "list-columns", boolOption, ""},
+		{0, "mark-auto", boolOption, ""},
+		{0, "new-pkgs", boolOption, ""},
+		{0, "only-source", boolOption, ""},
+		{0, "only-upgrade", boolOption, ""},
+		{0, "purge", boolOption, ""},
+		{0, "reinstall", boolOption, ""},
+		{0, "remove", boolOption, ""},
+		{0, "show-progress", boolOption, ""},
+		{0, "strict-pinning", boolOption, ""},
+		{0, "trivial-only", boolOption, ""},
+		{0, "upgrade", boolOption, ""},
+	}
+}
+
+// verbs returns the commands of a frontend, as of apt 3.0 and aptitude 0.8.13.
+// unattended-upgrade has none.
+func verbs(f Frontend) []string {
+	switch f {
+	case AptGet, Apt:
+		return []string{"help", "update", "upgrade", "install", "reinstall", "remove", "purge",
+			"autoremove", "auto-remove", "autopurge", "markauto", "unmarkauto", "dist-upgrade",
+			"full-upgrade", "dselect-upgrade", "build-dep", "satisfy", "clean", "autoclean",
+			"auto-clean", "distclean", "dist-clean", "check", "source", "download", "changelog",
+			"indextargets", "moo", "list", "search", "show", "edit-sources", "modernize-sources",
+			"showsrc", "depends", "rdepends", "policy", "info"}
+	case Aptitude:
+		return []string{"update", "clean", "autoclean", "forget-new", "search", "versions", "why",
+			"why-not", "hold", "unhold", "forbid-version", "markauto", "unmarkauto", "keep",
+			"keep-all", "install", "reinstall", "dist-upgrade", "full-upgrade", "safe-upgrade",
+			"upgrade", "remove", "purge", "build-dep", "build-depends", "add-user-tag",
+			"remove-user-tag", "extract-cache-subset", "changelog", "moo", "show",
+			"dump-resolver", "check-resolver", "help", "nop", "nop-noselections", "download",
+			"showsrc", "source"}
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package redirect
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/fstab"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+)
+
+// prepare makes the build's root name itself as the root: in its fstab and,
+// where there is one, its kernel command line. Before the frontend runs,
+// because the scripts of kernels and boot loaders read both.
+func (s *Supervisor) prepare(build *be.Build) error {
+	return SetRoot(s.Registry.Store().Path(build.Path), be.EnvDir+"/"+build.Name)
+}
+
+// SetRoot makes the root file system at a directory call the subvolume its root.
+func SetRoot(root, subvolume string) error {
+	err := inroot.Edit(root, "/etc/fstab", func(old []byte) ([]byte, bool, error) {
+		return fstab.SetRootSubvolume(old, subvolume)
+	})
+	if errors.Is(err, fstab.ErrNoRoot) {
+		err = nil // a chroot's; its root is what the kernel command line says
+	}
+	if err == nil {
+		err = inroot.Edit(root, "/etc/kernel/cmdline", func(old []byte) ([]byte, bool, error) {
+			return fstab.SetRootflags(old, subvolume)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the new boot environment bootable: %w", err)
+	}
+	return nil
+}
+
+// Identify reads what the root file system at a directory says of itself.
+func Identify(root string) (be.Identity, error) {
+	title, err := pkgdb.Release(root)
+	if err != nil {
+		return be.Identity{}, err
+	}
+	id := be.Identity{Title: title}
+	kernels, err := pkgdb.Kernels(root)
+	if err != nil {
+		return id, err
+	}
+	for _, k := range kernels {
+		id.Kernels = append(id.Kernels, be.Kernel{Version: k.Version, Image: k.Image, Initrd: k.Initrd})
+	}
+	return id, nil
+}

@@ -1,0 +1,326 @@
+package redirect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/txn"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// Supervisor runs package frontends in new boot environments.
+type Supervisor struct {
+	Registry *be.Registry
+	Inside   Inside
+	Notice   *ui.Notice
+	Log      logrus.FieldLogger
+}
+
+// Job is a run of a frontend that goes into a new boot environment.
+type Job struct {
+	Frontend    Frontend
+	Argv        []string      // what the user typed, argv[0] included
+	Made        be.Maker      // be.Redirect or be.Command
+	Name        string        // of the environment; "" for an automatic one
+	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
+	LeaveOut    []string      // globs of nested subvolumes that are not copied
+}
+
+// Exit is how a process is to end.
+type Exit struct {
+	Code   int
+	Signal syscall.Signal // that it has to die of, or 0
+}
+
+// Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
+// verdict. With an error nothing was changed, but for what the error says.
+func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
+	// The sandbox ends with the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	signals := catchSignals()
+	defer signals.stop()
+
+	lock, err := s.takeDpkgLock(job)
+	if err != nil {
+		return s.lockFailure(job, err)
+	}
+	defer lock.Release()
+	origin, err := s.Registry.Running()
+	if err != nil {
+		return Exit{}, err
+	}
+	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{
+		Name:     job.Name,
+		Origin:   origin,
+		Made:     job.Made,
+		Command:  job.Argv,
+		LeaveOut: job.LeaveOut,
+	})
+	TellRecovered(s.Notice, s.Log, recovered)
+	if err != nil {
+		return Exit{}, err
+	}
+	verdict, result, err := s.run(build, job, signals)
+	if err != nil {
+		return Exit{}, errors.Join(err, build.Discard(ctx))
+	}
+	return s.conclude(ctx, build, job, verdict, result)
+}
+
+// run runs the frontend in the build's root and judges the outcome.
+func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
+	if err := s.prepare(build); err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
+	if sig := signals.first(); sig != 0 {
+		return Verdict{State: Discard, Signal: int(sig)}, sandbox.Result{}, nil
+	}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Record.UUID}
+	path, err := job.Frontend.RealPath(s.Registry.Store().Path(build.Path))
+	if err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
+	spec, err := s.Inside.Spec(root, path, job.Argv)
+	if err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
+	spec.Collect = collected
+	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
+	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
+	if err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
+	signals.forward(process)
+	result, err := process.Wait()
+	if err != nil {
+		return Verdict{}, result, err
+	}
+	for _, note := range result.Notes {
+		s.Log.Warn(note)
+	}
+	outcome, why, err := s.inspect(build, job, result)
+	if err != nil {
+		return Verdict{}, result, err
+	}
+	verdict := Judge(outcome)
+	if why != "" && verdict.State == Failed {
+		verdict.Reason = why
+	}
+	return verdict, result, nil
+}
+
+// conclude carries out a verdict.
+func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v Verdict, result sandbox.Result) (Exit, error) {
+	exit := Exit{Code: v.ExitCode, Signal: syscall.Signal(v.Signal)}
+	switch v.State {
+	case Discard:
+		if err := build.Discard(ctx); err != nil {
+			return exit, err
+		}
+		s.Notice.Say("No package changed, so no boot environment was made.")
+	case Failed:
+		e, err := s.commit(ctx, build, be.Failed, v.Reason)
+		if err != nil {
+			return exit, err
+		}
+		s.propagateLogs(build, e, job)
+		s.tellFailed(e)
+		s.replaceOlder(ctx, e)
+	case Ready:
+		e, err := s.commit(ctx, build, be.Ready, "")
+		if err != nil {
+			return exit, err
+		}
+		s.propagateLogs(build, e, job)
+		s.propagateRebootRequired(result)
+		s.tellReady(e)
+		s.replaceOlder(ctx, e)
+	}
+	return exit, nil
+}
+
+// commit describes the build's root in its record and makes it real.
+func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State, reason string) (be.Env, error) {
+	path := s.Registry.Store().Path(build.Path)
+	changes, err := s.changes(build)
+	if err != nil && state == be.Ready {
+		return be.Env{}, errors.Join(err, build.Discard(ctx))
+	}
+	identity, err := Identify(path)
+	if err != nil {
+		s.Log.WithError(err).Warn("cannot identify the new boot environment")
+	}
+	return build.Commit(ctx, state, func(r *be.Record) {
+		r.Changes, r.Reason = changes, reason
+		r.Title, r.Kernels = identity.Title, identity.Kernels
+	})
+}
+
+// replaceOlder destroys what a new environment makes useless: earlier
+// upgrades that were redirected here and never booted, or older failed ones.
+func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
+	release, err := s.Registry.Lock(ctx)
+	if err != nil {
+		s.Log.WithError(err).Warn("cannot remove boot environments that this one replaces")
+		return
+	}
+	defer release()
+	envs, err := s.Registry.List()
+	if err != nil {
+		s.Log.WithError(err).Warn("cannot remove boot environments that this one replaces")
+		return
+	}
+	for _, old := range envs {
+		if !Replaces(e, old) || be.CheckDestroy(envs, old.Name, s.Registry.InUse) != nil {
+			continue
+		}
+		if err := s.Registry.Destroy(ctx, old); err != nil {
+			s.Log.WithError(err).Warnf("cannot remove boot environment %s", old.Name)
+			continue
+		}
+		if e.Record.State != be.Failed {
+			s.Notice.Say("It replaces %s, which was never booted.", old.Name)
+		}
+	}
+}
+
+// Replaces says whether a new environment makes an older one useless.
+func Replaces(e, old be.Env) bool {
+	if old.Name == e.Name || old.Record.Kept || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
+		return false
+	}
+	if e.Record.State == be.Failed {
+		return old.Record.State == be.Failed
+	}
+	return e.Record.Made == be.Redirect && old.Record.Made == be.Redirect && old.Record.State == be.Ready &&
+		old.Record.OriginUUID == e.Record.OriginUUID
+}
+
+// TellRecovered says what earlier runs had left that were cut off.
+func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Recovered) {
+	for _, r := range recovered {
+		switch {
+		case r.Err != nil:
+			log.WithError(r.Err).Warnf("cannot clean up after a run that was cut off (%s)", r.Title)
+		case !r.Done:
+			notice.Say("Cleaned up after a run that was cut off (%s, process %d).", r.Title, r.PID)
+		}
+	}
+}
+
+// signals are those that a terminal sends to the whole process group. The
+// frontend acts on them; the supervisor has to live to see how.
+type signals struct {
+	caught  chan os.Signal
+	term    chan os.Signal
+	process chan *sandbox.Process
+	got     chan syscall.Signal
+}
+
+func catchSignals() *signals {
+	s := &signals{
+		caught:  make(chan os.Signal, 8),
+		term:    make(chan os.Signal, 8),
+		process: make(chan *sandbox.Process, 1),
+		got:     make(chan syscall.Signal, 1),
+	}
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
+		if !signal.Ignored(sig) {
+			signal.Notify(s.caught, sig)
+		}
+	}
+	signal.Notify(s.term, unix.SIGTERM)
+	go func() {
+		for sig := range s.caught {
+			s.note(sig)
+		}
+	}()
+	go func() {
+		var process *sandbox.Process
+		for {
+			select {
+			case process = <-s.process:
+			case sig, ok := <-s.term:
+				if !ok {
+					return
+				}
+				s.note(sig)
+				if process != nil {
+					_ = process.Signal(sig)
+				}
+			}
+		}
+	}()
+	return s
+}
+
+func (s *signals) note(sig os.Signal) {
+	select {
+	case s.got <- sig.(syscall.Signal):
+	default:
+	}
+}
+
+// first returns the first signal so far, or 0.
+func (s *signals) first() syscall.Signal {
+	select {
+	case sig := <-s.got:
+		return sig
+	default:
+		return 0
+	}
+}
+
+// forward passes on to the sandbox what is sent to this process alone.
+func (s *signals) forward(p *sandbox.Process) { s.process <- p }
+
+func (s *signals) stop() {
+	signal.Stop(s.caught)
+	signal.Stop(s.term)
+	close(s.caught)
+	close(s.term)
+}
+
+// Die ends this process as the frontend ended: with its status, or by its signal.
+func (e Exit) Die() {
+	if e.Signal != 0 {
+		signal.Reset(e.Signal)
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+		_ = unix.Kill(os.Getpid(), e.Signal)
+		time.Sleep(time.Second) // a signal to a process is delivered to any of its threads
+		os.Exit(128 + int(e.Signal))
+	}
+	os.Exit(e.Code)
+}
+
+// takeDpkgLock waits for dpkg's locks as long as apt would.
+func (s *Supervisor) takeDpkgLock(job Job) (*dpkglock.Lock, error) {
+	end := time.Now().Add(job.LockTimeout)
+	for waiting := false; ; time.Sleep(time.Second) {
+		lock, err := dpkglock.Take()
+		var busy *dpkglock.BusyError
+		if err == nil || !errors.As(err, &busy) {
+			return lock, err
+		}
+		if job.LockTimeout >= 0 && time.Now().After(end) {
+			return nil, err
+		}
+		if !waiting {
+			waiting = true
+			fmt.Fprintf(os.Stderr, "Waiting for cache lock: %s\n", lockMessage(busy))
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package redirect
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/dpkglock"
+)
+
+// Summary says in how many packages an environment differs from its origin.
+func Summary(c be.Changes) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{c.Upgraded, "upgraded"}, {c.Downgraded, "downgraded"}, {c.Added, "new"}, {c.Removed, "removed"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if len(parts) == 0 {
+		return "no package differs"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s *Supervisor) tellReady(e be.Env) {
+	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, Summary(e.Record.Changes))
+	for _, path := range e.Record.LeftOut {
+		s.Notice.Say("The subvolume %s is not in it.", path)
+	}
+	if !e.Bootable() {
+		s.Notice.Say("It can't boot: there is no kernel in it.")
+		return
+	}
+	s.Notice.Say("The running system is unchanged. To boot the new one: apt-be activate %s, then reboot.", e.Name)
+}
+
+func (s *Supervisor) tellFailed(e be.Env) {
+	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(e.Record.Reason, "."))
+	s.Notice.Say("The running system is unchanged. What the upgrade left is kept as %s: to look into it, apt-be shell %s; to remove it, apt-be destroy %s.", e.Name, e.Name, e.Name)
+}
+
+// lockMessage is apt's sentence about a lock that another process holds
+// (apt-pkg/contrib/fileutl.cc).
+func lockMessage(busy *dpkglock.BusyError) string {
+	if busy.PID == 0 {
+		return fmt.Sprintf("Could not get lock %s. It is held by another process", busy.File)
+	}
+	if busy.Command == "" {
+		return fmt.Sprintf("Could not get lock %s. It is held by process %d", busy.File, busy.PID)
+	}
+	return fmt.Sprintf("Could not get lock %s. It is held by process %d (%s)", busy.File, busy.PID, busy.Command)
+}
+
+// lockFailure says what the frontend itself says when dpkg's database is
+// locked, so that whoever reads its output finds what he knows.
+func (s *Supervisor) lockFailure(job Job, err error) (Exit, error) {
+	var busy *dpkglock.BusyError
+	if !errors.As(err, &busy) {
+		return Exit{}, err
+	}
+	exit := Exit{Code: job.Frontend.failureCode()}
+	if job.Frontend == UnattendedUpgrade {
+		fmt.Fprintln(os.Stdout, "Lock could not be acquired (another package manager running?)")
+		return exit, nil
+	}
+	prefix := map[bool]string{false: "E", true: "Error"}[aptSaysError()]
+	notice := map[bool]string{false: "N", true: "Notice"}[aptSaysError()]
+	fmt.Fprintf(os.Stderr, "%s: %s\n", prefix, lockMessage(busy))
+	fmt.Fprintf(os.Stderr, "%s: Be aware that removing the lock file is not a solution and may break your system.\n", notice)
+	fmt.Fprintf(os.Stderr, "%s: Unable to acquire the dpkg frontend lock (%s/lock-frontend), is another process using it?\n", prefix, dpkglock.Dir)
+	return exit, nil
+}

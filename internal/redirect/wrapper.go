@@ -1,0 +1,145 @@
+package redirect
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Wrapper stands in the place of a frontend.
+type Wrapper struct {
+	// OpenStore opens the store that holds a directory.
+	OpenStore func(dir string) (store.Store, error)
+	// Supervise makes the supervisor for the environments of a store.
+	Supervise func(st store.Store) *Supervisor
+	// Warn tells the user something, at most once a day for each topic.
+	Warn func(topic, text string)
+}
+
+// Run decides about a command line and carries it out. It returns only when
+// the frontend ran in a boot environment, or when nothing could be run.
+func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, error) {
+	inv := Parse(f, argv[1:], os.Environ()...)
+	m := machine()
+	if !NeedsConfig(inv, m) {
+		return w.passThrough(f, argv)
+	}
+	conf, err := aptconf.Read(ctx, aptconf.Query{Program: f.String(), Args: inv.ConfigArgs, Env: os.Environ()})
+	if err != nil {
+		return Exit{Code: f.failureCode()}, err
+	}
+	var st store.Store
+	m.Store, st, err = w.examineRoot()
+	if err != nil {
+		return Exit{Code: f.failureCode()}, err
+	}
+	if st != nil {
+		defer st.Close()
+	}
+	decision, err := Decide(inv, conf, m)
+	if err != nil {
+		return Exit{Code: f.failureCode()}, err
+	}
+	if decision.Warn != "" {
+		w.Warn("not-redirected", decision.Warn)
+	}
+	if !decision.Redirect {
+		return w.passThrough(f, argv)
+	}
+	exit, err := w.Supervise(st).Upgrade(ctx, Job{
+		Frontend:    f,
+		Argv:        argv,
+		Made:        be.Redirect,
+		LockTimeout: lockTimeout(f, conf),
+		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
+	})
+	if err != nil {
+		exit = Exit{Code: f.failureCode()}
+	}
+	return exit, err
+}
+
+func (w *Wrapper) passThrough(f Frontend, argv []string) (Exit, error) {
+	return Exit{Code: 127}, f.Exec(argv)
+}
+
+// machine finds out where this process runs.
+func machine() Machine {
+	m := Machine{Root: os.Geteuid() == 0, Bypass: os.Getenv("APT_BE_BYPASS") == "1"}
+	_, err := os.Lstat(sandbox.Marker)
+	m.Inside = err == nil
+	for _, marker := range []string{"/run/systemd/container", "/run/.containerenv", "/.dockerenv"} {
+		if _, err := os.Lstat(marker); err == nil {
+			m.Container = true
+		}
+	}
+	return m
+}
+
+// topLevelID is the ID of btrfs's top-level subvolume (btrfs-subvolume(8)).
+const topLevelID = 5
+
+// examineRoot finds out whether the running root can be snapshotted. The
+// store is nil if there is none.
+func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
+	st, err := w.OpenStore("/")
+	if errors.Is(err, store.ErrUnsupported) {
+		return NotBtrfs, nil, nil
+	}
+	if err != nil {
+		return NotBtrfs, nil, err
+	}
+	root, err := st.Locate("/")
+	if err != nil {
+		st.Close()
+		return NotBtrfs, nil, err
+	}
+	if root.ID == topLevelID {
+		return TopLevel, st, nil
+	}
+	dpkg, err := st.Locate("/var/lib/dpkg")
+	if errors.Is(err, store.ErrUnsupported) || err == nil && dpkg.ID != root.ID {
+		return DpkgElsewhere, st, nil
+	}
+	if err != nil {
+		st.Close()
+		return NotBtrfs, nil, err
+	}
+	return RootOK, st, nil
+}
+
+// lockTimeout is how long a frontend waits for dpkg's locks: forever is
+// negative. apt waits by default, the others don't (apt-private/private-cmndline.cc).
+func lockTimeout(f Frontend, conf aptconf.Config) time.Duration {
+	timeout := 0
+	if f == Apt {
+		timeout = 120
+		if _, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS); err == nil {
+			timeout = -1
+		}
+	}
+	return time.Duration(conf.Int("DPkg::Lock::Timeout", timeout)) * time.Second
+}
+
+// OnceADay returns a Warn that remembers in a directory what it has said.
+func OnceADay(dir string, say func(text string)) func(topic, text string) {
+	return func(topic, text string) {
+		stamp := filepath.Join(dir, "warned-"+topic)
+		if info, err := os.Lstat(stamp); err == nil && time.Since(info.ModTime()) < 24*time.Hour {
+			return
+		}
+		say(text)
+		if err := os.MkdirAll(dir, 0o755); err == nil {
+			_ = os.WriteFile(stamp, nil, 0o644)
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// assembler puts a root together in the sandbox's mount namespace. Its
+// methods take paths inside, such as "/dev".
+type assembler struct {
+	root  string // where the root is mounted, outside
+	notes []string
+}
+
+// assemble mounts the root of a sandbox and all that belongs into it, in this
+// process's mount namespace. It returns what could not be had as asked.
+func assemble(spec *Spec) (notes []string, err error) {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, fmt.Errorf("cannot make mounts private: %w", err)
+	}
+	a := &assembler{root: spec.MountDir}
+	var flags uintptr = unix.MS_NOATIME
+	if spec.ReadOnly {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount(spec.Device, a.root, "btrfs", flags, "subvol=/"+spec.Subvolume); err != nil {
+		return nil, fmt.Errorf("cannot mount %s of %s: %w", spec.Subvolume, spec.Device, err)
+	}
+	if len(spec.Shares) > 0 {
+		// Overlays are made of layers that are mounted in the same namespace,
+		// and keep them when this is gone.
+		if err := unix.Mount(spec.Device, spec.TopDir, "btrfs", unix.MS_NOATIME|quiet, "subvolid=5"); err != nil {
+			return nil, fmt.Errorf("cannot mount the top level of %s: %w", spec.Device, err)
+		}
+		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
+	}
+	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.tmp, a.binds} {
+		if err := step(spec); err != nil {
+			return nil, err
+		}
+	}
+	return a.notes, nil
+}
+
+func (a *assembler) note(format string, args ...any) {
+	a.notes = append(a.notes, fmt.Sprintf(format, args...))
+}
+
+// at returns the place outside of a path inside, following the links there as
+// a process inside would: none leads out.
+func (a *assembler) at(path string) (*os.File, string, error) {
+	rootFD, err := unix.Open(a.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, "", err
+	}
+	defer unix.Close(rootFD)
+	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	return f, fmt.Sprintf("/proc/self/fd/%d", fd), nil
+}
+
+// mount mounts onto a path inside, which has to be there.
+func (a *assembler) mount(source, path, fstype string, flags uintptr, data string) error {
+	f, target, err := a.at(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Mount(source, target, fstype, flags, data); err != nil {
+		return &fs.PathError{Op: "mount", Path: path, Err: err}
+	}
+	return nil
+}
+
+// bind shows something of the running root inside, without what is mounted below it.
+func (a *assembler) bind(source, path string, readOnly bool) error {
+	if err := a.mount(source, path, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	if !readOnly {
+		return nil
+	}
+	return a.mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
+}
+
+// mkdir makes a directory inside, unless it is there.
+func (a *assembler) mkdir(path string, mode uint32) error {
+	return a.inParent(path, func(parent string) error {
+		err := unix.Mkdir(parent, mode)
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		if err == nil {
+			err = unix.Chmod(parent, mode) // not subject to the umask
+		}
+		return err
+	})
+}
+
+// write makes a file inside.
+func (a *assembler) write(path string, data []byte, mode os.FileMode) error {
+	return a.inParent(path, func(name string) error {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, mode)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(data)
+		return errors.Join(err, f.Close())
+	})
+}
+
+// inParent calls do with the name outside of a path inside, of which all but
+// the last part is resolved.
+func (a *assembler) inParent(path string, do func(name string) error) error {
+	dir, name := filepath.Split(path)
+	f, parent, err := a.at(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := do(filepath.Join(parent, name)); err != nil {
+		return &fs.PathError{Op: "make", Path: path, Err: err}
+	}
+	return nil
+}
+
+const quiet = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// proc mounts the sandbox's own processes; what is the whole machine's is read-only.
+func (a *assembler) proc(*Spec) error {
+	if err := a.mount("proc", "/proc", "proc", quiet, ""); err != nil {
+		return err
+	}
+	for _, path := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/acpi", "/proc/fs"} {
+		if err := a.bind(a.root+path, path, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sys mounts a sysfs without the control groups, debugfs and the like that
+// are mounted in the running one.
+func (a *assembler) sys(*Spec) error {
+	if err := a.mount("sysfs", "/sys", "sysfs", quiet|unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	// Secure Boot's state is read there by the scripts of signed boot loaders.
+	const efivars = "/sys/firmware/efi/efivars"
+	var st unix.Statfs_t
+	if unix.Statfs(efivars, &st) == nil && st.Type == unix.EFIVARFS_MAGIC {
+		return a.bind(efivars, efivars, true)
+	}
+	return nil
+}
+
+// run makes an empty /run with what a maintainer script may count on. That
+// there is no /run/systemd/system, and no socket of systemd or D-Bus, is what
+// keeps services from being started and stopped.
+func (a *assembler) run(spec *Spec) error {
+	if err := a.mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=20%"); err != nil {
+		return err
+	}
+	for _, dir := range []struct {
+		path string
+		mode uint32
+	}{{"/run/lock", 0o1777}, {"/run/apt-be", 0o755}, {BinDir, 0o755}, {"/run/systemd", 0o755}, {"/run/systemd/journal", 0o755}} {
+		if err := a.mkdir(dir.path, dir.mode); err != nil {
+			return err
+		}
+	}
+	if err := a.write(Marker, []byte(spec.Name+"\n"), 0o644); err != nil {
+		return err
+	}
+	if spec.Bin != "" {
+		if err := a.bind(spec.Bin, BinDir, true); err != nil {
+			return err
+		}
+	}
+	for _, socket := range []string{"/run/systemd/journal/dev-log", "/run/systemd/journal/socket"} {
+		if info, err := os.Lstat(socket); err != nil || info.Mode().Type() != fs.ModeSocket {
+			continue
+		}
+		if err := a.write(socket, nil, 0o666); err != nil {
+			return err
+		}
+		if err := a.bind(socket, socket, false); err != nil {
+			return err
+		}
+	}
+	return a.resolver()
+}
+
+// resolver copies the running root's resolv.conf where it is a link into
+// /run, as with systemd-resolved and resolvconf.
+func (a *assembler) resolver() error {
+	const conf = "/etc/resolv.conf"
+	target, err := os.Readlink(filepath.Join(a.root, conf))
+	if err != nil {
+		return nil // a file, which the snapshot has, or none
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(conf), target)
+	}
+	target = strings.Replace(filepath.Clean(target), "/var/run/", "/run/", 1)
+	if !strings.HasPrefix(target, "/run/") {
+		return nil
+	}
+	data, err := os.ReadFile(conf)
+	if err != nil {
+		return nil
+	}
+	dir := "/run"
+	for _, part := range strings.Split(strings.TrimPrefix(filepath.Dir(target), "/run"), "/") {
+		if part == "" {
+			continue
+		}
+		dir += "/" + part
+		if err := a.mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return a.write(target, data, 0o644)
+}
+
+func (a *assembler) tmp(*Spec) error {
+	return a.mount("tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
+}
+
+// binds shows directories of the running root that both write to.
+func (a *assembler) binds(spec *Spec) error {
+	for _, dir := range spec.Binds {
+		if err := a.bind(dir, dir, false); err != nil {
+			a.note("cannot show %s: %v", dir, err)
+		}
+	}
+	return nil
+}
+
+// shares shows the other file systems of the running root, outer ones first.
+func (a *assembler) shares(spec *Spec) error {
+	shares := slices.SortedFunc(slices.Values(spec.Shares), func(x, y Share) int {
+		return strings.Compare(x.Target, y.Target)
+	})
+	for _, share := range shares {
+		err := a.share(share, spec.TopDir)
+		if err != nil && share.Scratch != "" {
+			// Better seen and not written to than not there.
+			a.note("cannot protect %s by an overlay, so it is read-only: %v", share.Target, err)
+			err = a.bind(share.Target, share.Target, true)
+		}
+		if err != nil {
+			a.note("cannot show %s: %v", share.Target, err)
+		}
+	}
+	return nil
+}
+
+func (a *assembler) share(share Share, top string) error {
+	scratch := filepath.Join(top, share.Scratch)
+	switch {
+	case share.Scratch == "":
+		return a.bind(share.Target, share.Target, true)
+	case share.Copy:
+		dir := filepath.Join(scratch, "copy")
+		if err := copyTree(share.Target, dir); err != nil {
+			return err
+		}
+		return a.bind(dir, share.Target, false)
+	}
+	upper, work := filepath.Join(scratch, "upper"), filepath.Join(scratch, "work")
+	for _, dir := range []string{upper, work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := sameDirectory(share.Target, upper); err != nil {
+		return err
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", escape(share.Target), escape(upper), escape(work))
+	return a.mount("overlay", share.Target, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
+}
+
+// escape quotes what overlayfs takes for separators in a path.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
+}
+
+// sameDirectory gives dir the owner and mode of the directory that it stands for.
+func sameDirectory(like, dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(like, &st); err != nil {
+		return err
+	}
+	if err := unix.Chown(dir, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	return unix.Chmod(dir, st.Mode&0o7777)
+}

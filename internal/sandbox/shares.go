@@ -1,0 +1,61 @@
+package sandbox
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// transient are the file systems that hold no data of a root file system's
+// own, or not any that a package could use.
+var transient = map[string]bool{
+	"autofs": true, "binfmt_misc": true, "bpf": true, "cgroup": true, "cgroup2": true,
+	"configfs": true, "debugfs": true, "devpts": true, "devtmpfs": true, "efivarfs": true,
+	"fusectl": true, "hugetlbfs": true, "mqueue": true, "nsfs": true, "proc": true,
+	"pstore": true, "ramfs": true, "rpc_pipefs": true, "securityfs": true, "selinuxfs": true,
+	"sysfs": true, "tmpfs": true, "tracefs": true,
+	"overlay": true, // containers' roots
+}
+
+// readOnly are the file systems that can't be written to in the first place.
+var readOnly = map[string]bool{"iso9660": true, "udf": true, "squashfs": true, "erofs": true}
+
+// caseless are the file systems that overlayfs does not take for a lower layer.
+var caseless = map[string]bool{"vfat": true, "msdos": true, "exfat": true, "ntfs": true, "ntfs3": true}
+
+// FindShares returns the other file systems that are mounted in the running
+// root, with a directory below scratch, from the top level of the store, for
+// what is written to each. exclude names places that need none.
+func FindShares(scratch string, exclude ...string) ([]Share, error) {
+	excluded := append([]string{"/proc", "/sys", "/dev", "/run", "/tmp"}, exclude...)
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		if m.Mountpoint == "/" || transient[m.FSType] {
+			return true, false
+		}
+		for _, dir := range excluded {
+			if m.Mountpoint == dir || strings.HasPrefix(m.Mountpoint, dir+"/") {
+				return true, false
+			}
+		}
+		return false, false
+	})
+	if err != nil {
+		return nil, err
+	}
+	// The last of several mounts at one place hides the others.
+	byTarget := map[string]Share{}
+	for i, m := range mounts {
+		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType]}
+		if !readOnly[m.FSType] && scratch != "" {
+			share.Scratch = filepath.Join(scratch, strconv.Itoa(i))
+		}
+		byTarget[m.Mountpoint] = share
+	}
+	shares := make([]Share, 0, len(byTarget))
+	for _, share := range byTarget {
+		shares = append(shares, share)
+	}
+	return shares, nil
+}

@@ -1,0 +1,215 @@
+//go:build cgo
+
+package btrfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	containerd "github.com/containerd/btrfs/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Get implements store.Store.
+func (s *Store) Get(p string) (store.Subvolume, error) {
+	found, err := s.get(p)
+	if err != nil {
+		return store.Subvolume{}, fmt.Errorf("cannot read subvolume %q: %w", p, err)
+	}
+	return found, nil
+}
+
+func (s *Store) get(p string) (store.Subvolume, error) {
+	f, err := s.openSubvolume(p)
+	if err != nil {
+		return store.Subvolume{}, err
+	}
+	defer f.Close()
+	found, err := subvolumeOf(f)
+	found.Path = p
+	return found, err
+}
+
+// openSubvolume opens the root directory of the subvolume at p.
+func (s *Store) openSubvolume(p string) (*os.File, error) {
+	at, err := s.place(p)
+	if err != nil {
+		return nil, err
+	}
+	defer at.close()
+	return at.open()
+}
+
+// List implements store.Store.
+func (s *Store) List(dir string) ([]store.Subvolume, error) {
+	found, err := s.list(dir)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list subvolumes in %q: %w", dir, err)
+	}
+	return found, nil
+}
+
+func (s *Store) list(dir string) ([]store.Subvolume, error) {
+	if err := store.CheckPath(dir); err != nil {
+		return nil, err
+	}
+	f, err := s.openDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := os.ReadDir(procPath(f))
+	if err != nil {
+		return nil, err
+	}
+	var found []store.Subvolume
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		subvolume, err := s.get(path.Join(dir, entry.Name()))
+		if errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, subvolume)
+	}
+	return found, nil
+}
+
+// Create implements store.Store.
+func (s *Store) Create(p string) error {
+	if err := s.create(p); err != nil {
+		return fmt.Errorf("cannot create subvolume %q: %w", p, err)
+	}
+	return nil
+}
+
+func (s *Store) create(p string) error {
+	at, err := s.newPlace(p)
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	if err := containerd.SubvolCreate(at.path()); err != nil {
+		return sentinel(err)
+	}
+	// The umask took part, and a root directory that only root can enter is
+	// no use to anybody.
+	return os.Chmod(at.path(), 0o755)
+}
+
+// Snapshot implements store.Store. The kernel writes out what is dirty in src
+// and commits the transaction before it returns.
+func (s *Store) Snapshot(src, dst string, readOnly bool) error {
+	if err := s.snapshot(src, dst, readOnly); err != nil {
+		return fmt.Errorf("cannot snapshot %q as %q: %w", src, dst, err)
+	}
+	return nil
+}
+
+func (s *Store) snapshot(src, dst string, readOnly bool) error {
+	from, err := s.place(src)
+	if err != nil {
+		return err
+	}
+	defer from.close()
+	// Given a directory inside a subvolume, old kernels snapshot all of that.
+	if err := from.check(); err != nil {
+		return err
+	}
+	to, err := s.newPlace(dst)
+	if err != nil {
+		return err
+	}
+	defer to.close()
+	return sentinel(containerd.SubvolSnapshot(to.path(), from.path(), readOnly))
+}
+
+// SetReadOnly implements store.Store. The kernel refuses to make a subvolume
+// writable while it is being sent: ErrBusy.
+func (s *Store) SetReadOnly(p string, readOnly bool) error {
+	if err := s.setReadOnly(p, readOnly); err != nil {
+		return fmt.Errorf("cannot set whether %q is read-only: %w", p, err)
+	}
+	return nil
+}
+
+func (s *Store) setReadOnly(p string, readOnly bool) error {
+	f, err := s.openSubvolume(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return sentinel(setReadOnly(f, readOnly))
+}
+
+// Rename implements store.Store.
+func (s *Store) Rename(p, to string) error {
+	if err := s.rename(p, to); err != nil {
+		return fmt.Errorf("cannot rename subvolume %q to %q: %w", p, to, err)
+	}
+	return nil
+}
+
+func (s *Store) rename(p, to string) error {
+	if err := store.CheckNewPath(p); err != nil {
+		return err
+	}
+	if strings.HasPrefix(to, p+"/") {
+		return fmt.Errorf("%w: %q is inside %q", store.ErrBadPath, to, p)
+	}
+	from, err := s.place(p)
+	if err != nil {
+		return err
+	}
+	defer from.close()
+	if err := from.check(); err != nil {
+		return err
+	}
+	dst, err := s.newPlace(to)
+	if err != nil {
+		return err
+	}
+	defer dst.close()
+	err = unix.Renameat2(int(from.dir.Fd()), from.name, int(dst.dir.Fd()), dst.name, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+	}
+	if err != nil {
+		return sentinel(os.NewSyscallError("renameat2", err))
+	}
+	// The rename of a subvolume can't go to the log tree, so btrfs marks its
+	// transaction (btrfs_set_log_full_commit in btrfs_rename): until that is
+	// committed every fsync commits it whole, with both directory entries,
+	// and returns the commit's error. Unlike syncfs that does not write out
+	// what all others have dirty in the file system.
+	return errors.Join(dst.dir.Sync(), from.dir.Sync())
+}
+
+// sentinel returns the error of package store for one of the kernel.
+func sentinel(err error) error {
+	switch {
+	case errors.Is(err, unix.EEXIST):
+		return store.ErrExists
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w: %w", store.ErrBusy, err)
+	case errors.Is(err, unix.ETXTBSY):
+		return fmt.Errorf("%w: an active swap file is in it", store.ErrBusy)
+	case errors.Is(err, unix.EPERM) && unix.Geteuid() == 0:
+		// The kernel tells root no more than this.
+		return fmt.Errorf("%w: a swap file in it is active, it is being sent, it is the default subvolume, or its directory is immutable",
+			store.ErrBusy)
+	}
+	return err
+}

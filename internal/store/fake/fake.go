@@ -1,0 +1,145 @@
+// Package fake is a snapshot store in a plain directory, for tests without
+// root and without btrfs. It passes the suite of package storetest.
+//
+// Subvolumes are directories and snapshots are copies. What a directory does
+// not have, such as a UUID, is kept in a file beside the tree and read anew by
+// each call: several processes may open one store, and it outlives them.
+//
+// Two things differ from a real store. Nothing keeps others from writing into
+// a read-only subvolume through Path. And a crash in the middle of a call can
+// leave the tree and that file in disagreement.
+package fake
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Store is a directory that behaves as a file system with subvolumes.
+type Store struct {
+	dir string
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New opens the store in directory dir, and makes it if the directory is empty
+// or missing. In it, the top level is dir/top.
+func New(dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open a fake store: %w", err)
+	}
+	s := &Store{dir}
+	for _, d := range []string{s.Path("."), s.scratch()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("cannot open a fake store: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Path implements store.Store. It can't leave the store by "..".
+func (s *Store) Path(p string) string {
+	return filepath.Join(s.dir, "top", path.Clean("/"+p))
+}
+
+// scratch is the directory in which copies are made before they get a name.
+func (s *Store) scratch() string { return filepath.Join(s.dir, "scratch") }
+
+// Device implements store.Store: the directory that New was given.
+func (s *Store) Device() string { return s.dir }
+
+// Close implements store.Store; there is nothing to let go.
+func (s *Store) Close() error { return nil }
+
+// SetRunning says which subvolume this process's own "/" is: Locate then finds
+// all files outside the store in it. "" takes that back.
+func (s *Store) SetRunning(p string) error {
+	err := s.update(func(st *state) error {
+		if p == "" {
+			st.Running = ""
+			return nil
+		}
+		record, err := s.lookup(st, p)
+		if err != nil {
+			return err
+		}
+		st.Running = record.UUID
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot take %q as running: %w", p, err)
+	}
+	return nil
+}
+
+// SetBusy makes Delete refuse the subvolume at p with store.ErrBusy, as if a
+// swap file were active in it, or no longer so.
+func (s *Store) SetBusy(p string, busy bool) error {
+	err := s.update(func(st *state) error {
+		record, err := s.lookup(st, p)
+		if err != nil {
+			return err
+		}
+		record.Busy = busy
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot set whether %q is busy: %w", p, err)
+	}
+	return nil
+}
+
+// lookup returns the record of the subvolume at p: ErrBadPath, ErrNotFound,
+// ErrNotSubvolume.
+func (s *Store) lookup(st *state, p string) (*record, error) {
+	if err := store.CheckPath(p); err != nil {
+		return nil, err
+	}
+	if err := s.checkAbove(p); err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(s.Path(p)); err != nil {
+		return nil, store.ErrNotFound
+	}
+	if r := st.Subvolumes[p]; r != nil {
+		return r, nil
+	}
+	return nil, store.ErrNotSubvolume
+}
+
+// checkAbove returns ErrBadPath if there is a symbolic link above p.
+func (s *Store) checkAbove(p string) error {
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if info, err := os.Lstat(s.Path(dir)); err == nil && info.Mode().Type() == os.ModeSymlink {
+			return fmt.Errorf("%w: a symbolic link is in it", store.ErrBadPath)
+		}
+	}
+	return nil
+}
+
+// newPlace makes the directories above p: ErrBadPath, ErrExists.
+func (s *Store) newPlace(p string) error {
+	if err := store.CheckNewPath(p); err != nil {
+		return err
+	}
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if info, err := os.Lstat(s.Path(dir)); err == nil && !info.IsDir() {
+			return fmt.Errorf("%w: %q in it is no directory", store.ErrBadPath, path.Base(dir))
+		}
+	}
+	if _, err := os.Lstat(s.Path(p)); err == nil {
+		return store.ErrExists
+	}
+	return os.MkdirAll(s.Path(path.Dir(p)), 0o755)
+}
+
+// inside reports whether p is below dir.
+func inside(p, dir string) bool {
+	return p != dir && (dir == "." || strings.HasPrefix(p, dir+"/"))
+}

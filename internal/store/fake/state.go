@@ -1,0 +1,152 @@
+package fake
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// topLevelID is the id of the top level, and firstID of the first subvolume,
+// as on btrfs.
+const (
+	topLevelID = 5
+	firstID    = 256
+)
+
+// state is what the file beside the tree holds.
+type state struct {
+	NextID     uint64
+	Generation uint64             // of the running transaction
+	Running    string             // UUID of the subvolume that is "/"
+	Subvolumes map[string]*record // by path
+}
+
+// record is what the state has of one subvolume.
+type record struct {
+	store.Subvolume        // Path is left empty: it is the key
+	Busy            bool   // Delete refuses it
+	Fingerprint     uint64 // of its files at the last Sync
+}
+
+func newState() *state {
+	st := &state{NextID: firstID, Generation: 1, Subvolumes: map[string]*record{}}
+	st.Subvolumes["."] = &record{Subvolume: store.Subvolume{
+		ID: topLevelID, UUID: newUUID(), Created: time.Now(), Generation: st.Generation,
+	}}
+	return st
+}
+
+// add enters a new subvolume in a transaction of its own.
+func (st *state) add(p string, parentUUID string, readOnly bool, fingerprint uint64) {
+	st.Generation++
+	st.Subvolumes[p] = &record{Fingerprint: fingerprint, Subvolume: store.Subvolume{
+		ID: st.NextID, UUID: newUUID(), ParentUUID: parentUUID, ReadOnly: readOnly,
+		Created: time.Now(), Generation: st.Generation,
+	}}
+	st.NextID++
+}
+
+// describe is the subvolume at p, which is in the state.
+func (st *state) describe(p string) store.Subvolume {
+	subvolume := st.Subvolumes[p].Subvolume
+	subvolume.Path = p
+	return subvolume
+}
+
+// within returns those that lie in directory dir at any depth, each before
+// those that it holds.
+func (st *state) within(dir string) []string {
+	var found []string
+	for p := range st.Subvolumes {
+		if inside(p, dir) {
+			found = append(found, p)
+		}
+	}
+	slices.SortFunc(found, store.ComparePaths)
+	return found
+}
+
+// move enters the subvolume at p, and all nested in it, at another path.
+func (st *state) move(p, to string) {
+	for _, nested := range st.within(p) {
+		st.Subvolumes[to+strings.TrimPrefix(nested, p)] = st.Subvolumes[nested]
+		delete(st.Subvolumes, nested)
+	}
+	st.Subvolumes[to] = st.Subvolumes[p]
+	delete(st.Subvolumes, p)
+}
+
+func newUUID() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// update calls change with the state, alone among all processes that have the
+// store open, and keeps the changed state if it returns nil.
+func (s *Store) update(change func(*state) error) (err error) {
+	lock, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	st, err := s.read()
+	if err != nil {
+		return err
+	}
+	if err := change(st); err != nil {
+		return err
+	}
+	return s.write(st)
+}
+
+func (s *Store) stateFile() string { return filepath.Join(s.dir, "state.json") }
+
+// read returns the state without the subvolumes whose directory somebody
+// removed by other means.
+func (s *Store) read() (*state, error) {
+	data, err := os.ReadFile(s.stateFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return newState(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	st := &state{}
+	if err := json.Unmarshal(data, st); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", s.stateFile(), err)
+	}
+	for p := range st.Subvolumes {
+		if info, err := os.Lstat(s.Path(p)); err != nil || !info.IsDir() {
+			delete(st.Subvolumes, p)
+		}
+	}
+	return st, nil
+}
+
+func (s *Store) write(st *state) error {
+	data, err := json.MarshalIndent(st, "", "\t")
+	if err != nil {
+		return err
+	}
+	fresh := filepath.Join(s.scratch(), "state")
+	if err := os.WriteFile(fresh, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(fresh, s.stateFile())
+}

@@ -1,0 +1,266 @@
+package fake
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Get implements store.Store.
+func (s *Store) Get(p string) (found store.Subvolume, err error) {
+	err = s.update(func(st *state) error {
+		if _, err := s.lookup(st, p); err != nil {
+			return err
+		}
+		found = st.describe(p)
+		return nil
+	})
+	if err != nil {
+		return store.Subvolume{}, fmt.Errorf("cannot read subvolume %q: %w", p, err)
+	}
+	return found, nil
+}
+
+// Locate implements store.Store. A file outside the store is in the running
+// subvolume, see SetRunning.
+func (s *Store) Locate(file string) (found store.Subvolume, err error) {
+	err = s.update(func(st *state) error {
+		p, err := s.locate(st, file)
+		if err != nil {
+			return err
+		}
+		found = st.describe(p)
+		return nil
+	})
+	if err != nil {
+		return store.Subvolume{}, fmt.Errorf("cannot find the subvolume of %q: %w", file, err)
+	}
+	return found, nil
+}
+
+func (s *Store) locate(st *state, file string) (string, error) {
+	if !filepath.IsAbs(file) {
+		return "", fmt.Errorf("%w: it is not absolute", store.ErrBadPath)
+	}
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return "", err
+	}
+	top, err := filepath.EvalSymlinks(s.Path("."))
+	if err != nil {
+		return "", err
+	}
+	p, err := filepath.Rel(top, file)
+	if err != nil {
+		return "", err
+	}
+	if p == ".." || strings.HasPrefix(p, "../") {
+		for running, record := range st.Subvolumes {
+			if record.UUID == st.Running {
+				return running, nil
+			}
+		}
+		return "", fmt.Errorf("%w: it is not in the fake store", store.ErrUnsupported)
+	}
+	for st.Subvolumes[p] == nil {
+		p = path.Dir(p)
+	}
+	return p, nil
+}
+
+// List implements store.Store.
+func (s *Store) List(dir string) (found []store.Subvolume, err error) {
+	err = s.update(func(st *state) error {
+		if err := store.CheckPath(dir); err != nil {
+			return err
+		}
+		if err := s.checkAbove(path.Join(dir, "x")); err != nil {
+			return err
+		}
+		for _, p := range st.within(dir) {
+			if path.Dir(p) == dir {
+				found = append(found, st.describe(p))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot list subvolumes in %q: %w", dir, err)
+	}
+	return found, nil
+}
+
+// Nested implements store.Store.
+func (s *Store) Nested(p string) (found []store.Subvolume, err error) {
+	err = s.update(func(st *state) error {
+		if _, err := s.lookup(st, p); err != nil {
+			return err
+		}
+		for _, nested := range st.within(p) {
+			found = append(found, st.describe(nested))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot list subvolumes nested in %q: %w", p, err)
+	}
+	return found, nil
+}
+
+// Create implements store.Store.
+func (s *Store) Create(p string) error {
+	err := s.update(func(st *state) error {
+		if err := s.newPlace(p); err != nil {
+			return err
+		}
+		if err := os.Mkdir(s.Path(p), 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(s.Path(p), 0o755); err != nil {
+			return err
+		}
+		fingerprint, err := s.fingerprint(st, p)
+		st.add(p, "", false, fingerprint)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot create subvolume %q: %w", p, err)
+	}
+	return nil
+}
+
+// Snapshot implements store.Store.
+func (s *Store) Snapshot(src, dst string, readOnly bool) error {
+	err := s.update(func(st *state) error {
+		from, err := s.lookup(st, src)
+		if err != nil {
+			return err
+		}
+		if err := s.newPlace(dst); err != nil {
+			return err
+		}
+		if from.Busy {
+			return store.ErrBusy
+		}
+		fresh := filepath.Join(s.scratch(), "snapshot")
+		if err := s.copySubvolume(st, src, fresh); err != nil {
+			return errors.Join(err, removeAll(fresh))
+		}
+		if err := os.Rename(fresh, s.Path(dst)); err != nil {
+			return errors.Join(err, removeAll(fresh))
+		}
+		fingerprint, err := s.fingerprint(st, dst)
+		st.add(dst, from.UUID, readOnly, fingerprint)
+		from.Generation = st.Generation
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot snapshot %q as %q: %w", src, dst, err)
+	}
+	return nil
+}
+
+// SetReadOnly implements store.Store. It is only recorded.
+func (s *Store) SetReadOnly(p string, readOnly bool) error {
+	err := s.update(func(st *state) error {
+		record, err := s.lookup(st, p)
+		if err != nil {
+			return err
+		}
+		record.ReadOnly = readOnly
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot set whether %q is read-only: %w", p, err)
+	}
+	return nil
+}
+
+// Rename implements store.Store.
+func (s *Store) Rename(p, to string) error {
+	err := s.update(func(st *state) error {
+		if err := store.CheckNewPath(p); err != nil {
+			return err
+		}
+		if inside(to, p) {
+			return fmt.Errorf("%w: %q is inside %q", store.ErrBadPath, to, p)
+		}
+		record, err := s.lookup(st, p)
+		if err != nil {
+			return err
+		}
+		if err := s.newPlace(to); err != nil {
+			return err
+		}
+		if record.ReadOnly && path.Dir(p) != path.Dir(to) {
+			return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+		}
+		if err := os.Rename(s.Path(p), s.Path(to)); err != nil {
+			return err
+		}
+		st.move(p, to)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot rename subvolume %q to %q: %w", p, to, err)
+	}
+	return nil
+}
+
+// Delete implements store.Store.
+func (s *Store) Delete(p string) error {
+	err := s.update(func(st *state) error {
+		if err := store.CheckNewPath(p); err != nil {
+			return err
+		}
+		if _, err := s.lookup(st, p); err != nil {
+			return err
+		}
+		all := append([]string{p}, st.within(p)...)
+		for _, each := range all {
+			if st.Subvolumes[each].Busy {
+				return store.ErrBusy
+			}
+		}
+		for _, each := range slices.Backward(all) {
+			if err := removeAll(s.Path(each)); err != nil {
+				return err
+			}
+			delete(st.Subvolumes, each)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot delete subvolume %q: %w", p, err)
+	}
+	return nil
+}
+
+// Sync implements store.Store: it ends the transaction, so that subvolumes
+// whose files changed in it get its number.
+func (s *Store) Sync() error {
+	err := s.update(func(st *state) error {
+		st.Generation++
+		for p, record := range st.Subvolumes {
+			fingerprint, err := s.fingerprint(st, p)
+			if err != nil {
+				return err
+			}
+			if fingerprint != record.Fingerprint {
+				record.Fingerprint = fingerprint
+				record.Generation = st.Generation
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot sync a fake store: %w", err)
+	}
+	return nil
+}

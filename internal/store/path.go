@@ -1,0 +1,42 @@
+package store
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// CheckPath returns an error that wraps ErrBadPath unless p is a path as a
+// Store takes it: relative to the top level, cleaned, and inside the store.
+// "." is the top level itself. Names may hold every byte but NUL.
+func CheckPath(p string) error {
+	switch {
+	case p == "":
+		return fmt.Errorf("%w: the path is empty", ErrBadPath)
+	case strings.HasPrefix(p, "/"):
+		return fmt.Errorf("%w: %q is absolute", ErrBadPath, p)
+	case strings.ContainsRune(p, 0):
+		return fmt.Errorf("%w: %q has a NUL byte", ErrBadPath, p)
+	case path.Clean(p) != p:
+		return fmt.Errorf("%w: %q is not cleaned", ErrBadPath, p)
+	case p == ".." || strings.HasPrefix(p, "../"):
+		return fmt.Errorf("%w: %q leaves the store", ErrBadPath, p)
+	}
+	return nil
+}
+
+// CheckNewPath is CheckPath for a place where a subvolume is made, moved or
+// deleted, which "." is not.
+func CheckNewPath(p string) error {
+	if p == "." {
+		return fmt.Errorf("%w: %q is the top level", ErrBadPath, p)
+	}
+	return CheckPath(p)
+}
+
+// ComparePaths compares two paths name by name, as slices.SortFunc wants it:
+// what is in a directory comes right after it.
+func ComparePaths(a, b string) int {
+	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+}

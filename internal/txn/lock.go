@@ -1,0 +1,69 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// HeldError says who holds a lock.
+type HeldError struct {
+	Holder string // such as "process 4711 (apt-be destroy old)"
+}
+
+func (e *HeldError) Error() string {
+	if e.Holder == "" {
+		return "another process is at work"
+	}
+	return e.Holder + " is at work"
+}
+
+// Lock is a lock that this process holds on a file.
+type Lock struct{ file *os.File }
+
+// TakeLock takes the lock that the file at path stands for, by flock(2), and
+// waits for it until ctx is done: then the error is a *HeldError. The file
+// stays, and names the holder.
+func TakeLock(ctx context.Context, path string) (*Lock, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot take a lock: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot take a lock: %w", err)
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			holder, _ := io.ReadAll(io.LimitReader(f, 1<<10))
+			f.Close()
+			return nil, &HeldError{Holder: strings.TrimSpace(string(holder))}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	// What it says is for humans; the lock is held with or without it.
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt([]byte(fmt.Sprintf("process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))), 0)
+	return &Lock{f}, nil
+}
+
+// File is the locked file: a child that inherits it shares the lock.
+func (l *Lock) File() *os.File { return l.file }
+
+// Release gives the lock back.
+func (l *Lock) Release() { l.file.Close() }

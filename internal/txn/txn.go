@@ -1,0 +1,367 @@
+// Package txn runs named steps that can be undone, and keeps a journal of
+// them, so that a run that was cut off (by a signal, a crash, a power cut)
+// can be settled by the next one.
+//
+// A step is a kind and its arguments, both plain data; what they do is in the
+// Handlers of the kind. The journal names a step, durably, before it runs. So
+// an undo must cope with a step that ran whole, in part, or not at all.
+package txn
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/durable"
+)
+
+// Args are the arguments of a step.
+type Args map[string]string
+
+// Step is one thing to do, as the journal records it.
+type Step struct {
+	Kind string `json:"kind"`
+	Args Args   `json:"args,omitempty"`
+}
+
+// Handler is what a kind of step does.
+type Handler struct {
+	// Do runs the step.
+	Do func(ctx context.Context, args Args) error
+	// Undo takes it back, however far Do came. For a step that can't be
+	// taken back, such as a deletion, Undo finishes it.
+	Undo func(ctx context.Context, args Args) error
+	// Happened says, for a kind that Commit is called with, whether Do had
+	// its effect.
+	Happened func(ctx context.Context, args Args) (bool, error)
+}
+
+// Handlers maps kinds to what they do.
+type Handlers map[string]Handler
+
+// Journal is a directory with one file per transaction, and what can be done
+// in them.
+type Journal struct {
+	Dir      string // absolute
+	Handlers Handlers
+}
+
+// header is the first line of a journal file.
+type header struct {
+	Schema  int       `json:"schema"`
+	Title   string    `json:"title"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+}
+
+// schema is the version of the journal's format. A file of a newer one is
+// left alone.
+const schema = 1
+
+// line is each further line of a journal file.
+type line struct {
+	Step   Step `json:"step"`
+	Commit bool `json:"commit,omitempty"`
+}
+
+// Txn is a transaction under way.
+type Txn struct {
+	ID      string // unique; of hexadecimal digits
+	journal *Journal
+	file    *os.File
+	steps   []Step
+}
+
+// Begin opens a transaction. The title says to a human what is under way,
+// such as "upgrade to boot environment 2026-11-20".
+func (j *Journal) Begin(title string) (*Txn, error) {
+	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the journal: %w", err)
+	}
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, err
+	}
+	id := hex.EncodeToString(random[:])
+	// Locked under a name that Recover passes over, and only then given its own:
+	// at no moment is there a journal that looks abandoned.
+	hidden := filepath.Join(j.Dir, ".new-"+id)
+	f, err := os.OpenFile(hidden, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot begin a journal: %w", err)
+	}
+	t := &Txn{ID: id, journal: j, file: f}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = t.append(header{Schema: schema, Title: title, PID: os.Getpid(), Started: time.Now().UTC()})
+	}
+	if err == nil {
+		err = os.Rename(hidden, t.path())
+	}
+	if err == nil {
+		err = durable.SyncDir(j.Dir)
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(hidden)
+		return nil, fmt.Errorf("cannot begin a journal: %w", err)
+	}
+	return t, nil
+}
+
+// File is the locked journal file: a child that inherits it keeps the
+// transaction from being taken for abandoned.
+func (t *Txn) File() *os.File { return t.file }
+
+// Do enters a step in the journal and runs it. On an error nothing is undone
+// yet: that is Rollback's.
+func (t *Txn) Do(ctx context.Context, step Step) error {
+	handler, err := t.journal.handler(step.Kind)
+	if err != nil {
+		return err
+	}
+	if err := t.append(line{Step: step}); err != nil {
+		return fmt.Errorf("cannot write the journal: %w", err)
+	}
+	t.steps = append(t.steps, step)
+	return handler.Do(ctx, step.Args)
+}
+
+// Commit runs the one step after which nothing is undone any more, and ends
+// the transaction. On an error the step has not happened, and Rollback is the
+// caller's.
+func (t *Txn) Commit(ctx context.Context, step Step) error {
+	handler, err := t.journal.handler(step.Kind)
+	if err != nil {
+		return err
+	}
+	if handler.Happened == nil {
+		return fmt.Errorf("internal error: step %s is not one to commit with", step.Kind)
+	}
+	if err := t.append(line{Step: step, Commit: true}); err != nil {
+		return fmt.Errorf("cannot write the journal: %w", err)
+	}
+	if err := handler.Do(ctx, step.Args); err != nil {
+		if happened, checkErr := handler.Happened(ctx, step.Args); checkErr != nil || !happened {
+			return errors.Join(err, checkErr)
+		}
+	}
+	return t.End()
+}
+
+// End closes the transaction as it is and forgets its journal.
+func (t *Txn) End() error {
+	if t.file == nil {
+		return nil
+	}
+	err := durable.Remove(t.path())
+	t.file.Close()
+	t.file = nil
+	return err
+}
+
+// Rollback undoes the steps, last one first, and ends the transaction. A step
+// that can't be undone doesn't keep the others from it; the journal then
+// stays for the next command to try again.
+func (t *Txn) Rollback(ctx context.Context) error {
+	if t.file == nil {
+		return nil
+	}
+	if err := t.journal.undo(ctx, t.steps); err != nil {
+		t.file.Close()
+		t.file = nil
+		return err
+	}
+	return t.End()
+}
+
+func (t *Txn) path() string { return filepath.Join(t.journal.Dir, t.ID+".json") }
+
+func (t *Txn) append(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if _, err := t.file.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	return t.file.Sync()
+}
+
+func (j *Journal) handler(kind string) (Handler, error) {
+	h, ok := j.Handlers[kind]
+	if !ok {
+		return Handler{}, fmt.Errorf("internal error: no handler for step %s", kind)
+	}
+	return h, nil
+}
+
+func (j *Journal) undo(ctx context.Context, steps []Step) error {
+	var errs []error
+	for _, step := range slices.Backward(steps) {
+		handler, err := j.handler(step.Kind)
+		if err == nil {
+			err = handler.Undo(ctx, step.Args)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot undo %s: %w", step.Kind, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Recovered tells of an abandoned transaction that Recover settled.
+type Recovered struct {
+	ID      string
+	Title   string
+	PID     int
+	Started time.Time
+	Done    bool  // it had committed; only the journal was left
+	Err     error // why it could not be settled; the next Recover tries again
+}
+
+// Recover settles the transactions whose runner is gone: those that had
+// committed are ended, the others are undone.
+func (j *Journal) Recover(ctx context.Context) ([]Recovered, error) {
+	entries, err := os.ReadDir(j.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	var all []Recovered
+	for _, entry := range entries {
+		name := entry.Name()
+		if id, ok := strings.CutSuffix(name, ".json"); ok && !strings.HasPrefix(name, ".") {
+			r, abandoned := j.settle(ctx, id)
+			if abandoned {
+				all = append(all, r)
+			}
+		} else if strings.HasPrefix(name, ".new-") {
+			j.sweep(name)
+		}
+	}
+	return all, nil
+}
+
+// Active returns the IDs of the transactions whose runner is alive.
+func (j *Journal) Active() (map[string]bool, error) {
+	entries, err := os.ReadDir(j.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	active := map[string]bool{}
+	for _, entry := range entries {
+		id, ok := strings.CutSuffix(entry.Name(), ".json")
+		if !ok {
+			continue
+		}
+		if f, err := lockAbandoned(filepath.Join(j.Dir, entry.Name())); f != nil {
+			f.Close()
+		} else if errors.Is(err, unix.EWOULDBLOCK) {
+			active[id] = true
+		}
+	}
+	return active, nil
+}
+
+// lockAbandoned opens and locks a journal file: EWOULDBLOCK if its runner lives.
+func lockAbandoned(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sweep removes a journal that never got its name.
+func (j *Journal) sweep(name string) {
+	path := filepath.Join(j.Dir, name)
+	if f, err := lockAbandoned(path); err == nil {
+		os.Remove(path)
+		f.Close()
+	}
+}
+
+func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned bool) {
+	path := filepath.Join(j.Dir, id+".json")
+	f, err := lockAbandoned(path)
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, os.ErrNotExist) {
+		return r, false
+	}
+	if err != nil {
+		return Recovered{ID: id, Err: err}, true
+	}
+	defer f.Close()
+	if _, err := os.Lstat(path); err != nil {
+		return r, false // settled by another command between open and lock
+	}
+	r.ID = id
+	head, steps, commit, err := parse(f)
+	if err != nil {
+		r.Err = fmt.Errorf("cannot read journal %s: %w", path, err)
+		return r, true
+	}
+	r.Title, r.PID, r.Started = head.Title, head.PID, head.Started
+	if commit != nil {
+		var handler Handler
+		if handler, r.Err = j.handler(commit.Kind); r.Err == nil {
+			r.Done, r.Err = handler.Happened(ctx, commit.Args)
+		}
+		if r.Err != nil {
+			return r, true
+		}
+	}
+	if !r.Done {
+		if r.Err = j.undo(ctx, steps); r.Err != nil {
+			return r, true
+		}
+	}
+	r.Err = durable.Remove(path)
+	return r, true
+}
+
+// parse reads a journal. Its last line may be torn: that step did not run.
+func parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
+	scanner := bufio.NewScanner(f)
+	scanner.Buffer(nil, 1<<20)
+	for n := 0; scanner.Scan(); n++ {
+		data := bytes.TrimSpace(scanner.Bytes())
+		if n == 0 {
+			if err := json.Unmarshal(data, &head); err != nil {
+				return head, nil, nil, err
+			}
+			if head.Schema > schema {
+				return head, nil, nil, fmt.Errorf("it is of schema %d, written by a newer apt-be", head.Schema)
+			}
+			continue
+		}
+		var l line
+		if json.Unmarshal(data, &l) != nil {
+			break
+		}
+		if l.Commit {
+			commit = &l.Step
+		} else {
+			steps = append(steps, l.Step)
+		}
+	}
+	return head, steps, commit, scanner.Err()
+}

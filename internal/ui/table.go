@@ -1,0 +1,74 @@
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Table writes rows of cells: in columns under a header for people, or, for
+// scripts, separated by tabs and without the header (-H).
+type Table struct {
+	plain   bool
+	out     io.Writer
+	columns *tabwriter.Writer
+	err     error
+}
+
+// NewTable begins a table on w, which is standard output. plain is -H.
+func NewTable(w io.Writer, plain bool, header ...string) *Table {
+	t := &Table{plain: plain, out: w}
+	if !plain {
+		t.columns = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		t.Row(header...)
+	}
+	return t
+}
+
+// Row adds a row. Tabs, line ends and control characters in cells do not get
+// through (see [Printable]); an empty cell is "-", so that columns can be
+// counted.
+func (t *Table) Row(cells ...string) {
+	line := make([]string, len(cells))
+	for i, cell := range cells {
+		line[i] = Printable(cell)
+		if strings.TrimSpace(cell) == "" {
+			line[i] = "-"
+		}
+	}
+	text := strings.Join(line, "\t") + "\n"
+	w := t.out
+	if !t.plain {
+		w = t.columns
+	}
+	if _, err := io.WriteString(w, text); err != nil && t.err == nil {
+		t.err = err
+	}
+}
+
+// Flush ends the table. Its error is the first of writing it.
+func (t *Table) Flush() error {
+	if t.columns != nil {
+		if err := t.columns.Flush(); err != nil && t.err == nil {
+			t.err = err
+		}
+	}
+	if t.err != nil {
+		return fmt.Errorf("cannot write the table: %w", t.err)
+	}
+	return nil
+}
+
+// JSON writes v, indented, with a newline at its end. Fields come in the
+// order of their structs and map keys sorted, so equal values are equal text.
+func JSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("cannot write JSON: %w", err)
+	}
+	return nil
+}

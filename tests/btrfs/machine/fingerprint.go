@@ -1,0 +1,155 @@
+package machine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Fingerprint is what can be known of each file of a root, by its name from
+// "/": type, mode, owner, time of change, size, content or target, and
+// extended attributes.
+type Fingerprint map[string]string
+
+// NotRoot are the files of a running root that even an apt-get that changes
+// nothing writes: its caches. Names in a directory stand for all that is in
+// it; the directories themselves are compared but for their time.
+var notRoot = map[string]bool{
+	"/var/cache/apt":                 true, // its time, for the next two are renamed into it
+	"/var/cache/apt/pkgcache.bin":    true,
+	"/var/cache/apt/srcpkgcache.bin": true,
+	"/var/cache/apt/archives":        true, // and all that is in it
+}
+
+// Fingerprint describes the machine's root as it is on disk: what the machine
+// has at /run, /tmp, /dev, /proc and /sys is not in it, for those are mounts.
+// Left out are apt's caches, and what is at a name of except, or below it.
+func (m *Machine) Fingerprint(t testing.TB, except ...string) Fingerprint {
+	t.Helper()
+	print, err := fingerprint(m.Path(""), except)
+	if err != nil {
+		t.Fatalf("cannot fingerprint %s: %v", m.Subvolume, err)
+	}
+	return print
+}
+
+func fingerprint(root string, except []string) (Fingerprint, error) {
+	prints := make(Fingerprint)
+	root = filepath.Clean(root)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := "/" + strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
+		skip := isBelow(name, except) || isBelow(name, []string{"/var/cache/apt/archives"})
+		switch {
+		case skip && entry.IsDir():
+			return filepath.SkipDir
+		case skip || notRoot[name]:
+			return nil
+		}
+		prints[name], err = describe(path, entry)
+		return err
+	})
+	return prints, err
+}
+
+func isBelow(name string, dirs []string) bool {
+	for _, dir := range dirs {
+		if name == dir || strings.HasPrefix(name, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// describe gives one file's line in a fingerprint.
+func describe(path string, entry fs.DirEntry) (string, error) {
+	info, err := entry.Info()
+	if err != nil {
+		return "", err
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	line := fmt.Sprintf("%v %d:%d %d.%09d", info.Mode(), stat.Uid, stat.Gid, stat.Mtim.Sec, stat.Mtim.Nsec)
+	switch {
+	case info.Mode().IsRegular():
+		sum, err := hash(path)
+		if err != nil {
+			return "", err
+		}
+		line += fmt.Sprintf(" %d %s", info.Size(), sum)
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		if err != nil {
+			return "", err
+		}
+		line += " -> " + target
+	case info.Mode()&fs.ModeDevice != 0:
+		line += fmt.Sprintf(" %d,%d", unix.Major(stat.Rdev), unix.Minor(stat.Rdev))
+	}
+	attributes, err := xattrs(path)
+	return line + attributes, err
+}
+
+func hash(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func xattrs(path string) (string, error) {
+	names := make([]byte, 4096)
+	n, err := unix.Llistxattr(path, names)
+	if err != nil || n == 0 {
+		return "", err
+	}
+	var list []string
+	for _, name := range strings.Split(strings.TrimSuffix(string(names[:n]), "\x00"), "\x00") {
+		value := make([]byte, 64<<10)
+		n, err := unix.Lgetxattr(path, name, value)
+		if err != nil {
+			return "", err
+		}
+		list = append(list, fmt.Sprintf(" %s=%x", name, value[:n]))
+	}
+	sort.Strings(list)
+	return strings.Join(list, ""), nil
+}
+
+// Diff lists the files that differ, by name: "- NAME WHAT" is how one was,
+// "+ NAME WHAT" how it is.
+func (f Fingerprint) Diff(later Fingerprint) []string {
+	var lines []string
+	for name, was := range f {
+		if is, there := later[name]; is != was {
+			lines = append(lines, "- "+name+" "+was)
+			if there {
+				lines = append(lines, "+ "+name+" "+is)
+			}
+		}
+	}
+	for name, is := range later {
+		if _, there := f[name]; !there {
+			lines = append(lines, "+ "+name+" "+is)
+		}
+	}
+	sort.Slice(lines, func(i, j int) bool { return lines[i][2:] < lines[j][2:] })
+	return lines
+}

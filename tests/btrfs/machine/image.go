@@ -1,0 +1,163 @@
+// Package machine runs real Debian systems for tests: each is a snapshot of a
+// root file system on btrfs, entered as the running root in namespaces of its
+// own by scripts/enter. It needs root, loop devices and btrfs, and fails the
+// test where it has not got them.
+package machine
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// imageSize is the size in bytes of the sparse image; a root and the
+// differences of a few snapshots take about one hundredth of it.
+const imageSize = 64 << 30
+
+// Image is a btrfs file system with template roots, of which machines are
+// snapshots. The machines of one image share nothing but the file system.
+type Image struct {
+	Recipe  string   // of the root, as scripts/build-root knows it
+	project string   // the top directory of the repository
+	device  *os.File // the loop device
+	top     *os.File // the top-level subvolume
+}
+
+// NewImage makes an image whose subvolume template holds the root of
+// scripts/build-root RECIPE. It is gone when the test ends.
+func NewImage(t testing.TB, recipe, template string) *Image {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("cannot run a machine: not root")
+	}
+	image := &Image{Recipe: recipe, project: projectDir(t)}
+	archive := image.buildRoot(t)
+	var err error
+	if image.device, err = attach(t.TempDir(), imageSize); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { image.device.Close() })
+	if image.top, err = mountTop(image.Device()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { image.top.Close() })
+	if err := createSubvolume(image.Path(template)); err != nil {
+		t.Fatal(err)
+	}
+	extract := exec.Command("tar", "-x", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-f", archive)
+	extract.Dir = image.Path(template)
+	if out, err := extract.CombinedOutput(); err != nil {
+		t.Fatalf("cannot unpack %s: %v: %s", archive, err, out)
+	}
+	return image
+}
+
+// projectDir finds the repository that the test runs in.
+func projectDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+	}
+	t.Fatal("cannot find the repository: no go.mod above the working directory")
+	return ""
+}
+
+func (i *Image) buildRoot(t testing.TB) string {
+	t.Helper()
+	build := exec.Command(filepath.Join(i.project, "scripts/build-root"), i.Recipe)
+	build.Stderr = os.Stderr
+	out, err := build.Output()
+	if err != nil {
+		t.Fatalf("cannot build the %s root: %v", i.Recipe, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// Project returns the top directory of the repository.
+func (i *Image) Project() string { return i.project }
+
+// Device returns the name of the loop device.
+func (i *Image) Device() string { return i.device.Name() }
+
+// Path returns the name under which this process reaches a file of the image,
+// given from the top-level subvolume, such as "@rootfs/etc". Other processes
+// do not reach it so.
+func (i *Image) Path(name string) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", i.top.Fd(), name)
+}
+
+// Snapshot makes a writable snapshot of one subvolume.
+func (i *Image) Snapshot(t testing.TB, from, to string) {
+	t.Helper()
+	if err := snapshot(i.Path(from), i.Path(to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Delete deletes a subvolume and those nested in it.
+func (i *Image) Delete(t testing.TB, name string) {
+	t.Helper()
+	if err := deleteSubvolume(i.Path(name)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Subvolumes lists the subvolumes in a directory of the top-level subvolume,
+// or in the top-level subvolume itself for "". A missing directory has none.
+func (i *Image) Subvolumes(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(i.Path(dir))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		name := filepath.Join(dir, entry.Name())
+		is, err := isSubvolume(i.Path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Clear deletes every subvolume except the named ones at the top.
+func (i *Image) Clear(t testing.TB, keep ...string) {
+	t.Helper()
+	kept := make(map[string]bool)
+	for _, name := range keep {
+		kept[name] = true
+	}
+	entries, err := os.ReadDir(i.Path(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if kept[name] {
+			continue
+		}
+		for _, inner := range i.Subvolumes(t, name) {
+			if is, _ := isSubvolume(i.Path(name)); !is {
+				i.Delete(t, inner)
+			}
+		}
+		if is, _ := isSubvolume(i.Path(name)); is {
+			i.Delete(t, name)
+		} else if err := os.RemoveAll(i.Path(name)); err != nil {
+			t.Error(err)
+		}
+	}
+}

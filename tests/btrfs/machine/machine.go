@@ -1,0 +1,132 @@
+package machine
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a machine may take for what it does at once.
+const patience = 20 * time.Second
+
+// Machine is a running system: processes, mounts and a root of its own. The
+// kernel, the network and the clock are the host's.
+type Machine struct {
+	Image     *Image
+	Subvolume string // its root
+
+	holder *exec.Cmd      // scripts/enter: everything dies with it
+	stdin  io.WriteCloser // of the holder; it ends when this is closed
+	init   int            // process id, on the host, of the machine's process 1
+}
+
+// Start makes a machine of a snapshot of template, as subvolume root. It is
+// stopped when the test ends; its subvolumes stay until Clear.
+func (i *Image) Start(t testing.TB, template, root string) *Machine {
+	t.Helper()
+	i.Snapshot(t, template, root)
+	return i.Boot(t, root)
+}
+
+// Boot makes a machine of a subvolume that is there.
+func (i *Image) Boot(t testing.TB, root string) *Machine {
+	t.Helper()
+	m := &Machine{Image: i, Subvolume: root}
+	m.holder = exec.Command(filepath.Join(i.project, "scripts/enter"), "--hold", i.Device(), root)
+	m.holder.Stderr = os.Stderr
+	stdin, err := m.holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := m.holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.stdin = stdin
+	if err := m.holder.Start(); err != nil {
+		t.Fatalf("cannot start a machine: %v", err)
+	}
+	t.Cleanup(func() { m.Stop(t) })
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("cannot start a machine: enter says %q, %v", line, err)
+	}
+	if m.init, err = onlyChild(m.holder.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// onlyChild returns the one child process of a process with one thread.
+func onlyChild(pid int) (int, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, fmt.Errorf("cannot find the machine's process 1: %w", err)
+	}
+	var child int
+	if _, err := fmt.Sscan(string(data), &child); err != nil {
+		return 0, fmt.Errorf("cannot find the machine's process 1 in %q: %w", data, err)
+	}
+	return child, nil
+}
+
+// Stop ends all processes of the machine. Stopping it again does nothing.
+func (m *Machine) Stop(t testing.TB) {
+	t.Helper()
+	if m.holder.ProcessState != nil {
+		return
+	}
+	m.stdin.Close()
+	kill := time.AfterFunc(patience, func() {
+		t.Error("the machine did not stop by itself")
+		m.holder.Process.Kill()
+	})
+	defer kill.Stop()
+	if err := m.holder.Wait(); err != nil {
+		t.Errorf("machine ended with %v", err)
+	}
+}
+
+// Path returns the name under which this process reaches a file of the
+// machine's root as it is on disk, below what the machine mounts.
+func (m *Machine) Path(name string) string {
+	return m.Image.Path(filepath.Join(m.Subvolume, name))
+}
+
+// ReadFile returns a file of the root.
+func (m *Machine) ReadFile(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(m.Path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// WriteFile writes a file of the root.
+func (m *Machine) WriteFile(t testing.TB, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(m.Path(name), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Mounts lists the machine's mounts: mount point, type and source.
+func (m *Machine) Mounts(t testing.TB) []string {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", m.init))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mounts []string
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		fields := strings.Fields(line)
+		mounts = append(mounts, fmt.Sprintf("%s %s %s", fields[1], fields[2], fields[0]))
+	}
+	return mounts
+}

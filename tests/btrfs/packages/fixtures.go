@@ -1,0 +1,179 @@
+package packages
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Variant is an archive that holds newer versions of what is installed.
+type Variant string
+
+const (
+	// Good: everything upgrades. An installed library goes, another comes.
+	Good Variant = "good"
+	// PostinstFails: one package is unpacked but cannot be configured.
+	PostinstFails Variant = "postinst-fails"
+	// PreinstFails: one package cannot be unpacked.
+	PreinstFails Variant = "preinst-fails"
+	// SlowPostinst: one package takes a Nap while it is configured.
+	SlowPostinst Variant = "slow-postinst"
+	// SlowPreinst: one package takes a Nap before it is unpacked.
+	SlowPreinst Variant = "slow-preinst"
+	// Asks: one package asks a debconf question.
+	Asks Variant = "asks"
+	// Empty: nothing newer.
+	Empty Variant = "empty"
+)
+
+// Nap is the argument of the sleep(1) by which the slow variants are known: a
+// number of seconds that nobody else sleeps.
+const Nap = "6.125"
+
+// Dir is where the archives are in a machine's root.
+const Dir = "/srv/bt"
+
+// Installed is the directory below Dir of the packages to install at first,
+// and Manual and Auto are their names.
+const Installed = "installed"
+
+// Auto is the package that is installed only because another depends on it,
+// and that a full upgrade replaces by New.
+const (
+	Auto = "bt-oldlib"
+	New  = "bt-newlib"
+)
+
+// Manual names the packages that somebody has asked for. All of them have
+// newer versions in Good.
+func Manual() []string {
+	return []string{"bt-app", "bt-conf", "bt-dconf", "bt-fault",
+		"bt-many1", "bt-many2", "bt-many3", "bt-many4", "bt-many5", "bt-svc", "bt-trig"}
+}
+
+// Build writes the archives below dir, which is Dir of some root.
+func Build(dir string) error {
+	if err := build(filepath.Join(dir, Installed), first()); err != nil {
+		return err
+	}
+	faults := map[Variant]deb{
+		Good:          fault("2.0", nil),
+		PostinstFails: fault("2.0", map[string]string{"postinst": "#!/bin/sh\necho bt-fault: cannot configure\nexit 1\n"}),
+		PreinstFails:  fault("2.0", map[string]string{"preinst": "#!/bin/sh\necho bt-fault: cannot unpack\nexit 1\n"}),
+		SlowPostinst:  fault("2.0", map[string]string{"postinst": "#!/bin/sh\nsleep " + Nap + "\n"}),
+		SlowPreinst:   fault("2.0", map[string]string{"preinst": "#!/bin/sh\nsleep " + Nap + "\n"}),
+	}
+	for variant, faulty := range faults {
+		if err := build(filepath.Join(dir, string(variant)), append(second(), faulty)); err != nil {
+			return err
+		}
+	}
+	if err := build(filepath.Join(dir, string(Asks)), append(second(), asking())); err != nil {
+		return err
+	}
+	return build(filepath.Join(dir, string(Empty)), nil)
+}
+
+func build(dir string, debs []deb) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make archive: %w", err)
+	}
+	for _, d := range debs {
+		if err := d.build(dir); err != nil {
+			return err
+		}
+	}
+	return archive(dir, debs)
+}
+
+// Source returns the line of sources.list for an archive.
+func Source(variant Variant) string {
+	return fmt.Sprintf("deb [trusted=yes] file:%s/%s ./\n", Dir, variant)
+}
+
+// first returns what is installed.
+func first() []deb {
+	return append(common("1.0"),
+		deb{name: "bt-app", version: "1.0", fields: []string{"Depends: " + Auto}, files: app("1.0")},
+		deb{name: Auto, version: "1.0", files: map[string]string{"/usr/share/bt/oldlib": "old\n"}},
+		deb{name: "bt-dconf", version: "1.0"},
+		fault("1.0", nil),
+	)
+}
+
+// second returns what is newer in every archive but Empty.
+func second() []deb {
+	return append(common("2.0"),
+		deb{name: "bt-app", version: "2.0", fields: []string{"Depends: " + New}, files: app("2.0")},
+		deb{name: New, version: "1.0", fields: []string{"Conflicts: " + Auto, "Replaces: " + Auto},
+			files: map[string]string{"/usr/share/bt/newlib": "new\n"}},
+	)
+}
+
+func app(version string) map[string]string {
+	return map[string]string{
+		"/usr/share/bt/app":  version + "\n",
+		"/usr/share/bt/same": "the same in every version\n",
+	}
+}
+
+func fault(version string, control map[string]string) deb {
+	return deb{name: "bt-fault", version: version, control: control,
+		files: map[string]string{"/usr/share/bt/fault": version + "\n"}}
+}
+
+// common returns the packages whose versions differ in nothing but content.
+func common(version string) []deb {
+	debs := []deb{
+		{name: "bt-conf", version: version, files: map[string]string{"/etc/bt-conf.conf": "version = " + version + "\n"}},
+		service(version),
+		trigger(version),
+	}
+	for i := 1; i <= 5; i++ {
+		name := fmt.Sprintf("bt-many%d", i)
+		debs = append(debs, deb{name: name, version: version,
+			files: map[string]string{"/usr/share/bt-trig/" + name: version + "\n"}})
+	}
+	return debs
+}
+
+// service returns a package whose maintainer script starts a daemon: the mark
+// of the daemon is /run/bt-svc.
+func service(version string) deb {
+	return deb{name: "bt-svc", version: version,
+		files: map[string]string{
+			"/etc/init.d/bt-svc": "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: bt-svc\n# Required-Start:\n# Required-Stop:\n" +
+				"# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n### END INIT INFO\necho \"$1\" >>/run/bt-svc\n",
+			"/lib/systemd/system/bt-svc.service": "[Service]\nExecStart=/bin/sleep infinity\n\n[Install]\nWantedBy=multi-user.target\n",
+			"/usr/share/bt/svc":                  version + "\n",
+		},
+		control: map[string]string{"postinst": "#!/bin/sh\nset -e\nupdate-rc.d bt-svc defaults >/dev/null\n" +
+			"invoke-rc.d --skip-systemd-native bt-svc restart\n"},
+	}
+}
+
+// trigger returns a package that notes whenever a file of the bt-many ones
+// has changed.
+func trigger(version string) deb {
+	return deb{name: "bt-trig", version: version,
+		files: map[string]string{"/usr/share/bt/trig": version + "\n"},
+		control: map[string]string{
+			"triggers": "interest-noawait /usr/share/bt-trig\n",
+			"postinst": "#!/bin/sh\nset -e\nmkdir -p /var/lib/bt-trig\n" +
+				"[ \"$1\" != triggered ] || cat /usr/share/bt-trig/* >/var/lib/bt-trig/seen\n",
+		},
+	}
+}
+
+// asking returns a package that asks for a colour and writes the answer to
+// /var/lib/bt-dconf.
+func asking() deb {
+	return deb{name: "bt-dconf", version: "2.0", fields: []string{"Depends: debconf"},
+		control: map[string]string{
+			"templates": "Template: bt-dconf/colour\nType: string\nDefault: blue\nDescription: Which colour?\n It has to be one.\n",
+			"config":    "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_input critical bt-dconf/colour || true\ndb_go || true\n",
+			"postinst": "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_get bt-dconf/colour\n" +
+				"echo \"$RET\" >/var/lib/bt-dconf\n",
+		},
+	}
+}
