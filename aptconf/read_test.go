@@ -16,8 +16,7 @@ func TestRead(t *testing.T) {
 	content := `Apt-Be::Redirect "no";
 Apt-Be::Redirect::Commands { "upgrade"; "with space é %"; };
 Binary::apt-get::Sample::Key "of apt-get";
-Sample::Back\slash "it's 50% = {x};
-";
+Sample::Quote "it's 50% = {x};";
 `
 	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
@@ -32,7 +31,7 @@ Sample::Back\slash "it's 50% = {x};
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"Sample::Odd": odd, "-x": "y", "Apt-Be::Redirect": "yes", "APT::Config::Dump::Format": dumpFormat,
+		"Sample::Odd": odd, "-x": "y", "Sample::Quote": "it's 50% = {x};", "Apt-Be::Redirect": "yes", "APT::Config::Dump::Format": dumpFormat,
 	} {
 		if got := c.String(name, ""); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
@@ -60,7 +59,7 @@ func TestReadProgram(t *testing.T) {
 
 func TestReadFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bad.conf")
-	if err := os.WriteFile(file, []byte("A \"b\";\nFoo \"bar\" \"baz\" }\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte("A \"b\"\nFoo::Bar"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	env := []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}

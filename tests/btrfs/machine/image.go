@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
 // imageSize is the size in bytes of the sparse image; a root and the
@@ -22,7 +25,7 @@ const imageSize = 64 << 30
 type Image struct {
 	Recipe  string   // of the root, as scripts/build-root knows it
 	project string   // the top directory of the repository
-	device  *os.File // the loop device
+	device  string   // the loop device
 	top     *os.File // the top-level subvolume
 }
 
@@ -30,20 +33,15 @@ type Image struct {
 // scripts/build-root RECIPE. It is gone when the test ends.
 func NewImage(t testing.TB, recipe, template string) *Image {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Fatal("cannot run a machine: not root")
-	}
+	loop.RequireRoot(t)
 	image := &Image{Recipe: recipe, project: projectDir(t)}
 	archive := image.buildRoot(t)
+	image.device = loop.Create(t, imageSize).Device
 	var err error
-	if image.device, err = attach(t.TempDir(), imageSize); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { image.device.Close() })
 	if image.top, err = mountTop(image.Device()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { image.top.Close() })
+	t.Cleanup(func() { image.unmount(t) })
 	if err := createSubvolume(image.Path(template)); err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +51,28 @@ func NewImage(t testing.TB, recipe, template string) *Image {
 		t.Fatalf("cannot unpack %s: %v: %s", archive, err, out)
 	}
 	return image
+}
+
+// unmount lets go of the file system and waits until the kernel has: a process
+// that another test is just starting holds a copy of each descriptor for an
+// instant.
+func (i *Image) unmount(t testing.TB) {
+	t.Helper()
+	i.top.Close()
+	mounted := "/sys/fs/btrfs/*/devices/" + filepath.Base(i.device)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		users, err := filepath.Glob(mounted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(users) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("the file system on %s is still mounted somewhere", i.device)
+			return
+		}
+	}
 }
 
 // projectDir finds the repository that the test runs in.
@@ -86,7 +106,7 @@ func (i *Image) buildRoot(t testing.TB) string {
 func (i *Image) Project() string { return i.project }
 
 // Device returns the name of the loop device.
-func (i *Image) Device() string { return i.device.Name() }
+func (i *Image) Device() string { return i.device }
 
 // Path returns the name under which this process reaches a file of the image,
 // given from the top-level subvolume, such as "@rootfs/etc". Other processes

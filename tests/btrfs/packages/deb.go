@@ -35,15 +35,12 @@ func (d deb) stanza() string {
 
 // build makes the package in directory dir.
 func (d deb) build(dir string) error {
-	tree, err := os.MkdirTemp("", "deb")
+	work, err := os.MkdirTemp("", "deb")
 	if err != nil {
 		return fmt.Errorf("cannot build %s: %w", d.name, err)
 	}
-	defer os.RemoveAll(tree)
-	// MkdirTemp's mode would become that of "/".
-	if err := os.Chmod(tree, 0o755); err != nil {
-		return fmt.Errorf("cannot build %s: %w", d.name, err)
-	}
+	defer os.RemoveAll(work)
+	tree, file := filepath.Join(work, "tree"), filepath.Join(work, d.file())
 	control := map[string]string{"control": d.stanza()}
 	for name, content := range d.control {
 		control[name] = content
@@ -61,9 +58,18 @@ func (d deb) build(dir string) error {
 			return fmt.Errorf("cannot build %s: %w", d.name, err)
 		}
 	}
-	build := exec.Command("dpkg-deb", "--build", "--root-owner-group", "-Zgzip", "-z1", tree, filepath.Join(dir, d.file()))
+	build := exec.Command("dpkg-deb", "--build", "--root-owner-group", "-Zgzip", "-z1", tree, file)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build %s: %w: %s", d.name, err, out)
+	}
+	// dpkg-deb does not write there itself: dir may be a name that only
+	// this process can use.
+	data, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, d.file()), data, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot build %s: %w", d.name, err)
 	}
 	return nil
 }

@@ -1,0 +1,143 @@
+package btrfs_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/btrfs/machine"
+	"github.com/apt-be/apt-be/tests/btrfs/packages"
+)
+
+// The subvolumes that hold templates: a Debian system with the first versions
+// of the test packages, and the same with apt-be installed.
+const (
+	plain   = "@plain"
+	with    = "@with-apt-be"
+	running = "@rootfs"
+)
+
+// lab is a file system with both templates, of one Debian release.
+type lab struct {
+	*machine.Image
+}
+
+// TestDebian runs everything on real Debian systems of both releases, which
+// run side by side; on each of them one test runs at a time.
+func TestDebian(t *testing.T) {
+	groups := []struct {
+		name string
+		run  func(*testing.T, lab)
+	}{
+		{"redirect", testRedirect},
+	}
+	for _, release := range []string{"oldstable", "stable"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, release)
+			for _, group := range groups {
+				t.Run(group.name, func(t *testing.T) { group.run(t, l) })
+			}
+		})
+	}
+}
+
+// newLab makes the templates.
+func newLab(t *testing.T, release string) lab {
+	t.Helper()
+	l := lab{machine.NewImage(t, release, plain)}
+	m := l.Boot(t, plain)
+	if err := packages.Build(m.Path(packages.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	m.WriteFile(t, "/etc/apt/apt.conf.d/52tests", `// Made for tests.
+APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+Unattended-Upgrade::Origins-Pattern { "origin=`+packages.Origin+`"; };
+Unattended-Upgrade::OnlyOnACPower "false";
+Unattended-Upgrade::Skip-Updates-On-Metered-Connections "false";
+`)
+	// The tests need no network.
+	m.WriteFile(t, "/etc/apt/sources.list", packages.Source(packages.Installed))
+	m.Shell(t, "rm -rf /var/lib/apt/lists/*; apt-get -q update; apt-get -qy install "+
+		strings.Join(packages.Manual(), " ")+" "+packages.Auto+"; apt-mark auto "+packages.Auto)
+	m.Stop(t)
+
+	l.Snapshot(t, plain, with)
+	m = l.Boot(t, with)
+	return l //x
+	deb := l.builtPackage(t)
+	data, err := os.ReadFile(deb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.WriteFile(t, "/srv/apt-be.deb", string(data))
+	m.Shell(t, "dpkg -i /srv/apt-be.deb")
+	m.Stop(t)
+	l.Clear(t, plain, with)
+	return l
+}
+
+// builtPackage returns the package that scripts/build-deb has made last.
+func (l lab) builtPackage(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(l.Project(), "build/apt-be_*.deb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 {
+		t.Fatalf("there is not one package in build/ but %q: run scripts/build-deb", found)
+	}
+	return found[0]
+}
+
+// system starts a machine of a template that has the archive in its sources.
+func (l lab) system(t *testing.T, template, root string, archive packages.Variant) *machine.Machine {
+	t.Helper()
+	m := l.Start(t, template, root)
+	offer(t, m, archive)
+	return m
+}
+
+// offer makes an archive the machine's only one.
+func offer(t *testing.T, m *machine.Machine, archive packages.Variant) {
+	t.Helper()
+	m.WriteFile(t, "/etc/apt/sources.list", packages.Source(archive))
+	m.Shell(t, "apt-get -q update")
+}
+
+// done ends a test's machine and deletes what it made.
+func (l lab) done(t *testing.T, m *machine.Machine) {
+	t.Helper()
+	m.Stop(t)
+	l.Clear(t, plain, with)
+}
+
+// environment is one of apt-be list --json.
+type environment struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Running bool   `json:"running"`
+}
+
+// environments returns what apt-be list says in the machine, but the running
+// one.
+func environments(t *testing.T, m *machine.Machine) []environment {
+	t.Helper()
+	var list struct {
+		Environments []environment `json:"environments"`
+	}
+	out := m.Shell(t, "apt-be list --json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatalf("apt-be list --json printed no JSON: %v:\n%s", err, out)
+	}
+	var others []environment
+	for _, e := range list.Environments {
+		if !e.Running {
+			others = append(others, e)
+		}
+	}
+	return others
+}
