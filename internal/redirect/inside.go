@@ -83,3 +83,16 @@ func environment(env []string) []string {
 	}
 	return append(inside, "PATH="+sandbox.BinDir+":"+path, "NEEDRESTART_SUSPEND=1")
 }
+
+// hiddenFiles are those of some files that would not be there inside, where
+// /run and /tmp are empty, by their absolute names.
+func hiddenFiles(files []string) []string {
+	var hidden []string
+	for _, file := range files {
+		path, err := filepath.Abs(file)
+		if err == nil && (strings.HasPrefix(path, "/tmp/") || strings.HasPrefix(path, "/run/")) {
+			hidden = append(hidden, path)
+		}
+	}
+	return hidden
+}

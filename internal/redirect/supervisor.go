@@ -36,6 +36,7 @@ type Job struct {
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
+	ConfigFiles []string      // of apt's configuration, that the command line or the environment names
 }
 
 // Exit is how a process is to end.
@@ -98,6 +99,7 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 		return Verdict{}, sandbox.Result{}, err
 	}
 	spec.Collect = collected
+	spec.Files = hiddenFiles(job.ConfigFiles)
 	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {

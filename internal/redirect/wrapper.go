@@ -3,8 +3,10 @@ package redirect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,21 +35,27 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	if !NeedsConfig(inv, m) {
 		return w.passThrough(f, argv)
 	}
-	conf, err := aptconf.Read(ctx, aptconf.Query{Program: f.String(), Args: inv.ConfigArgs, Env: os.Environ()})
+	conf, err := readConfig(ctx, inv)
 	if err != nil {
-		return Exit{Code: f.failureCode()}, err
+		return w.undecided(inv, argv, err)
 	}
-	var st store.Store
-	m.Store, st, err = w.examineRoot()
-	if err != nil {
-		return Exit{Code: f.failureCode()}, err
-	}
-	if st != nil {
-		defer st.Close()
-	}
+	// What the policy lets through needs no store that can be read.
 	decision, err := Decide(inv, conf, m)
 	if err != nil {
-		return Exit{Code: f.failureCode()}, err
+		return w.undecided(inv, argv, err)
+	}
+	var st store.Store
+	if decision.Redirect {
+		m.Store, st, err = w.examineRoot()
+		if err != nil {
+			return w.undecided(inv, argv, err)
+		}
+		if st != nil {
+			defer st.Close()
+		}
+		if decision, err = Decide(inv, conf, m); err != nil {
+			return w.undecided(inv, argv, err)
+		}
 	}
 	if decision.Warn != "" {
 		w.Warn("not-redirected", decision.Warn)
@@ -61,11 +69,52 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		Made:        be.Redirect,
 		LockTimeout: lockTimeout(f, conf),
 		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
+		ConfigFiles: configFiles(inv, os.Getenv("APT_CONFIG")),
 	})
 	if err != nil {
 		exit = Exit{Code: f.failureCode()}
 	}
 	return exit, err
+}
+
+// readConfig reads the configuration that the frontend will have.
+func readConfig(ctx context.Context, inv Invocation) (aptconf.Config, error) {
+	files := configFiles(inv, os.Getenv("APT_CONFIG"))
+	for _, file := range files {
+		// A pipe can be read once only, and apt has to read it.
+		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+			return aptconf.Config{}, fmt.Errorf("cannot read apt's configuration: %s is no regular file", file)
+		}
+	}
+	q := aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}
+	if inv.Frontend == AptGet || inv.Frontend == Apt {
+		q.Program = inv.Frontend.String() // the others read no Binary:: scope
+	}
+	return aptconf.Read(ctx, q)
+}
+
+// configFiles are the files of configuration that an invocation names.
+func configFiles(inv Invocation, aptConfig string) []string {
+	var files []string
+	if aptConfig != "" {
+		files = append(files, aptConfig)
+	}
+	for _, arg := range inv.ConfigArgs {
+		if file, ok := strings.CutPrefix(arg, "--config-file="); ok {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+// undecided stops an upgrade of which it is not known where it should go. All
+// else goes on as without apt-be, or a machine could not be mended.
+func (w *Wrapper) undecided(inv Invocation, argv []string, why error) (Exit, error) {
+	if inv.Upgrade {
+		return Exit{Code: inv.Frontend.failureCode()}, why
+	}
+	w.Warn("undecided", why.Error())
+	return w.passThrough(inv.Frontend, argv)
 }
 
 func (w *Wrapper) passThrough(f Frontend, argv []string) (Exit, error) {

@@ -41,7 +41,7 @@ func assemble(spec *Spec) (notes []string, err error) {
 		}
 		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
 	}
-	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.tmp, a.binds} {
+	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.tmp, a.files, a.binds} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -223,21 +223,37 @@ func (a *assembler) resolver() error {
 	if err != nil {
 		return nil
 	}
-	dir := "/run"
-	for _, part := range strings.Split(strings.TrimPrefix(filepath.Dir(target), "/run"), "/") {
-		if part == "" {
-			continue
+	return a.put(target, data, 0o644)
+}
+
+func (a *assembler) tmp(*Spec) error {
+	return a.mount("tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
+}
+
+// files copies files that would be missed in the empty /run and /tmp.
+func (a *assembler) files(spec *Spec) error {
+	for _, file := range spec.Files {
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = a.put(file, data, 0o644)
 		}
+		if err != nil {
+			a.note("cannot show %s: %v", file, err)
+		}
+	}
+	return nil
+}
+
+// put makes a file inside, and the directories above it.
+func (a *assembler) put(path string, data []byte, mode os.FileMode) error {
+	dir := ""
+	for _, part := range strings.Split(filepath.Dir(path), "/")[1:] {
 		dir += "/" + part
 		if err := a.mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	return a.write(target, data, 0o644)
-}
-
-func (a *assembler) tmp(*Spec) error {
-	return a.mount("tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
+	return a.write(path, data, mode)
 }
 
 // binds shows directories of the running root that both write to.

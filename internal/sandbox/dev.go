@@ -89,17 +89,23 @@ func (a *assembler) blockNodes() error {
 			case "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages":
 				return fs.SkipDir
 			}
-			return os.MkdirAll(inside, 0o755)
+			return nil
 		case entry.Type() == fs.ModeDevice: // a block device; character devices have ModeCharDevice too
 			var st unix.Stat_t
 			if err := unix.Lstat(path, &st); err != nil {
 				return nil
+			}
+			if err := os.MkdirAll(filepath.Dir(inside), 0o755); err != nil {
+				return err
 			}
 			return unix.Mknod(inside, unix.S_IFBLK|0o600, int(st.Rdev))
 		case entry.Type() == fs.ModeSymlink && (strings.Count(path, "/") > 2 || path == "/dev/root"):
 			target, err := os.Readlink(path)
 			if err != nil {
 				return nil
+			}
+			if err := os.MkdirAll(filepath.Dir(inside), 0o755); err != nil {
+				return err
 			}
 			return os.Symlink(target, inside)
 		}

@@ -51,6 +51,7 @@ type Spec struct {
 	Name   string   // what the marker says
 	Shares []Share  // other file systems of the running root, at their places
 	Binds  []string // directories of the running root that are the same inside, and written to for good
+	Files  []string // files in /run or /tmp of the running root to copy to the same place
 	Policy string   // a policy-rc.d, outside
 	Bin    string   // a directory of stand-ins, outside; "" for none
 
