@@ -67,16 +67,10 @@ func command() {
 		Lib:       lib,
 		OpenStore: openStore,
 		Mounted:   cli.Mounted,
+		LockDpkg:  cli.LockDpkg,
+		Patience:  cli.Patience,
 	}
-	err := cli.NewCommand(app).ExecuteContext(context.Background())
-	if err != nil && !cli.Silent(err) {
-		notice := ui.NewNotice(os.Stderr, false)
-		notice.Error(err)
-		if hint := cli.Hint(err); hint != "" {
-			notice.Hint("%s", hint)
-		}
-	}
-	cli.Status(err).Die()
+	cli.Main(context.Background(), app, os.Args[1:]).Die()
 }
 
 func openStore(dir string) (store.Store, error) {

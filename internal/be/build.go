@@ -253,10 +253,10 @@ func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e 
 	if err := b.txn.Do(ctx, step); err != nil {
 		return Env{}, err
 	}
-	if err := b.txn.Do(ctx, renameStep(b.Base, BaseDir+"/"+b.Name)); err != nil {
+	if err := b.txn.Do(ctx, renameStep(record.BaseUUID, b.Base, BaseDir+"/"+b.Name)); err != nil {
 		return Env{}, err
 	}
-	if err := b.txn.Commit(ctx, renameStep(b.Path, EnvDir+"/"+b.Name)); err != nil {
+	if err := b.txn.Commit(ctx, renameStep(record.UUID, b.Path, EnvDir+"/"+b.Name)); err != nil {
 		return Env{}, err
 	}
 	return r.Get(b.Name)

@@ -68,10 +68,10 @@ func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 // Rename gives an environment another name. The caller holds the Lock.
 func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	if _, err := r.freeName(name); err != nil {
-		return err
+		return fmt.Errorf("cannot rename %s: %w", e.Name, err)
 	}
 	if e.Record.Path != "" {
-		return fmt.Errorf("%w: %s is where the installer put it", ErrProtected, e.Subvolume.Path)
+		return fmt.Errorf("cannot rename %s: %w: %s is where the installer put it", e.Name, ErrProtected, e.Subvolume.Path)
 	}
 	t, err := r.journal.Begin(fmt.Sprintf("renaming boot environment %s to %s", e.Name, name))
 	if err != nil {
@@ -79,10 +79,10 @@ func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	}
 	base, err := r.baseOf(e)
 	if err == nil && base != "" {
-		err = t.Do(ctx, renameStep(base, BaseDir+"/"+name))
+		err = t.Do(ctx, renameStep(e.Record.BaseUUID, base, BaseDir+"/"+name))
 	}
 	if err == nil {
-		err = t.Commit(ctx, renameStep(e.Subvolume.Path, EnvDir+"/"+name))
+		err = t.Commit(ctx, renameStep(e.Subvolume.UUID, e.Subvolume.Path, EnvDir+"/"+name))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot rename %s: %w", e.Name, err), t.Rollback(ctx))

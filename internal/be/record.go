@@ -70,7 +70,8 @@ type Record struct {
 	Command    []string  `json:"command,omitempty"`     // that made it
 	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
 	Kept       bool      `json:"kept,omitempty"`
-	Title      string    `json:"title,omitempty"` // os-release's PRETTY_NAME
+	Touched    bool      `json:"touched,omitempty"` // somebody worked in it since it was made
+	Title      string    `json:"title,omitempty"`   // os-release's PRETTY_NAME
 	Kernels    []Kernel  `json:"kernels,omitempty"`
 	Changes    Changes   `json:"changes"`
 	LeftOut    []string  `json:"left_out,omitempty"` // subvolumes nested in the origin and not copied

@@ -14,21 +14,32 @@ import (
 // Recover settles what runs that were cut off have left, and collects the
 // garbage. The caller holds the Lock.
 func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
+	// What a newer apt-be wrote may mean that nothing here is garbage.
+	if _, err := r.records(); err != nil {
+		return nil, err
+	}
 	recovered, err := r.journal.Recover(ctx)
 	if err != nil {
 		return recovered, err
 	}
-	return recovered, r.collect()
+	if err := r.collect(); err != nil {
+		// Such as a subvolume with an active swap file: it stays for now, and
+		// is no reason why nothing else can be done.
+		recovered = append(recovered, txn.Recovered{Title: "removing a boot environment", Err: err})
+	}
+	return recovered, nil
 }
 
 // collect removes what belongs to no environment: subvolumes under
-// construction whose builder is gone or that Destroy made such, then records
-// without a subvolume, and bases and scratch directories without a record.
+// construction whose transaction is settled or that Destroy made such, then
+// records without a subvolume, and bases and scratch directories without a
+// record. What can't be removed doesn't keep the rest from it.
 func (r *Registry) collect() error {
-	active, err := r.journal.Active()
+	unsettled, err := r.journal.Unsettled()
 	if err != nil {
 		return err
 	}
+	var errs []error
 	here := map[string]bool{}
 	for _, dir := range []string{EnvDir, BaseDir} {
 		subvolumes, err := r.store.List(dir)
@@ -37,10 +48,8 @@ func (r *Registry) collect() error {
 		}
 		for _, sub := range subvolumes {
 			id, unfinished := strings.CutPrefix(sub.Path, dir+"/"+newPrefix)
-			if unfinished && !active[id] {
-				if err := r.destroy(sub.Path); err != nil {
-					return err
-				}
+			if unfinished && !unsettled[id] {
+				errs = append(errs, r.destroy(sub.Path))
 			} else {
 				here[sub.UUID] = true
 			}
@@ -65,24 +74,23 @@ func (r *Registry) collect() error {
 			return err
 		}
 	}
-	return errors.Join(r.collectBases(bases, active), r.collectFiles("scratch", records), r.collectFiles("use", records))
+	errs = append(errs, r.collectBases(bases), r.collectFiles("scratch", records), r.collectFiles("use", records))
+	return errors.Join(errs...)
 }
 
-func (r *Registry) collectBases(wanted, active map[string]bool) error {
+func (r *Registry) collectBases(wanted map[string]bool) error {
 	subvolumes, err := r.store.List(BaseDir)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, sub := range subvolumes {
-		id, unfinished := strings.CutPrefix(path.Base(sub.Path), newPrefix)
-		if wanted[sub.UUID] || unfinished && active[id] {
-			continue
-		}
-		if err := r.destroy(sub.Path); err != nil {
-			return err
+		unfinished := strings.HasPrefix(path.Base(sub.Path), newPrefix)
+		if !unfinished && !wanted[sub.UUID] {
+			errs = append(errs, r.destroy(sub.Path))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // collectFiles removes the entries of a directory that are named by the UUID

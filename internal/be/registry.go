@@ -49,7 +49,7 @@ func (r *Registry) Lock(ctx context.Context) (release func(), err error) {
 	}
 	lock, err := txn.TakeLock(ctx, r.store.Path(HomeDir+"/lock"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot change the boot environments: %w", err)
 	}
 	return lock.Release, nil
 }
@@ -160,7 +160,7 @@ func (r *Registry) find(what string, match func(Env) bool) (Env, error) {
 			return e, nil
 		}
 	}
-	return Env{}, fmt.Errorf("%w: %s", ErrNotFound, what)
+	return Env{}, fmt.Errorf("cannot find %s: %w", what, ErrNotFound)
 }
 
 // describe makes up the record of a subvolume that has none: what was

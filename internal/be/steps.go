@@ -13,7 +13,7 @@ import (
 // The kinds of steps that transactions on the registry are made of.
 const (
 	stepSnapshot = "snapshot" // src, dst, read-only
-	stepRename   = "rename"   // from, to
+	stepRename   = "rename"   // uuid, from, to
 	stepRecord   = "record"   // uuid, old, new: JSON, or "" for none
 )
 
@@ -28,32 +28,28 @@ func (r *Registry) handlers() txn.Handlers {
 		stepRename: {
 			Do: func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },
 			Undo: func(_ context.Context, a txn.Args) error {
-				err := r.store.Rename(a["to"], a["from"])
-				if errors.Is(err, store.ErrNotFound) {
-					return nil // it never happened
+				if happened, err := r.isAt(a["to"], a["uuid"]); err != nil || !happened {
+					return err
 				}
-				return err
+				return r.store.Rename(a["to"], a["from"])
 			},
-			Happened: func(_ context.Context, a txn.Args) (bool, error) {
-				_, err := r.store.Get(a["from"])
-				if err == nil {
-					return false, nil
-				}
-				if !errors.Is(err, store.ErrNotFound) {
-					return false, err
-				}
-				_, err = r.store.Get(a["to"])
-				if errors.Is(err, store.ErrNotFound) {
-					return false, nil
-				}
-				return err == nil, err
-			},
+			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
 		},
 		stepRecord: {
 			Do:   func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["new"]) },
 			Undo: func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["old"]) },
 		},
 	}
+}
+
+// isAt says whether the subvolume with a UUID is at a path, where there may be
+// nothing, or something else that must be left alone.
+func (r *Registry) isAt(path, uuid string) (bool, error) {
+	sub, err := r.store.Get(path)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) {
+		return false, nil
+	}
+	return err == nil && sub.UUID == uuid, err
 }
 
 // destroy deletes a subvolume if it is there.
@@ -100,6 +96,6 @@ func snapshotStep(src, dst string, readOnly bool) txn.Step {
 	return txn.Step{Kind: stepSnapshot, Args: args}
 }
 
-func renameStep(from, to string) txn.Step {
-	return txn.Step{Kind: stepRename, Args: txn.Args{"from": from, "to": to}}
+func renameStep(uuid, from, to string) txn.Step {
+	return txn.Step{Kind: stepRename, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
 }

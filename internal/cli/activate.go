@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/grub"
 	"github.com/apt-be/apt-be/internal/boot/sdboot"
+	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -57,6 +59,9 @@ func (app *App) activate(reg *be.Registry, name string) error {
 		app.notice().Say("Would put %s into the boot menu.", name)
 		return nil
 	}
+	if err := app.checkFresh(reg, e); err != nil {
+		return err
+	}
 	armed, err := app.armed(reg)
 	if err != nil {
 		return err
@@ -69,6 +74,25 @@ func (app *App) activate(reg *be.Registry, name string) error {
 		return err
 	}
 	app.notice().Say("%s is in the menu of %s. Reboot and choose it there.", name, loader)
+	return nil
+}
+
+// checkFresh refuses an environment that lacks what happened to the packages
+// of the running system since.
+func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
+	if !e.Pending() && e.Record.State != be.Stale {
+		return nil
+	}
+	changed, err := redirect.PackagesChanged(reg, e)
+	if errors.Is(err, be.ErrNotFound) || errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err == nil && changed {
+		err = fmt.Errorf("%w: packages of the running system changed since it was made; the same upgrade again makes one anew", be.ErrProtected)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
+	}
 	return nil
 }
 

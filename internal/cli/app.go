@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
@@ -27,8 +28,11 @@ type App struct {
 	Lib            string                                  // where apt-be's own files are
 	OpenStore      func(root string) (store.Store, error)  // the store that holds a directory
 	Mounted        func(st store.Store, e be.Env) []string // where an environment is mounted
+	LockDpkg       func() (release func(), err error)      // keeps packages of the running root as they are
+	Patience       time.Duration                           // how long to wait for another that writes to the registry
 
 	options Options
+	began   bool // the command line made sense, and its verb runs
 }
 
 // Options are the global ones.
@@ -41,9 +45,8 @@ type Options struct {
 	Root    string // the directory at which the running environment is mounted
 }
 
-// lockPatience is how long a command waits for another that writes to the
-// registry: such writes take well under a second.
-const lockPatience = 10 * time.Second
+// Patience is App.Patience for people: such writes take well under a second.
+const Patience = 10 * time.Second
 
 // NewCommand returns the command apt-be.
 func NewCommand(app *App) *cobra.Command {
@@ -56,7 +59,14 @@ func NewCommand(app *App) *cobra.Command {
 		SilenceUsage:  true,
 		// Flags before an apt verb are apt-be's, those after it are apt's.
 		TraverseChildren: true,
-		PersistentPreRun: func(*cobra.Command, []string) { app.setLevel() },
+		PersistentPreRun: func(*cobra.Command, []string) { app.began = true; app.setLevel() },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("cannot %s: there is no such verb", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(app.Stdout)
 	root.SetErr(app.Stderr)
@@ -67,11 +77,10 @@ func NewCommand(app *App) *cobra.Command {
 	flags.BoolVarP(&app.options.Verbose, "verbose", "v", false, "say what is done")
 	flags.BoolVar(&app.options.DryRun, "dry-run", false, "say what would be done and change nothing")
 	flags.StringVar(&app.options.Root, "root", "/", "the running root, for images and tests")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
-		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newGuard(app),
+		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newGuard(app), newNoteChange(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))
@@ -118,9 +127,9 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 	if app.options.DryRun {
 		return do(reg)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	patience, cancel := context.WithTimeout(ctx, app.Patience)
 	defer cancel()
-	release, err := reg.Lock(ctx)
+	release, err := reg.Lock(patience)
 	if err != nil {
 		return err
 	}
@@ -131,6 +140,15 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 		return err
 	}
 	return do(reg)
+}
+
+// begin begins to build an environment, and says what earlier runs had left.
+func (app *App) begin(ctx context.Context, reg *be.Registry, o be.BuildOptions) (*be.Build, error) {
+	ctx, cancel := context.WithTimeout(ctx, app.Patience)
+	defer cancel()
+	build, recovered, err := reg.Begin(ctx, o)
+	app.tellRecovered(recovered)
+	return build, err
 }
 
 // tellRecovered says what earlier runs had left that were cut off.
@@ -156,6 +174,15 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Notice:   app.notice(),
 		Log:      app.Log,
 	}
+}
+
+// LockDpkg is App.LockDpkg for the machine.
+func LockDpkg() (release func(), err error) {
+	lock, err := dpkglock.Take()
+	if err != nil {
+		return nil, err
+	}
+	return lock.Release, nil
 }
 
 // Mounted is App.Mounted for the machine.

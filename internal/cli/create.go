@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/redirect"
 )
 
@@ -35,20 +34,23 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		return err
 	}
 	defer done()
-	origin, unlock, err := app.origin(ctx, reg, originName)
+	origin, err := findOrigin(reg, originName)
 	if err != nil {
 		return err
 	}
-	defer unlock()
 	if app.options.DryRun {
-		if _, err := reg.Get(name); !errors.Is(err, be.ErrNotFound) {
-			return errors.Join(err, fmt.Errorf("cannot create %s: %w", name, be.ErrExists))
+		if err := checkFree(reg, name); err != nil {
+			return fmt.Errorf("cannot create %s: %w", name, err)
 		}
 		app.notice().Say("Would create %s of %s.", name, origin.Name)
 		return nil
 	}
-	build, recovered, err := reg.Begin(ctx, be.BuildOptions{Name: name, Origin: origin, Made: be.User})
-	app.tellRecovered(recovered)
+	unlock, err := app.hold(ctx, reg, origin)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	build, err := app.begin(ctx, reg, be.BuildOptions{Name: name, Origin: origin, Made: be.User})
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
@@ -70,26 +72,38 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	return nil
 }
 
-// origin finds what to snapshot, and keeps it as it is meanwhile: dpkg away
-// from the running environment, other commands away from another one.
-func (app *App) origin(ctx context.Context, reg *be.Registry, name string) (be.Env, func(), error) {
-	e, err := reg.Running()
-	if name != "" {
-		e, err = reg.Get(name)
+func findOrigin(reg *be.Registry, name string) (be.Env, error) {
+	if name == "" {
+		return reg.Running()
 	}
-	if err != nil {
-		return e, nil, err
+	return reg.Get(name)
+}
+
+// checkFree says whether a name is taken, for a dry run.
+func checkFree(reg *be.Registry, name string) error {
+	_, err := reg.Get(name)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: %s", be.ErrExists, name)
+	case errors.Is(err, be.ErrNotFound):
+		return nil
 	}
+	return err
+}
+
+// hold keeps an environment as it is while it is snapshotted: dpkg away from
+// the running one, other commands away from another one.
+func (app *App) hold(ctx context.Context, reg *be.Registry, e be.Env) (release func(), err error) {
 	if e.Running {
-		lock, err := dpkglock.Take()
+		release, err := app.LockDpkg()
 		if err != nil {
-			return e, nil, fmt.Errorf("cannot snapshot the running system while packages are installed: %w", err)
+			return nil, fmt.Errorf("cannot snapshot the running system while packages are installed: %w", err)
 		}
-		return e, lock.Release, nil
+		return release, nil
 	}
 	lock, err := app.use(ctx, reg, e)
 	if err != nil {
-		return e, nil, err
+		return nil, err
 	}
-	return e, lock.Release, nil
+	return lock.Release, nil
 }

@@ -143,8 +143,7 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry) (be.Env, e
 	if err != nil {
 		return be.Env{}, err
 	}
-	build, recovered, err := reg.Begin(ctx, be.BuildOptions{Origin: origin, Made: be.Guard})
-	app.tellRecovered(recovered)
+	build, err := app.begin(ctx, reg, be.BuildOptions{Origin: origin, Made: be.Guard})
 	if err != nil {
 		return be.Env{}, err
 	}

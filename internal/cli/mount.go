@@ -45,6 +45,9 @@ func newMount(app *App) *cobra.Command {
 						return fmt.Errorf("cannot mount %s: %w", e.Name, err)
 					}
 				}
+				if err := reg.Change(e, func(r *be.Record) { r.Touched = true }); err != nil {
+					return err
+				}
 				if err := mounts.Mount(reg.Store().Device(), e.Subvolume.Path, dir); err != nil {
 					return err
 				}

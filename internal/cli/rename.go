@@ -15,10 +15,13 @@ func newRename(app *App) *cobra.Command {
 		Short: "Give a boot environment another name",
 		Args:  takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := be.CheckName(args[1]); err != nil {
+				return usageError{fmt.Errorf("cannot rename %s: %w", args[0], err)}
+			}
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
 				e, err := reg.Get(args[0])
 				if err != nil {
-					return fmt.Errorf("cannot rename %s: %w", args[0], err)
+					return err
 				}
 				switch {
 				case e.Running:
@@ -30,6 +33,9 @@ func newRename(app *App) *cobra.Command {
 					return fmt.Errorf("cannot rename %s: %w: it is mounted or in use", e.Name, be.ErrProtected)
 				}
 				if app.options.DryRun {
+					if err := checkFree(reg, args[1]); err != nil {
+						return fmt.Errorf("cannot rename %s: %w", e.Name, err)
+					}
 					app.notice().Say("Would rename %s to %s.", e.Name, args[1])
 					return nil
 				}

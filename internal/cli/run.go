@@ -68,6 +68,9 @@ func (app *App) runIn(ctx context.Context, name string, argv []string) error {
 		return err
 	}
 	defer lock.Release()
+	if err := reg.Change(e, func(r *be.Record) { r.Touched = true }); err != nil {
+		return err
+	}
 	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: e.Subvolume.ReadOnly}
 	path, err := lookInside(reg.Store().Path(e.Subvolume.Path), argv[0])
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limit is the most that is read of a file, in bytes: those that are edited
-// are configuration.
+// limit is the size of the largest file that is read, in bytes: those that are
+// edited are configuration.
 const limit = 16 << 20
 
 // openDir opens the directory that path is inside root.
@@ -59,6 +59,9 @@ func read(root, path string) ([]byte, fs.FileInfo, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("cannot read %s: it is no regular file", path)
+	}
+	if info.Size() > limit {
+		return nil, nil, fmt.Errorf("cannot read %s: it is larger than %d MiB", path, limit>>20)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit))
 	return data, info, err

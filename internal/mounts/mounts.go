@@ -12,9 +12,7 @@ import (
 // Of returns the directories at which the subvolume at a path from the top
 // level of the file system on device is mounted, in this process's name space.
 func Of(device, subvolume string) ([]string, error) {
-	found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		return m.FSType != "btrfs" || m.Source != device || m.Root != "/"+subvolume, false
-	})
+	found, err := mountinfo.GetMounts(only(device, subvolume))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the mounts: %w", err)
 	}
@@ -23,6 +21,13 @@ func Of(device, subvolume string) ([]string, error) {
 		dirs[i] = m.Mountpoint
 	}
 	return dirs, nil
+}
+
+// only passes the mounts of a whole subvolume.
+func only(device, subvolume string) mountinfo.FilterFunc {
+	return func(m *mountinfo.Info) (skip, stop bool) {
+		return m.FSType != "btrfs" || m.Source != device || m.Root != "/"+subvolume, false
+	}
 }
 
 // Mount mounts a subvolume at dir.

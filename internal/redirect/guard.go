@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -22,16 +23,15 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, 1<<20)
 	if !scanner.Scan() || strings.TrimSpace(scanner.Text()) != "VERSION 3" {
-		return HookInput{}, fmt.Errorf("cannot read apt's hook protocol: it does not begin with VERSION 3: %w", scanner.Err())
+		err := errors.Join(errors.New("it does not begin with VERSION 3"), scanner.Err())
+		return HookInput{}, fmt.Errorf("cannot read apt's hook protocol: %w", err)
 	}
 	var dump strings.Builder
 	for scanner.Scan() && scanner.Text() != "" {
-		name, value, ok := strings.Cut(scanner.Text(), "=")
-		if !ok || !strings.HasPrefix(aptconf.Fold(name), "apt-be") {
-			continue
+		// In the form that Parse takes: an '=' in a name is escaped.
+		if strings.HasPrefix(aptconf.Fold(scanner.Text()), "apt-be::") {
+			dump.WriteString(scanner.Text() + "\n")
 		}
-		// In the form of apt-config dump, which has the same escapes.
-		fmt.Fprintf(&dump, "%s \"%s\"\n", name, value)
 	}
 	conf, err := aptconf.Parse([]byte(dump.String()))
 	if err != nil {

@@ -63,6 +63,12 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
+	if job.Made == be.Redirect {
+		exit, done, err := s.mindEarlier(ctx, job, origin, signals)
+		if err != nil || done {
+			return exit, err
+		}
+	}
 	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{
 		Name:     job.Name,
 		Origin:   origin,
@@ -74,11 +80,33 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
+	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
 	verdict, result, err := s.run(build, job, signals)
 	if err != nil {
 		return Exit{}, errors.Join(err, build.Discard(ctx))
 	}
 	return s.conclude(ctx, build, job, verdict, result)
+}
+
+// mindEarlier deals with an environment that an earlier redirect made and that
+// was not booted yet: the same upgrade again, with nothing new, makes none.
+func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, signals *signals) (exit Exit, done bool, err error) {
+	old, found, err := s.earlier(origin)
+	if err != nil || !found {
+		return Exit{}, false, err
+	}
+	repeats, err := s.repeats(job, origin, old)
+	if err != nil {
+		s.Log.WithError(err).Warnf("cannot compare the running system with %s", old.Name)
+	}
+	if repeats {
+		return s.again(ctx, job, old, signals)
+	}
+	if old.Record.Touched {
+		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w (apt-be destroy %s gives it up, apt-be keep %s keeps both)",
+			old.Name, ErrHandMade, old.Name, old.Name)
+	}
+	return Exit{}, false, nil
 }
 
 // run runs the frontend in the build's root and judges the outcome.
@@ -100,7 +128,6 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 	}
 	spec.Collect = collected
 	spec.Files = hiddenFiles(job.ConfigFiles)
-	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -148,6 +175,9 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		}
 		s.propagateLogs(build, e, job)
 		s.propagateRebootRequired(result)
+		if err := os.WriteFile(PendingMarker, nil, 0o644); err != nil {
+			s.Log.WithError(err).Warn("cannot watch for changes of packages")
+		}
 		s.tellReady(e)
 		s.replaceOlder(ctx, e)
 	}
@@ -201,14 +231,14 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 
 // Replaces says whether a new environment makes an older one useless.
 func Replaces(e, old be.Env) bool {
-	if old.Name == e.Name || old.Record.Kept || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
+	if old.Name == e.Name || old.Record.Kept || old.Record.Touched || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
 		return false
 	}
 	if e.Record.State == be.Failed {
 		return old.Record.State == be.Failed
 	}
-	return e.Record.Made == be.Redirect && old.Record.Made == be.Redirect && old.Record.State == be.Ready &&
-		old.Record.OriginUUID == e.Record.OriginUUID
+	return e.Record.Made == be.Redirect && old.Record.Made == be.Redirect &&
+		(old.Record.State == be.Ready || old.Record.State == be.Stale) && old.Record.OriginUUID == e.Record.OriginUUID
 }
 
 // TellRecovered says what earlier runs had left that were cut off.

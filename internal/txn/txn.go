@@ -58,6 +58,10 @@ type Journal struct {
 	Handlers Handlers
 }
 
+// lineLimit is the longest line that is read of a journal, in bytes. A step
+// may hold a whole command line, which Linux limits to 2 MiB.
+const lineLimit = 64 << 20
+
 // header is the first line of a journal file.
 type header struct {
 	Schema  int       `json:"schema"`
@@ -114,8 +118,9 @@ func (j *Journal) Begin(title string) (*Txn, error) {
 		err = durable.SyncDir(j.Dir)
 	}
 	if err != nil {
-		f.Close()
 		os.Remove(hidden)
+		os.Remove(t.path())
+		f.Close()
 		return nil, fmt.Errorf("cannot begin a journal: %w", err)
 	}
 	return t, nil
@@ -158,7 +163,10 @@ func (t *Txn) Commit(ctx context.Context, step Step) error {
 			return errors.Join(err, checkErr)
 		}
 	}
-	return t.End()
+	// A journal that can't be removed says that the step happened: Recover
+	// ends it.
+	_ = t.End()
+	return nil
 }
 
 // End closes the transaction as it is and forgets its journal.
@@ -257,25 +265,21 @@ func (j *Journal) Recover(ctx context.Context) ([]Recovered, error) {
 	return all, nil
 }
 
-// Active returns the IDs of the transactions whose runner is alive.
-func (j *Journal) Active() (map[string]bool, error) {
+// Unsettled returns the IDs of the transactions that have neither ended nor
+// been undone: those under way, and, after Recover, those that it could not
+// settle.
+func (j *Journal) Unsettled() (map[string]bool, error) {
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the journal: %w", err)
 	}
-	active := map[string]bool{}
+	ids := map[string]bool{}
 	for _, entry := range entries {
-		id, ok := strings.CutSuffix(entry.Name(), ".json")
-		if !ok {
-			continue
-		}
-		if f, err := lockAbandoned(filepath.Join(j.Dir, entry.Name())); f != nil {
-			f.Close()
-		} else if errors.Is(err, unix.EWOULDBLOCK) {
-			active[id] = true
+		if id, ok := strings.CutSuffix(entry.Name(), ".json"); ok {
+			ids[id] = true
 		}
 	}
-	return active, nil
+	return ids, nil
 }
 
 // lockAbandoned opens and locks a journal file: EWOULDBLOCK if its runner lives.
@@ -341,7 +345,7 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 // parse reads a journal. Its last line may be torn: that step did not run.
 func parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
 	scanner := bufio.NewScanner(f)
-	scanner.Buffer(nil, 1<<20)
+	scanner.Buffer(nil, lineLimit)
 	for n := 0; scanner.Scan(); n++ {
 		data := bytes.TrimSpace(scanner.Bytes())
 		if n == 0 {

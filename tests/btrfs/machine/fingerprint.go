@@ -153,3 +153,15 @@ func (f Fingerprint) Diff(later Fingerprint) []string {
 	sort.Slice(lines, func(i, j int) bool { return lines[i][2:] < lines[j][2:] })
 	return lines
 }
+
+// Without returns the fingerprint without what is at a name of except, or
+// below it.
+func (f Fingerprint) Without(except []string) Fingerprint {
+	rest := make(Fingerprint, len(f))
+	for name, is := range f {
+		if !isBelow(name, except) {
+			rest[name] = is
+		}
+	}
+	return rest
+}

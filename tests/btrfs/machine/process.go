@@ -17,9 +17,10 @@ const nsGetParent = 0xb702
 
 // Process is one of a machine, or of a sandbox in it.
 type Process struct {
-	PID  int      // on the host
-	Args []string // its command line; none for a zombie
-	Exe  string   // the program, in its own name space; "" for a zombie
+	PID    int      // on the host
+	Parent int      // its parent's
+	Args   []string // its command line; none for a zombie
+	Exe    string   // the program, in its own name space; "" for a zombie
 }
 
 func (p Process) String() string {
@@ -67,10 +68,28 @@ func (m *Machine) Processes(t testing.TB) []Process {
 		if data, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && len(data) > 0 {
 			process.Args = strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 		}
+		process.Parent = parent(dir)
 		process.Exe, _ = os.Readlink(filepath.Join(dir, "exe"))
 		found = append(found, process)
 	}
 	return found
+}
+
+// parent reads the parent of a process from its directory in /proc: 0 if it
+// has ended.
+func parent(dir string) int {
+	data, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return 0
+	}
+	// proc_pid_stat(5): the name, which may hold anything, is in parentheses.
+	stat := string(data)
+	var state string
+	var parent int
+	if _, err := fmt.Sscan(stat[strings.LastIndexByte(stat, ')')+1:], &state, &parent); err != nil {
+		return 0
+	}
+	return parent
 }
 
 // descends tells whether the process name space in file is the one that is
@@ -92,13 +111,20 @@ func descends(file, ancestor string) bool {
 	return false
 }
 
-// Find waits for the one process that match accepts.
+// Find waits for a process that match accepts, and that is no child of one
+// that match accepts too.
 func (m *Machine) Find(t testing.TB, what string, match func(Process) bool) Process {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		processes := m.Processes(t)
+		matching := make(map[int]Process)
 		for _, process := range processes {
 			if match(process) {
+				matching[process.PID] = process
+			}
+		}
+		for _, process := range matching {
+			if _, child := matching[process.Parent]; !child {
 				return process
 			}
 		}

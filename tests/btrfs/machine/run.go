@@ -143,6 +143,10 @@ func await(cmd *exec.Cmd, ended <-chan error) (int, error) {
 	return state.ExitStatus(), nil
 }
 
+// The first thread of a process can't end, so one that has joined a machine
+// would keep that machine's mounts for ever: it has to be nobody's but main's.
+func init() { runtime.LockOSThread() }
+
 // spawn starts a command inside the machine's namespaces as a child of this
 // process, so that its status and its terminal are not seen through another
 // process. The channel gets what Wait says.

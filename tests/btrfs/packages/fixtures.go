@@ -18,7 +18,8 @@ const (
 	PreinstFails Variant = "preinst-fails"
 	// SlowPostinst: one package takes a Nap while it is configured.
 	SlowPostinst Variant = "slow-postinst"
-	// SlowPreinst: one package takes a Nap before it is unpacked.
+	// SlowPreinst: the first package that apt unpacks takes a Nap before it,
+	// and so does one that unattended-upgrades does not keep back.
 	SlowPreinst Variant = "slow-preinst"
 	// Asks: one package asks a debconf question.
 	Asks Variant = "asks"
@@ -56,15 +57,24 @@ func Build(dir string) error {
 	if err := build(filepath.Join(dir, Installed), first()); err != nil {
 		return err
 	}
+	nap := "#!/bin/sh\nsleep " + Nap + "\n"
 	faults := map[Variant]deb{
 		Good:          fault("2.0", nil),
 		PostinstFails: fault("2.0", map[string]string{"postinst": "#!/bin/sh\necho bt-fault: cannot configure\nexit 1\n"}),
 		PreinstFails:  fault("2.0", map[string]string{"preinst": "#!/bin/sh\necho bt-fault: cannot unpack\nexit 1\n"}),
-		SlowPostinst:  fault("2.0", map[string]string{"postinst": "#!/bin/sh\nsleep " + Nap + "\n"}),
-		SlowPreinst:   fault("2.0", map[string]string{"preinst": "#!/bin/sh\nsleep " + Nap + "\n"}),
+		SlowPostinst:  fault("2.0", map[string]string{"postinst": nap}),
+		SlowPreinst:   fault("2.0", map[string]string{"preinst": nap}),
 	}
 	for variant, faulty := range faults {
-		if err := build(filepath.Join(dir, string(variant)), append(second(), faulty)); err != nil {
+		debs := append(second(), faulty)
+		if variant == SlowPreinst {
+			for i := range debs {
+				if debs[i].name == "bt-app" {
+					debs[i].control = faulty.control
+				}
+			}
+		}
+		if err := build(filepath.Join(dir, string(variant)), debs); err != nil {
 			return err
 		}
 	}
@@ -152,15 +162,15 @@ func service(version string) deb {
 	}
 }
 
-// trigger returns a package that notes whenever a file of the bt-many ones
-// has changed.
+// trigger returns a package that notes what the files of the bt-many ones
+// hold whenever they have changed.
 func trigger(version string) deb {
 	return deb{name: "bt-trig", version: version,
 		files: map[string]string{"/usr/share/bt/trig": version + "\n"},
 		control: map[string]string{
 			"triggers": "interest-noawait /usr/share/bt-trig\n",
 			"postinst": "#!/bin/sh\nset -e\nmkdir -p /var/lib/bt-trig\n" +
-				"[ \"$1\" != triggered ] || cat /usr/share/bt-trig/* >/var/lib/bt-trig/seen\n",
+				"cat /usr/share/bt-trig/* >/var/lib/bt-trig/seen\n",
 		},
 	}
 }

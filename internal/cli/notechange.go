@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// newNoteChange is what dpkg calls after it changed the running system.
+func newNoteChange(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:    "note-change",
+		Short:  "Find out which boot environments a change of packages has made stale",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := app.change(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(cmd.Context(), reg) })
+			if errors.Is(err, store.ErrUnsupported) {
+				return nil
+			}
+			return err
+		},
+	}
+}
+
+// noteChange makes pending environments stale whose origin's packages
+// changed, takes them out of the boot menu, and says so in that very run.
+func (app *App) noteChange(_ context.Context, reg *be.Registry) error {
+	envs, err := reg.List()
+	if err != nil {
+		return err
+	}
+	running, err := reg.Running()
+	if err != nil {
+		return err
+	}
+	var names []string
+	left := false
+	for _, e := range envs {
+		if !e.Pending() || e.Record.OriginUUID != running.Subvolume.UUID {
+			continue
+		}
+		changed, err := redirect.PackagesChanged(reg, e)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			left = true
+			continue
+		}
+		if e.Record.State == be.Armed {
+			if err := app.deactivate(reg, []string{e.Name}); err != nil {
+				return err
+			}
+		}
+		err = reg.Change(e, func(r *be.Record) {
+			r.State, r.Reason = be.Stale, "packages of the running system changed since it was made"
+		})
+		if err != nil {
+			return err
+		}
+		names = append(names, e.Name)
+	}
+	for _, name := range names {
+		app.notice().Say("The boot environment %s lacks this change, so it can't be booted any more. The same upgrade again makes one anew.", name)
+	}
+	if !left {
+		err = os.Remove(redirect.PendingMarker)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,268 @@
+package btrfs_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/btrfs/machine"
+	"github.com/apt-be/apt-be/tests/btrfs/packages"
+)
+
+// outcome is what an upgrade came to: as a shell sees it, and by what is in
+// the package database.
+type outcome struct {
+	status  int
+	output  string
+	dpkg    []string // package, version and status, of each
+	marks   string   // apt's extended_states
+	audit   string   // what dpkg --audit says
+	trigger string   // what the package with the trigger has seen
+}
+
+// record reads the package database below dir.
+func record(t *testing.T, dir string, result machine.Result) outcome {
+	t.Helper()
+	o := outcome{status: result.Status, output: result.Output}
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	o.marks = read("var/lib/apt/extended_states")
+	o.trigger = read("var/lib/bt-trig/seen")
+	for _, stanza := range strings.Split(read("var/lib/dpkg/status"), "\n\n") {
+		var line []string
+		for _, field := range strings.Split(stanza, "\n") {
+			if key, _, _ := strings.Cut(field, ":"); key == "Package" || key == "Version" || key == "Status" {
+				line = append(line, field)
+			}
+		}
+		slices.Sort(line)
+		o.dpkg = append(o.dpkg, strings.Join(line, " "))
+	}
+	slices.Sort(o.dpkg)
+	return o
+}
+
+// native runs a frontend where there is no apt-be.
+func (l lab) native(t *testing.T, f frontend, archive packages.Variant, run drive) outcome {
+	t.Helper()
+	m := l.system(t, plain, "@native", archive)
+	result := run(t, m, f)
+	o := record(t, m.Path(""), result)
+	o.audit = m.Shell(t, "dpkg --audit")
+	l.done(t, m)
+	return o
+}
+
+// halfDone tells whether packages are left that are neither the old nor the
+// new version.
+func (o outcome) halfDone() bool { return o.audit != "" }
+
+// A cell of the table of redirected upgrades: what happens in one circumstance.
+type cell struct {
+	name    string
+	archive packages.Variant
+	run     drive
+	native  drive  // what to compare with; run itself if nil
+	state   string // of the boot environment; none if "", asDone for what the outcome says
+	// without are the frontends that have no such circumstance, and why.
+	without map[string]string
+}
+
+// asDone stands for "ready" if the same upgrade came to a good end without
+// apt-be, and else for "failed".
+const asDone = "as done"
+
+func cells() []cell {
+	asksNothing := map[string]string{"unattended-upgrade": "it asks nothing"}
+	return []cell{
+		{name: "success", archive: packages.Good, run: unasked, state: "ready"},
+		{name: "nothing to do", archive: packages.Empty, run: unasked},
+		{name: "postinst fails", archive: packages.PostinstFails, run: unasked, state: "failed"},
+		{name: "preinst fails", archive: packages.PreinstFails, run: unasked, state: "failed"},
+		{name: "yes at the prompt", archive: packages.Good, run: answered("y\n"), state: "ready", without: asksNothing},
+		{name: "no at the prompt", archive: packages.Good, run: answered("n\n"), without: asksNothing},
+		{name: "end of file at the prompt", archive: packages.Good, run: answered(""), without: asksNothing},
+		{name: "Ctrl-C at the prompt", archive: packages.Good, run: interruptedAtPrompt, without: asksNothing},
+		{name: "Ctrl-C in a postinst", archive: packages.SlowPostinst, run: interruptedInNap, state: asDone},
+		{name: "Ctrl-C in a preinst", archive: packages.SlowPreinst, run: interruptedInNap, state: asDone},
+		{
+			name: "kill -9 of the supervisor", archive: packages.SlowPostinst, native: killed,
+			run: killedInNap("the supervisor", func(f frontend) func(machine.Process) bool { return f.isSupervisor }),
+		},
+		{
+			name: "kill -9 of init", archive: packages.SlowPostinst, native: killed, state: "failed",
+			run: killedInNap("the sandbox's init", func(frontend) func(machine.Process) bool { return isInit }),
+		},
+		{name: "kill -9 of the frontend", archive: packages.SlowPostinst, run: killed, state: "failed"},
+	}
+}
+
+// testRedirect runs the table {frontend} × {circumstance}: whatever happens, a
+// redirected upgrade ends as it does without apt-be, the running root is
+// untouched, and what is left over is taken away by the next one.
+func testRedirect(t *testing.T, l lab) {
+	for _, f := range frontends() {
+		t.Run(f.name, func(t *testing.T) {
+			for _, c := range cells() {
+				if reason, without := c.without[f.name]; without {
+					t.Logf("no %q: %s", c.name, reason)
+					continue
+				}
+				t.Run(c.name, func(t *testing.T) { c.check(t, l, f) })
+			}
+		})
+	}
+}
+
+func (c cell) check(t *testing.T, l lab, f frontend) {
+	native := c.native
+	if native == nil {
+		native = c.run
+	}
+	want := l.native(t, f, c.archive, native)
+
+	m := l.system(t, with, running, c.archive)
+	defer l.done(t, m)
+	before, mounts := m.Fingerprint(t), m.Mounts(t)
+	result := c.run(t, m, f)
+	t.Logf("without apt-be: status %d, half done: %v; with it: status %d, and\n%s",
+		want.status, want.halfDone(), result.Status, result.Output)
+
+	checkStatus(t, want, result)
+	checkUntouched(t, m, before, mounts, f)
+	state := c.state
+	if state == asDone {
+		state = want.ends(f)
+	}
+	checkEnvironment(t, l, m, f, state, want)
+	checkNextRun(t, l, m, state)
+}
+
+// ends tells the state of a boot environment in which that happened.
+func (o outcome) ends(f frontend) string {
+	kept := f.command == "unattended-upgrade" && o.status == 1 // it kept something back
+	if !o.halfDone() && (o.status == 0 || kept) {
+		return "ready"
+	}
+	return "failed"
+}
+
+// checkStatus compares with what the frontend returns natively; but apt says 0
+// after Ctrl-C whatever it has left behind, and a half-done upgrade is no
+// success.
+func checkStatus(t *testing.T, want outcome, result machine.Result) {
+	t.Helper()
+	switch {
+	case want.status == 0 && want.halfDone():
+		if result.Status == 0 {
+			t.Errorf("status 0 of a half-done upgrade")
+		}
+	case result.Status != want.status:
+		t.Errorf("status %d, without apt-be %d", result.Status, want.status)
+	}
+}
+
+// propagated are the files that a redirected unattended-upgrade writes to the
+// running root on purpose, so that those who look for them there find them:
+// its logs, the time of its last run, and what it has kept back.
+func propagated(f frontend) []string {
+	if f.command != "unattended-upgrade" {
+		return nil
+	}
+	return []string{
+		"/var/log/unattended-upgrades",
+		"/var/lib/apt/periodic",
+		"/var/lib/unattended-upgrades",
+	}
+}
+
+// checkUntouched finds nothing that a run has changed in the running root, or
+// left in the machine.
+func checkUntouched(t *testing.T, m *machine.Machine, before machine.Fingerprint, mounts []string, f frontend) {
+	t.Helper()
+	if left := m.Quiet(t); len(left) > 0 {
+		t.Errorf("processes left: %v", left)
+	}
+	if now := m.Mounts(t); !slices.Equal(now, mounts) {
+		t.Errorf("mounts left: %q, were %q", now, mounts)
+	}
+	except := propagated(f)
+	if diff := before.Without(except).Diff(m.Fingerprint(t, except...)); len(diff) > 0 {
+		t.Errorf("the running root changed:\n%s", strings.Join(diff, "\n"))
+	}
+	if ran := m.Shell(t, "cat /run/bt-svc 2>/dev/null || true"); ran != "" {
+		t.Errorf("a maintainer script reached a service: %s", ran)
+	}
+}
+
+// checkEnvironment finds one boot environment in that state, or none for "",
+// and in it what the upgrade does without apt-be.
+func checkEnvironment(t *testing.T, l lab, m *machine.Machine, f frontend, state string, want outcome) {
+	t.Helper()
+	found := environments(t, m)
+	if state == "" {
+		if len(found) > 0 {
+			t.Errorf("boot environments %v, want none", found)
+		}
+		return
+	}
+	if len(found) != 1 || found[0].State != state {
+		t.Errorf("boot environments %v, want one that is %s", found, state)
+		return
+	}
+	if want.status > 128 { // killed natively, at another point of its work
+		return
+	}
+	if f.command == "unattended-upgrade" && want.status != 0 {
+		return // it goes by package in no fixed order, up to the fault
+	}
+	got := record(t, l.Path("@be/"+found[0].Name), machine.Result{})
+	for i := range got.dpkg {
+		if i >= len(want.dpkg) || got.dpkg[i] != want.dpkg[i] {
+			t.Errorf("in the boot environment %q, without apt-be:\n%s", got.dpkg[i], strings.Join(want.dpkg, "\n"))
+			break
+		}
+	}
+	if got.marks != want.marks {
+		t.Errorf("automatic marks in the boot environment:\n%s\nwithout apt-be:\n%s", got.marks, want.marks)
+	}
+	if got.trigger != want.trigger {
+		t.Errorf("trigger saw %q, without apt-be %q", got.trigger, want.trigger)
+	}
+}
+
+// checkNextRun upgrades again, from an archive without faults: it comes to a
+// good end, and nothing is left of what was cut off.
+func checkNextRun(t *testing.T, l lab, m *machine.Machine, state string) {
+	t.Helper()
+	offer(t, m, packages.Good)
+	if next := m.Run(t, frontends()[0].quiet()); next.Status != 0 {
+		t.Errorf("the next upgrade: status %d:\n%s", next.Status, next.Output)
+	}
+	states := make(map[string]int)
+	var names []string
+	for _, e := range environments(t, m) {
+		states[e.State]++
+		names = append(names, e.Name)
+	}
+	if states["ready"] != 1 || states["failed"] > 1 || len(states) > 2 || (state != "failed" && len(states) > 1) {
+		t.Errorf("boot environments after the next upgrade: %v", environments(t, m))
+	}
+	slices.Sort(names)
+	for _, dir := range []string{"@be", "@be-base"} {
+		var inDir []string
+		for _, subvolume := range l.Subvolumes(t, dir) {
+			inDir = append(inDir, filepath.Base(subvolume))
+		}
+		if !slices.Equal(inDir, names) {
+			t.Errorf("%s holds %q, the boot environments are %q", dir, inDir, names)
+		}
+	}
+}
