@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,12 +27,12 @@ var readOnly = map[string]bool{"iso9660": true, "udf": true, "squashfs": true, "
 var caseless = map[string]bool{"vfat": true, "msdos": true, "exfat": true, "ntfs": true, "ntfs3": true}
 
 // FindShares returns the other file systems that are mounted in the running
-// root, with a directory below scratch, from the top level of the store, for
+// root, and files that are mounted over others, with a directory below scratch, from the top level of the store, for
 // what is written to each. exclude names places that need none.
 func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	excluded := append([]string{"/proc", "/sys", "/dev", "/run", "/tmp"}, exclude...)
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		if m.Mountpoint == "/" || transient[m.FSType] {
+		if m.Mountpoint == "/" || transient[m.FSType] && !isFile(m.Mountpoint) {
 			return true, false
 		}
 		for _, dir := range excluded {
@@ -48,7 +49,7 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	byTarget := map[string]Share{}
 	for i, m := range mounts {
 		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType]}
-		if !readOnly[m.FSType] && scratch != "" {
+		if !readOnly[m.FSType] && !isFile(m.Mountpoint) && scratch != "" {
 			share.Scratch = filepath.Join(scratch, strconv.Itoa(i))
 		}
 		byTarget[m.Mountpoint] = share
@@ -58,4 +59,11 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 		shares = append(shares, share)
 	}
 	return shares, nil
+}
+
+// isFile tells a file that is mounted over another, as container managers do
+// with resolv.conf, from a mounted file system.
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
 }

@@ -1,0 +1,193 @@
+package sandbox
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newAssembler has a root with an /etc, beside a directory that is not in it.
+func newAssembler(t *testing.T) (a *assembler, outside string) {
+	t.Helper()
+	dir := t.TempDir()
+	a, outside = &assembler{root: filepath.Join(dir, "root")}, filepath.Join(dir, "outside")
+	check(t, os.MkdirAll(filepath.Join(a.root, "usr/sbin"), 0o755))
+	check(t, os.Mkdir(outside, 0o755))
+	return a, outside
+}
+
+func TestNothingIsMadeOutside(t *testing.T) {
+	a, outside := newAssembler(t)
+	check(t, os.Symlink("../../outside", filepath.Join(a.root, "relative")))
+	check(t, os.Symlink(outside, filepath.Join(a.root, "absolute")))
+	for _, path := range []string{"/relative/x", "/absolute/x", "/../outside/x"} {
+		if err := a.write(path, nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("write %s = %v, want ErrNotExist", path, err)
+		}
+		if err := a.mkdir(path, 0o755); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("mkdir %s = %v, want ErrNotExist", path, err)
+		}
+	}
+	check(t, os.Symlink(filepath.Join(outside, "y"), filepath.Join(a.root, "dangling")))
+	if err := a.write("/dangling", nil, 0o644); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("write through a link = %v, want ErrExist", err)
+	}
+	entries, err := os.ReadDir(outside)
+	if err != nil || len(entries) > 0 {
+		t.Errorf("outside there is %v, %v", entries, err)
+	}
+}
+
+func TestMkdirHasItsModeWhateverTheUmask(t *testing.T) {
+	a, _ := newAssembler(t)
+	for range 2 {
+		check(t, a.mkdir("/lock", 0o1777))
+	}
+	var st unix.Stat_t
+	check(t, unix.Stat(filepath.Join(a.root, "lock"), &st))
+	if st.Mode&0o7777 != 0o1777 {
+		t.Errorf("mode is %o, want 1777", st.Mode&0o7777)
+	}
+}
+
+func TestIsPlaceholder(t *testing.T) {
+	a, _ := newAssembler(t)
+	file := filepath.Join(a.root, policyFile)
+	if a.isPlaceholder() {
+		t.Error("a file that isn't there is a placeholder")
+	}
+	check(t, os.WriteFile(file, nil, 0))
+	check(t, os.Chmod(file, 0))
+	if !a.isPlaceholder() {
+		t.Error("what a killed sandbox left is no placeholder")
+	}
+	check(t, os.Chmod(file, 0o755))
+	if a.isPlaceholder() {
+		t.Error("an executable file is a placeholder")
+	}
+	check(t, os.WriteFile(file, []byte("#!/bin/sh\n"), 0o755))
+	if a.isPlaceholder() {
+		t.Error("a policy of the root's own is a placeholder")
+	}
+}
+
+func TestPlacePolicyWhereThereIsNone(t *testing.T) {
+	a, _ := newAssembler(t)
+	undo, err := placePolicy(Spec{MountDir: a.root})
+	check(t, err)
+	undo()
+	if _, err := os.Lstat(filepath.Join(a.root, policyFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a policy was made although none was asked for: %v", err)
+	}
+}
+
+func TestCollectOnlyRegularFilesInside(t *testing.T) {
+	a, outside := newAssembler(t)
+	run := filepath.Join(a.root, "run")
+	check(t, os.Mkdir(run, 0o755))
+	check(t, os.WriteFile(filepath.Join(run, "good"), []byte("yes"), 0o644))
+	check(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("no"), 0o644))
+	check(t, os.Symlink(filepath.Join(outside, "secret"), filepath.Join(run, "link")))
+	check(t, os.Symlink("../../outside", filepath.Join(run, "dir")))
+	check(t, unix.Mkfifo(filepath.Join(run, "fifo"), 0o644))
+	huge := filepath.Join(run, "huge")
+	check(t, os.WriteFile(huge, nil, 0o644))
+	check(t, os.Truncate(huge, 2*collectLimit))
+	got := collect(Spec{MountDir: a.root, Collect: []string{
+		"/run/good", "/run/link", "/run/dir/secret", "/run/fifo", "/run", "/run/none", "/run/huge", "/../../outside/secret",
+	}})
+	if string(got["/run/good"]) != "yes" || len(got["/run/huge"]) != collectLimit || len(got) != 2 {
+		t.Errorf("collected are %d files, good is %q and huge has %d bytes", len(got), got["/run/good"], len(got["/run/huge"]))
+	}
+	if got := collect(Spec{MountDir: filepath.Join(a.root, "none"), Collect: []string{"/x"}}); len(got) != 0 {
+		t.Errorf("collected from nothing are %v", got)
+	}
+}
+
+func TestCopyTree(t *testing.T) {
+	src, dst := filepath.Join(t.TempDir(), "src"), filepath.Join(t.TempDir(), "deep", "dst")
+	check(t, os.MkdirAll(filepath.Join(src, "EFI/debian"), 0o700))
+	file := filepath.Join(src, "EFI/debian/grub.cfg")
+	check(t, os.WriteFile(file, []byte("configuration"), 0o640))
+	old := time.Date(2020, 2, 2, 2, 2, 2, 0, time.UTC)
+	check(t, os.Chtimes(file, old, old))
+	for range 2 { // the second time over the first one
+		check(t, copyTree(src, dst))
+	}
+	copied := filepath.Join(dst, "EFI/debian/grub.cfg")
+	content, err := os.ReadFile(copied)
+	check(t, err)
+	info, err := os.Stat(copied)
+	check(t, err)
+	if string(content) != "configuration" || info.Mode() != 0o640 || !info.ModTime().Equal(old) {
+		t.Errorf("the copy holds %q, has mode %v and time %v", content, info.Mode(), info.ModTime())
+	}
+	check(t, os.Symlink("x", filepath.Join(src, "link")))
+	if err := copyTree(src, dst); err == nil || !strings.Contains(err.Error(), "neither a file nor a directory") {
+		t.Errorf("copyTree of a link = %v", err)
+	}
+}
+
+func TestEscape(t *testing.T) {
+	for path, want := range map[string]string{
+		"/srv/data":   "/srv/data",
+		"/a,b":        `/a\,b`,
+		"/a:b":        `/a\:b`,
+		`/a\b`:        `/a\\b`,
+		`/,:\`:        `/\,\:\\`,
+		"/with blank": "/with blank",
+	} {
+		if got := escape(path); got != want {
+			t.Errorf("escape(%s) = %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestSameDirectory(t *testing.T) {
+	like, dir := t.TempDir(), t.TempDir()
+	check(t, unix.Chmod(like, 0o3770))
+	check(t, sameDirectory(like, dir))
+	var st unix.Stat_t
+	check(t, unix.Stat(dir, &st))
+	if st.Mode&0o7777 != 0o3770 {
+		t.Errorf("mode is %o, want 3770", st.Mode&0o7777)
+	}
+	if err := sameDirectory(filepath.Join(like, "none"), dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("sameDirectory as nothing = %v, want ErrNotExist", err)
+	}
+}
+
+func TestFindShares(t *testing.T) {
+	shares, err := FindShares("@apt-be/scratch/x")
+	check(t, err)
+	seen := map[string]bool{}
+	for _, share := range shares {
+		if share.Target == "/" || strings.HasPrefix(share.Target, "/proc") || strings.HasPrefix(share.Target, "/dev/") || seen[share.Target] {
+			t.Errorf("%s is a share, or twice", share.Target)
+		}
+		seen[share.Target] = true
+		if share.Scratch != "" && !strings.HasPrefix(share.Scratch, "@apt-be/scratch/x/") {
+			t.Errorf("the scratch of %s is %s", share.Target, share.Scratch)
+		}
+		rest, err := FindShares("", share.Target)
+		check(t, err)
+		for _, other := range rest {
+			if other.Target == share.Target || other.Scratch != "" {
+				t.Errorf("with %s excluded and no scratch there is %+v", share.Target, other)
+			}
+		}
+	}
+}
