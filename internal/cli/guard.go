@@ -45,11 +45,14 @@ func (app *App) guard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if in.ChangesNothing() { // before the policy, which may be broken: packages can be removed all the same
+		return nil
+	}
 	policy, err := in.Config.Policy()
 	if err != nil {
 		return err
 	}
-	if len(in.Upgrades) == 0 || policy.Guard == aptconf.GuardOff {
+	if policy.Guard == aptconf.GuardOff {
 		return nil
 	}
 	if policy.Guard == aptconf.GuardVeto {

@@ -17,6 +17,16 @@ type HookInput struct {
 	Upgrades []string // the names of the packages that get a newer version
 }
 
+// noDpkg is set when libapt only prints what it would call dpkg for, as
+// unattended-upgrade --dry-run has it. Hooks run all the same.
+const noDpkg = "Debug::pkgDPkgPM"
+
+// ChangesNothing says that this run of apt will change no package that is
+// installed already.
+func (in HookInput) ChangesNothing() bool {
+	return len(in.Upgrades) == 0 || in.Config.Bool(noDpkg, false)
+}
+
 // ReadHookInput reads it: the version, the configuration as NAME=VALUE with
 // escapes, an empty line, and a line for each package.
 func ReadHookInput(r io.Reader) (HookInput, error) {
@@ -29,7 +39,8 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	var dump strings.Builder
 	for scanner.Scan() && scanner.Text() != "" {
 		// In the form that Parse takes: an '=' in a name is escaped.
-		if strings.HasPrefix(aptconf.Fold(scanner.Text()), "apt-be::") {
+		name := aptconf.Fold(scanner.Text())
+		if strings.HasPrefix(name, "apt-be::") || strings.HasPrefix(name, aptconf.Fold(noDpkg)+"=") {
 			dump.WriteString(scanner.Text() + "\n")
 		}
 	}
