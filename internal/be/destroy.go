@@ -17,9 +17,12 @@ func (r *Registry) Destroy(ctx context.Context, e Env) error {
 	if err := r.store.Rename(e.Subvolume.Path, garbage); err != nil {
 		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
 	}
-	if err := r.collect(); err != nil {
+	if err := r.destroy(garbage); err != nil {
 		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
 	}
+	// What belonged to it is garbage now. If some of that can't be removed, or
+	// some of another one's, the next Recover tells.
+	_ = r.collect()
 	return nil
 }
 

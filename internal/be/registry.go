@@ -55,15 +55,24 @@ func (r *Registry) Lock(ctx context.Context) (release func(), err error) {
 }
 
 // Use marks an environment as in use by this process, until the lock is
-// released: nobody else can work in it or destroy it.
+// released: nobody else can work in it or destroy it. It waits for the Lock
+// until ctx is done, but not for somebody who works in the environment: that
+// may take days.
 func (r *Registry) Use(ctx context.Context, e Env) (*txn.Lock, error) {
-	if err := r.ensureHome(); err != nil {
+	release, err := r.Lock(ctx)
+	if err != nil {
 		return nil, err
+	}
+	defer release()
+	if sub, err := r.store.Get(e.Subvolume.Path); err != nil || sub.UUID != e.Subvolume.UUID {
+		return nil, fmt.Errorf("%w: %s, any more", ErrNotFound, e.Name)
 	}
 	if err := r.adopt(e); err != nil {
 		return nil, err
 	}
-	return txn.TakeLock(ctx, r.usePath(e))
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	return txn.TakeLock(now, r.usePath(e))
 }
 
 // InUse says whether some process works in an environment.
@@ -179,9 +188,17 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 	return record
 }
 
-// Change edits the record of an environment. The caller holds the Lock.
+// Change edits the record of an environment, as it is by now. The caller holds
+// the Lock.
 func (r *Registry) Change(e Env, edit func(*Record)) error {
-	record := e.Record
+	records, err := r.records()
+	if err != nil {
+		return err
+	}
+	record, ok := records[e.Subvolume.UUID]
+	if !ok {
+		record = e.Record
+	}
 	edit(&record)
 	return r.save(record)
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,12 +38,8 @@ or stays. Those that somebody made, kept, mounted or has not booted yet stay.`,
 					return err
 				}
 				fates := be.Prune(envs, keep, app.inUse(reg))
-				for _, fate := range fates {
-					if fate.Destroy && !app.options.DryRun {
-						if err := reg.Destroy(cmd.Context(), fate.Env); err != nil {
-							return err
-						}
-					}
+				if err := app.prune(cmd.Context(), reg, fates); err != nil {
+					return err
 				}
 				return app.printFates(fates)
 			})
@@ -49,6 +47,31 @@ or stays. Those that somebody made, kept, mounted or has not booted yet stay.`,
 	}
 	cmd.Flags().IntVar(&keep, "keep", keep, "how many that have run stay besides the running one")
 	return cmd
+}
+
+// prune destroys what is to go. One that can't be destroyed doesn't keep the
+// others.
+func (app *App) prune(ctx context.Context, reg *be.Registry, fates []be.Fate) error {
+	if app.options.DryRun {
+		return nil
+	}
+	var errs []error
+	done := 0
+	for _, fate := range fates {
+		if !fate.Destroy {
+			continue
+		}
+		if err := reg.Destroy(ctx, fate.Env); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		done++
+	}
+	err := errors.Join(errs...)
+	if err != nil && done > 0 {
+		return partly{err}
+	}
+	return err
 }
 
 func (app *App) printFates(fates []be.Fate) error {

@@ -68,7 +68,7 @@ func (app *App) runIn(ctx context.Context, name string, argv []string) error {
 		return err
 	}
 	defer lock.Release()
-	if err := reg.Change(e, func(r *be.Record) { r.Touched = true }); err != nil {
+	if err := app.touch(ctx, reg, e); err != nil {
 		return err
 	}
 	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: e.Subvolume.ReadOnly}
@@ -83,10 +83,23 @@ func (app *App) runIn(ctx context.Context, name string, argv []string) error {
 	return ended{exit}
 }
 
+// touch notes that somebody works in an environment, so that no upgrade
+// replaces it.
+func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
+	ctx, cancel := context.WithTimeout(ctx, app.Patience)
+	defer cancel()
+	release, err := reg.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return reg.Change(e, func(r *be.Record) { r.Touched = true })
+}
+
 // use marks an environment as in use, or says who uses it.
 func (app *App) use(ctx context.Context, reg *be.Registry, e be.Env) (*txn.Lock, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel() // no waiting: a shell may stay open for days
+	ctx, cancel := context.WithTimeout(ctx, app.Patience)
+	defer cancel()
 	lock, err := reg.Use(ctx, e)
 	if err != nil {
 		return nil, fmt.Errorf("cannot work in %s: %w", e.Name, err)

@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -23,10 +24,11 @@ func Of(device, subvolume string) ([]string, error) {
 	return dirs, nil
 }
 
-// only passes the mounts of a whole subvolume.
+// only passes the mounts of a subvolume, and of directories in it.
 func only(device, subvolume string) mountinfo.FilterFunc {
 	return func(m *mountinfo.Info) (skip, stop bool) {
-		return m.FSType != "btrfs" || m.Source != device || m.Root != "/"+subvolume, false
+		inside := m.Root == "/"+subvolume || strings.HasPrefix(m.Root, "/"+subvolume+"/")
+		return m.FSType != "btrfs" || m.Source != device || !inside, false
 	}
 }
 

@@ -97,8 +97,7 @@ func (s *Supervisor) repeats(job Job, origin, old be.Env) (bool, error) {
 // that made: the frontend then says that there is nothing to do, as after an
 // upgrade in place. done is false if it found something after all.
 func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *signals) (exit Exit, done bool, err error) {
-	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{Origin: old, Made: job.Made, Command: job.Argv, LeaveOut: job.LeaveOut})
-	TellRecovered(s.Notice, s.Log, recovered)
+	build, err := s.begin(ctx, job, old)
 	if err != nil {
 		return Exit{}, false, err
 	}

@@ -69,14 +69,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 			return exit, err
 		}
 	}
-	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{
-		Name:     job.Name,
-		Origin:   origin,
-		Made:     job.Made,
-		Command:  job.Argv,
-		LeaveOut: job.LeaveOut,
-	})
-	TellRecovered(s.Notice, s.Log, recovered)
+	build, err := s.begin(ctx, job, origin)
 	if err != nil {
 		return Exit{}, err
 	}
@@ -86,6 +79,25 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 		return Exit{}, errors.Join(err, build.Discard(ctx))
 	}
 	return s.conclude(ctx, build, job, verdict, result)
+}
+
+// patience is how long to wait for another process that writes to the
+// registry: such writes take well under a second.
+const patience = 10 * time.Second
+
+// begin starts to build what a job is to run in.
+func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Build, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{
+		Name:     job.Name,
+		Origin:   origin,
+		Made:     job.Made,
+		Command:  job.Argv,
+		LeaveOut: job.LeaveOut,
+	})
+	TellRecovered(s.Notice, s.Log, recovered)
+	return build, err
 }
 
 // mindEarlier deals with an environment that an earlier redirect made and that

@@ -1,0 +1,112 @@
+package be_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// fault is what happens at one of the calls that change a store.
+type fault string
+
+const (
+	failBefore  fault = "fail before"  // an error, and nothing done
+	failAfter   fault = "fail after"   // an error, and yet it is done
+	crashBefore fault = "crash before" // the process dies
+	crashAfter  fault = "crash after"
+)
+
+var faults = []fault{failBefore, failAfter, crashBefore, crashAfter}
+
+var errFault = errors.New("a fault was injected")
+
+// faulty is a store in which something happens at the nth call that changes it.
+type faulty struct {
+	store.Store
+	at    int
+	fault fault
+	calls int
+}
+
+func (f *faulty) change(do func() error) error {
+	f.calls++
+	if f.calls != f.at {
+		return do()
+	}
+	switch f.fault {
+	case failBefore:
+		return errFault
+	case crashBefore:
+		panic(errFault)
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if f.fault == crashAfter {
+		panic(errFault)
+	}
+	return errFault
+}
+
+func (f *faulty) Create(path string) error {
+	return f.change(func() error { return f.Store.Create(path) })
+}
+
+func (f *faulty) Snapshot(src, dst string, readOnly bool) error {
+	return f.change(func() error { return f.Store.Snapshot(src, dst, readOnly) })
+}
+
+func (f *faulty) SetReadOnly(path string, readOnly bool) error {
+	return f.change(func() error { return f.Store.SetReadOnly(path, readOnly) })
+}
+
+func (f *faulty) Rename(path, to string) error {
+	return f.change(func() error { return f.Store.Rename(path, to) })
+}
+
+func (f *faulty) Delete(path string) error {
+	return f.change(func() error { return f.Store.Delete(path) })
+}
+
+func (f *faulty) Sync() error { return f.change(f.Store.Sync) }
+
+// survive runs something until it ends or crashes. What a dead process would
+// have locked is free then.
+func survive(t *testing.T, dir string, do func() error) (crashed bool, err error) {
+	t.Helper()
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errFault:
+			crashed = true
+			dropLocks(t, dir)
+		default:
+			panic(r)
+		}
+	}()
+	return false, do()
+}
+
+// dropLocks frees all files below dir that this process has locked.
+func dropLocks(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	for _, entry := range entries {
+		link := filepath.Join("/proc/self/fd", entry.Name())
+		if target, err := os.Readlink(link); err != nil || !strings.HasPrefix(target, dir+"/") {
+			continue
+		}
+		var fd int
+		for _, c := range entry.Name() {
+			fd = fd*10 + int(c-'0')
+		}
+		check(t, unix.Flock(fd, unix.LOCK_UN))
+	}
+}

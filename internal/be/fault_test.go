@@ -1,0 +1,164 @@
+package be_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
+
+// operation is something that changes the registry, on a world that has an
+// environment called old.
+type operation struct {
+	name string
+	run  func(w *world, reg *be.Registry) error
+	// before and after are the lists of which one must be found.
+	before, after []string
+	forward       bool // what failed is finished by the next one, and not taken back
+}
+
+var operations = []operation{
+	{
+		name: "discard",
+		run: func(w *world, reg *be.Registry) error {
+			build, _, err := reg.Begin(ctx, w.options("new"))
+			if err != nil {
+				return err
+			}
+			return build.Discard(ctx)
+		},
+		before: []string{"old", "rootfs"}, after: []string{"old", "rootfs"},
+	},
+	{
+		name: "create",
+		run: func(w *world, reg *be.Registry) error {
+			build, _, err := reg.Begin(ctx, w.options("new"))
+			if err != nil {
+				return err
+			}
+			w.write(build.Path+"/title", "Debian 13")
+			_, err = build.Commit(ctx, be.Ready, func(r *be.Record) { r.Title = "Debian 13" })
+			return err
+		},
+		before: []string{"old", "rootfs"}, after: []string{"new", "old", "rootfs"},
+	},
+	{
+		name: "destroy",
+		run: func(w *world, reg *be.Registry) error {
+			release, err := reg.Lock(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+			e, err := reg.Get("old")
+			if err != nil {
+				return err
+			}
+			return reg.Destroy(ctx, e)
+		},
+		before: []string{"old", "rootfs"}, after: []string{"rootfs"}, forward: true,
+	},
+	{
+		name: "rename",
+		run: func(w *world, reg *be.Registry) error {
+			release, err := reg.Lock(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+			e, err := reg.Get("old")
+			if err != nil {
+				return err
+			}
+			return reg.Rename(ctx, e, "renamed")
+		},
+		before: []string{"old", "rootfs"}, after: []string{"renamed", "rootfs"},
+	},
+}
+
+// At whichever call to the store something happens, an environment is there
+// whole afterwards, or not at all.
+func TestFaultsAtEachCall(t *testing.T) {
+	for _, op := range operations {
+		for _, fault := range faults {
+			t.Run(op.name+"/"+string(fault), func(t *testing.T) {
+				n := 1
+				for injectFault(t, op, fault, n) {
+					n++
+				}
+				if n < 3 {
+					t.Errorf("it changed the store %d times only: is the fault injected at all?", n-1)
+				}
+			})
+		}
+	}
+}
+
+// injectFault says whether the operation came as far as the nth call.
+func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) {
+	t.Helper()
+	t.Run(fmt.Sprint(n), func(t *testing.T) {
+		w := newWorld(t)
+		check(t, w.store.Create("@rootfs/var/lib/machines"))
+		old := w.create("old")
+		w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
+
+		st := &faulty{Store: w.store, at: n, fault: fault}
+		crashed, err := survive(t, w.dir, func() error { return op.run(w, w.open(st)) })
+		reached = st.calls >= n
+		if err != nil && !errors.Is(err, errFault) {
+			t.Errorf("it failed by %v", err)
+		}
+		if err == nil && !crashed && !reached {
+			w.checkList(op.after...)
+			return
+		}
+		if err != nil && !crashed && !op.forward {
+			// Whoever is told of an error finds everything as it was, but for
+			// garbage that could not be removed because that is what failed.
+			if got := w.list(); !slices.Equal(got, op.before) {
+				t.Errorf("after the error there are %q, want %q", got, op.before)
+			}
+		}
+		w.recover()
+		got := w.list()
+		if !slices.Equal(got, op.before) && !slices.Equal(got, op.after) {
+			t.Errorf("there are %q, want %q or %q", got, op.before, op.after)
+		}
+		w.checkWhole()
+		w.checkContents()
+		if settled := w.recover(); settled != 0 {
+			t.Errorf("a second Recover settled %d transactions", settled)
+		}
+		// Nothing keeps the same from being done again.
+		if slices.Equal(got, op.before) {
+			check(t, op.run(w, w.reg))
+			w.checkList(op.after...)
+			w.checkWhole()
+		}
+	})
+	return reached
+}
+
+// checkContents checks that those that are there are what they should be.
+func (w *world) checkContents() {
+	w.Helper()
+	envs, err := w.reg.List()
+	check(w.T, err)
+	for _, e := range envs {
+		want := "Debian 12"
+		if e.Name == "new" {
+			want = "Debian 13"
+			if e.Record.Title != want {
+				w.Errorf("the record of new is not what Commit made of it: %+v", e.Record)
+			}
+		}
+		title, err := os.ReadFile(w.store.Path(e.Subvolume.Path + "/title"))
+		if err != nil || string(title) != want {
+			w.Errorf("%s holds %q, %v, want %q", e.Name, title, err, want)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+func TestStatus(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("cannot do it: %w", err) }
+	for _, tt := range []struct {
+		err  error
+		want int
+		hint bool
+	}{
+		{nil, 0, false},
+		{errors.New("x"), 1, false},
+		{wrap(be.ErrNotFound), 1, true},
+		{wrap(be.ErrExists), 1, false},
+		{wrap(be.ErrNewerSchema), 1, false},
+		{usageError{errors.New("x")}, 2, true},
+		{wrap(usageError{be.ErrBadName}), 2, true},
+		{partly{wrap(be.ErrProtected)}, 3, false},
+		{wrap(store.ErrUnsupported), 10, true},
+		{wrap(errNoLoader), 10, false},
+		{wrap(&txn.HeldError{Holder: "process 1"}), 11, true},
+		{wrap(&dpkglock.BusyError{}), 11, false},
+		{wrap(be.ErrProtected), 12, false},
+		{wrap(context.Canceled), 130, false},
+	} {
+		exit := Status(tt.err)
+		if exit.Code != tt.want || exit.Signal != 0 {
+			t.Errorf("Status(%v) = %+v, want %d", tt.err, exit, tt.want)
+		}
+		if hint := Hint(tt.err); (hint != "") != tt.hint {
+			t.Errorf("Hint(%v) = %q, want one: %v", tt.err, hint, tt.hint)
+		}
+		if Silent(tt.err) {
+			t.Errorf("Silent(%v) = true", tt.err)
+		}
+	}
+	killed := ended{redirect.Exit{Code: 130, Signal: syscall.SIGINT}}
+	if got := Status(wrap(killed)); got != killed.Exit || !Silent(killed) {
+		t.Errorf("Status of a command that was killed = %+v", got)
+	}
+}

@@ -1,0 +1,160 @@
+package inroot_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/inroot"
+)
+
+// newRoot makes a root with an /etc, beside a file that is not in it.
+func newRoot(t *testing.T) (root, outside string) {
+	t.Helper()
+	dir := t.TempDir()
+	root, outside = filepath.Join(dir, "root"), filepath.Join(dir, "outside")
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, outside, "outside")
+	return root, outside
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	root, outside := newRoot(t)
+	etc := filepath.Join(root, "etc")
+	write(t, filepath.Join(etc, "fstab"), "inside")
+	write(t, filepath.Join(root, "only-here"), "top")
+	link(t, "fstab", filepath.Join(etc, "link"))
+	link(t, "/etc", filepath.Join(root, "conf"))         // absolute: from the root
+	link(t, "../../../..", filepath.Join(root, "above")) // ".." stays in the root
+	link(t, filepath.Dir(outside), filepath.Join(root, "escape"))
+	if err := unix.Mkfifo(filepath.Join(etc, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(etc, "huge"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(etc, "huge"), 17<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		path, want string
+		fails      bool
+		is         error // "" for any
+	}{
+		{path: "/etc/fstab", want: "inside"},
+		{path: "/conf/fstab", want: "inside"},
+		{path: "/above/only-here", want: "top"},
+		{path: "/etc/missing", fails: true, is: fs.ErrNotExist},
+		{path: "/missing/file", fails: true, is: fs.ErrNotExist},
+		{path: "/escape/outside", fails: true, is: fs.ErrNotExist},
+		{path: "/etc/link", fails: true, is: unix.ELOOP},
+		{path: "/etc/fifo", fails: true},
+		{path: "/etc", fails: true},
+		{path: "/etc/huge", fails: true},
+	} {
+		got, err := inroot.ReadFile(root, tt.path)
+		if (err != nil) != tt.fails || string(got) != tt.want {
+			t.Errorf("ReadFile(%s) = %q, %v, want %q", tt.path, got, err, tt.want)
+		}
+		if tt.is != nil && !errors.Is(err, tt.is) {
+			t.Errorf("ReadFile(%s) = %v, want %v", tt.path, err, tt.is)
+		}
+	}
+	if _, err := inroot.ReadFile(filepath.Join(root, "nowhere"), "/x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ReadFile in no root = %v, want ErrNotExist", err)
+	}
+}
+
+func upper(old []byte) ([]byte, bool, error) {
+	data := bytes.ToUpper(old)
+	return data, !bytes.Equal(old, data), nil
+}
+
+func TestEdit(t *testing.T) {
+	root, outside := newRoot(t)
+	file := filepath.Join(root, "etc", "fstab")
+	write(t, file, "a line")
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(file, 7, 8); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := status(t, file)
+	if err := inroot.Edit(root, "/etc/fstab", upper); err != nil {
+		t.Fatal(err)
+	}
+	after := status(t, file)
+	if after.Mode != before.Mode || after.Uid != before.Uid || after.Gid != before.Gid {
+		t.Errorf("mode, owner and group are %o %d %d, want %o %d %d",
+			after.Mode, after.Uid, after.Gid, before.Mode, before.Uid, before.Gid)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "A LINE" {
+		t.Errorf("file holds %q, %v", got, err)
+	}
+	if err := inroot.Edit(root, "/etc/fstab", upper); err != nil {
+		t.Fatal(err)
+	}
+	if again := status(t, file); again.Ino != after.Ino {
+		t.Error("a file that did not change was written anew")
+	}
+	if err := inroot.Edit(root, "/etc/missing", upper); err != nil {
+		t.Errorf("Edit of nothing = %v, want no error", err)
+	}
+	link(t, "../../outside", filepath.Join(root, "etc", "crypttab"))
+	if err := inroot.Edit(root, "/etc/crypttab", upper); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("Edit of a link = %v, want ELOOP", err)
+	}
+	if got, _ := os.ReadFile(outside); string(got) != "outside" {
+		t.Errorf("Edit reached a file outside: %q", got)
+	}
+	entries, err := os.ReadDir(filepath.Join(root, "etc"))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("/etc holds %v, %v, want no temporary file", entries, err)
+	}
+}
+
+func TestEditKeepsTheFileOnAnError(t *testing.T) {
+	root, _ := newRoot(t)
+	file := filepath.Join(root, "etc", "fstab")
+	write(t, file, "old")
+	failure := errors.New("cannot")
+	err := inroot.Edit(root, "/etc/fstab", func([]byte) ([]byte, bool, error) { return []byte("new"), true, failure })
+	if !errors.Is(err, failure) {
+		t.Errorf("Edit = %v, want the error of change", err)
+	}
+	if got, _ := os.ReadFile(file); string(got) != "old" {
+		t.Errorf("file holds %q, want the old content", got)
+	}
+}
+
+func status(t *testing.T, path string) (st unix.Stat_t) {
+	t.Helper()
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}

@@ -1,0 +1,59 @@
+package redirect
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// hookText is what apt 2.6 and 3.0 write, but for most of the configuration.
+const hookText = `VERSION 3
+APT::Architecture=amd64
+APT::Default-Release=
+Apt-Be::Guard=snap%20shot=100%25
+apt-be::Redirect::Commands::=upgrade
+APT-BE::Redirect::Commands::=dist-upgrade
+Apt-Between::Us=no
+DPkg::Pre-Install-Pkgs::=/usr/lib/apt-be/guard%20--now
+
+hostname 3.23+nmu1 amd64 none < 3.25 amd64 none /var/cache/apt/archives/hostname_3.25_amd64.deb
+fresh - - none < 1.0 all none /var/cache/apt/archives/fresh_1.0_all.deb
+older 2.0 all none > 1.0 all none /var/cache/apt/archives/older_1.0_all.deb
+again 2.0 all none = 2.0 all none /var/cache/apt/archives/again_2.0_all.deb
+gone 1.0 all none > - - none **REMOVE**
+cut off
+`
+
+func TestReadHookInput(t *testing.T) {
+	in, err := ReadHookInput(strings.NewReader(hookText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(in.Upgrades, []string{"hostname"}) {
+		t.Errorf("upgrades are %q, want hostname", in.Upgrades)
+	}
+	if got := in.Config.String("Apt-Be::Guard", ""); got != "snap shot=100%" {
+		t.Errorf("Apt-Be::Guard is %q", got)
+	}
+	if got := in.Config.List("Apt-Be::Redirect::Commands"); !slices.Equal(got, []string{"upgrade", "dist-upgrade"}) {
+		t.Errorf("Apt-Be::Redirect::Commands are %q", got)
+	}
+	if got := in.Config.String("APT::Architecture", "none"); got != "none" {
+		t.Errorf("APT::Architecture is %q, want what is not apt-be's left out", got)
+	}
+}
+
+func TestReadHookInputThatIsNone(t *testing.T) {
+	for _, text := range []string{"", "\n", "VERSION 2\n", "VERSION 4\n\n", "/var/cache/apt/archives/a.deb\n"} {
+		_, err := ReadHookInput(strings.NewReader(text))
+		if err == nil || err.Error() != "cannot read apt's hook protocol: it does not begin with VERSION 3" {
+			t.Errorf("ReadHookInput(%q) = %v", text, err)
+		}
+	}
+	if in, err := ReadHookInput(strings.NewReader("VERSION 3\n")); err != nil || len(in.Upgrades) != 0 {
+		t.Errorf("ReadHookInput without packages = %+v, %v", in, err)
+	}
+	if _, err := ReadHookInput(strings.NewReader("VERSION 3\nApt-Be::Guard=%zz\n\n")); err == nil {
+		t.Error("ReadHookInput took a bad escape")
+	}
+}

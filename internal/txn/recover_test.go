@@ -1,0 +1,208 @@
+package txn_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+func TestRecoverUndoesWhatWasCutOff(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		run  func(t *testing.T, tx *txn.Txn)
+	}{
+		{"after begin", func(t *testing.T, tx *txn.Txn) {}},
+		{"after one step", func(t *testing.T, tx *txn.Txn) { check(t, tx.Do(ctx, makeFile("a"))) }},
+		{"after two steps", func(t *testing.T, tx *txn.Txn) {
+			check(t, tx.Do(ctx, makeFile("a")))
+			check(t, tx.Do(ctx, makeFile("b")))
+		}},
+		{"after a step that failed", func(t *testing.T, tx *txn.Txn) {
+			check(t, tx.Do(ctx, makeFile("a")))
+			if tx.Do(ctx, makeFile("no/such/directory")) == nil {
+				t.Fatal("the step was done")
+			}
+		}},
+		{"after a commit that failed", func(t *testing.T, tx *txn.Txn) {
+			check(t, tx.Do(ctx, makeFile("a")))
+			if tx.Commit(ctx, flip("missing", "c")) == nil {
+				t.Fatal("the commit was done")
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t.TempDir())
+			tx, err := f.journal.Begin("a test")
+			check(t, err)
+			tt.run(t, tx)
+			abandon(tx)
+			recovered := f.recover(t)
+			if len(recovered) != 1 {
+				t.Fatalf("Recover = %+v, want one", recovered)
+			}
+			r := recovered[0]
+			if r.ID != tx.ID || r.Title != "a test" || r.PID != os.Getpid() || r.Started.IsZero() || r.Done || r.Err != nil {
+				t.Errorf("Recover = %+v", r)
+			}
+			f.checkFiles(t)
+			if again := f.recover(t); again != nil {
+				t.Errorf("a second Recover = %+v, want nothing", again)
+			}
+		})
+	}
+}
+
+func TestRecoverEndsWhatHasCommitted(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	check(t, tx.Do(ctx, makeFile("a")))
+	check(t, tx.Do(ctx, makeFile("b")))
+	// The journal is as a crash leaves it between the step and its end.
+	file := f.journalFile(t)
+	saved := filepath.Join(f.dir, "journal", "saved")
+	check(t, os.Link(file, saved))
+	check(t, tx.Commit(ctx, flip("b", "c")))
+	check(t, os.Rename(saved, file))
+	recovered := f.recover(t)
+	if len(recovered) != 1 || !recovered[0].Done || recovered[0].Err != nil {
+		t.Errorf("Recover = %+v, want one that is done", recovered)
+	}
+	f.checkFiles(t, "a", "c")
+}
+
+func TestRecoverUndoesACommitThatDidNotHappen(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	check(t, tx.Do(ctx, makeFile("a")))
+	abandon(tx)
+	f.edit(t, func(text string) string {
+		return text + `{"step":{"kind":"flip","args":{"from":"a","to":"c"}},"commit":true}` + "\n"
+	})
+	recovered := f.recover(t)
+	if len(recovered) != 1 || recovered[0].Done || recovered[0].Err != nil {
+		t.Errorf("Recover = %+v, want one that is undone", recovered)
+	}
+	f.checkFiles(t)
+}
+
+func TestRecoverLeavesTheLivingAlone(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	check(t, tx.Do(ctx, makeFile("a")))
+	if recovered := f.recover(t); recovered != nil {
+		t.Errorf("Recover = %+v, want nothing", recovered)
+	}
+	unsettled, err := f.journal.Unsettled()
+	check(t, err)
+	if !unsettled[tx.ID] {
+		t.Errorf("Unsettled = %v, want %s", unsettled, tx.ID)
+	}
+	check(t, tx.Commit(ctx, flip("a", "b")))
+	f.checkFiles(t, "b")
+}
+
+// A child that inherits the journal file keeps the transaction alive.
+func TestRecoverLeavesAlonePastItsParent(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	check(t, tx.Do(ctx, makeFile("a")))
+	child := startChild(t, "hold", f.dir, tx.File())
+	abandon(tx)
+	if recovered := f.recover(t); recovered != nil {
+		t.Errorf("Recover = %+v, want nothing while the child lives", recovered)
+	}
+	child.kill(t)
+	if recovered := f.recover(t); len(recovered) != 1 {
+		t.Errorf("Recover = %+v, want one when the child is gone", recovered)
+	}
+	f.checkFiles(t)
+}
+
+func TestRecoverOfATornLine(t *testing.T) {
+	const last = `{"step":{"kind":"make","args":{"file":"b"}}}`
+	for cut := range len(last) {
+		f := newFixture(t.TempDir())
+		tx, err := f.journal.Begin("a test")
+		check(t, err)
+		check(t, tx.Do(ctx, makeFile("a")))
+		abandon(tx)
+		f.edit(t, func(text string) string { return text + last[:cut] })
+		recovered := f.recover(t)
+		if len(recovered) != 1 || recovered[0].Err != nil {
+			t.Errorf("Recover = %+v, cut at %d", recovered, cut)
+		}
+		f.checkFiles(t)
+	}
+}
+
+func TestRecoverOfALongLine(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	step := makeFile("a")
+	step.Args["padding"] = strings.Repeat("x", 3<<20)
+	check(t, tx.Do(ctx, step))
+	abandon(tx)
+	if recovered := f.recover(t); len(recovered) != 1 || recovered[0].Err != nil {
+		t.Error("Recover could not read a step of 3 MiB")
+	}
+	f.checkFiles(t)
+}
+
+func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
+	for _, tt := range []struct {
+		name, says string
+		edit       func(string) string
+	}{
+		{"newer schema", "schema 2, written by a newer apt-be", func(text string) string {
+			return strings.Replace(text, `"schema":1`, `"schema":2`, 1)
+		}},
+		{"no JSON", "cannot read journal", func(text string) string { return "x" + text }},
+		{"unknown kind", "no handler for step fly", func(text string) string {
+			return text + `{"step":{"kind":"fly"}}` + "\n"
+		}},
+		{"unknown kind of commit", "no handler for step fly", func(text string) string {
+			return text + `{"step":{"kind":"fly"},"commit":true}` + "\n"
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t.TempDir())
+			tx, err := f.journal.Begin("a test")
+			check(t, err)
+			abandon(tx)
+			f.edit(t, tt.edit)
+			for range 2 {
+				recovered := f.recover(t)
+				if len(recovered) != 1 || !contains(recovered[0].Err, tt.says) {
+					t.Errorf("Recover = %+v, want an error that says %q", recovered, tt.says)
+				}
+			}
+			f.checkFiles(t, tx.ID+".json")
+		})
+	}
+}
+
+func TestRecoverSweepsHiddenJournals(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	hidden := filepath.Join(f.journal.Dir, ".new-0123")
+	check(t, os.WriteFile(hidden, []byte("half a hea"), 0o600))
+	check(t, os.WriteFile(filepath.Join(f.journal.Dir, "notes"), nil, 0o600))
+	// One that somebody is about to give its name to.
+	check(t, os.Rename(f.journalFile(t), filepath.Join(f.journal.Dir, ".new-live")))
+	if recovered := f.recover(t); recovered != nil {
+		t.Errorf("Recover = %+v, want nothing to tell of", recovered)
+	}
+	f.checkFiles(t, ".new-live", "notes")
+	abandon(tx)
+	f.recover(t)
+	f.checkFiles(t, "notes")
+}

@@ -1,0 +1,175 @@
+// Package script runs the command line of apt-be by scripts, on a fake store:
+// without root, btrfs and Debian.
+package script
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/store/fake"
+)
+
+// storeVar is the directory of the fake store, in the environment of a script.
+const storeVar = "FAKE_STORE"
+
+func openStore() (*fake.Store, error) {
+	st, err := fake.New(os.Getenv(storeVar))
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the store of the script: %w", err)
+	}
+	return st, nil
+}
+
+// machine is the command by which scripts change the fake machine.
+func machine(args []string) {
+	st, err := openStore()
+	if err == nil {
+		err = change(st, args)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "machine:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func change(st *fake.Store, args []string) error {
+	usage := fmt.Errorf("cannot do %q", args)
+	if len(args) == 0 {
+		return usage
+	}
+	verb, args := args[0], args[1:]
+	switch {
+	case verb == "install" && len(args) <= 1: // [ROOT]: a machine that runs from @rootfs
+		return install(st, args)
+	case verb == "subvolume" && len(args) == 1:
+		return st.Create(args[0])
+	case verb == "running" && len(args) == 1:
+		return st.SetRunning(args[0])
+	case verb == "busy" && len(args) == 1:
+		return st.SetBusy(args[0], true)
+	case verb == "delete" && len(args) == 1:
+		return st.Delete(args[0])
+	case verb == "tree" && len(args) == 0:
+		return tree(st)
+	case verb == "record" && len(args) == 4: // NAME STATE MAKER AGE-IN-DAYS
+		return record(st, args[0], be.State(args[1]), be.Maker(args[2]), args[3])
+	case verb == "lock" && len(args) == 1: // READY: hold the lock until killed
+		return hold(st, args[0])
+	case verb == "use" && len(args) == 2: // NAME READY: as a shell in it does
+		return use(st, args[0], args[1])
+	case verb == "wait-for" && len(args) == 1: // FILE
+		for range 1000 {
+			if _, err := os.Lstat(args[0]); err == nil {
+				return nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return fmt.Errorf("cannot wait any longer for %s", args[0])
+	case verb == "cut-off" && len(args) == 1: // NAME: an upgrade that was killed
+		e, err := registry(st).Running()
+		if err == nil {
+			_, _, err = registry(st).Begin(context.Background(), be.BuildOptions{Name: args[0], Origin: e, Made: be.Redirect})
+		}
+		return err
+	}
+	return usage
+}
+
+func registry(st store.Store) *be.Registry { return be.NewRegistry(st, "/", redirect.Identify) }
+
+func install(st *fake.Store, roots []string) error {
+	if err := st.Create("@rootfs"); err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if err := os.CopyFS(st.Path("@rootfs"), os.DirFS(root)); err != nil {
+			return err
+		}
+	}
+	if len(roots) == 0 {
+		if err := os.Mkdir(st.Path("@rootfs/etc"), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(st.Path("@rootfs/etc/os-release"), []byte("PRETTY_NAME=Debian\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	return st.SetRunning("@rootfs")
+}
+
+// tree prints all files, with what is in the registry's.
+func tree(st *fake.Store) error {
+	top := st.Path(".")
+	return filepath.WalkDir(top, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		path, err := filepath.Rel(top, file)
+		if err != nil {
+			return err
+		}
+		content := []byte(nil)
+		if entry.Type().IsRegular() && strings.HasPrefix(path, be.HomeDir+"/be/") {
+			content, err = os.ReadFile(file)
+		}
+		fmt.Printf("%s %s\n", path, content)
+		return err
+	})
+}
+
+func record(st store.Store, name string, state be.State, maker be.Maker, days string) error {
+	age, err := time.ParseDuration(days + "h")
+	if err != nil {
+		return err
+	}
+	reg := registry(st)
+	e, err := reg.Get(name)
+	if err != nil {
+		return err
+	}
+	return reg.Change(e, func(r *be.Record) {
+		r.State, r.Made = state, maker
+		r.Created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC).Add(-24 * age)
+		if state == be.Failed {
+			r.Reason = "dpkg returned 1"
+		}
+	})
+}
+
+func hold(st store.Store, ready string) error {
+	if _, err := registry(st).Lock(context.Background()); err != nil {
+		return err
+	}
+	return wait(ready)
+}
+
+func use(st store.Store, name, ready string) error {
+	e, err := registry(st).Get(name)
+	if err != nil {
+		return err
+	}
+	lock, err := registry(st).Use(context.Background(), e)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	return wait(ready)
+}
+
+// wait makes a file to say so, and waits to be killed.
+func wait(ready string) error {
+	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+		return err
+	}
+	time.Sleep(time.Hour)
+	return nil
+}
