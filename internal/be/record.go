@@ -3,7 +3,11 @@
 // to them. It reaches the machine only through a store.Store.
 package be
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // State is where a boot environment is in its life.
 type State string
@@ -43,6 +47,23 @@ type Changes struct {
 
 // Total is the number of packages that differ.
 func (c Changes) Total() int { return c.Upgraded + c.Downgraded + c.Added + c.Removed }
+
+// Summary says so in words, such as "485 upgraded, 131 new, 44 removed".
+func (c Changes) Summary() string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{c.Upgraded, "upgraded"}, {c.Downgraded, "downgraded"}, {c.Added, "new"}, {c.Removed, "removed"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if len(parts) == 0 {
+		return "no package differs"
+	}
+	return strings.Join(parts, ", ")
+}
 
 // Kernel is a kernel that a boot environment holds, with paths inside it.
 type Kernel struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -88,7 +89,7 @@ func (app *App) diffPackages(reg *be.Registry, from, to be.Env) error {
 		return err
 	}
 	if !app.options.Plain {
-		fmt.Fprintf(app.Stdout, "%s\n", diff.Summary())
+		fmt.Fprintf(app.Stdout, "%s\n", redirect.Count(diff).Summary())
 	}
 	return nil
 }

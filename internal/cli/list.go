@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -102,7 +101,7 @@ func (app *App) printList(reg *be.Registry, envs []be.Env) error {
 		created := e.Record.Created.Local().Format("2006-01-02 15:04")
 		packages := "-"
 		if e.Record.Origin != "" {
-			packages = redirect.Summary(e.Record.Changes)
+			packages = e.Record.Changes.Summary()
 		}
 		if app.options.Plain {
 			created = fmt.Sprint(e.Record.Created.Unix())

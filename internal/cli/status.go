@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -78,7 +77,7 @@ func (app *App) printStatus(envs []be.Env) {
 		switch {
 		case e.Pending():
 			fmt.Fprintf(app.Stdout, "pending  %s, %s, %s, %s\n", e.Name, dash(e.Record.Title),
-				redirect.Summary(e.Record.Changes), ui.Age(time.Since(e.Record.Created))+" old")
+				e.Record.Changes.Summary(), ui.Age(time.Since(e.Record.Created))+" old")
 			if e.Record.State == be.Armed {
 				fmt.Fprintf(app.Stdout, "         it is in the boot menu\n")
 			}

@@ -33,24 +33,6 @@ func (d Diff) Len() int {
 	return len(d.Added) + len(d.Removed) + len(d.Upgraded) + len(d.Downgraded)
 }
 
-// Summary is the diff in one line, such as "485 upgraded, 131 new, 44
-// removed", or "no package differs".
-func (d Diff) Summary() string {
-	var parts []string
-	for _, part := range []struct {
-		changes []Change
-		word    string
-	}{{d.Upgraded, "upgraded"}, {d.Added, "new"}, {d.Removed, "removed"}, {d.Downgraded, "downgraded"}} {
-		if len(part.changes) > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", len(part.changes), part.word))
-		}
-	}
-	if parts == nil {
-		return "no package differs"
-	}
-	return strings.Join(parts, ", ")
-}
-
 // Compare says what to has otherwise than from, of the packages that are
 // [Package.Present]. Versions that dpkg holds for equal (1.0 and 1.0-0) are no
 // difference. A package that has changed from one architecture to another,

@@ -49,11 +49,8 @@ func TestCompare(t *testing.T) {
 	if got.Len() != 8 {
 		t.Errorf("Len is %d", got.Len())
 	}
-	if summary := got.Summary(); summary != "3 upgraded, 2 new, 2 removed, 1 downgraded" {
-		t.Errorf("Summary is %q", summary)
-	}
 	none, err := Compare(from, from)
-	if err != nil || none.Len() != 0 || none.Summary() != "no package differs" {
+	if err != nil || none.Len() != 0 {
 		t.Errorf("with itself: %v, %v", none, err)
 	}
 	if _, err := Compare(&DB{Packages: []Package{installed("p", "all", "")}}, &DB{Packages: []Package{installed("p", "all", "1")}}); err == nil {

@@ -212,10 +212,15 @@ func (s *Supervisor) changes(build *be.Build) (be.Changes, error) {
 	if err != nil {
 		return be.Changes{}, err
 	}
+	return Count(diff), nil
+}
+
+// Count counts the packages of a difference.
+func Count(diff pkgdb.Diff) be.Changes {
 	return be.Changes{
 		Upgraded:   len(diff.Upgraded),
 		Downgraded: len(diff.Downgraded),
 		Added:      len(diff.Added),
 		Removed:    len(diff.Removed),
-	}, nil
+	}
 }

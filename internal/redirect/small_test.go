@@ -15,7 +15,7 @@ func TestSummary(t *testing.T) {
 		"1 upgraded, 2 downgraded, 3 new, 4 removed": {Upgraded: 1, Downgraded: 2, Added: 3, Removed: 4},
 		"1 removed": {Removed: 1},
 	} {
-		if got := Summary(changes); got != want {
+		if got := changes.Summary(); got != want {
 			t.Errorf("Summary(%+v) = %q, want %q", changes, got, want)
 		}
 	}

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
@@ -37,12 +35,6 @@ type Job struct {
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
 	ConfigFiles []string      // of apt's configuration, that the command line or the environment names
-}
-
-// Exit is how a process is to end.
-type Exit struct {
-	Code   int
-	Signal syscall.Signal // that it has to die of, or 0
 }
 
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
@@ -263,91 +255,6 @@ func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Re
 			notice.Say("Cleaned up after a run that was cut off (%s, process %d).", r.Title, r.PID)
 		}
 	}
-}
-
-// signals are those that a terminal sends to the whole process group. The
-// frontend acts on them; the supervisor has to live to see how.
-type signals struct {
-	caught  chan os.Signal
-	term    chan os.Signal
-	process chan *sandbox.Process
-	got     chan syscall.Signal
-}
-
-func catchSignals() *signals {
-	s := &signals{
-		caught:  make(chan os.Signal, 8),
-		term:    make(chan os.Signal, 8),
-		process: make(chan *sandbox.Process, 1),
-		got:     make(chan syscall.Signal, 1),
-	}
-	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
-		if !signal.Ignored(sig) {
-			signal.Notify(s.caught, sig)
-		}
-	}
-	signal.Notify(s.term, unix.SIGTERM)
-	go func() {
-		for sig := range s.caught {
-			s.note(sig)
-		}
-	}()
-	go func() {
-		var process *sandbox.Process
-		for {
-			select {
-			case process = <-s.process:
-			case sig, ok := <-s.term:
-				if !ok {
-					return
-				}
-				s.note(sig)
-				if process != nil {
-					_ = process.Signal(sig)
-				}
-			}
-		}
-	}()
-	return s
-}
-
-func (s *signals) note(sig os.Signal) {
-	select {
-	case s.got <- sig.(syscall.Signal):
-	default:
-	}
-}
-
-// first returns the first signal so far, or 0.
-func (s *signals) first() syscall.Signal {
-	select {
-	case sig := <-s.got:
-		return sig
-	default:
-		return 0
-	}
-}
-
-// forward passes on to the sandbox what is sent to this process alone.
-func (s *signals) forward(p *sandbox.Process) { s.process <- p }
-
-func (s *signals) stop() {
-	signal.Stop(s.caught)
-	signal.Stop(s.term)
-	close(s.caught)
-	close(s.term)
-}
-
-// Die ends this process as the frontend ended: with its status, or by its signal.
-func (e Exit) Die() {
-	if e.Signal != 0 {
-		signal.Reset(e.Signal)
-		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
-		_ = unix.Kill(os.Getpid(), e.Signal)
-		time.Sleep(time.Second) // a signal to a process is delivered to any of its threads
-		os.Exit(128 + int(e.Signal))
-	}
-	os.Exit(e.Code)
 }
 
 // takeDpkgLock waits for dpkg's locks as long as apt would.

@@ -10,25 +10,8 @@ import (
 	"github.com/apt-be/apt-be/internal/dpkglock"
 )
 
-// Summary says in how many packages an environment differs from its origin.
-func Summary(c be.Changes) string {
-	var parts []string
-	for _, p := range []struct {
-		n    int
-		what string
-	}{{c.Upgraded, "upgraded"}, {c.Downgraded, "downgraded"}, {c.Added, "new"}, {c.Removed, "removed"}} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
-		}
-	}
-	if len(parts) == 0 {
-		return "no package differs"
-	}
-	return strings.Join(parts, ", ")
-}
-
 func (s *Supervisor) tellReady(e be.Env) {
-	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, Summary(e.Record.Changes))
+	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, e.Record.Changes.Summary())
 	for _, path := range e.Record.LeftOut {
 		s.Notice.Say("The subvolume %s is not in it.", path)
 	}

@@ -1,0 +1,84 @@
+package redirect
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// signals are those that a terminal sends to the whole process group. The
+// frontend acts on them; the supervisor has to live to see how.
+type signals struct {
+	caught  chan os.Signal
+	term    chan os.Signal
+	process chan *sandbox.Process
+	got     chan syscall.Signal
+}
+
+func catchSignals() *signals {
+	s := &signals{
+		caught:  make(chan os.Signal, 8),
+		term:    make(chan os.Signal, 8),
+		process: make(chan *sandbox.Process, 1),
+		got:     make(chan syscall.Signal, 1),
+	}
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
+		if !signal.Ignored(sig) {
+			signal.Notify(s.caught, sig)
+		}
+	}
+	signal.Notify(s.term, unix.SIGTERM)
+	go func() {
+		for sig := range s.caught {
+			s.note(sig)
+		}
+	}()
+	go func() {
+		var process *sandbox.Process
+		for {
+			select {
+			case process = <-s.process:
+			case sig, ok := <-s.term:
+				if !ok {
+					return
+				}
+				s.note(sig)
+				if process != nil {
+					_ = process.Signal(sig)
+				}
+			}
+		}
+	}()
+	return s
+}
+
+func (s *signals) note(sig os.Signal) {
+	select {
+	case s.got <- sig.(syscall.Signal):
+	default:
+	}
+}
+
+// first returns the first signal so far, or 0.
+func (s *signals) first() syscall.Signal {
+	select {
+	case sig := <-s.got:
+		return sig
+	default:
+		return 0
+	}
+}
+
+// forward passes on to the sandbox what is sent to this process alone.
+func (s *signals) forward(p *sandbox.Process) { s.process <- p }
+
+func (s *signals) stop() {
+	signal.Stop(s.caught)
+	signal.Stop(s.term)
+	close(s.caught)
+	close(s.term)
+}
