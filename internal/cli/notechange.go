@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ func newNoteChange(app *App) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := app.change(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(cmd.Context(), reg) })
 			if errors.Is(err, store.ErrUnsupported) {
-				return nil
+				return noteNothingPending()
 			}
 			return err
 		},
@@ -70,11 +71,17 @@ func (app *App) noteChange(_ context.Context, reg *be.Registry) error {
 	for _, name := range names {
 		app.notice().Say("The boot environment %s lacks this change, so it can't be booted any more. The same upgrade again makes one anew.", name)
 	}
-	if !left {
-		err = os.Remove(redirect.PendingMarker)
-	}
-	if errors.Is(err, os.ErrNotExist) {
+	if left {
 		return nil
 	}
-	return err
+	return noteNothingPending()
+}
+
+// noteNothingPending keeps dpkg's hook from asking again until there is an
+// upgrade that waits, or a reboot.
+func noteNothingPending() error {
+	if err := os.MkdirAll(filepath.Dir(redirect.NothingPending), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(redirect.NothingPending, nil, 0o644)
 }

@@ -20,6 +20,11 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if err != nil {
 		return Exit{}, err
 	}
+	defer func() {
+		if err := sandbox.CleanUp(s.Registry.Store().Path(root.Subvolume)); err != nil {
+			s.Log.WithError(err).Warn("cannot clean up after the sandbox")
+		}
+	}()
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, keep...)
 	if err != nil {
 		return Exit{}, err

@@ -84,13 +84,16 @@ func environment(env []string) []string {
 	return append(inside, "PATH="+sandbox.BinDir+":"+path, "NEEDRESTART_SUSPEND=1")
 }
 
-// hiddenFiles are those of some files that would not be there inside, where
-// /run and /tmp are empty, by their absolute names.
-func hiddenFiles(files []string) []string {
+// hiddenFiles are those of some arguments that name files which would not be
+// there inside, where /run and /tmp are empty, by their absolute names.
+func hiddenFiles(args []string) []string {
 	var hidden []string
-	for _, file := range files {
-		path, err := filepath.Abs(file)
-		if err == nil && (strings.HasPrefix(path, "/tmp/") || strings.HasPrefix(path, "/run/")) {
+	for _, arg := range args {
+		path, err := filepath.Abs(arg)
+		if err != nil || !strings.HasPrefix(path, "/tmp/") && !strings.HasPrefix(path, "/run/") {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			hidden = append(hidden, path)
 		}
 	}

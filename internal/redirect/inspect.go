@@ -2,8 +2,10 @@ package redirect
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,6 +15,9 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
+
+// historyLog is where libapt notes each run, and how it ended.
+const historyLog = "/var/log/apt/history.log"
 
 // inspect finds out what a frontend has left in the build's root. Its own exit
 // status says too little: apt's is 0 after a Ctrl-C that left packages half
@@ -34,8 +39,13 @@ func (s *Supervisor) inspect(build *be.Build, job Job, result sandbox.Result) (o
 	if o.Changed = before != after; !o.Changed {
 		return o, "", nil
 	}
-	historyErrors, err := pkgdb.ReadHistoryErrors(base, root)
-	if err != nil || len(historyErrors) > 0 {
+	// As seen inside: the log may be on another file system. The running root's
+	// is what it was, because dpkg is locked.
+	old, err := os.ReadFile(historyLog)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return o, "", err
+	}
+	if historyErrors := pkgdb.HistoryErrors(old, result.Collected[historyLog]); len(historyErrors) > 0 {
 		o.HistoryError = true
 		why = strings.Join(historyErrors, "; ")
 	}
@@ -154,8 +164,9 @@ func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
 			continue
 		}
 		argv := t.argv(outside)
-		before, _ := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		if !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
+		before, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+		failedBefore := err != nil || len(before) > 0
+		if !failedBefore || !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
 			return fmt.Sprintf("%s says: %s", t.name, firstLine(said)), nil
 		}
 	}
@@ -169,6 +180,7 @@ func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, faile
 	if err != nil {
 		return nil, false, err
 	}
+	spec.Shares = nil // what is examined is this root, and nothing is to be written
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, false, err
@@ -190,11 +202,15 @@ func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, faile
 		return nil, false, err
 	}
 	said, err = io.ReadAll(io.LimitReader(output, 1<<20))
+	err = errors.Join(err, sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
 	return said, result.ExitCode != 0 || result.Signal != 0 || len(said) > 0, err
 }
 
 func firstLine(text []byte) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	if line == "" {
+		return "nothing, and failed"
+	}
 	return line
 }
 

@@ -16,9 +16,17 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// PendingMarker is there while an environment waits to be booted, so that
-// dpkg's hook is quick when none does.
-const PendingMarker = runDir + "/pending"
+// NothingPending is there while no environment waits to be booted, so that
+// dpkg's hook is quick then. It is gone after a reboot: then dpkg's hook asks.
+const NothingPending = runDir + "/nothing-pending"
+
+func forgetNothingPending() error {
+	err := os.Remove(NothingPending)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // ErrHandMade says that an upgrade would replace an environment that somebody
 // worked in.
@@ -102,11 +110,12 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 		return Exit{}, false, err
 	}
 	s.Notice.Say("%s looks at the boot environment %s, which waits to be booted.", job.Argv[0], old.Name)
-	verdict, _, err := s.run(build, job, signals)
+	verdict, result, err := s.run(build, job, signals)
 	err = errors.Join(err, build.Discard(ctx))
 	if err != nil || verdict.State != Discard {
 		return Exit{}, false, err
 	}
+	s.propagateLogs(job, result)
 	s.Notice.Say("Nothing is newer than in %s.", old.Name)
 	return Exit{Code: verdict.ExitCode, Signal: syscall.Signal(verdict.Signal)}, true, nil
 }

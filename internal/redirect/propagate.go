@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/durable"
-	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
@@ -18,13 +16,20 @@ const (
 	rebootRequiredPackages = "/run/reboot-required.pkgs"
 )
 
-// collected are the files in the sandbox's /run that the running system is to have.
-var collected = []string{rebootRequired, rebootRequiredPackages}
+// collected are the files that are wanted from inside.
+func collected(f Frontend) []string {
+	files := []string{rebootRequired, rebootRequiredPackages, historyLog}
+	if f == UnattendedUpgrade {
+		files = append(files, appended...)
+		files = append(files, replaced...)
+	}
+	return files
+}
 
 // propagateRebootRequired tells the running system's monitors and login
 // messages that a reboot is due.
 func (s *Supervisor) propagateRebootRequired(result sandbox.Result) {
-	for _, name := range collected {
+	for _, name := range []string{rebootRequired, rebootRequiredPackages} {
 		content, ok := result.Collected[name]
 		if !ok {
 			continue
@@ -57,39 +62,33 @@ var (
 )
 
 // propagateLogs carries what unattended-upgrade wrote about its run over to
-// the running system.
-func (s *Supervisor) propagateLogs(build *be.Build, e be.Env, job Job) {
+// the running system, whatever came of it.
+func (s *Supervisor) propagateLogs(job Job, result sandbox.Result) {
 	if job.Frontend != UnattendedUpgrade {
 		return
 	}
-	st := s.Registry.Store()
-	inside := st.Path(e.Subvolume.Path)
-	base, err := s.Registry.BaseOf(e)
-	if err != nil {
-		s.Log.WithError(err).Warn("cannot carry over the logs of unattended-upgrade")
-		return
-	}
 	for _, name := range appended {
-		now, err := inroot.ReadFile(inside, name)
-		if err == nil {
-			old, _ := inroot.ReadFile(st.Path(base.Path), name)
-			err = appendFile(name, bytes.TrimPrefix(now, old))
+		if now, ok := result.Collected[name]; ok {
+			old, err := os.ReadFile(name)
+			if err == nil || errors.Is(err, fs.ErrNotExist) {
+				err = appendFile(name, bytes.TrimPrefix(now, old))
+			}
+			s.warnPropagate(name, err)
 		}
-		s.warnPropagate(name, err)
 	}
 	for _, name := range replaced {
-		now, err := inroot.ReadFile(inside, name)
-		if err == nil {
-			if err = os.MkdirAll(filepath.Dir(name), 0o755); err == nil {
+		if now, ok := result.Collected[name]; ok {
+			err := os.MkdirAll(filepath.Dir(name), 0o755)
+			if err == nil {
 				err = durable.WriteFile(name, now, 0o644)
 			}
+			s.warnPropagate(name, err)
 		}
-		s.warnPropagate(name, err)
 	}
 }
 
 func (s *Supervisor) warnPropagate(name string, err error) {
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		s.Log.WithError(err).Warnf("cannot carry %s over to the running system", name)
 	}
 }

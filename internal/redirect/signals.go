@@ -1,6 +1,7 @@
 package redirect
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +18,8 @@ type signals struct {
 	term    chan os.Signal
 	process chan *sandbox.Process
 	got     chan syscall.Signal
+	any     context.Context // done with the first signal
+	cancel  context.CancelFunc
 }
 
 func catchSignals() *signals {
@@ -26,6 +29,7 @@ func catchSignals() *signals {
 		process: make(chan *sandbox.Process, 1),
 		got:     make(chan syscall.Signal, 1),
 	}
+	s.any, s.cancel = context.WithCancel(context.Background())
 	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
 		if !signal.Ignored(sig) {
 			signal.Notify(s.caught, sig)
@@ -61,6 +65,7 @@ func (s *signals) note(sig os.Signal) {
 	case s.got <- sig.(syscall.Signal):
 	default:
 	}
+	s.cancel()
 }
 
 // first returns the first signal so far, or 0.
@@ -77,6 +82,7 @@ func (s *signals) first() syscall.Signal {
 func (s *signals) forward(p *sandbox.Process) { s.process <- p }
 
 func (s *signals) stop() {
+	s.cancel()
 	signal.Stop(s.caught)
 	signal.Stop(s.term)
 	close(s.caught)

@@ -86,7 +86,7 @@ func TestReplaces(t *testing.T) {
 }
 
 func TestFirstLine(t *testing.T) {
-	for text, want := range map[string]string{"": "", "one": "one", "\n one\ntwo\n": "one"} {
+	for text, want := range map[string]string{"": "nothing, and failed", "one": "one", "\n one\ntwo\n": "one"} {
 		if got := firstLine([]byte(text)); got != want {
 			t.Errorf("firstLine(%q) = %q, want %q", text, got, want)
 		}

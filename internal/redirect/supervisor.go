@@ -13,6 +13,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -46,7 +47,10 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 	signals := catchSignals()
 	defer signals.stop()
 
-	lock, err := s.takeDpkgLock(job)
+	lock, err := takeDpkgLock(signals.any, job)
+	if errors.Is(err, context.Canceled) {
+		return Exit{Signal: signals.first()}, nil
+	}
 	if err != nil {
 		return s.lockFailure(job, err)
 	}
@@ -106,7 +110,7 @@ func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, si
 	if repeats {
 		return s.again(ctx, job, old, signals)
 	}
-	if old.Record.Touched {
+	if old.Record.Touched && !old.Record.Kept {
 		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w (apt-be destroy %s gives it up, apt-be keep %s keeps both)",
 			old.Name, ErrHandMade, old.Name, old.Name)
 	}
@@ -130,8 +134,8 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
-	spec.Collect = collected
-	spec.Files = hiddenFiles(job.ConfigFiles)
+	spec.Collect = collected(job.Frontend)
+	spec.Files = hiddenFiles(append(job.ConfigFiles, job.Argv[1:]...))
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -139,6 +143,9 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 	signals.forward(process)
 	result, err := process.Wait()
 	if err != nil {
+		return Verdict{}, result, err
+	}
+	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
 		return Verdict{}, result, err
 	}
 	for _, note := range result.Notes {
@@ -160,6 +167,7 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 	exit := Exit{Code: v.ExitCode, Signal: syscall.Signal(v.Signal)}
 	switch v.State {
 	case Discard:
+		s.propagateLogs(job, result)
 		if err := build.Discard(ctx); err != nil {
 			return exit, err
 		}
@@ -169,19 +177,24 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		if err != nil {
 			return exit, err
 		}
-		s.propagateLogs(build, e, job)
+		s.propagateLogs(job, result)
 		s.tellFailed(e)
 		s.replaceOlder(ctx, e)
 	case Ready:
+		// Before, because there may be no after; and after, in case that
+		// somebody asked meanwhile.
+		if err := forgetNothingPending(); err != nil {
+			return exit, errors.Join(err, build.Discard(ctx))
+		}
 		e, err := s.commit(ctx, build, be.Ready, "")
 		if err != nil {
 			return exit, err
 		}
-		s.propagateLogs(build, e, job)
-		s.propagateRebootRequired(result)
-		if err := os.WriteFile(PendingMarker, nil, 0o644); err != nil {
+		if err := forgetNothingPending(); err != nil {
 			s.Log.WithError(err).Warn("cannot watch for changes of packages")
 		}
+		s.propagateLogs(job, result)
+		s.propagateRebootRequired(result)
 		s.tellReady(e)
 		s.replaceOlder(ctx, e)
 	}
@@ -220,7 +233,7 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 		return
 	}
 	for _, old := range envs {
-		if !Replaces(e, old) || be.CheckDestroy(envs, old.Name, s.Registry.InUse) != nil {
+		if !Replaces(e, old) || be.CheckDestroy(envs, old.Name, s.inUse) != nil {
 			continue
 		}
 		if err := s.Registry.Destroy(ctx, old); err != nil {
@@ -231,6 +244,13 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 			s.Notice.Say("It replaces %s, which was never booted.", old.Name)
 		}
 	}
+}
+
+// inUse says whether something runs in an environment, or it is mounted. If
+// that can't be found out it is.
+func (s *Supervisor) inUse(e be.Env) bool {
+	dirs, err := mounts.Of(s.Registry.Store().Device(), e.Subvolume.Path)
+	return err != nil || len(dirs) > 0 || s.Registry.InUse(e)
 }
 
 // Replaces says whether a new environment makes an older one useless.
@@ -257,10 +277,10 @@ func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Re
 	}
 }
 
-// takeDpkgLock waits for dpkg's locks as long as apt would.
-func (s *Supervisor) takeDpkgLock(job Job) (*dpkglock.Lock, error) {
+// takeDpkgLock waits for dpkg's locks as long as apt would, or until ctx is done.
+func takeDpkgLock(ctx context.Context, job Job) (*dpkglock.Lock, error) {
 	end := time.Now().Add(job.LockTimeout)
-	for waiting := false; ; time.Sleep(time.Second) {
+	for waiting := false; ; {
 		lock, err := dpkglock.Take()
 		var busy *dpkglock.BusyError
 		if err == nil || !errors.As(err, &busy) {
@@ -272,6 +292,11 @@ func (s *Supervisor) takeDpkgLock(job Job) (*dpkglock.Lock, error) {
 		if !waiting {
 			waiting = true
 			fmt.Fprintf(os.Stderr, "Waiting for cache lock: %s\n", lockMessage(busy))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
+
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 )
@@ -14,6 +16,10 @@ func (s *Supervisor) tellReady(e be.Env) {
 	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, e.Record.Changes.Summary())
 	for _, path := range e.Record.LeftOut {
 		s.Notice.Say("The subvolume %s is not in it.", path)
+	}
+	if elsewhere, err := mountinfo.Mounted("/boot"); err == nil && elsewhere {
+		s.Notice.Say("It can't boot yet: /boot is a file system of its own.")
+		return
 	}
 	if !e.Bootable() {
 		s.Notice.Say("It can't boot: there is no kernel in it.")
@@ -51,8 +57,10 @@ func (s *Supervisor) lockFailure(job Job, err error) (Exit, error) {
 		fmt.Fprintln(os.Stdout, "Lock could not be acquired (another package manager running?)")
 		return exit, nil
 	}
-	prefix := map[bool]string{false: "E", true: "Error"}[aptSaysError()]
-	notice := map[bool]string{false: "N", true: "Notice"}[aptSaysError()]
+	prefix, notice := "E", "N"
+	if aptSaysError() {
+		prefix, notice = "Error", "Notice"
+	}
 	fmt.Fprintf(os.Stderr, "%s: %s\n", prefix, lockMessage(busy))
 	fmt.Fprintf(os.Stderr, "%s: Be aware that removing the lock file is not a solution and may break your system.\n", notice)
 	fmt.Fprintf(os.Stderr, "%s: Unable to acquire the dpkg frontend lock (%s/lock-frontend), is another process using it?\n", prefix, dpkglock.Dir)

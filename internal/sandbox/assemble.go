@@ -41,7 +41,7 @@ func assemble(spec *Spec) (notes []string, err error) {
 		}
 		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
 	}
-	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.tmp, a.files, a.binds} {
+	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.tmp, a.files, a.binds, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -96,6 +96,16 @@ func (a *assembler) bind(source, path string, readOnly bool) error {
 	return a.mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
+// freeze makes something inside read-only.
+func (a *assembler) freeze(path string) error {
+	f, place, err := a.at(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return a.bind(place, path, true)
+}
+
 // mkdir makes a directory inside, unless it is there.
 func (a *assembler) mkdir(path string, mode uint32) error {
 	return a.inParent(path, func(parent string) error {
@@ -118,7 +128,7 @@ func (a *assembler) write(path string, data []byte, mode os.FileMode) error {
 			return err
 		}
 		_, err = f.Write(data)
-		return errors.Join(err, f.Close())
+		return errors.Join(err, f.Chmod(mode), f.Close()) // not subject to the umask
 	})
 }
 
@@ -145,7 +155,7 @@ func (a *assembler) proc(*Spec) error {
 		return err
 	}
 	for _, path := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/acpi", "/proc/fs"} {
-		if err := a.bind(a.root+path, path, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := a.freeze(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -208,7 +218,11 @@ func (a *assembler) run(spec *Spec) error {
 // /run, as with systemd-resolved and resolvconf.
 func (a *assembler) resolver() error {
 	const conf = "/etc/resolv.conf"
-	target, err := os.Readlink(filepath.Join(a.root, conf))
+	var target string
+	err := a.inParent(conf, func(name string) (err error) {
+		target, err = os.Readlink(name)
+		return err
+	})
 	if err != nil {
 		return nil // a file, which the snapshot has, or none
 	}
@@ -292,8 +306,14 @@ func (a *assembler) share(share Share, top string) error {
 		return a.bind(share.Target, share.Target, true)
 	case share.Copy:
 		dir := filepath.Join(scratch, "copy")
-		if err := copyTree(share.Target, dir); err != nil {
-			return err
+		// Once only: what was written to it is what counts from then on.
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := copyTree(share.Target, dir+".new"); err != nil {
+				return err
+			}
+			if err := os.Rename(dir+".new", dir); err != nil {
+				return err
+			}
 		}
 		return a.bind(dir, share.Target, false)
 	}

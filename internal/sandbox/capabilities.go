@@ -15,15 +15,18 @@ var dropped = []uintptr{
 	unix.CAP_BPF,                // its kernel
 	unix.CAP_BLOCK_SUSPEND,      // its power state
 	unix.CAP_CHECKPOINT_RESTORE, // its processes
+	unix.CAP_DAC_READ_SEARCH,    // its files: open_by_handle_at(2) reaches all of the file system
 	unix.CAP_MAC_ADMIN,          // its AppArmor profiles
 	unix.CAP_MAC_OVERRIDE,
 	unix.CAP_MKNOD,     // its disks
 	unix.CAP_NET_ADMIN, // its interfaces, routes and firewall
 	unix.CAP_PERFMON,
 	unix.CAP_SYS_ADMIN, // its mounts: a second devtmpfs holds every disk, a second sysfs is writable
+	unix.CAP_SYSLOG,    // its kernel log
 	unix.CAP_SYS_BOOT,
 	unix.CAP_SYS_MODULE,
 	unix.CAP_SYS_PACCT,
+	unix.CAP_SYS_PTRACE,
 	unix.CAP_SYS_RAWIO,
 	unix.CAP_SYS_TIME,
 	unix.CAP_WAKE_ALARM,

@@ -21,10 +21,16 @@ func (a *assembler) dev(*Spec) error {
 	if err := a.mount("tmpfs", "/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755,size=4m"); err != nil {
 		return err
 	}
+	// The root's own /dev may have been a link: from here on by descriptor.
+	f, dir, err := a.at("/dev")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	for _, name := range devices {
 		path := "/dev/" + name
 		if target, err := os.Readlink(path); err == nil { // ptmx, where /dev is a container's
-			if err := unix.Symlink(target, a.root+path); err != nil {
+			if err := unix.Symlink(target, filepath.Join(dir, name)); err != nil {
 				return err
 			}
 			continue
@@ -67,20 +73,21 @@ func (a *assembler) dev(*Spec) error {
 		}
 	}
 	for _, link := range links {
-		if err := unix.Symlink(link[0], filepath.Join(a.root, "dev", link[1])); err != nil {
+		if err := unix.Symlink(link[0], filepath.Join(dir, link[1])); err != nil {
 			return err
 		}
 	}
-	return a.blockNodes()
+	return blockNodes(dir)
 }
 
-// blockNodes copies the names of block devices, and the links to them.
-func (a *assembler) blockNodes() error {
+// blockNodes copies the names of block devices, and the links to them, into
+// the /dev that is at dir.
+func blockNodes(dir string) error {
 	return filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // gone meanwhile
 		}
-		inside := a.root + path
+		inside := dir + strings.TrimPrefix(path, "/dev")
 		switch {
 		case entry.IsDir():
 			switch path {

@@ -63,32 +63,33 @@ func TestMkdirHasItsModeWhateverTheUmask(t *testing.T) {
 	}
 }
 
-func TestIsPlaceholder(t *testing.T) {
+func TestCleanUp(t *testing.T) {
 	a, _ := newAssembler(t)
 	file := filepath.Join(a.root, policyFile)
-	if a.isPlaceholder() {
-		t.Error("a file that isn't there is a placeholder")
+	stays := func(why string) {
+		t.Helper()
+		check(t, CleanUp(a.root))
+		if _, err := os.Lstat(file); err != nil {
+			t.Errorf("%s: %v", why, err)
+		}
 	}
-	check(t, os.WriteFile(file, nil, 0))
-	check(t, os.Chmod(file, 0))
-	if !a.isPlaceholder() {
-		t.Error("what a killed sandbox left is no placeholder")
-	}
-	check(t, os.Chmod(file, 0o755))
-	if a.isPlaceholder() {
-		t.Error("an executable file is a placeholder")
-	}
+	check(t, CleanUp(a.root))
+	check(t, os.WriteFile(file, nil, 0o755))
+	stays("an executable file is not ours")
 	check(t, os.WriteFile(file, []byte("#!/bin/sh\n"), 0o755))
-	if a.isPlaceholder() {
-		t.Error("a policy of the root's own is a placeholder")
+	check(t, os.Chmod(file, 0))
+	stays("a policy of the root's own is not ours")
+	check(t, os.Remove(file))
+	check(t, a.write(policyFile, nil, 0))
+	check(t, CleanUp(a.root))
+	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a sandbox left stays: %v", err)
 	}
 }
 
-func TestPlacePolicyWhereThereIsNone(t *testing.T) {
+func TestNoPolicyWhereNoneIsAskedFor(t *testing.T) {
 	a, _ := newAssembler(t)
-	undo, err := placePolicy(Spec{MountDir: a.root})
-	check(t, err)
-	undo()
+	check(t, a.policy(&Spec{}))
 	if _, err := os.Lstat(filepath.Join(a.root, policyFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a policy was made although none was asked for: %v", err)
 	}

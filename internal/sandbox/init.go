@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -22,15 +23,30 @@ const (
 	resultFD = 4
 )
 
+// secondStage is the argument that tells the second half of the init.
+const secondStage = "run"
+
 // Main is the sandbox's init. It never returns.
+//
+// It has two halves. The first puts the root together, for which it needs all
+// capabilities. It then leaves the running system's root for an empty one and
+// becomes the second by execve(2), which runs the command and has no more
+// capabilities than that: there is nothing to be had from it.
 func Main() {
-	closeOnExec()
-	o := outcome{}
-	result, err := initialise(os.NewFile(specFD, "spec"))
+	// Capabilities are a thread's, and so is what execve makes of them.
+	runtime.LockOSThread()
+	signals := catchSignals()
+	var o outcome
+	var err error
+	if len(os.Args) == 3 && os.Args[1] == secondStage {
+		closeOnExec()
+		o.Result, err = runCommand(signals, os.Args[2])
+	} else {
+		o.Result, err = prepare(signals)
+	}
 	if err != nil {
 		o.Error = err.Error()
 	}
-	o.Result = result
 	if err := json.NewEncoder(os.NewFile(resultFD, "result")).Encode(o); err != nil {
 		os.Exit(1) // the supervisor is gone, and so are we
 	}
@@ -44,30 +60,122 @@ func closeOnExec() {
 	_ = unix.CloseRange(specFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-func initialise(input *os.File) (Result, error) {
-	// Set up before the command exists: what the terminal sends to the whole
-	// process group is the command's to act on.
-	signals := relaySignals()
+// task is what the first half tells the second.
+type task struct {
+	Spec  Spec
+	Notes []string
+}
+
+// prepare is the first half. It returns only if it failed, or if a signal
+// came before the command was there to act on it.
+func prepare(signals *signals) (Result, error) {
 	var spec Spec
-	if err := json.NewDecoder(input).Decode(&spec); err != nil {
+	input := os.NewFile(specFD, "spec")
+	err := json.NewDecoder(input).Decode(&spec)
+	input.Close()
+	if err != nil {
 		return Result{}, fmt.Errorf("cannot read the sandbox's description: %w", err)
 	}
-	input.Close()
+	program, err := unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot set up the sandbox: %w", err)
+	}
 	notes, err := assemble(&spec)
+	if err == nil {
+		err = isolate(&spec)
+	}
+	if err == nil {
+		err = dropCapabilities()
+	}
+	var file *os.File
+	if err == nil {
+		file, err = write(task{spec, notes})
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("cannot set up the sandbox: %w", err)
 	}
-	undoPolicy, err := placePolicy(spec)
-	if err != nil {
-		return Result{}, fmt.Errorf("cannot set up the sandbox: %w", err)
+	defer file.Close() // not before the exec
+	if sig := signals.came(); sig != 0 {
+		return Result{Signal: sig, Notes: notes}, nil
 	}
-	pid, err := startCommand(spec)
+	argv := []string{InitName, secondStage, strconv.Itoa(int(file.Fd()))}
+	err = syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", program), argv, os.Environ())
+	return Result{}, fmt.Errorf("cannot set up the sandbox: %w", err)
+}
+
+// isolate makes an empty file system, with the sandbox's root in it and no way
+// to the running system's, the root of the init.
+func isolate(spec *Spec) error {
+	const inside = "/root"
+	if err := unix.Mount("tmpfs", spec.TopDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=64k"); err != nil {
+		return err
+	}
+	for _, dir := range []string{inside, "/proc", "/old"} {
+		if err := os.Mkdir(spec.TopDir+dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount(spec.MountDir, spec.TopDir+inside, "", unix.MS_MOVE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("proc", spec.TopDir+"/proc", "proc", quiet, ""); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(spec.TopDir, spec.TopDir+"/old"); err != nil {
+		return err
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	if err := unix.Unmount("/old", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	if err := os.Remove("/old"); err != nil {
+		return err
+	}
+	spec.MountDir = inside
+	return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=64k")
+}
+
+// write puts a task into a file that the second half inherits.
+func write(t task) (*os.File, error) {
+	data, err := json.Marshal(t)
 	if err != nil {
-		undoPolicy()
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("task", 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "task")
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// runCommand is the second half. The task is in the file with the descriptor.
+func runCommand(signals *signals, descriptor string) (Result, error) {
+	var t task
+	fd, err := strconv.Atoi(descriptor)
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot read the sandbox's task: %w", err)
+	}
+	input := os.NewFile(uintptr(fd), "task")
+	err = json.NewDecoder(input).Decode(&t)
+	input.Close()
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot read the sandbox's task: %w", err)
+	}
+	if sig := signals.came(); sig != 0 {
+		return Result{Signal: sig, Notes: t.Notes}, nil
+	}
+	pid, err := startCommand(t.Spec)
+	if err != nil {
 		return Result{}, err
 	}
 	go func() {
-		for sig := range signals {
+		for sig := range signals.relayed {
 			_ = syscall.Kill(pid, sig.(syscall.Signal))
 		}
 	}()
@@ -76,8 +184,7 @@ func initialise(input *os.File) (Result, error) {
 		return Result{}, err
 	}
 	endOthers()
-	undoPolicy()
-	result := Result{Collected: collect(spec), Notes: notes}
+	result := Result{Collected: collect(t.Spec), Notes: t.Notes}
 	if status.Signaled() {
 		result.Signal = status.Signal()
 	} else {
@@ -86,34 +193,50 @@ func initialise(input *os.File) (Result, error) {
 	return result, nil
 }
 
-// relaySignals takes the signals that a terminal sends to a process group, so
-// that they don't end the init, and returns those to be passed on. A handler,
-// unlike an ignored signal, is not inherited through exec. A signal that was
-// ignored from the start, as by nohup(1), stays so.
-func relaySignals() <-chan os.Signal {
-	mine := make(chan os.Signal, 1)
+// signals are what the init is sent.
+type signals struct {
+	relayed chan os.Signal // to be passed on to the command
+	early   chan os.Signal // the first that came before there was a command
+}
+
+// catchSignals takes the signals that a terminal sends to a process group, so
+// that they don't end the init: the command gets them too. A handler, unlike
+// an ignored signal, is not inherited through exec. A signal that was ignored
+// from the start, as by nohup(1), stays so.
+func catchSignals() *signals {
+	s := &signals{relayed: make(chan os.Signal, 8), early: make(chan os.Signal, 1)}
+	terminal := make(chan os.Signal, 1)
 	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
 		if !signal.Ignored(sig) {
-			signal.Notify(mine, sig)
+			signal.Notify(terminal, sig)
 		}
 	}
 	go func() {
-		for range mine {
+		for sig := range terminal {
+			select {
+			case s.early <- sig:
+			default:
+			}
 		}
 	}()
-	relayed := make(chan os.Signal, 8)
-	signal.Notify(relayed, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
-	return relayed
+	signal.Notify(s.relayed, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	return s
+}
+
+// came returns the signal that should keep the command from being started, or 0.
+func (s *signals) came() syscall.Signal {
+	select {
+	case sig := <-s.early:
+		return sig.(syscall.Signal)
+	case sig := <-s.relayed:
+		return sig.(syscall.Signal)
+	default:
+		return 0
+	}
 }
 
 // startCommand forks the command into the chroot.
 func startCommand(spec Spec) (pid int, err error) {
-	// The bounding set is the thread's, and a child has that of the thread
-	// that forked it.
-	runtime.LockOSThread()
-	if err := dropCapabilities(); err != nil {
-		return 0, err
-	}
 	dir := "/"
 	if root, err := os.OpenRoot(spec.MountDir); err == nil {
 		if info, err := root.Stat("." + filepath.Clean("/"+spec.Dir)); err == nil && info.IsDir() {

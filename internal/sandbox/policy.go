@@ -13,49 +13,44 @@ import (
 // run although there is no systemd.
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// placePolicy puts the sandbox's policy over the root's own, if it has one,
-// and returns what removes the traces. A root that is read-only and has none
+// policy puts the sandbox's policy over the root's own, if it has one, or over
+// an empty file, which CleanUp removes. A root that is read-only and has none
 // stays so: nothing can be installed in it either.
-func placePolicy(spec Spec) (undo func(), err error) {
-	none := func() {}
+func (a *assembler) policy(spec *Spec) error {
 	if spec.Policy == "" {
-		return none, nil
+		return nil
 	}
-	a := &assembler{root: spec.MountDir}
-	made := false
-	err = a.write(policyFile, nil, 0)
+	err := a.write(policyFile, nil, 0)
 	switch {
-	case err == nil:
-		made = true
-	case errors.Is(err, fs.ErrExist):
-		made = a.isPlaceholder()
+	case err == nil, errors.Is(err, fs.ErrExist):
 	case errors.Is(err, unix.EROFS), errors.Is(err, fs.ErrNotExist):
-		return none, nil
+		return nil
 	default:
-		return none, fmt.Errorf("cannot place a policy-rc.d: %w", err)
+		return fmt.Errorf("cannot place a policy-rc.d: %w", err)
 	}
 	if err := a.bind(spec.Policy, policyFile, true); err != nil {
-		return none, fmt.Errorf("cannot place a policy-rc.d: %w", err)
+		return fmt.Errorf("cannot place a policy-rc.d: %w", err)
 	}
-	return func() {
-		_ = a.inParent(policyFile, func(name string) error {
-			if err := unix.Unmount(name, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil || !made {
-				return err
-			}
-			return unix.Unlink(name)
-		})
-	}, nil
+	return nil
 }
 
-// isPlaceholder tells an empty file that a killed sandbox left from a policy
-// of the root's own.
-func (a *assembler) isPlaceholder() bool {
-	placeholder := false
-	_ = a.inParent(policyFile, func(name string) error {
+// CleanUp removes what a sandbox that has ended, or was killed, left in its
+// root: the empty file below its policy. root is where the root is to be had
+// outside of any sandbox. A policy of the root's own stays.
+func CleanUp(root string) error {
+	a := &assembler{root: root}
+	err := a.inParent(policyFile, func(name string) error {
 		var st unix.Stat_t
-		err := unix.Lstat(name, &st)
-		placeholder = err == nil && st.Mode == unix.S_IFREG && st.Size == 0
-		return err
+		if err := unix.Lstat(name, &st); err != nil {
+			return err
+		}
+		if st.Mode != unix.S_IFREG || st.Size != 0 { // an empty file without any permission is ours
+			return nil
+		}
+		return unix.Unlink(name)
 	})
-	return placeholder
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
 }

@@ -59,7 +59,7 @@ type Spec struct {
 	Args    []string // its argv
 	Env     []string
 	Dir     string   // its working directory; "/" if that is not there inside
-	Collect []string // files inside, below /run or /tmp, to return when it ends
+	Collect []string // files inside to return when it ends
 }
 
 // Share is another file system of the running root.
@@ -79,7 +79,7 @@ type Result struct {
 }
 
 // collectLimit is the most that is read of a collected file, in bytes.
-const collectLimit = 1 << 20
+const collectLimit = 16 << 20
 
 // Stdio are the three standard streams of a command; a nil one is this process's.
 type Stdio struct{ In, Out, Err *os.File }

@@ -1,9 +1,9 @@
 package sandbox
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -24,7 +24,12 @@ var transient = map[string]bool{
 var readOnly = map[string]bool{"iso9660": true, "udf": true, "squashfs": true, "erofs": true}
 
 // caseless are the file systems that overlayfs does not take for a lower layer.
+// Where boot loaders are they are copied, which is some megabytes; elsewhere
+// they may hold anything, and are read-only.
 var caseless = map[string]bool{"vfat": true, "msdos": true, "exfat": true, "ntfs": true, "ntfs3": true}
+
+// forBooting are the places of the EFI system partition (bootctl(1)).
+var forBooting = map[string]bool{"/boot": true, "/boot/efi": true, "/efi": true}
 
 // FindShares returns the other file systems that are mounted in the running
 // root, and files that are mounted over others, with a directory below scratch, from the top level of the store, for
@@ -47,10 +52,12 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	}
 	// The last of several mounts at one place hides the others.
 	byTarget := map[string]Share{}
-	for i, m := range mounts {
+	for _, m := range mounts {
 		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType]}
-		if !readOnly[m.FSType] && !isFile(m.Mountpoint) && scratch != "" {
-			share.Scratch = filepath.Join(scratch, strconv.Itoa(i))
+		frozen := readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || isFile(m.Mountpoint)
+		if !frozen && scratch != "" {
+			// By its place: mounts come and go between one run and the next.
+			share.Scratch = filepath.Join(scratch, url.PathEscape(m.Mountpoint))
 		}
 		byTarget[m.Mountpoint] = share
 	}
