@@ -54,15 +54,17 @@ func (s *Supervisor) lockFailure(job Job, err error) (Exit, error) {
 	}
 	exit := Exit{Code: job.Frontend.failureCode()}
 	if job.Frontend == UnattendedUpgrade {
-		fmt.Fprintln(os.Stdout, "Lock could not be acquired (another package manager running?)")
+		fmt.Fprintln(os.Stdout, "Cache lock can not be acquired, exiting")
 		return exit, nil
 	}
-	prefix, notice := "E", "N"
-	if aptSaysError() {
+	prefix, notice := "E", "N" // what apt-get and aptitude say in any version
+	if job.Frontend == Apt && aptSaysError() {
 		prefix, notice = "Error", "Notice"
 	}
 	fmt.Fprintf(os.Stderr, "%s: %s\n", prefix, lockMessage(busy))
-	fmt.Fprintf(os.Stderr, "%s: Be aware that removing the lock file is not a solution and may break your system.\n", notice)
+	if isTerminal(os.Stdout) { // else libapt shows no notices
+		fmt.Fprintf(os.Stderr, "%s: Be aware that removing the lock file is not a solution and may break your system.\n", notice)
+	}
 	fmt.Fprintf(os.Stderr, "%s: Unable to acquire the dpkg frontend lock (%s/lock-frontend), is another process using it?\n", prefix, dpkglock.Dir)
 	return exit, nil
 }

@@ -172,11 +172,16 @@ func lockTimeout(f Frontend, conf aptconf.Config) time.Duration {
 	timeout := 0
 	if f == Apt {
 		timeout = 120
-		if _, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS); err == nil {
+		if isTerminal(os.Stdout) {
 			timeout = -1
 		}
 	}
 	return time.Duration(conf.Int("DPkg::Lock::Timeout", timeout)) * time.Second
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // OnceADay returns a Warn that remembers in a directory what it has said.
