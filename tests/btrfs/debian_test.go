@@ -32,7 +32,14 @@ func TestDebian(t *testing.T) {
 		run  func(*testing.T, lab)
 	}{
 		{"redirect", testRedirect},
-		{"native", testNative},
+		{"dry runs", testDryRuns},
+		{"mistakes", testMistakes},
+		{"daily", testDaily},
+		{"locks", testLocks},
+		{"interactive", testInteractive},
+		{"package", testPackage},
+		{"reference", testReference},
+		{"release upgrade", testRelease},
 	}
 	for _, release := range []string{"oldstable", "stable"} {
 		t.Run(release, func(t *testing.T) {
@@ -71,7 +78,6 @@ Unattended-Upgrade::Skip-Updates-On-Metered-Connections "false";
 
 	l.Snapshot(t, plain, with)
 	m = l.Boot(t, with)
-	if os.Getenv("NATIVE") != "" { l.Clear(t, plain); l.Snapshot(t, plain, with); return l }
 	deb := l.builtPackage(t)
 	data, err := os.ReadFile(deb)
 	if err != nil {

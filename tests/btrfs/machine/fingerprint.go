@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -21,29 +23,32 @@ import (
 // extended attributes.
 type Fingerprint map[string]string
 
-// NotRoot are the files of a running root that even an apt-get that changes
-// nothing writes: its caches. Names in a directory stand for all that is in
-// it; the directories themselves are compared but for their time.
-var notRoot = map[string]bool{
-	"/var/cache/apt":                 true, // its time, for the next two are renamed into it
-	"/var/cache/apt/pkgcache.bin":    true,
-	"/var/cache/apt/srcpkgcache.bin": true,
-	"/var/cache/apt/archives":        true, // and all that is in it
-}
+// caches are the files of a root that even an apt-get that changes nothing
+// writes, and the directory that the first two are renamed into.
+var caches = []string{"/var/cache/apt/pkgcache.bin", "/var/cache/apt/srcpkgcache.bin", "/var/cache/apt"}
+
+// downloads is a cache too, with all that is in it.
+const downloads = "/var/cache/apt/archives"
 
 // Fingerprint describes the machine's root as it is on disk: what the machine
 // has at /run, /tmp, /dev, /proc and /sys is not in it, for those are mounts.
-// Left out are apt's caches, and what is at a name of except, or below it.
-func (m *Machine) Fingerprint(t testing.TB, except ...string) Fingerprint {
+// Left out are apt's caches.
+func (m *Machine) Fingerprint(t testing.TB) Fingerprint {
 	t.Helper()
-	print, err := fingerprint(m.Path(""), except)
-	if err != nil {
-		t.Fatalf("cannot fingerprint %s: %v", m.Subvolume, err)
-	}
-	return print
+	return m.Image.Fingerprint(t, m.Subvolume)
 }
 
-func fingerprint(root string, except []string) (Fingerprint, error) {
+// Fingerprint describes the root in a subvolume: see Machine.Fingerprint.
+func (i *Image) Fingerprint(t testing.TB, subvolume string) Fingerprint {
+	t.Helper()
+	prints, err := fingerprint(i.Path(subvolume))
+	if err != nil {
+		t.Fatalf("cannot fingerprint %s: %v", subvolume, err)
+	}
+	return prints
+}
+
+func fingerprint(root string) (Fingerprint, error) {
 	prints := make(Fingerprint)
 	root = filepath.Clean(root)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -51,26 +56,16 @@ func fingerprint(root string, except []string) (Fingerprint, error) {
 			return err
 		}
 		name := "/" + strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
-		skip := isBelow(name, except) || isBelow(name, []string{"/var/cache/apt/archives"})
 		switch {
-		case skip && entry.IsDir():
+		case name == downloads:
 			return filepath.SkipDir
-		case skip || notRoot[name]:
+		case slices.Contains(caches, name):
 			return nil
 		}
 		prints[name], err = describe(path, entry)
 		return err
 	})
 	return prints, err
-}
-
-func isBelow(name string, dirs []string) bool {
-	for _, dir := range dirs {
-		if name == dir || strings.HasPrefix(name, dir+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 // describe gives one file's line in a fingerprint.
@@ -154,14 +149,21 @@ func (f Fingerprint) Diff(later Fingerprint) []string {
 	return lines
 }
 
-// Without returns the fingerprint without what is at a name of except, or
-// below it.
-func (f Fingerprint) Without(except []string) Fingerprint {
+// Without returns the fingerprint without the files of these names.
+func (f Fingerprint) Without(names ...string) Fingerprint {
+	rest := maps.Clone(f)
+	for _, name := range names {
+		delete(rest, name)
+	}
+	return rest
+}
+
+// Timeless returns the fingerprint without the times of change.
+func (f Fingerprint) Timeless() Fingerprint {
 	rest := make(Fingerprint, len(f))
 	for name, is := range f {
-		if !isBelow(name, except) {
-			rest[name] = is
-		}
+		fields := strings.Fields(is)
+		rest[name] = strings.Join(slices.Delete(fields, 2, 3), " ")
 	}
 	return rest
 }

@@ -23,10 +23,13 @@ const imageSize = 64 << 30
 // Image is a btrfs file system with template roots, of which machines are
 // snapshots. The machines of one image share nothing but the file system.
 type Image struct {
-	Recipe  string   // of the root, as scripts/build-root knows it
-	project string   // the top directory of the repository
-	device  string   // the loop device
-	top     *os.File // the top-level subvolume
+	Recipe string // of the root, as scripts/build-root knows it
+	// Archives is a directory of the host that machines have at
+	// /var/cache/apt/archives; none if "".
+	Archives string
+	project  string   // the top directory of the repository
+	device   string   // the loop device
+	top      *os.File // the top-level subvolume
 }
 
 // NewImage makes an image whose subvolume template holds the root of

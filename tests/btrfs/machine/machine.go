@@ -38,7 +38,11 @@ func (i *Image) Start(t testing.TB, template, root string) *Machine {
 func (i *Image) Boot(t testing.TB, root string) *Machine {
 	t.Helper()
 	m := &Machine{Image: i, Subvolume: root}
-	m.holder = exec.Command(filepath.Join(i.project, "scripts/enter"), "--hold", i.Device(), root)
+	args := []string{"--hold", i.Device(), root}
+	if i.Archives != "" {
+		args = append([]string{"--archives", i.Archives}, args...)
+	}
+	m.holder = exec.Command(filepath.Join(i.project, "scripts/enter"), args...)
 	m.holder.Stderr = os.Stderr
 	stdin, err := m.holder.StdinPipe()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // runLimit is how long one command may take.
-const runLimit = 5 * time.Minute
+const runLimit = 15 * time.Minute
 
 // Command is what to run in a machine.
 type Command struct {

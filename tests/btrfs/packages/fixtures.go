@@ -34,8 +34,7 @@ const Nap = "6.125"
 // Dir is where the archives are in a machine's root.
 const Dir = "/srv/bt"
 
-// Installed is the directory below Dir of the packages to install at first,
-// and Manual and Auto are their names.
+// Installed is the directory below Dir of the archive to install from at first.
 const Installed = "installed"
 
 // Auto is the package that is installed only because another depends on it,

@@ -1,0 +1,110 @@
+package btrfs_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/btrfs/machine"
+	"github.com/apt-be/apt-be/tests/btrfs/packages"
+)
+
+// explained are the files of a root that two upgrades of the same root with
+// the same packages write differently, and why.
+func explained() map[string]string {
+	return map[string]string{
+		"/var/log/alternatives.log":     "says when",
+		"/var/log/apt/history.log":      "says when, and the command line",
+		"/var/log/apt/term.log":         "says when",
+		"/var/log/dpkg.log":             "says when",
+		"/var/log/apt/eipp.log.xz":      "says how the planner was called",
+		"/var/cache/ldconfig/aux-cache": "holds inode numbers and times",
+	}
+}
+
+// testReference upgrades a root in its place and another one by a redirected
+// run: the boot environment is the same as the root, file for file.
+func testReference(t *testing.T, l lab) {
+	inPlace := l.system(t, with, "@native", packages.Good)
+	compare(t, l, inPlace, l.system(t, with, running, packages.Good))
+}
+
+// testRelease does the same with the upgrade to the next release of Debian,
+// from the archive that the host uses.
+func testRelease(t *testing.T, l lab) {
+	if l.Recipe != "oldstable" {
+		return // there is no newer release to go to
+	}
+	sources := exec.Command("bash", "-euc", `. scripts/lib/archive.sh; . scripts/lib/releases.sh
+archive_update >&2; archive_sources "$STABLE"`)
+	sources.Dir, sources.Stderr = l.Project(), os.Stderr
+	lines, err := sources.Output()
+	if err != nil {
+		t.Fatalf("cannot find the archive of the next release: %v", err)
+	}
+	image := *l.Image
+	image.Archives = filepath.Join(l.Project(), ".cache/archives")
+	l.Image = &image
+
+	const prepared = "@prepared"
+	m := l.Start(t, with, prepared)
+	m.WriteFile(t, "/etc/apt/sources.list", string(lines))
+	m.Shell(t, "apt-get -q update")
+	m.Stop(t)
+	compare(t, l, l.Start(t, prepared, "@native"), l.Start(t, prepared, running))
+}
+
+// compare upgrades both machines, the second by a redirected run, and compares
+// them.
+func compare(t *testing.T, l lab, inPlace, redirected *machine.Machine) {
+	t.Helper()
+	defer l.done(t, inPlace)
+	defer redirected.Stop(t)
+	command := machine.Command{
+		Args: []string{"apt-get", "-y", "dist-upgrade"},
+		Env:  []string{"DEBIAN_FRONTEND=noninteractive"},
+	}
+	bypassing := command
+	bypassing.Env = append([]string{"APT_BE_BYPASS=1"}, command.Env...)
+	for _, run := range []struct {
+		m       *machine.Machine
+		command machine.Command
+	}{{inPlace, bypassing}, {redirected, command}} {
+		if result := run.m.Run(t, run.command); result.Status != 0 {
+			t.Fatalf("%q: status %d:\n%s", run.command.Env, result.Status, result.Output)
+		}
+	}
+	found := environments(t, redirected)
+	if len(found) != 1 || found[0].State != "ready" {
+		t.Fatalf("boot environments %v, want one that is ready", found)
+	}
+	subvolume := "@be/" + found[0].Name
+	redirected.Stop(t)
+	result := l.Boot(t, subvolume)
+	defer result.Stop(t)
+	for _, query := range []string{
+		"dpkg -l",
+		"apt-mark showauto",
+		"apt-mark showhold",
+		"dpkg --audit",
+		"dpkg-query -W -f '${Package}${Conffiles}\n'",
+		"debconf-show --listowners | sort",
+	} {
+		if want, got := inPlace.Shell(t, query), result.Shell(t, query); got != want {
+			t.Errorf("%s in place:\n%s\nin the boot environment:\n%s", query, want, got)
+		}
+	}
+	compareFiles(t, inPlace.Fingerprint(t).Timeless(), l.Fingerprint(t, subvolume).Timeless())
+}
+
+func compareFiles(t *testing.T, want, got machine.Fingerprint) {
+	t.Helper()
+	for name := range explained() {
+		want, got = want.Without(name), got.Without(name)
+	}
+	if diff := want.Diff(got); len(diff) > 0 {
+		t.Errorf("files in place (-) and in the boot environment (+):\n%s", strings.Join(diff, "\n"))
+	}
+}
