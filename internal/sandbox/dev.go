@@ -12,7 +12,7 @@ import (
 // devices are the character devices that are the same inside. Bound in from
 // outside they work, although the file system that they are bound on opens
 // none of its own.
-var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "ptmx"}
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
 // dev makes a private /dev. The block devices of the machine are there to be
 // looked at, because scripts find out by them what the root is on; they can't be
@@ -29,12 +29,6 @@ func (a *assembler) dev(*Spec) error {
 	defer f.Close()
 	for _, name := range devices {
 		path := "/dev/" + name
-		if target, err := os.Readlink(path); err == nil { // ptmx, where /dev is a container's
-			if err := unix.Symlink(target, filepath.Join(dir, name)); err != nil {
-				return err
-			}
-			continue
-		}
 		if err := a.write(path, nil, 0o666); err != nil {
 			return err
 		}
@@ -61,6 +55,9 @@ func (a *assembler) dev(*Spec) error {
 	links := [][2]string{
 		{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
 		{"/proc/self/fd/2", "stderr"}, {"/proc/kcore", "core"},
+		// The kernel looks for the terminals beside the ptmx that is opened, so
+		// the one of the running system would find none here.
+		{"pts/ptmx", "ptmx"},
 	}
 	if target, err := os.Readlink("/dev/log"); err == nil {
 		links = append(links, [2]string{target, "log"})

@@ -138,6 +138,9 @@ func record(st store.Store, name string, state be.State, maker be.Maker, days st
 	}
 	return reg.Change(e, func(r *be.Record) {
 		r.State, r.Made = state, maker
+		if state == be.Armed {
+			r.State, r.Armed = be.Ready, true
+		}
 		r.Created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC).Add(-24 * age)
 		if state == be.Failed {
 			r.Reason = "dpkg returned 1"

@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/sirupsen/logrus"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/cli"
 	"github.com/apt-be/apt-be/internal/dpkglock"
@@ -21,6 +22,7 @@ import (
 const (
 	mountedVar = "FAKE_MOUNTED" // a file: the name of the environment that is mounted
 	dpkgVar    = "FAKE_DPKG"    // a file: there if dpkg is at work
+	configVar  = "FAKE_CONFIG"  // a file: apt's configuration, NAME=VALUE
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(storeVar, env.WorkDir+"/store")
 			env.Setenv(mountedVar, env.WorkDir+"/mounted")
 			env.Setenv(dpkgVar, env.WorkDir+"/dpkg-at-work")
+			env.Setenv(configVar, env.WorkDir+"/apt-config")
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
@@ -82,6 +85,13 @@ func aptBe() {
 				return []string{"/mnt"}
 			}
 			return nil
+		},
+		ReadConfig: func(context.Context, aptconf.Query) (aptconf.Config, error) {
+			dump, err := os.ReadFile(os.Getenv(configVar))
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return aptconf.Config{}, err
+			}
+			return aptconf.Parse(dump)
 		},
 		LockDpkg: func() (func(), error) {
 			if _, err := os.Lstat(os.Getenv(dpkgVar)); err == nil {
