@@ -2,12 +2,13 @@ package be
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
 	"strings"
-	"time"
 
+	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -68,45 +69,6 @@ func (r *Registry) Begin(ctx context.Context, o BuildOptions) (b *Build, recover
 	return b, recovered, nil
 }
 
-// freeName checks the name that was asked for, or finds one.
-func (r *Registry) freeName(wanted string) (string, error) {
-	taken, err := r.takenNames()
-	if err != nil {
-		return "", err
-	}
-	if wanted == "" {
-		return AutoName(time.Now(), func(name string) bool { return taken[name] }), nil
-	}
-	if err := CheckName(wanted); err != nil {
-		return "", err
-	}
-	if taken[wanted] {
-		return "", fmt.Errorf("%w: %s", ErrExists, wanted)
-	}
-	return wanted, nil
-}
-
-func (r *Registry) takenNames() (map[string]bool, error) {
-	taken := map[string]bool{}
-	envs, err := r.List()
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range envs {
-		taken[e.Name] = true
-	}
-	records, err := r.records()
-	if err != nil {
-		return nil, err
-	}
-	for _, record := range records {
-		if record.State == Creating {
-			taken[record.Wanted] = true
-		}
-	}
-	return taken, nil
-}
-
 func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	r := b.registry
 	origin := o.Origin.Subvolume
@@ -165,7 +127,7 @@ func (r *Registry) adopt(e Env) error {
 
 // copyNested snapshots the subvolumes nested in the origin into their places,
 // where the snapshot has empty directories, and returns those left out: other
-// tools' read-only snapshots, and what the options name.
+// tools' read-only snapshots, what the options name, and what was moved meanwhile.
 func (b *Build) copyNested(o BuildOptions) (leftOut []string, err error) {
 	st := b.registry.store
 	origin := o.Origin.Subvolume.Path
@@ -179,16 +141,29 @@ func (b *Build) copyNested(o BuildOptions) (leftOut []string, err error) {
 			leftOut = append(leftOut, inside)
 			continue
 		}
-		dst := b.Path + inside
-		if err := os.Remove(st.Path(dst)); err != nil {
-			return nil, fmt.Errorf("cannot copy nested subvolume %s: %w", inside, err)
-		}
 		// No step of its own: undoing the outer snapshot deletes what is nested in it.
-		if err := st.Snapshot(sub.Path, dst, false); err != nil {
+		err := st.SnapshotOver(sub.Path, b.Path+inside, false)
+		if moved(err) {
+			leftOut = append(leftOut, inside)
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("cannot copy nested subvolume %s: %w", inside, err)
 		}
 	}
 	return leftOut, nil
+}
+
+// moved says whether a nested subvolume could not be copied because it is not,
+// or was not when the origin was snapshotted, where it was found to be: whoever
+// owns the directory above can rename it at any time, and put a link there.
+func moved(err error) bool {
+	for _, is := range []error{store.ErrNotFound, store.ErrNotSubvolume, store.ErrExists, store.ErrBadPath} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 func matches(globs []string, file string) bool {
@@ -228,12 +203,14 @@ func (b *Build) Discard(ctx context.Context) error {
 // its name. On an error everything is taken back.
 func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e Env, err error) {
 	r := b.registry
+	release := func() {}
 	defer func() {
 		if err != nil {
 			if undoErr := b.txn.Rollback(ctx); undoErr != nil {
 				err = fmt.Errorf("%w (and %w)", err, undoErr)
 			}
 		}
+		release() // only now: what is taken back writes to the registry too
 	}()
 	record := b.Record
 	edit(&record)
@@ -241,11 +218,11 @@ func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e 
 	if err := r.store.Sync(); err != nil {
 		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
 	}
-	release, err := r.Lock(ctx)
+	unlock, err := r.Lock(ctx)
 	if err != nil {
 		return Env{}, err
 	}
-	defer release()
+	release = unlock
 	step, err := recordStep(record.UUID, &b.Record, &record)
 	if err != nil {
 		return Env{}, err

@@ -70,7 +70,7 @@ func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 
 // Rename gives an environment another name. The caller holds the Lock.
 func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
-	if _, err := r.freeName(name); err != nil {
+	if err := r.CheckFree(name); err != nil {
 		return fmt.Errorf("cannot rename %s: %w", e.Name, err)
 	}
 	if e.Record.Path != "" {

@@ -37,7 +37,7 @@ func (e Env) Flags() string {
 	}{
 		{e.Running, 'N'},
 		{e.Next, 'R'},
-		{e.Record.State == Armed || e.Record.State == Trying, 'T'},
+		{e.ShownState() == Armed || e.Record.State == Trying, 'T'},
 		{e.Record.State == Blessed, 'B'},
 		{e.Record.Kept, 'K'},
 		{e.Record.State == Failed || e.Record.State == FailedBack, 'F'},
@@ -54,10 +54,20 @@ func (e Env) Bootable() bool {
 	return e.Record.State != Failed && e.Record.State != Creating && len(e.Record.Kernels) > 0
 }
 
+// ShownState is the state that users are shown: Armed as long as the boot menu
+// names an environment and it does not run, else that of its record, which it
+// keeps meanwhile.
+func (e Env) ShownState() State {
+	if e.Record.Armed && !e.Running {
+		return Armed
+	}
+	return e.Record.State
+}
+
 // Pending says whether e is an upgraded system that waits for its first boot.
 func (e Env) Pending() bool {
 	upgraded := e.Record.Made == Redirect || e.Record.Made == Command
-	return !e.Running && (e.Record.State == Armed || upgraded && e.Record.State == Ready)
+	return !e.Running && upgraded && e.Record.State == Ready
 }
 
 // nameOf derives an environment's name from where its subvolume lies.

@@ -62,6 +62,10 @@ func (f *faulty) Snapshot(src, dst string, readOnly bool) error {
 	return f.change(func() error { return f.Store.Snapshot(src, dst, readOnly) })
 }
 
+func (f *faulty) SnapshotOver(src, dst string, readOnly bool) error {
+	return f.change(func() error { return f.Store.SnapshotOver(src, dst, readOnly) })
+}
+
 func (f *faulty) SetReadOnly(path string, readOnly bool) error {
 	return f.change(func() error { return f.Store.SetReadOnly(path, readOnly) })
 }

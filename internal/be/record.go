@@ -12,11 +12,14 @@ import (
 // State is where a boot environment is in its life.
 type State string
 
-// The states, in the order of a life that goes well, then the others.
+// The states, in the order of a life that goes well, then the others. Nothing
+// sets Trying, FailedBack and Superseded yet: that a trial is under way is
+// for whatever boots it to say, and what a newer upgrade replaces is destroyed
+// at once.
 const (
 	Creating   State = "creating"    // under construction
 	Ready      State = "ready"       // whole, and never booted
-	Armed      State = "armed"       // the next boot tries it
+	Armed      State = "armed"       // in the boot menu: shown (ShownState) of one with Record.Armed, and in no record
 	Trying     State = "trying"      // booted, and not yet proved healthy
 	Blessed    State = "blessed"     // booted and found healthy
 	FailedBack State = "failed-back" // booted, and left because it was not healthy
@@ -91,6 +94,7 @@ type Record struct {
 	Command    []string  `json:"command,omitempty"`     // that made it
 	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
 	Kept       bool      `json:"kept,omitempty"`
+	Armed      bool      `json:"armed,omitempty"`   // the boot menu names it, whatever its state
 	Touched    bool      `json:"touched,omitempty"` // somebody worked in it since it was made
 	Title      string    `json:"title,omitempty"`   // os-release's PRETTY_NAME
 	Kernels    []Kernel  `json:"kernels,omitempty"`

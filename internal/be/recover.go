@@ -32,7 +32,7 @@ func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
 
 // collect removes what belongs to no environment: subvolumes under
 // construction whose transaction is settled or that Destroy made such, then
-// records without a subvolume, and bases and scratch directories without a
+// records half written or without a subvolume, and bases and scratch directories without a
 // record. What can't be removed doesn't keep the rest from it.
 func (r *Registry) collect() error {
 	unsettled, err := r.journal.Unsettled()
@@ -55,6 +55,7 @@ func (r *Registry) collect() error {
 			}
 		}
 	}
+	errs = append(errs, r.collectTemporary())
 	records, err := r.records()
 	if err != nil {
 		return err
@@ -62,8 +63,9 @@ func (r *Registry) collect() error {
 	bases := map[string]bool{}
 	for uuid, record := range records {
 		if record.Path != "" {
-			sub, err := r.store.Get(record.Path)
-			here[uuid] = err == nil && sub.UUID == uuid
+			if here[uuid], err = r.isAt(record.Path, uuid); err != nil {
+				return err // not to be read now, which does not mean that it is gone
+			}
 		}
 		if here[uuid] {
 			bases[record.BaseUUID] = true
@@ -75,6 +77,26 @@ func (r *Registry) collect() error {
 		}
 	}
 	errs = append(errs, r.collectBases(bases), r.collectFiles("scratch", records), r.collectFiles("use", records))
+	return errors.Join(errs...)
+}
+
+// collectTemporary removes what is left of records that were being written:
+// that is done under the Lock, so nobody is at it.
+func (r *Registry) collectTemporary() error {
+	dir := path.Dir(r.recordPath(""))
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		if durable.IsTemporary(entry.Name()) {
+			errs = append(errs, os.Remove(path.Join(dir, entry.Name())))
+		}
+	}
 	return errors.Join(errs...)
 }
 

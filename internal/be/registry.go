@@ -64,7 +64,9 @@ func (r *Registry) Use(ctx context.Context, e Env) (*txn.Lock, error) {
 		return nil, err
 	}
 	defer release()
-	if sub, err := r.store.Get(e.Subvolume.Path); err != nil || sub.UUID != e.Subvolume.UUID {
+	if here, err := r.isAt(e.Subvolume.Path, e.Subvolume.UUID); err != nil {
+		return nil, err
+	} else if !here {
 		return nil, fmt.Errorf("%w: %s, any more", ErrNotFound, e.Name)
 	}
 	if err := r.adopt(e); err != nil {
@@ -140,7 +142,11 @@ func (r *Registry) List() ([]Env, error) {
 		if record.Path == "" {
 			continue
 		}
-		if sub, err := r.store.Get(record.Path); err == nil && sub.UUID == record.UUID {
+		sub, err := r.store.Get(record.Path)
+		if err != nil && !gone(err) {
+			return nil, fmt.Errorf("cannot list boot environments: %w", err)
+		}
+		if err == nil && sub.UUID == record.UUID {
 			add(sub)
 		}
 	}
@@ -186,6 +192,17 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 		record.Title, record.Kernels = id.Title, id.Kernels
 	}
 	return record
+}
+
+// Identify reads again what the root file system of an environment says of
+// itself. The record that the result holds is to be kept by Change.
+func (r *Registry) Identify(e Env) (Env, error) {
+	id, err := r.identify(r.store.Path(e.Subvolume.Path))
+	if err != nil {
+		return e, fmt.Errorf("cannot identify the system in %s: %w", e.Name, err)
+	}
+	e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
+	return e, nil
 }
 
 // Change edits the record of an environment, as it is by now. The caller holds

@@ -20,7 +20,7 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 		return fmt.Errorf("%w: the next boot takes it", ErrProtected)
 	case e.Record.Kept:
 		return fmt.Errorf("%w: it is marked to be kept", ErrProtected)
-	case e.Record.State == Armed:
+	case e.Record.Armed:
 		return fmt.Errorf("%w: the boot menu names it; apt-be deactivate takes it out", ErrProtected)
 	case mounted(e):
 		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)

@@ -23,6 +23,9 @@ func made(maker be.Maker, state be.State) func(*be.Env) {
 	return func(e *be.Env) { e.Record.Made, e.Record.State = maker, state }
 }
 
+// armed edits an environment to be in the boot menu.
+func armed(e *be.Env) { e.Record.Armed = true }
+
 func TestCheckDestroy(t *testing.T) {
 	running := env("running", 0, func(e *be.Env) { e.Running, e.Record.State = true, be.Blessed })
 	for _, tt := range []struct {
@@ -38,7 +41,7 @@ func TestCheckDestroy(t *testing.T) {
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Next = true })}, false, be.ErrProtected, "the next boot takes it"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.Kept = true })}, false, be.ErrProtected, "marked to be kept"},
 		{"x", []be.Env{running, env("x", 1, nil)}, true, be.ErrProtected, "mounted or in use"},
-		{"x", []be.Env{running, env("x", 1, made(be.User, be.Armed))}, false, be.ErrProtected, "the boot menu names it"},
+		{"x", []be.Env{running, env("x", 1, armed)}, false, be.ErrProtected, "the boot menu names it"},
 		{"x", []be.Env{env("new", 0, func(e *be.Env) { e.Running = true }), env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })},
 			false, be.ErrProtected, "the last one that is known to be healthy"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })}, false, nil, ""},
@@ -65,7 +68,7 @@ func TestPrune(t *testing.T) {
 		env("failed", 11, made(be.Redirect, be.Failed)),
 		env("failed2", 10, made(be.Command, be.Failed)),
 		env("pending", 2, made(be.Redirect, be.Ready)),
-		env("armed", 1, made(be.User, be.Armed)),
+		env("armed", 1, armed),
 	}
 	want := map[string]string{
 		"running":    "stays: it is the running one",
@@ -122,7 +125,9 @@ func TestFlags(t *testing.T) {
 		"":     nil,
 		"N":    func(e *be.Env) { e.Running = true },
 		"NRBK": func(e *be.Env) { e.Running, e.Next, e.Record.State, e.Record.Kept = true, true, be.Blessed, true },
-		"T":    func(e *be.Env) { e.Record.State = be.Armed },
+		"T":    armed,
+		"TB":   func(e *be.Env) { e.Record.Armed, e.Record.State = true, be.Blessed },
+		"NB":   func(e *be.Env) { e.Running, e.Record.Armed, e.Record.State = true, true, be.Blessed },
 		"NT":   func(e *be.Env) { e.Running, e.Record.State = true, be.Trying },
 		"F":    func(e *be.Env) { e.Record.State = be.FailedBack },
 		"KF":   func(e *be.Env) { e.Record.State, e.Record.Kept = be.Failed, true },
@@ -146,7 +151,6 @@ func TestBootableAndPending(t *testing.T) {
 		{be.Ready, be.Command, nil, false, false, true},
 		{be.Ready, be.User, kernels, false, true, false},
 		{be.Ready, be.Guard, kernels, false, true, false},
-		{be.Armed, be.User, kernels, false, true, true},
 		{be.Ready, be.Redirect, kernels, true, true, false},
 		{be.Blessed, be.Redirect, kernels, false, true, false},
 		{be.Stale, be.Redirect, kernels, false, true, false},
@@ -157,6 +161,19 @@ func TestBootableAndPending(t *testing.T) {
 		if e.Bootable() != tt.bootable || e.Pending() != tt.pending {
 			t.Errorf("%s made by %s: bootable %v, pending %v, want %v, %v", tt.state, tt.made, e.Bootable(), e.Pending(), tt.bootable, tt.pending)
 		}
+	}
+	for state, made := range map[be.State]be.Maker{be.Ready: be.User, be.Blessed: be.Installer, be.Stale: be.Redirect} {
+		e := env("x", 0, func(e *be.Env) { e.Record = be.Record{State: state, Made: made, Armed: true} })
+		if e.ShownState() != be.Armed || e.Pending() {
+			t.Errorf("%s made by %s and armed is shown as %s, pending %v, want armed, false", state, made, e.ShownState(), e.Pending())
+		}
+		if e.Running = true; e.ShownState() != state {
+			t.Errorf("%s that is armed and runs is shown as %s", state, e.ShownState())
+		}
+	}
+	upgraded := be.Env{Record: be.Record{State: be.Ready, Made: be.Redirect, Armed: true}}
+	if !upgraded.Pending() {
+		t.Error("an upgraded one is not pending once it is armed")
 	}
 	if total := (be.Changes{Upgraded: 1, Downgraded: 2, Added: 3, Removed: 4}).Total(); total != 10 {
 		t.Errorf("Total = %d, want 10", total)

@@ -46,10 +46,16 @@ func (r *Registry) handlers() txn.Handlers {
 // nothing, or something else that must be left alone.
 func (r *Registry) isAt(path, uuid string) (bool, error) {
 	sub, err := r.store.Get(path)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) {
+	if gone(err) {
 		return false, nil
 	}
 	return err == nil && sub.UUID == uuid, err
+}
+
+// gone says whether an error of Get means that no subvolume is there. All
+// others, such as of a disk that can't be read, don't tell.
+func gone(err error) bool {
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume)
 }
 
 // destroy deletes a subvolume if it is there.

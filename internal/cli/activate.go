@@ -3,16 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/boot"
-	"github.com/apt-be/apt-be/internal/boot/grub"
-	"github.com/apt-be/apt-be/internal/boot/sdboot"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -47,13 +42,19 @@ func (app *App) activate(reg *be.Registry, name string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case e.Running:
+	if e.Running {
 		app.notice().Say("%s is the running one already.", name)
 		return nil
+	}
+	// Its kernels may be others by now, as after apt-be run.
+	if e, err = reg.Identify(e); err != nil {
+		return fmt.Errorf("cannot activate %s: %w", name, err)
+	}
+	_, hasKernel := bootKernel(e)
+	switch {
 	case e.Record.State == be.Failed:
 		return fmt.Errorf("cannot activate %s: %w: its upgrade failed: %s", name, be.ErrProtected, e.Record.Reason)
-	case !e.Bootable():
+	case !e.Bootable() || !hasKernel:
 		return fmt.Errorf("cannot activate %s: %w: there is no kernel in it", name, be.ErrProtected)
 	case app.options.DryRun:
 		app.notice().Say("Would put %s into the boot menu.", name)
@@ -70,7 +71,10 @@ func (app *App) activate(reg *be.Registry, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := reg.Change(e, func(r *be.Record) { r.State = be.Armed }); err != nil {
+	err = reg.Change(e, func(r *be.Record) {
+		r.Armed, r.Title, r.Kernels = true, e.Record.Title, e.Record.Kernels
+	})
+	if err != nil {
 		return err
 	}
 	app.notice().Say("%s is in the menu of %s. Reboot and choose it there.", name, loader)
@@ -103,7 +107,7 @@ func (app *App) deactivate(reg *be.Registry, names []string) error {
 	}
 	var stay, leave []be.Env
 	for _, e := range armed {
-		if len(names) == 0 || contains(names, e.Name) {
+		if len(names) == 0 || slices.Contains(names, e.Name) {
 			leave = append(leave, e)
 		} else {
 			stay = append(stay, e)
@@ -114,7 +118,7 @@ func (app *App) deactivate(reg *be.Registry, names []string) error {
 			return err
 		}
 	}
-	if len(leave) == 0 {
+	if len(leave) == 0 && app.loader() == nil {
 		return nil
 	}
 	if app.options.DryRun {
@@ -123,92 +127,15 @@ func (app *App) deactivate(reg *be.Registry, names []string) error {
 		}
 		return nil
 	}
+	// The menu may hold more than the records say: after a crash, or when it
+	// was last written from another environment.
 	if _, err := app.setMenu(reg, stay); err != nil {
 		return err
 	}
 	for _, e := range leave {
-		if err := reg.Change(e, func(r *be.Record) { r.State = be.Ready }); err != nil {
+		if err := reg.Change(e, func(r *be.Record) { r.Armed = false }); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (app *App) armed(reg *be.Registry) ([]be.Env, error) {
-	envs, err := reg.List()
-	if err != nil {
-		return nil, err
-	}
-	var armed []be.Env
-	for _, e := range envs {
-		if e.Record.State == be.Armed {
-			armed = append(armed, e)
-		}
-	}
-	return armed, nil
-}
-
-// setMenu makes envs the boot environments in the menu of the machine's loader.
-func (app *App) setMenu(reg *be.Registry, envs []be.Env) (boot.Loader, error) {
-	loader := app.loader()
-	if loader == nil {
-		return nil, fmt.Errorf("cannot change the boot menu: %w", errNoLoader)
-	}
-	st := reg.Store()
-	uuid, ok := st.(interface{ FileSystemUUID() string })
-	if !ok {
-		return nil, fmt.Errorf("cannot change the boot menu: %w", store.ErrUnsupported)
-	}
-	commandLine, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the kernel's command line: %w", err)
-	}
-	var entries []boot.Entry
-	seen := map[string]bool{}
-	for _, e := range envs {
-		if seen[e.Name] {
-			continue
-		}
-		seen[e.Name] = true
-		kernel := e.Record.Kernels[0]
-		entries = append(entries, boot.Entry{
-			Name:          e.Name,
-			Title:         e.Record.Title + " (" + e.Name + ")",
-			FSUUID:        uuid.FileSystemUUID(),
-			Subvolume:     e.Subvolume.Path,
-			Kernel:        boot.InSubvolume(e.Subvolume.Path, kernel.Image),
-			Initrd:        initrdOf(e, kernel),
-			KernelVersion: kernel.Version,
-			Options:       strings.TrimSpace(string(commandLine)),
-		})
-	}
-	open := func(path string) (io.ReadCloser, error) { return os.Open(st.Path(strings.TrimPrefix(path, "/"))) }
-	return loader, loader.SetEntries(entries, open)
-}
-
-func initrdOf(e be.Env, kernel be.Kernel) string {
-	if kernel.Initrd == "" {
-		return ""
-	}
-	return boot.InSubvolume(e.Subvolume.Path, kernel.Initrd)
-}
-
-// loader finds the boot loader of the running root.
-func (app *App) loader() boot.Loader {
-	if l := sdboot.Find(app.options.Root); l != nil {
-		return l
-	}
-	if l := grub.Find(app.options.Root); l != nil {
-		return l
 	}
 	return nil
 }

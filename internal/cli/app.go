@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
@@ -25,11 +27,12 @@ type App struct {
 	Stdout, Stderr io.Writer
 	Log            *logrus.Logger
 	Version        string
-	Lib            string                                  // where apt-be's own files are
-	OpenStore      func(root string) (store.Store, error)  // the store that holds a directory
-	Mounted        func(st store.Store, e be.Env) []string // where an environment is mounted
-	LockDpkg       func() (release func(), err error)      // keeps packages of the running root as they are
-	Patience       time.Duration                           // how long to wait for another that writes to the registry
+	Lib            string                                                             // where apt-be's own files are
+	OpenStore      func(root string) (store.Store, error)                             // the store that holds a directory
+	Mounted        func(st store.Store, e be.Env) []string                            // where an environment is mounted
+	LockDpkg       func() (release func(), err error)                                 // keeps packages of the running root as they are
+	ReadConfig     func(ctx context.Context, q aptconf.Query) (aptconf.Config, error) // nil: aptconf.Read
+	Patience       time.Duration                                                      // how long to wait for another that writes to the registry
 
 	options Options
 	began   bool // the command line made sense, and its verb runs
@@ -127,9 +130,7 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 	if app.options.DryRun {
 		return do(reg)
 	}
-	patience, cancel := context.WithTimeout(ctx, app.Patience)
-	defer cancel()
-	release, err := reg.Lock(patience)
+	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
 	}
@@ -149,6 +150,25 @@ func (app *App) begin(ctx context.Context, reg *be.Registry, o be.BuildOptions) 
 	build, recovered, err := reg.Begin(ctx, o)
 	app.tellRecovered(recovered)
 	return build, err
+}
+
+// leaveOutItem lists the nested subvolumes that are not copied.
+const leaveOutItem = "Apt-Be::Nested::Leave-Out"
+
+// readConfig reads apt's configuration.
+func (app *App) readConfig(ctx context.Context, q aptconf.Query) (aptconf.Config, error) {
+	q.Env = os.Environ()
+	if app.ReadConfig != nil {
+		return app.ReadConfig(ctx, q)
+	}
+	return aptconf.Read(ctx, q)
+}
+
+// lock makes this process the one writer, if nobody else is for long.
+func (app *App) lock(ctx context.Context, reg *be.Registry) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, app.Patience)
+	defer cancel()
+	return reg.Lock(ctx)
 }
 
 // tellRecovered says what earlier runs had left that were cut off.

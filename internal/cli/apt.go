@@ -27,8 +27,9 @@ func newApt(app *App, verb string) *cobra.Command {
 		Short: "Run apt-get " + verb + " in a boot environment",
 		Long: fmt.Sprintf(`Run apt-get %s in a new boot environment, or with --in in one that there
 is. With --name the new one gets that name instead of the date. All other
-arguments are apt-get's. Its exit status is apt-be's, but that an upgrade which
-ended half-way is never 0.`, verb),
+arguments are apt-get's. Its exit status is apt-be's; but a new boot environment
+with an upgrade that ended half-way is kept as a failed one, and the exit status
+is not 0 then. With --in it is for you to see what apt-get left.`, verb),
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, rest, err := splitAptArgs(args)
@@ -40,7 +41,9 @@ ended half-way is never 0.`, verb),
 			}
 			argv := append([]string{redirect.AptGet.String(), verb}, rest...)
 			if own.in != "" {
-				return app.aptIn(cmd.Context(), own.in, argv)
+				return app.runIn(cmd.Context(), own.in, false, argv, func(root, _ string) (string, error) {
+					return redirect.AptGet.RealPath(root)
+				})
 			}
 			return app.aptNew(cmd.Context(), own.name, argv)
 		},
@@ -92,7 +95,7 @@ func splitAptArgs(args []string) (own aptArgs, rest []string, err error) {
 
 func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 	inv := redirect.Parse(redirect.AptGet, argv[1:], os.Environ()...)
-	conf, err := aptconf.Read(ctx, aptconf.Query{Program: inv.Frontend.String(), Args: inv.ConfigArgs, Env: os.Environ()})
+	conf, err := app.readConfig(ctx, aptconf.Query{Program: inv.Frontend.String(), Args: inv.ConfigArgs})
 	if err != nil {
 		return err
 	}
@@ -111,29 +114,10 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		Made:        be.Command,
 		Name:        name,
 		LockTimeout: time.Duration(conf.Int("DPkg::Lock::Timeout", 0)) * time.Second,
-		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
+		LeaveOut:    conf.List(leaveOutItem),
 	})
 	if err != nil {
 		return err
 	}
 	return ended{exit}
-}
-
-// aptIn runs apt-get in an environment that there is, as an admin would at a
-// shell in it.
-func (app *App) aptIn(ctx context.Context, name string, argv []string) error {
-	reg, done, err := app.registry()
-	if err != nil {
-		return err
-	}
-	defer done()
-	e, err := reg.Get(name)
-	if err != nil {
-		return err
-	}
-	path, err := redirect.AptGet.RealPath(reg.Store().Path(e.Subvolume.Path))
-	if err != nil {
-		return err
-	}
-	return app.runIn(ctx, name, append([]string{path}, argv[1:]...))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/redirect"
 )
@@ -39,18 +40,24 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		return err
 	}
 	if app.options.DryRun {
-		if err := checkFree(reg, name); err != nil {
+		if err := reg.CheckFree(name); err != nil {
 			return fmt.Errorf("cannot create %s: %w", name, err)
 		}
 		app.notice().Say("Would create %s of %s.", name, origin.Name)
 		return nil
+	}
+	conf, err := app.readConfig(ctx, aptconf.Query{})
+	if err != nil {
+		return err
 	}
 	unlock, err := app.hold(ctx, reg, origin)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	build, err := app.begin(ctx, reg, be.BuildOptions{Name: name, Origin: origin, Made: be.User})
+	build, err := app.begin(ctx, reg, be.BuildOptions{
+		Name: name, Origin: origin, Made: be.User, LeaveOut: conf.List(leaveOutItem),
+	})
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
@@ -77,18 +84,6 @@ func findOrigin(reg *be.Registry, name string) (be.Env, error) {
 		return reg.Running()
 	}
 	return reg.Get(name)
-}
-
-// checkFree says whether a name is taken, for a dry run.
-func checkFree(reg *be.Registry, name string) error {
-	_, err := reg.Get(name)
-	switch {
-	case err == nil:
-		return fmt.Errorf("%w: %s", be.ErrExists, name)
-	case errors.Is(err, be.ErrNotFound):
-		return nil
-	}
-	return err
 }
 
 // hold keeps an environment as it is while it is snapshotted: dpkg away from

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,9 @@ round, and in which versions they differ. Without B, A is compared with the
 running one: what is shown is what A would change.`,
 		Args: takes(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if !packages {
+				return usageError{errors.New("cannot compare anything but packages")}
+			}
 			reg, done, err := app.registry()
 			if err != nil {
 				return err
@@ -40,7 +44,7 @@ running one: what is shown is what A would change.`,
 			return app.diffPackages(reg, from, to)
 		},
 	}
-	cmd.Flags().BoolVar(&packages, "packages", true, "compare packages")
+	cmd.Flags().BoolVar(&packages, "packages", true, "compare packages; there is nothing else to compare yet")
 	return cmd
 }
 

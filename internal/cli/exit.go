@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Exit statuses. docs/json.md and the manual page tell of them.
+// Exit statuses. docs/json.md and apt-be --help tell of them.
 const (
 	exitError       = 1
 	exitUsage       = 2

@@ -70,15 +70,20 @@ func (app *App) guard(ctx context.Context) error {
 	if last, err := os.ReadFile(guardStamp); err == nil && run != "" && string(last) == run {
 		return nil
 	}
-	e, err := app.safetySnapshot(ctx, reg)
+	e, err := app.safetySnapshot(ctx, reg, in.Config.List(leaveOutItem))
 	if err != nil {
 		return fmt.Errorf("cannot take a safety snapshot (-o Apt-Be::Guard=off goes without): %w", err)
 	}
 	app.notice().Say("The running system as it is now is kept as boot environment %s.", e.Name)
-	if err := os.MkdirAll(filepath.Dir(guardStamp), 0o755); err != nil {
-		return err
+	// What fails from here on is no reason to stop apt: the snapshot is there.
+	err = os.MkdirAll(filepath.Dir(guardStamp), 0o755)
+	if err == nil {
+		err = os.WriteFile(guardStamp, []byte(run), 0o644)
 	}
-	return os.WriteFile(guardStamp, []byte(run), 0o644)
+	if err != nil {
+		app.Log.WithError(err).Warn("cannot note that a safety snapshot was taken: this run of apt may take more")
+	}
+	return nil
 }
 
 // hookInput reads what apt says, on the descriptor that it names.
@@ -141,12 +146,12 @@ func holdsFrontendLock(pid int) bool {
 	return false
 }
 
-func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry) (be.Env, error) {
+func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, leaveOut []string) (be.Env, error) {
 	origin, err := reg.Running()
 	if err != nil {
 		return be.Env{}, err
 	}
-	build, err := app.begin(ctx, reg, be.BuildOptions{Origin: origin, Made: be.Guard})
+	build, err := app.begin(ctx, reg, be.BuildOptions{Origin: origin, Made: be.Guard, LeaveOut: leaveOut})
 	if err != nil {
 		return be.Env{}, err
 	}
@@ -160,12 +165,16 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry) (be.Env, e
 	if err != nil {
 		return be.Env{}, err
 	}
-	return e, app.dropGuards(ctx, reg)
+	if err := app.dropGuards(ctx, reg, e.Name); err != nil {
+		app.Log.WithError(err).Warn("cannot remove older safety snapshots")
+	}
+	return e, nil
 }
 
-// dropGuards destroys all but the newest safety snapshots.
-func (app *App) dropGuards(ctx context.Context, reg *be.Registry) error {
-	release, err := reg.Lock(ctx)
+// dropGuards destroys all but the newest safety snapshots, of which one has
+// just been made: times in records are of whole seconds, and don't tell.
+func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) error {
+	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
 	}
@@ -174,10 +183,10 @@ func (app *App) dropGuards(ctx context.Context, reg *be.Registry) error {
 	if err != nil {
 		return err
 	}
-	kept := 0
+	kept := 1
 	for i := len(envs) - 1; i >= 0; i-- {
 		e := envs[i]
-		if e.Record.Made != be.Guard || e.Record.Kept {
+		if e.Record.Made != be.Guard || e.Record.Kept || e.Name == made {
 			continue
 		}
 		if kept++; kept <= guardsKept {

@@ -36,7 +36,7 @@ type envJSON struct {
 func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 	j := envJSON{
 		Name:      e.Name,
-		State:     e.Record.State,
+		State:     e.ShownState(),
 		Flags:     e.Flags(),
 		Running:   e.Running,
 		Next:      e.Next,
@@ -107,7 +107,7 @@ func (app *App) printList(reg *be.Registry, envs []be.Env) error {
 			created = fmt.Sprint(e.Record.Created.Unix())
 			packages = fmt.Sprint(e.Record.Changes.Total())
 		}
-		table.Row(e.Name, dash(e.Flags()), string(e.Record.State), created, dash(e.Record.Title), packages)
+		table.Row(e.Name, dash(e.Flags()), string(e.ShownState()), created, dash(e.Record.Title), packages)
 	}
 	return table.Flush()
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,46 +15,58 @@ import (
 const mountDir = "/run/apt-be/mnt"
 
 func newMount(app *App) *cobra.Command {
-	return &cobra.Command{
+	var writable bool
+	cmd := &cobra.Command{
 		Use:   "mount NAME [DIRECTORY]",
 		Short: "Mount a boot environment to look into it",
-		Long:  "Mount a boot environment at a directory, or at one below " + mountDir + ", and print which.",
-		Args:  takes(1, 2),
+		Long: "Mount a boot environment at a directory, or at one below " + mountDir + `, and print
+which. It can't be changed there, but with --writable; no upgrade replaces an
+environment then that waits to be booted.`,
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
-				e, err := reg.Get(args[0])
-				if err != nil {
-					return err
-				}
-				dir := filepath.Join(mountDir, e.Name)
-				if len(args) == 2 {
-					if dir, err = filepath.Abs(args[1]); err != nil {
-						return err
-					}
-				}
-				if app.options.DryRun {
-					app.notice().Say("Would mount %s at %s.", e.Name, dir)
-					return nil
-				}
-				if len(args) == 1 {
-					if at := app.Mounted(reg.Store(), e); len(at) > 0 && at[0] == dir {
-						return fmt.Errorf("cannot mount %s: it is mounted at %s", e.Name, dir)
-					}
-					if err := os.MkdirAll(dir, 0o755); err != nil {
-						return fmt.Errorf("cannot mount %s: %w", e.Name, err)
-					}
-				}
-				if err := reg.Change(e, func(r *be.Record) { r.Touched = true }); err != nil {
-					return err
-				}
-				if err := mounts.Mount(reg.Store().Device(), e.Subvolume.Path, dir); err != nil {
-					return err
-				}
-				fmt.Fprintln(app.Stdout, dir)
-				return nil
+				return app.mount(reg, args[0], args[1:], writable)
 			})
 		},
 	}
+	cmd.Flags().BoolVarP(&writable, "writable", "w", false, "so that it can be changed")
+	return cmd
+}
+
+// mount mounts an environment at the directory that was asked for, if any.
+func (app *App) mount(reg *be.Registry, name string, where []string, writable bool) error {
+	e, err := reg.Get(name)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(mountDir, e.Name)
+	if len(where) > 0 {
+		if dir, err = filepath.Abs(where[0]); err != nil {
+			return err
+		}
+	}
+	if app.options.DryRun {
+		app.notice().Say("Would mount %s at %s.", e.Name, dir)
+		return nil
+	}
+	if len(where) == 0 {
+		if at := app.Mounted(reg.Store(), e); len(at) > 0 && at[0] == dir {
+			return fmt.Errorf("cannot mount %s: it is mounted at %s", e.Name, dir)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot mount %s: %w", e.Name, err)
+		}
+	}
+	if writable {
+		if err := reg.Change(e, func(r *be.Record) { r.Touched = true }); err != nil {
+			return err
+		}
+	}
+	if err := mounts.Mount(reg.Store().Device(), e.Subvolume.Path, dir, !writable); err != nil {
+		return err
+	}
+	fmt.Fprintln(app.Stdout, dir)
+	return nil
 }
 
 func newUnmount(app *App) *cobra.Command {
@@ -66,13 +77,13 @@ func newUnmount(app *App) *cobra.Command {
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
-				return app.unmount(cmd.Context(), reg, args[0])
+				return app.unmount(reg, args[0])
 			})
 		},
 	}
 }
 
-func (app *App) unmount(_ context.Context, reg *be.Registry, name string) error {
+func (app *App) unmount(reg *be.Registry, name string) error {
 	e, err := reg.Get(name)
 	if err != nil {
 		return err

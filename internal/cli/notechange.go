@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ func newNoteChange(app *App) *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := app.change(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(cmd.Context(), reg) })
+			err := app.change(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(reg) })
 			if errors.Is(err, store.ErrUnsupported) {
 				return noteNothingPending()
 			}
@@ -30,45 +29,14 @@ func newNoteChange(app *App) *cobra.Command {
 	}
 }
 
-// noteChange makes pending environments stale whose origin's packages
-// changed, takes them out of the boot menu, and says so in that very run.
-func (app *App) noteChange(_ context.Context, reg *be.Registry) error {
-	envs, err := reg.List()
+// noteChange tells which pending environments a change has made stale, in that
+// very run, and takes away what makes dpkg call this if none is left.
+func (app *App) noteChange(reg *be.Registry) error {
+	stale, left, err := app.makeStale(reg)
 	if err != nil {
 		return err
 	}
-	running, err := reg.Running()
-	if err != nil {
-		return err
-	}
-	var names []string
-	left := false
-	for _, e := range envs {
-		if !e.Pending() || e.Record.OriginUUID != running.Subvolume.UUID {
-			continue
-		}
-		changed, err := redirect.PackagesChanged(reg, e)
-		if err != nil {
-			return err
-		}
-		if !changed {
-			left = true
-			continue
-		}
-		if e.Record.State == be.Armed {
-			if err := app.deactivate(reg, []string{e.Name}); err != nil {
-				return err
-			}
-		}
-		err = reg.Change(e, func(r *be.Record) {
-			r.State, r.Reason = be.Stale, "packages of the running system changed since it was made"
-		})
-		if err != nil {
-			return err
-		}
-		names = append(names, e.Name)
-	}
-	for _, name := range names {
+	for _, name := range stale {
 		app.notice().Say("The boot environment %s lacks this change, so it can't be booted any more. The same upgrade again makes one anew.", name)
 	}
 	if left {
@@ -84,4 +52,43 @@ func noteNothingPending() error {
 		return err
 	}
 	return os.WriteFile(redirect.NothingPending, nil, 0o644)
+}
+
+// makeStale makes pending environments stale whose origin's packages changed,
+// and takes them out of the boot menu. left says whether others are pending.
+func (app *App) makeStale(reg *be.Registry) (stale []string, left bool, err error) {
+	envs, err := reg.List()
+	if err != nil {
+		return nil, false, err
+	}
+	running, err := reg.Running()
+	if err != nil {
+		return nil, false, err
+	}
+	for _, e := range envs {
+		if !e.Pending() || e.Record.OriginUUID != running.Subvolume.UUID {
+			continue
+		}
+		changed, err := redirect.PackagesChanged(reg, e)
+		if err != nil {
+			return nil, false, err
+		}
+		if !changed {
+			left = true
+			continue
+		}
+		if e.Record.Armed {
+			if err := app.deactivate(reg, []string{e.Name}); err != nil {
+				return nil, false, err
+			}
+		}
+		err = reg.Change(e, func(r *be.Record) {
+			r.State, r.Reason = be.Stale, "packages of the running system changed since it was made"
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		stale = append(stale, e.Name)
+	}
+	return stale, left, nil
 }

@@ -27,13 +27,13 @@ func newRename(app *App) *cobra.Command {
 				case e.Running:
 					// Its kernel command line and fstab name the old one, until the next boot.
 					return fmt.Errorf("cannot rename %s: %w: it is the running one", e.Name, be.ErrProtected)
-				case e.Record.State == be.Armed:
-					return fmt.Errorf("cannot rename %s: %w: the boot menu names it; apt-be deactivate first", e.Name, be.ErrProtected)
+				case e.Record.Armed:
+					return fmt.Errorf("cannot rename %s: %w: the boot menu names it; apt-be deactivate takes it out", e.Name, be.ErrProtected)
 				case app.inUse(reg)(e):
 					return fmt.Errorf("cannot rename %s: %w: it is mounted or in use", e.Name, be.ErrProtected)
 				}
 				if app.options.DryRun {
-					if err := checkFree(reg, args[1]); err != nil {
+					if err := reg.CheckFree(args[1]); err != nil {
 						return fmt.Errorf("cannot rename %s: %w", e.Name, err)
 					}
 					app.notice().Say("Would rename %s to %s.", e.Name, args[1])

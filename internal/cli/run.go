@@ -11,42 +11,68 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
 func newRun(app *App) *cobra.Command {
-	return &cobra.Command{
-		Use:   "run NAME -- COMMAND [ARGUMENT...]",
+	var readOnly bool
+	cmd := &cobra.Command{
+		Use:   "run [-r] NAME -- COMMAND [ARGUMENT...]",
 		Short: "Run a command in a boot environment",
 		Long: `Run a command in a boot environment that is not running, in the sandbox in
 which upgrades run: it sees no process of the running system, starts no
 service, and writes nothing but the boot environment. Its exit status is
-apt-be's.`,
+apt-be's.
+
+A boot environment that waits to be booted counts as worked in by hand then,
+and no upgrade replaces it. With --read-only nothing in it can be changed, and
+it doesn't count so.`,
 		Args: takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return app.runIn(cmd.Context(), args[0], args[1:])
+			name, argv := args[0], args[1:]
+			if argv[0] == "--" {
+				argv = argv[1:]
+			}
+			if len(argv) == 0 || strings.HasPrefix(argv[0], "-") {
+				return takes(0, 0)(cmd, args)
+			}
+			return app.runIn(cmd.Context(), name, readOnly, argv, lookInside)
 		},
 	}
+	readOnlyFlag(cmd, &readOnly)
+	// The command's own options are not apt-be's.
+	cmd.Flags().SetInterspersed(false)
+	return cmd
 }
 
 func newShell(app *App) *cobra.Command {
-	return &cobra.Command{
-		Use:   "shell NAME",
+	var readOnly bool
+	cmd := &cobra.Command{
+		Use:   "shell [-r] NAME",
 		Short: "Run a shell in a boot environment",
+		Long:  "Run a shell in a boot environment that is not running, as apt-be run does.",
 		Args:  takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			shell := os.Getenv("SHELL")
 			if shell == "" {
 				shell = "/bin/sh"
 			}
-			return app.runIn(cmd.Context(), args[0], []string{shell})
+			return app.runIn(cmd.Context(), args[0], readOnly, []string{shell}, lookInside)
 		},
 	}
+	readOnlyFlag(cmd, &readOnly)
+	return cmd
 }
 
-// runIn runs a command in the sandbox of an existing environment.
-func (app *App) runIn(ctx context.Context, name string, argv []string) error {
+func readOnlyFlag(cmd *cobra.Command, readOnly *bool) {
+	cmd.Flags().BoolVarP(readOnly, "read-only", "r", false, "nothing in the boot environment can be changed")
+}
+
+// runIn runs a command in the sandbox of an existing environment. find returns
+// the path of a command in the root file system at a directory.
+func (app *App) runIn(ctx context.Context, name string, readOnly bool, argv []string, find func(root, command string) (path string, err error)) error {
 	reg, done, err := app.registry()
 	if err != nil {
 		return err
@@ -68,17 +94,24 @@ func (app *App) runIn(ctx context.Context, name string, argv []string) error {
 		return err
 	}
 	defer lock.Release()
-	if err := app.touch(ctx, reg, e); err != nil {
-		return err
-	}
-	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: e.Subvolume.ReadOnly}
-	path, err := lookInside(reg.Store().Path(e.Subvolume.Path), argv[0])
+	path, err := find(reg.Store().Path(e.Subvolume.Path), argv[0])
 	if err != nil {
 		return err
+	}
+	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: readOnly || e.Subvolume.ReadOnly}
+	if !root.ReadOnly {
+		if err := app.touch(ctx, reg, e); err != nil {
+			return err
+		}
 	}
 	exit, err := app.supervisor(reg).Execute(root, path, argv, lock.File())
 	if err != nil {
 		return err
+	}
+	if !root.ReadOnly {
+		if err := app.describe(ctx, reg, e); err != nil {
+			app.Log.WithError(err).Warnf("cannot note what changed in %s", e.Name)
+		}
 	}
 	return ended{exit}
 }
@@ -86,14 +119,56 @@ func (app *App) runIn(ctx context.Context, name string, argv []string) error {
 // touch notes that somebody works in an environment, so that no upgrade
 // replaces it.
 func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
-	ctx, cancel := context.WithTimeout(ctx, app.Patience)
-	defer cancel()
-	release, err := reg.Lock(ctx)
+	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
 	}
 	defer release()
 	return reg.Change(e, func(r *be.Record) { r.Touched = true })
+}
+
+// describe brings the record of an environment in which somebody worked up to
+// date: what system it is, its kernels, and in what packages it differs from
+// its base, if it has one.
+func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error {
+	e, identifyErr := reg.Identify(e)
+	changes, changesErr := changesOf(reg, e)
+	release, err := app.lock(ctx, reg)
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = reg.Change(e, func(r *be.Record) {
+		if identifyErr == nil {
+			r.Title, r.Kernels = e.Record.Title, e.Record.Kernels
+		}
+		if changesErr == nil {
+			r.Changes = changes
+		}
+	})
+	if errors.Is(changesErr, be.ErrNotFound) {
+		changesErr = nil
+	}
+	return errors.Join(identifyErr, changesErr, err)
+}
+
+// changesOf counts the packages in which an environment differs from its
+// base: be.ErrNotFound if it has none.
+func changesOf(reg *be.Registry, e be.Env) (be.Changes, error) {
+	base, err := reg.BaseOf(e)
+	if err != nil {
+		return be.Changes{}, err
+	}
+	before, err := pkgdb.Read(reg.Store().Path(base.Path))
+	if err != nil {
+		return be.Changes{}, err
+	}
+	after, err := pkgdb.Read(reg.Store().Path(e.Subvolume.Path))
+	if err != nil {
+		return be.Changes{}, err
+	}
+	diff, err := pkgdb.Compare(before, after)
+	return redirect.Count(diff), err
 }
 
 // use marks an environment as in use, or says who uses it.

@@ -78,9 +78,11 @@ func (app *App) printStatus(envs []be.Env) {
 		case e.Pending():
 			fmt.Fprintf(app.Stdout, "pending  %s, %s, %s, %s\n", e.Name, dash(e.Record.Title),
 				e.Record.Changes.Summary(), ui.Age(time.Since(e.Record.Created))+" old")
-			if e.Record.State == be.Armed {
+			if e.ShownState() == be.Armed {
 				fmt.Fprintf(app.Stdout, "         it is in the boot menu\n")
 			}
+		case e.ShownState() == be.Armed:
+			fmt.Fprintf(app.Stdout, "armed    %s, %s: it is in the boot menu\n", e.Name, dash(e.Record.Title))
 		case e.Record.State == be.Failed:
 			fmt.Fprintf(app.Stdout, "failed   %s, %s: %s\n", e.Name, ui.Age(time.Since(e.Record.Created))+" old", e.Record.Reason)
 		}

@@ -6,14 +6,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
+
+// temporary begins the names of temporary files.
+const temporary = ".tmp-"
+
+// IsTemporary says whether a name is one of WriteFile's temporary files. A
+// crash leaves them behind; whoever knows that nobody writes can remove them.
+func IsTemporary(name string) bool { return strings.HasPrefix(name, temporary) }
 
 // WriteFile replaces the file at path: it writes a temporary file beside it,
 // fsyncs that, renames it over path and fsyncs the directory. Once it has
 // returned nil the new content outlives a power cut.
 func WriteFile(path string, data []byte, mode os.FileMode) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".tmp-"+filepath.Base(path)+"-*")
+	f, err := os.CreateTemp(dir, temporary+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}

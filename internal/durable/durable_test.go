@@ -93,6 +93,14 @@ func TestSyncDir(t *testing.T) {
 	}
 }
 
+func TestIsTemporary(t *testing.T) {
+	for name, want := range map[string]bool{".tmp-record.json-123": true, "record.json": false, ".tmp": false, "x.tmp-": false} {
+		if got := durable.IsTemporary(name); got != want {
+			t.Errorf("IsTemporary(%q) = %v", name, got)
+		}
+	}
+}
+
 func checkEntries(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

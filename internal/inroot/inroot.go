@@ -35,6 +35,33 @@ func openDir(root, path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// Open opens a regular file to read it, however large, also by links, which
+// stay inside root. An error is fs.ErrNotExist where it should be.
+func Open(root, path string) (*os.File, error) {
+	rootFD, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	defer unix.Close(rootFD)
+	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, // not to wait for the writer of a FIFO
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("cannot read %s: it is no regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // ReadFile reads a regular file, whose last part may not be a link. An error
 // is fs.ErrNotExist where it should be.
 func ReadFile(root, path string) ([]byte, error) {

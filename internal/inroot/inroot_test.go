@@ -3,6 +3,7 @@ package inroot_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -157,4 +158,36 @@ func status(t *testing.T, path string) (st unix.Stat_t) {
 		t.Fatal(err)
 	}
 	return st
+}
+
+func TestOpen(t *testing.T) {
+	root, outside := newRoot(t)
+	write(t, filepath.Join(root, "etc/file"), "inside")
+	link(t, "/etc/file", filepath.Join(root, "etc/link"))
+	link(t, outside, filepath.Join(root, "etc/absolute"))
+	link(t, "../../outside", filepath.Join(root, "etc/up"))
+	if err := unix.Mkfifo(filepath.Join(root, "etc/pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"etc/file", "/etc/file", "etc/link"} {
+		f, err := inroot.Open(root, path)
+		if err != nil {
+			t.Errorf("Open(%s) = %v", path, err)
+			continue
+		}
+		content, err := io.ReadAll(f)
+		if f.Close(); err != nil || string(content) != "inside" {
+			t.Errorf("%s holds %q, %v", path, content, err)
+		}
+	}
+	for _, path := range []string{"etc/absolute", "etc/up", "../outside", "etc/none"} {
+		if _, err := inroot.Open(root, path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Open(%s) = %v, want ErrNotExist", path, err)
+		}
+	}
+	for _, path := range []string{"etc", "etc/pipe"} {
+		if _, err := inroot.Open(root, path); err == nil {
+			t.Errorf("Open(%s) opened what is no file", path)
+		}
+	}
 }

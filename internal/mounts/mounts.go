@@ -32,9 +32,14 @@ func only(device, subvolume string) mountinfo.FilterFunc {
 	}
 }
 
-// Mount mounts a subvolume at dir.
-func Mount(device, subvolume, dir string) error {
-	if err := unix.Mount(device, dir, "btrfs", unix.MS_NOATIME, "subvol=/"+subvolume); err != nil {
+// Mount mounts a subvolume at dir. Each mount of a file system is read-only or
+// not by itself: btrfs takes both beside each other since Linux 3.17.
+func Mount(device, subvolume, dir string, readOnly bool) error {
+	flags := uintptr(unix.MS_NOATIME)
+	if readOnly {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount(device, dir, "btrfs", flags, "subvol=/"+subvolume); err != nil {
 		return fmt.Errorf("cannot mount %s at %s: %w", subvolume, dir, err)
 	}
 	return nil

@@ -49,7 +49,7 @@ func TestOfNothing(t *testing.T) {
 
 func TestErrorsSayWhat(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing")
-	err := Mount("/dev/none", "@be/a", dir)
+	err := Mount("/dev/none", "@be/a", dir, true)
 	if err == nil || !strings.Contains(err.Error(), "cannot mount @be/a at "+dir) {
 		t.Errorf("Mount = %v", err)
 	}

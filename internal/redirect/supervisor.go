@@ -255,7 +255,7 @@ func (s *Supervisor) inUse(e be.Env) bool {
 
 // Replaces says whether a new environment makes an older one useless.
 func Replaces(e, old be.Env) bool {
-	if old.Name == e.Name || old.Record.Kept || old.Record.Touched || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
+	if old.Name == e.Name || old.Record.Kept || old.Record.Touched || old.Record.Armed || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
 		return false
 	}
 	if e.Record.State == be.Failed {

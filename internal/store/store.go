@@ -72,6 +72,13 @@ type Store interface {
 	// never nests dst in an existing directory of that name. It is durable,
 	// with what was written to src before, once the call returns.
 	Snapshot(src, dst string, readOnly bool) error
+	// SnapshotOver is Snapshot to a place that an empty directory keeps, as a
+	// snapshot has it where a subvolume was nested in its source, and which
+	// goes: ErrNotFound if there is nothing at dst, ErrExists if that is
+	// something else than an empty directory, and ErrBadPath if a symbolic
+	// link is above it. None of these changes anything. A SnapshotOver that
+	// was cut off may have left nothing at dst.
+	SnapshotOver(src, dst string, readOnly bool) error
 	// SetReadOnly makes the subvolume at path read-only, or writable.
 	SetReadOnly(path string, readOnly bool) error
 	// Rename moves a subvolume, with all that are nested in it, to a path

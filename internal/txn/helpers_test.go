@@ -52,7 +52,17 @@ func newFixture(dir string) *fixture {
 				f.log = append(f.log, "flip "+a["from"])
 				return os.Rename(filepath.Join(f.dir, a["from"]), filepath.Join(f.dir, a["to"]))
 			},
-			Undo: func(context.Context, txn.Args) error { return errors.New("not to be undone") },
+			Undo: func(_ context.Context, a txn.Args) error {
+				f.log = append(f.log, "unflip "+a["from"])
+				if f.stuck {
+					return errors.New("it is stuck")
+				}
+				err := os.Rename(filepath.Join(f.dir, a["to"]), filepath.Join(f.dir, a["from"]))
+				if errors.Is(err, os.ErrNotExist) {
+					return nil
+				}
+				return err
+			},
 			Happened: func(_ context.Context, a txn.Args) (bool, error) {
 				_, err := os.Lstat(filepath.Join(f.dir, a["to"]))
 				if errors.Is(err, os.ErrNotExist) {

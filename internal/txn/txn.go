@@ -86,6 +86,7 @@ type Txn struct {
 	journal *Journal
 	file    *os.File
 	steps   []Step
+	commit  *Step // the one that Commit was called with
 }
 
 // Begin opens a transaction. The title says to a human what is under way,
@@ -145,8 +146,8 @@ func (t *Txn) Do(ctx context.Context, step Step) error {
 }
 
 // Commit runs the one step after which nothing is undone any more, and ends
-// the transaction. On an error the step has not happened, and Rollback is the
-// caller's.
+// the transaction. On an error Rollback is the caller's, which takes that step
+// back as well: it may have happened, but not so that a power cut spares it.
 func (t *Txn) Commit(ctx context.Context, step Step) error {
 	handler, err := t.journal.handler(step.Kind)
 	if err != nil {
@@ -158,10 +159,9 @@ func (t *Txn) Commit(ctx context.Context, step Step) error {
 	if err := t.append(line{Step: step, Commit: true}); err != nil {
 		return fmt.Errorf("cannot write the journal: %w", err)
 	}
+	t.commit = &step
 	if err := handler.Do(ctx, step.Args); err != nil {
-		if happened, checkErr := handler.Happened(ctx, step.Args); checkErr != nil || !happened {
-			return errors.Join(err, checkErr)
-		}
+		return err
 	}
 	// A journal that can't be removed says that the step happened: Recover
 	// ends it.
@@ -182,12 +182,21 @@ func (t *Txn) End() error {
 
 // Rollback undoes the steps, last one first, and ends the transaction. A step
 // that can't be undone doesn't keep the others from it; the journal then
-// stays for the next command to try again.
+// stays for the next command to try again. But if that is the one of a Commit
+// that failed, nothing else is undone: what belongs to what that step made
+// stays with it, and the next command finds out whether it happened.
 func (t *Txn) Rollback(ctx context.Context) error {
 	if t.file == nil {
 		return nil
 	}
-	if err := t.journal.undo(ctx, t.steps); err != nil {
+	var err error
+	if t.commit != nil {
+		err = t.journal.undo(ctx, []Step{*t.commit})
+	}
+	if err == nil {
+		err = t.journal.undo(ctx, t.steps)
+	}
+	if err != nil {
 		t.file.Close()
 		t.file = nil
 		return err

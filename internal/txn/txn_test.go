@@ -52,18 +52,57 @@ func TestAStepThatFailsIsNotTheCommit(t *testing.T) {
 	f.checkFiles(t)
 }
 
-func TestACommitThatHappenedIsNoError(t *testing.T) {
-	f := newFixture(t.TempDir())
+// halfDone begins a transaction whose commit renames a to b and then fails.
+func halfDone(t *testing.T, f *fixture) *txn.Txn {
+	t.Helper()
 	handler := f.journal.Handlers[kindFlip]
 	do := handler.Do
 	handler.Do = func(ctx context.Context, a txn.Args) error {
-		return errors.Join(do(ctx, a), errors.New("its answer was lost"))
+		return errors.Join(do(ctx, a), errNotDurable)
 	}
 	f.journal.Handlers[kindFlip] = handler
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
 	check(t, tx.Do(ctx, makeFile("a")))
-	check(t, tx.Commit(ctx, flip("a", "b")))
+	if err := tx.Commit(ctx, flip("a", "b")); !errors.Is(err, errNotDurable) {
+		t.Errorf("Commit = %v, want the error of its step", err)
+	}
+	return tx
+}
+
+var errNotDurable = errors.New("it may not outlive a power cut")
+
+func TestACommitThatIsNotDurableIsTakenBack(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx := halfDone(t, f)
+	check(t, tx.Rollback(ctx))
+	f.checkLog(t, "make a", "flip a", "unflip a", "unmake a")
+	f.checkFiles(t)
+}
+
+// If it can't be taken back, what it needs stays: half of it would be worse.
+func TestACommitThatCannotBeTakenBackStaysWhole(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx := halfDone(t, f)
+	f.stuck = true
+	if err := tx.Rollback(ctx); !contains(err, "cannot undo flip: it is stuck") {
+		t.Errorf("Rollback = %v", err)
+	}
+	f.checkLog(t, "make a", "flip a", "unflip a")
+	recovered := f.recover(t)
+	if len(recovered) != 1 || !recovered[0].Done || recovered[0].Err != nil {
+		t.Errorf("Recover = %+v, want one that had committed", recovered)
+	}
+	f.checkFiles(t, "b")
+}
+
+// If the process dies before it could take it back, it has happened.
+func TestACommitThatIsNotDurableAndACrash(t *testing.T) {
+	f := newFixture(t.TempDir())
+	abandon(halfDone(t, f))
+	if recovered := f.recover(t); len(recovered) != 1 || !recovered[0].Done {
+		t.Errorf("Recover = %+v, want one that had committed", recovered)
+	}
 	f.checkFiles(t, "b")
 }
 

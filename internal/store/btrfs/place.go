@@ -141,10 +141,43 @@ func (at *place) open() (*os.File, error) {
 		return nil, err
 	}
 	f, err := openAt(at.dir, at.name, unix.O_RDONLY|unix.O_DIRECTORY)
-	if errors.Is(err, unix.ENOENT) {
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		return nil, store.ErrNotFound
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+		return nil, store.ErrNotSubvolume
+	case err != nil:
+		return nil, err
 	}
-	return f, err
+	// Whoever owns the directory can have put something else there since: of
+	// a directory inside a subvolume, old kernels snapshot all of that.
+	if err := containerd.IsSubvolume(procPath(f) + "/."); err != nil {
+		f.Close()
+		return nil, store.ErrNotSubvolume
+	}
+	return f, nil
+}
+
+// removeEmpty removes the empty directory at the place: ErrNotFound, ErrExists
+// if it is something else. It follows no link, and removes no subvolume, which
+// rmdir(2) does to an empty one since Linux 4.18.
+func (at *place) removeEmpty() error {
+	switch err := at.check(); {
+	case err == nil:
+		return fmt.Errorf("%w: it is a subvolume", store.ErrExists)
+	case !errors.Is(err, store.ErrNotSubvolume):
+		return err
+	}
+	err := unix.Unlinkat(int(at.dir.Fd()), at.name, unix.AT_REMOVEDIR)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return store.ErrNotFound
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENOTEMPTY):
+		return fmt.Errorf("%w: it is no empty directory", store.ErrExists)
+	case err != nil:
+		return &fs.PathError{Op: "unlinkat", Path: at.name, Err: err}
+	}
+	return nil
 }
 
 func (at *place) close() { at.dir.Close() }

@@ -119,21 +119,50 @@ func (s *Store) Snapshot(src, dst string, readOnly bool) error {
 }
 
 func (s *Store) snapshot(src, dst string, readOnly bool) error {
-	from, err := s.place(src)
+	from, err := s.openSubvolume(src)
 	if err != nil {
 		return err
 	}
-	defer from.close()
-	// Given a directory inside a subvolume, old kernels snapshot all of that.
-	if err := from.check(); err != nil {
-		return err
-	}
+	defer from.Close()
 	to, err := s.newPlace(dst)
 	if err != nil {
 		return err
 	}
 	defer to.close()
-	return sentinel(containerd.SubvolSnapshot(to.path(), from.path(), readOnly))
+	return sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly))
+}
+
+// SnapshotOver implements store.Store.
+func (s *Store) SnapshotOver(src, dst string, readOnly bool) error {
+	if err := s.snapshotOver(src, dst, readOnly); err != nil {
+		return fmt.Errorf("cannot snapshot %q over %q: %w", src, dst, err)
+	}
+	return nil
+}
+
+func (s *Store) snapshotOver(src, dst string, readOnly bool) error {
+	if err := store.CheckNewPath(dst); err != nil {
+		return err
+	}
+	from, err := s.openSubvolume(src)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := s.place(dst)
+	if err != nil {
+		return err
+	}
+	defer to.close()
+	if err := to.removeEmpty(); err != nil {
+		return err
+	}
+	err = sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly))
+	if err != nil {
+		// For whoever goes on without: who looks there expects a directory.
+		_ = unix.Mkdirat(int(to.dir.Fd()), to.name, 0o755)
+	}
+	return err
 }
 
 // SetReadOnly implements store.Store. The kernel refuses to make a subvolume

@@ -139,6 +139,25 @@ func (s *Store) newPlace(p string) error {
 	return os.MkdirAll(s.Path(path.Dir(p)), 0o755)
 }
 
+// checkEmpty returns nil if an empty directory is at p: ErrBadPath,
+// ErrNotFound, ErrExists.
+func (s *Store) checkEmpty(st *state, p string) error {
+	if err := s.checkAbove(p); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.Path(p)); err != nil {
+		return store.ErrNotFound
+	}
+	entries, err := os.ReadDir(s.Path(p))
+	if info, _ := os.Lstat(s.Path(p)); err != nil || !info.IsDir() || len(entries) > 0 {
+		return fmt.Errorf("%w: it is no empty directory", store.ErrExists)
+	}
+	if st.Subvolumes[p] != nil {
+		return fmt.Errorf("%w: it is a subvolume", store.ErrExists)
+	}
+	return nil
+}
+
 // inside reports whether p is below dir.
 func inside(p, dir string) bool {
 	return p != dir && (dir == "." || strings.HasPrefix(p, dir+"/"))

@@ -145,25 +145,56 @@ func (s *Store) Snapshot(src, dst string, readOnly bool) error {
 		if err := s.newPlace(dst); err != nil {
 			return err
 		}
-		if from.Busy {
-			return store.ErrBusy
-		}
-		fresh := filepath.Join(s.scratch(), "snapshot")
-		if err := s.copySubvolume(st, src, fresh); err != nil {
-			return errors.Join(err, removeAll(fresh))
-		}
-		if err := os.Rename(fresh, s.Path(dst)); err != nil {
-			return errors.Join(err, removeAll(fresh))
-		}
-		fingerprint, err := s.fingerprint(st, dst)
-		st.add(dst, from.UUID, readOnly, fingerprint)
-		from.Generation = st.Generation
-		return err
+		return s.snapshot(st, from, src, dst, readOnly)
 	})
 	if err != nil {
 		return fmt.Errorf("cannot snapshot %q as %q: %w", src, dst, err)
 	}
 	return nil
+}
+
+// SnapshotOver implements store.Store.
+func (s *Store) SnapshotOver(src, dst string, readOnly bool) error {
+	err := s.update(func(st *state) error {
+		if err := store.CheckNewPath(dst); err != nil {
+			return err
+		}
+		from, err := s.lookup(st, src)
+		if err != nil {
+			return err
+		}
+		if err := s.checkEmpty(st, dst); err != nil {
+			return err
+		}
+		return s.snapshot(st, from, src, dst, readOnly)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot snapshot %q over %q: %w", src, dst, err)
+	}
+	return nil
+}
+
+// snapshot makes dst, where there is nothing or an empty directory, a snapshot
+// of from, which is at src.
+func (s *Store) snapshot(st *state, from *record, src, dst string, readOnly bool) error {
+	if from.Busy {
+		return store.ErrBusy
+	}
+	fresh := filepath.Join(s.scratch(), "snapshot")
+	if err := s.copySubvolume(st, src, fresh); err != nil {
+		return errors.Join(err, removeAll(fresh))
+	}
+	err := os.Remove(s.Path(dst)) // rename(2) would replace it, os.Rename does not
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = os.Rename(fresh, s.Path(dst))
+	}
+	if err != nil {
+		return errors.Join(err, removeAll(fresh))
+	}
+	fingerprint, err := s.fingerprint(st, dst)
+	st.add(dst, from.UUID, readOnly, fingerprint)
+	from.Generation = st.Generation
+	return err
 }
 
 // SetReadOnly implements store.Store. It is only recorded.

@@ -30,6 +30,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Snapshot", testSnapshot},
 		{"SnapshotErrors", testSnapshotErrors},
 		{"SnapshotLeavesOutNested", testSnapshotLeavesOutNested},
+		{"SnapshotOver", testSnapshotOver},
+		{"SnapshotOverErrors", testSnapshotOverErrors},
 		{"ReadOnly", testReadOnly},
 		{"Generation", testGeneration},
 		{"Nested", testNested},

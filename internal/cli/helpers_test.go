@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/store/fake"
+)
+
+// fixture is apt-be on a fake machine with a system in @rootfs, that boots
+// by a systemd-boot.
+type fixture struct {
+	*testing.T
+	app   *App
+	store *fake.Store
+	root  string // the running one
+	log   bytes.Buffer
+}
+
+// bootable is a fake store that a boot loader finds.
+type bootable struct{ *fake.Store }
+
+func (bootable) FileSystemUUID() string { return "0000-1111" }
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	st, err := fake.New(t.TempDir())
+	must(t, err)
+	f := &fixture{T: t, store: st, root: t.TempDir()}
+	must(t, st.Create("@rootfs"))
+	must(t, st.SetRunning("@rootfs"))
+	f.write("@rootfs/etc/os-release", "PRETTY_NAME=Debian\n")
+	f.write("@rootfs/boot/vmlinuz-6.1.0", "old kernel")
+	f.write("@rootfs/var/lib/dpkg/status", status("a", "1")+status("b", "1"))
+	must(t, os.MkdirAll(filepath.Join(f.root, "efi/loader/entries"), 0o755))
+	log := logrus.New()
+	log.SetOutput(&f.log)
+	f.app = &App{
+		Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}, Log: log,
+		OpenStore:  func(string) (store.Store, error) { return bootable{st}, nil },
+		Mounted:    func(store.Store, be.Env) []string { return nil },
+		LockDpkg:   func() (func(), error) { return func() {}, nil },
+		ReadConfig: func(context.Context, aptconf.Query) (aptconf.Config, error) { return aptconf.Config{}, nil },
+		Patience:   time.Second,
+	}
+	f.app.options.Root = f.root
+	return f
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// status is a stanza of an installed package.
+func status(name, version string) string {
+	return "Package: " + name + "\nStatus: install ok installed\nArchitecture: all\nVersion: " + version + "\n\n"
+}
+
+func (f *fixture) write(path, content string) {
+	f.Helper()
+	must(f.T, os.MkdirAll(filepath.Dir(f.store.Path(path)), 0o755))
+	must(f.T, os.WriteFile(f.store.Path(path), []byte(content), 0o644))
+}
+
+// run runs a command line, which must end with a status.
+func (f *fixture) run(status int, args ...string) {
+	f.Helper()
+	if got := Main(context.Background(), f.app, append([]string{"--root", f.root}, args...)); got.Code != status {
+		f.Fatalf("apt-be %q = %d, want %d\n%s", args, got.Code, status, f.app.Stderr)
+	}
+}
+
+func (f *fixture) registry() *be.Registry {
+	f.Helper()
+	reg, _, err := f.app.registry()
+	must(f.T, err)
+	return reg
+}
+
+func (f *fixture) get(name string) be.Env {
+	f.Helper()
+	e, err := f.registry().Get(name)
+	must(f.T, err)
+	return e
+}
+
+// change edits a record.
+func (f *fixture) change(name string, edit func(*be.Record)) {
+	f.Helper()
+	must(f.T, f.registry().Change(f.get(name), edit))
+}
