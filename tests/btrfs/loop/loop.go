@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -107,10 +108,21 @@ func (i *Image) Detach(t testing.TB) {
 	if err != nil {
 		t.Errorf("cannot detach %s: %v", i.Device, err)
 	}
-	backing := filepath.Join("/sys/block", filepath.Base(i.Device), "loop/backing_file")
-	if name, err := os.ReadFile(backing); err == nil && string(name) == i.File+"\n" {
-		t.Errorf("%s is still in use", i.Device)
+	// A machine that another test starts at this moment has a copy of our mounts,
+	// until it has left them behind.
+	const patience = 20 * time.Second
+	for end := time.Now().Add(patience); i.attached(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("%s is still in use", i.Device)
+			return
+		}
 	}
+}
+
+// attached says whether the device still has the image.
+func (i *Image) attached() bool {
+	name, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(i.Device), "loop/backing_file"))
+	return err == nil && string(name) == i.File+"\n"
 }
 
 // Mount mounts the file system on directory dir until the test ends, with
