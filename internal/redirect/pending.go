@@ -112,8 +112,12 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 	s.Notice.Say("%s looks at the boot environment %s, which waits to be booted.", job.Argv[0], old.Name)
 	verdict, result, err := s.run(build, job, signals)
 	err = errors.Join(err, build.Discard(ctx))
-	if err != nil || verdict.State != Discard {
+	if err != nil {
 		return Exit{}, false, err
+	}
+	if verdict.State != Discard {
+		s.Notice.Say("There was something new after all: once more, on top of the running system.")
+		return Exit{}, false, nil
 	}
 	s.propagateLogs(job, result)
 	s.Notice.Say("Nothing is newer than in %s.", old.Name)
