@@ -70,6 +70,23 @@ func (e Env) Pending() bool {
 	return !e.Running && upgraded && e.Record.State == Ready
 }
 
+// Original says whether e is the root that the installer made. Where GRUB is,
+// its menu is in there.
+func (e Env) Original() bool { return e.Record.Path != "" }
+
+// setNext marks what the next boot takes: until a boot loader is told
+// otherwise, that is the original root, whichever one was chosen from the
+// menu this time.
+func setNext(envs []Env) {
+	next := slices.IndexFunc(envs, Env.Original)
+	if next < 0 {
+		next = slices.IndexFunc(envs, func(e Env) bool { return e.Running })
+	}
+	if next >= 0 {
+		envs[next].Next = true
+	}
+}
+
 // nameOf derives an environment's name from where its subvolume lies.
 func nameOf(path string) string {
 	if name, ok := strings.CutPrefix(path, EnvDir+"/"); ok {

@@ -131,8 +131,6 @@ func (r *Registry) List() ([]Env, error) {
 		if e.Record, ok = records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
 		}
-		// Until a boot loader says otherwise, the next boot takes what runs.
-		e.Next = e.Running
 		envs = append(envs, e)
 	}
 	for _, sub := range subvolumes {
@@ -152,6 +150,7 @@ func (r *Registry) List() ([]Env, error) {
 	}
 	add(running)
 	byAge(envs)
+	setNext(envs)
 	return envs, nil
 }
 

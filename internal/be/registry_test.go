@@ -206,3 +206,21 @@ func TestBadRecords(t *testing.T) {
 		}
 	}
 }
+
+// What was chosen from the menu by hand is not what boots next.
+func TestTheNextBootTakesTheOriginal(t *testing.T) {
+	w := newWorld(t)
+	w.create("new")
+	for _, running := range []string{"@rootfs", "@be/new"} {
+		check(t, w.store.SetRunning(running))
+		envs, err := w.reg.List()
+		check(t, err)
+		for _, e := range envs {
+			if want := e.Name == "rootfs"; e.Next != want || e.Original() != want {
+				t.Errorf("%s runs: %s is next: %v, original: %v", running, e.Name, e.Next, e.Original())
+			}
+		}
+		err = be.CheckDestroy(envs, "rootfs", func(be.Env) bool { return false })
+		checkIs(t, running+" runs: destroying rootfs", err, be.ErrProtected)
+	}
+}

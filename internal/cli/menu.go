@@ -43,6 +43,13 @@ func (app *App) setMenu(reg *be.Registry, envs []be.Env) (boot.Loader, error) {
 	if loader == nil {
 		return nil, fmt.Errorf("cannot change the boot menu: %w", errNoLoader)
 	}
+	running, err := reg.Running()
+	if err != nil {
+		return nil, err
+	}
+	if _, isGRUB := loader.(*grub.Loader); isGRUB && !running.Original() {
+		return nil, fmt.Errorf("cannot change the boot menu: %w: GRUB reads it in the root that the installer made, which does not run now", be.ErrProtected)
+	}
 	st := reg.Store()
 	uuid, ok := st.(interface{ FileSystemUUID() string })
 	if !ok {
