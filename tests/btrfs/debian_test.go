@@ -38,6 +38,8 @@ func TestDebian(t *testing.T) {
 		{"locks", testLocks},
 		{"interactive", testInteractive},
 		{"package", testPackage},
+		{"pending", testPending},
+		{"sandbox", testSandbox},
 		{"reference", testReference},
 		{"release upgrade", testRelease},
 	}
@@ -129,6 +131,7 @@ func (l lab) done(t *testing.T, m *machine.Machine) {
 type environment struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
+	Made    string `json:"made"`
 	Running bool   `json:"running"`
 }
 

@@ -1,0 +1,70 @@
+package btrfs_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/btrfs/machine"
+	"github.com/apt-be/apt-be/tests/btrfs/packages"
+)
+
+// testPending goes on with a machine while an upgraded boot environment waits
+// to be booted.
+func testPending(t *testing.T, l lab) {
+	m := l.system(t, with, running, packages.Good)
+	defer l.done(t, m)
+	upgrade := func(want int, says string) {
+		t.Helper()
+		result := m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}})
+		if result.Status != want || !strings.Contains(result.Output, says) {
+			t.Errorf("upgrade: status %d, want %d and %q:\n%s", result.Status, want, says, result.Output)
+		}
+	}
+	// only finds one boot environment, besides safety snapshots, in a state.
+	only := func(state string) string {
+		t.Helper()
+		var found []environment
+		for _, e := range environments(t, m) {
+			if e.Made != "guard" {
+				found = append(found, e)
+			}
+		}
+		if len(found) != 1 || found[0].State != state {
+			t.Fatalf("boot environments %v, want one that is %s", found, state)
+		}
+		return found[0].Name
+	}
+
+	upgrade(0, "is ready")
+	first := only("ready")
+	upgrade(0, "Nothing is newer than in "+first)
+	if name := only("ready"); name != first {
+		t.Errorf("the same upgrade again made %s of %s", name, first)
+	}
+
+	// A change of packages of the running system is told of in that very run.
+	if said := m.Shell(t, "apt-get -y install --reinstall bt-app=1.0 2>&1; dpkg -r bt-svc 2>&1"); !strings.Contains(said, "lacks this change") {
+		t.Errorf("nobody said that %s is stale:\n%s", first, said)
+	}
+	only("stale")
+	if result := m.Run(t, machine.Command{Args: []string{"apt-be", "activate", first}}); result.Status != 12 {
+		t.Errorf("a stale one can be activated: status %d:\n%s", result.Status, result.Output)
+	}
+	upgrade(0, "It replaces "+first)
+	second := only("ready")
+
+	// Even if the hint that nothing waits is lost, as with a reboot.
+	m.Shell(t, "rm -f /run/apt-be/nothing-pending; dpkg -P bt-svc 2>&1")
+	only("stale")
+	upgrade(0, "It replaces "+second)
+	third := only("ready")
+
+	// What somebody worked in is not replaced behind his back.
+	m.Shell(t, "apt-be run -r "+third+" -- true; apt-be run "+third+" -- touch /etc/mine; touch /etc/changed")
+	upgrade(100, "apt-be destroy "+third)
+	m.Shell(t, "apt-be keep "+third)
+	upgrade(0, "is ready")
+	if found := environments(t, m); len(found) < 2 {
+		t.Errorf("the kept one is gone: %v", found)
+	}
+}
