@@ -73,19 +73,22 @@ func newList(app *App) *cobra.Command {
 Flags: N running, R the next boot takes it, T on trial, B booted and found
 healthy, K kept, F failed.`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			reg, done, err := app.registry()
-			if err != nil {
-				return err
-			}
-			defer done()
-			envs, err := reg.List()
-			if err != nil {
-				return err
-			}
-			return app.printList(reg, envs)
-		},
+		RunE: func(*cobra.Command, []string) error { return app.look(app.printList) },
 	}
+}
+
+// look opens the registry to show what is in it.
+func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
+	reg, done, err := app.registry()
+	if err != nil {
+		return err
+	}
+	defer done()
+	envs, err := reg.List()
+	if err != nil {
+		return err
+	}
+	return show(reg, envs)
 }
 
 func (app *App) printList(reg *be.Registry, envs []be.Env) error {

@@ -23,23 +23,16 @@ func newStatus(app *App) *cobra.Command {
 		Use:   "status",
 		Short: "Tell what runs, what boots next and what waits",
 		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			reg, done, err := app.registry()
-			if err != nil {
-				return err
-			}
-			defer done()
-			envs, err := reg.List()
-			if err != nil {
-				return err
-			}
-			if app.options.JSON {
-				return ui.JSON(app.Stdout, app.statusJSON(reg, envs))
-			}
-			app.printStatus(envs)
-			return nil
-		},
+		RunE: func(*cobra.Command, []string) error { return app.look(app.showStatus) },
 	}
+}
+
+func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
+	if app.options.JSON {
+		return ui.JSON(app.Stdout, app.statusJSON(reg, envs))
+	}
+	app.printStatus(envs)
+	return nil
 }
 
 func (app *App) statusJSON(reg *be.Registry, envs []be.Env) statusJSON {
