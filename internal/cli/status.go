@@ -23,7 +23,7 @@ func newStatus(app *App) *cobra.Command {
 		Use:   "status",
 		Short: "Tell what runs, what boots next and what waits",
 		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error { return app.look(app.showStatus) },
+		RunE:  func(*cobra.Command, []string) error { return app.look(app.showStatus) },
 	}
 }
 
