@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
@@ -80,6 +81,8 @@ func Hint(err error) string {
 		return "apt-be --help lists the verbs and options"
 	case errors.As(err, &held):
 		return "try again when it is done"
+	case errors.Is(err, fs.ErrPermission):
+		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, store.ErrUnsupported):
