@@ -130,6 +130,8 @@ func (r *Registry) List() ([]Env, error) {
 		var ok bool
 		if e.Record, ok = records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
+		} else if id, err := r.identify(r.store.Path(sub.Path)); e.Running && err == nil {
+			e.Record.Title, e.Record.Kernels = id.Title, id.Kernels // it goes on living
 		}
 		envs = append(envs, e)
 	}

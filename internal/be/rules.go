@@ -56,6 +56,8 @@ func Prune(envs []Env, keep int, mounted func(Env) bool) []Fate {
 			fate.Reason = reasonOf(err)
 		case e.Record.Made != Redirect && e.Record.Made != Command && e.Record.Made != Guard:
 			fate.Reason = "apt-be did not make it by itself"
+		case e.Record.State == Stale:
+			fate.Destroy, fate.Reason = true, "it lacks what happened to packages of the running system since"
 		case e.Record.State == Superseded:
 			fate.Destroy, fate.Reason = true, "a newer upgrade replaced it"
 		case e.Record.State == Failed && youngest(envs, Failed) != e.Name:

@@ -68,6 +68,7 @@ func TestPrune(t *testing.T) {
 		env("failed", 11, made(be.Redirect, be.Failed)),
 		env("failed2", 10, made(be.Command, be.Failed)),
 		env("pending", 2, made(be.Redirect, be.Ready)),
+		env("stale", 3, made(be.Redirect, be.Stale)),
 		env("armed", 1, armed),
 	}
 	want := map[string]string{
@@ -84,6 +85,7 @@ func TestPrune(t *testing.T) {
 		"failed":     "goes: a newer failed one is kept to be looked at",
 		"failed2":    "stays: its upgrade failed; the newest such one is kept to be looked at",
 		"pending":    "stays: it has not been booted yet",
+		"stale":      "goes: it lacks what happened to packages of the running system since",
 		"armed":      "stays: the boot menu names it; apt-be deactivate takes it out",
 	}
 	fates := be.Prune(envs, 2, func(e be.Env) bool { return e.Name == "mounted" })
