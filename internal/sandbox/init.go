@@ -121,7 +121,18 @@ func isolate(spec *Spec) error {
 	if err := unix.Mount("proc", spec.TopDir+"/proc", "proc", quiet, ""); err != nil {
 		return err
 	}
-	if err := unix.PivotRoot(spec.TopDir, spec.TopDir+"/old"); err != nil {
+	top, err := os.Open(spec.TopDir)
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	if err := climb(spec.TopDir + "/old"); err != nil {
+		return err
+	}
+	if err := top.Chdir(); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "old"); err != nil {
 		return err
 	}
 	if err := os.Chdir("/"); err != nil {
@@ -135,6 +146,36 @@ func isolate(spec *Spec) error {
 	}
 	spec.MountDir = inside
 	return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=64k")
+}
+
+// climb makes the root of the name space this process's root. They are the
+// same on a machine, but not where the running system is itself in a chroot:
+// pivot_root(2) would then leave what is above that in reach of a second
+// chroot. below is an empty directory somewhere in the present root.
+func climb(below string) error {
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	// With its root below the working directory, nothing stops a process from
+	// going up.
+	if err := unix.Chroot(below); err != nil {
+		return err
+	}
+	for {
+		var here, above unix.Stat_t
+		if err := unix.Stat(".", &here); err != nil {
+			return err
+		}
+		if err := unix.Stat("..", &above); err != nil {
+			return err
+		}
+		if here.Dev == above.Dev && here.Ino == above.Ino {
+			return unix.Chroot(".")
+		}
+		if err := unix.Chdir(".."); err != nil {
+			return err
+		}
+	}
 }
 
 // write puts a task into a file that the second half inherits.
