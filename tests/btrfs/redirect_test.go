@@ -147,6 +147,12 @@ func (c cell) check(t *testing.T, l lab, f frontend) {
 	if state == asDone {
 		state = want.ends(f)
 	}
+	// unattended-upgrade goes by package in no fixed order: where the first one
+	// does not get as far as being unpacked, nothing has changed.
+	inPreinst := c.archive == packages.PreinstFails || c.archive == packages.SlowPreinst
+	if inPreinst && f.command == "unattended-upgrade" && strings.Contains(result.Output, "No package changed") {
+		state = ""
+	}
 	checkEnvironment(t, l, m, f, state, want)
 	checkNextRun(t, l, m, state)
 }
