@@ -3,8 +3,14 @@ package aptconf
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
+
+// DefaultDeadline is Policy.Deadline where Apt-Be::Deadline says nothing. A
+// server with slow firmware and disks is up in a few minutes.
+const DefaultDeadline = 10 * time.Minute
 
 // What the guard does when a program that is no command, such as PackageKit,
 // changes packages of the running root.
@@ -24,6 +30,12 @@ type Policy struct {
 	Commands []string
 	// Guard is Apt-Be::Guard: GuardSnapshot, GuardVeto or GuardOff.
 	Guard string
+	// Activate is Apt-Be::Activate: whether the next boot takes, on trial, what
+	// an upgrade made, where apt-be init was run.
+	Activate bool
+	// Deadline is Apt-Be::Deadline, in seconds there: how long an environment
+	// on trial may take to prove healthy.
+	Deadline time.Duration
 }
 
 // DefaultCommands returns the commands that are redirected where
@@ -49,13 +61,27 @@ func Redirectable(command string) bool {
 // Policy reads the scope Apt-Be::. A value that means nothing is an error:
 // taken as the default it would do the opposite of what its author meant.
 func (c Config) Policy() (Policy, error) {
-	p := Policy{Redirect: true, Guard: GuardSnapshot}
+	p := Policy{Redirect: true, Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline}
 	if v := c.String("Apt-Be::Redirect", ""); v != "" {
 		b, ok := ParseBool(v)
 		if !ok {
 			return Policy{}, fmt.Errorf("cannot read Apt-Be::Redirect: %q is neither yes nor no", v)
 		}
 		p.Redirect = b
+	}
+	if v := c.String("Apt-Be::Activate", ""); v != "" {
+		b, ok := ParseBool(v)
+		if !ok {
+			return Policy{}, fmt.Errorf("cannot read Apt-Be::Activate: %q is neither yes nor no", v)
+		}
+		p.Activate = b
+	}
+	if v := c.String("Apt-Be::Deadline", ""); v != "" {
+		seconds, err := strconv.Atoi(v)
+		if err != nil || seconds < 30 || seconds > 24*60*60 {
+			return Policy{}, fmt.Errorf("cannot read Apt-Be::Deadline: %q is no number of seconds from 30 to 86400", v)
+		}
+		p.Deadline = time.Duration(seconds) * time.Second
 	}
 	for _, command := range c.List("Apt-Be::Redirect::Commands") {
 		command = strings.TrimSpace(command)

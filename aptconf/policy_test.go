@@ -1,8 +1,9 @@
 package aptconf
 
 import (
-	"slices"
+	"reflect"
 	"testing"
+	"time"
 )
 
 func TestPolicy(t *testing.T) {
@@ -10,24 +11,36 @@ func TestPolicy(t *testing.T) {
 		dump string
 		want Policy
 	}{
-		{"", Policy{true, DefaultCommands(), GuardSnapshot}},
-		{"Apt-Be::Redirect=no\n", Policy{false, DefaultCommands(), GuardSnapshot}},
+		{"", shipped(func(*Policy) {})},
+		{"Apt-Be::Redirect=no\n", shipped(func(p *Policy) { p.Redirect = false })},
+		{"Apt-Be::Activate=no\n", shipped(func(p *Policy) { p.Activate = false })},
+		{"Apt-Be::Deadline=90\n", shipped(func(p *Policy) { p.Deadline = 90 * time.Second })},
 		{"Apt-Be::Redirect=\nApt-Be::Redirect::Commands=\nApt-Be::Redirect::Commands::=install\nApt-Be::Redirect::Commands::=upgrade\n",
-			Policy{true, []string{"install", "upgrade"}, GuardSnapshot}},
-		{"Apt-Be::Redirect::Commands=upgrade,%20full-upgrade\n", Policy{true, []string{"upgrade", "full-upgrade"}, GuardSnapshot}},
-		{"Apt-Be::Guard=veto\n", Policy{true, DefaultCommands(), GuardVeto}},
-		{"apt-be::GUARD=off\n", Policy{true, DefaultCommands(), GuardOff}},
+			shipped(func(p *Policy) { p.Commands = []string{"install", "upgrade"} })},
+		{"Apt-Be::Redirect::Commands=upgrade,%20full-upgrade\n", shipped(func(p *Policy) { p.Commands = []string{"upgrade", "full-upgrade"} })},
+		{"Apt-Be::Guard=veto\n", shipped(func(p *Policy) { p.Guard = GuardVeto })},
+		{"apt-be::GUARD=off\n", shipped(func(p *Policy) { p.Guard = GuardOff })},
 	} {
 		p, err := mustParse(t, test.dump).Policy()
-		if err != nil || p.Redirect != test.want.Redirect || p.Guard != test.want.Guard || !slices.Equal(p.Commands, test.want.Commands) {
+		if err != nil || !reflect.DeepEqual(p, test.want) {
 			t.Errorf("%q: %+v, %v; want %+v", test.dump, p, err, test.want)
 		}
 	}
 }
 
+// shipped is the policy where nothing is configured, but for what edit does.
+func shipped(edit func(*Policy)) Policy {
+	p := Policy{Redirect: true, Commands: DefaultCommands(), Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline}
+	edit(&p)
+	return p
+}
+
 func TestPolicyRefuses(t *testing.T) {
 	for dump, want := range map[string]string{
 		"Apt-Be::Guard=x\n":                      `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`,
+		"Apt-Be::Activate=perhaps\n":             `cannot read Apt-Be::Activate: "perhaps" is neither yes nor no`,
+		"Apt-Be::Deadline=soon\n":                `cannot read Apt-Be::Deadline: "soon" is no number of seconds from 30 to 86400`,
+		"Apt-Be::Deadline=3\n":                   `cannot read Apt-Be::Deadline: "3" is no number of seconds from 30 to 86400`,
 		"Apt-Be::Redirect=perhaps\n":             `cannot read Apt-Be::Redirect: "perhaps" is neither yes nor no`,
 		"Apt-Be::Redirect::Commands::=upgarde\n": `cannot read Apt-Be::Redirect::Commands: "upgarde" is no command that changes packages`,
 		"Apt-Be::Redirect::Commands::=\n":        `cannot read Apt-Be::Redirect::Commands: "" is no command that changes packages`,

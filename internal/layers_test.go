@@ -21,11 +21,14 @@ const module = "github.com/apt-be/apt-be"
 var layers = [][]string{
 	{"cmd/apt-be"},
 	{"internal/cli"},
-	{"internal/redirect", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/window", "internal/merge"},
+	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/merge"},
+	{"internal/machine", "internal/boot/method"},
+	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
+	{"internal/boot/kernels", "internal/boot/boottest"},
 	{"internal/boot"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn"},
-	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock"},
+	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar"},
 	{"internal/store", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "aptconf"},
 }
 
@@ -41,6 +44,7 @@ var only = map[string][]string{
 	// Only tests have a use for it.
 	module + "/internal/store/fake":      {},
 	module + "/internal/store/storetest": {},
+	module + "/internal/boot/boottest":   {},
 	"testing":                            {"internal/store/storetest"},
 }
 

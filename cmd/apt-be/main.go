@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/cli"
+	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
@@ -41,12 +43,19 @@ func wrap(f redirect.Frontend) {
 	w := &redirect.Wrapper{
 		OpenStore: openStore,
 		Supervise: func(st store.Store) *redirect.Supervisor {
-			return &redirect.Supervisor{
+			s := &redirect.Supervisor{
 				Registry: be.NewRegistry(st, "/", redirect.Identify),
 				Inside:   redirect.Inside{Store: st, Lib: lib},
 				Notice:   notice,
 				Log:      newLog(),
 			}
+			act, err := machine.Attach(s.Registry, "/")
+			if err == nil {
+				s.Boot = machine.Boot{Activator: act}
+			} else if !errors.Is(err, be.ErrNotSetUp) {
+				s.Log.WithError(err).Warn("the next boot will not take what an upgrade makes")
+			}
+			return s
 		},
 		Warn: redirect.OnceADay("/run/apt-be", func(text string) { notice.Warn("%s", text) }),
 	}
@@ -69,6 +78,8 @@ func command() {
 		Mounted:   cli.Mounted,
 		LockDpkg:  cli.LockDpkg,
 		Patience:  cli.Patience,
+		Attach:    machine.Attach,
+		Arming:    machine.Arming,
 	}
 	cli.Main(context.Background(), app, os.Args[1:]).Die()
 }

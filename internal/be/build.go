@@ -107,6 +107,7 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 		BaseUUID:   base.UUID,
 		Command:    o.Command,
 		Title:      o.Origin.Record.Title,
+		Parameters: o.Origin.Record.Parameters,
 		LeftOut:    leftOut,
 	}
 	step, err := recordStep(sub.UUID, nil, &b.Record)

@@ -30,6 +30,10 @@ func (r *Registry) Destroy(ctx context.Context, e Env) error {
 // other file systems in the environment whose subvolume has a UUID.
 func ScratchDir(uuid string) string { return HomeDir + "/scratch/" + uuid }
 
+// FailedDir is where, in the store, the journal is kept of the trial of an
+// environment that failed, whose subvolume has a UUID.
+func FailedDir(uuid string) string { return HomeDir + "/failed/" + uuid }
+
 // baseOf finds the base of an environment: under its name, or, after a rename
 // that was cut off, under another. "" if it has none.
 func (r *Registry) baseOf(e Env) (string, error) {

@@ -25,6 +25,7 @@ type Env struct {
 	Subvolume store.Subvolume
 	Running   bool // mounted at /
 	Next      bool // what the next boot takes
+	Armed     bool // what the next boot takes on trial
 }
 
 // Flags returns the letters that lists show: N running, R next, T trial,
@@ -37,7 +38,7 @@ func (e Env) Flags() string {
 	}{
 		{e.Running, 'N'},
 		{e.Next, 'R'},
-		{e.ShownState() == Armed || e.Record.State == Trying, 'T'},
+		{e.Armed || e.Record.State == Trying, 'T'},
 		{e.Record.State == Blessed, 'B'},
 		{e.Record.Kept, 'K'},
 		{e.Record.State == Failed || e.Record.State == FailedBack, 'F'},
@@ -54,11 +55,11 @@ func (e Env) Bootable() bool {
 	return e.Record.State != Failed && e.Record.State != Creating && len(e.Record.Kernels) > 0
 }
 
-// ShownState is the state that users are shown: Armed as long as the boot menu
-// names an environment and it does not run, else that of its record, which it
+// ShownState is the state that users are shown: Armed as long as the loader
+// has its trial armed and it does not run, else that of its record, which it
 // keeps meanwhile.
 func (e Env) ShownState() State {
-	if e.Record.Armed && !e.Running {
+	if e.Armed && !e.Running {
 		return Armed
 	}
 	return e.Record.State
@@ -70,15 +71,24 @@ func (e Env) Pending() bool {
 	return !e.Running && upgraded && e.Record.State == Ready
 }
 
-// Original says whether e is the root that the installer made. Where GRUB is,
-// its menu is in there.
+// Original says whether e is the root that the installer made.
 func (e Env) Original() bool { return e.Record.Path != "" }
 
-// setNext marks what the next boot takes: until a boot loader is told
-// otherwise, that is the original root, whichever one was chosen from the
-// menu this time.
-func setNext(envs []Env) {
-	next := slices.IndexFunc(envs, Env.Original)
+// setNext marks what the next boot takes: the trial that the loader has armed,
+// or else its default. Where apt-be init was not run, no loader is asked; then
+// it is the original root, whichever one was chosen from the menu this time.
+func setNext(envs []Env, defaultName, armedNonce string) {
+	next := slices.IndexFunc(envs, func(e Env) bool {
+		return armedNonce != "" && e.Record.Trial != nil && e.Record.Trial.Nonce == armedNonce
+	})
+	if next >= 0 {
+		envs[next].Armed = true
+	} else {
+		next = slices.IndexFunc(envs, func(e Env) bool { return defaultName != "" && e.Name == defaultName })
+	}
+	if next < 0 {
+		next = slices.IndexFunc(envs, Env.Original)
+	}
 	if next < 0 {
 		next = slices.IndexFunc(envs, func(e Env) bool { return e.Running })
 	}

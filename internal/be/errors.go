@@ -12,6 +12,8 @@ var (
 	// ErrProtected says that a rule keeps a boot environment from being
 	// destroyed or changed.
 	ErrProtected = errors.New("protected")
+	// ErrNotSetUp says that apt-be init has not been run on this machine.
+	ErrNotSetUp = errors.New("the boot menu is not set up for boot environments")
 	// ErrNewerSchema says that a record was written by a newer apt-be.
 	ErrNewerSchema = errors.New("written by a newer apt-be")
 )

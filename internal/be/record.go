@@ -13,13 +13,11 @@ import (
 type State string
 
 // The states, in the order of a life that goes well, then the others. Nothing
-// sets Trying, FailedBack and Superseded yet: that a trial is under way is
-// for whatever boots it to say, and what a newer upgrade replaces is destroyed
-// at once.
+// sets Superseded: what a newer upgrade replaces is destroyed at once.
 const (
 	Creating   State = "creating"    // under construction
 	Ready      State = "ready"       // whole, and never booted
-	Armed      State = "armed"       // in the boot menu: shown (ShownState) of one with Record.Armed, and in no record
+	Armed      State = "armed"       // the next boot tries it: shown (ShownState) of one with a Trial that has not begun, and in no record
 	Trying     State = "trying"      // booted, and not yet proved healthy
 	Blessed    State = "blessed"     // booted and found healthy
 	FailedBack State = "failed-back" // booted, and left because it was not healthy
@@ -94,9 +92,13 @@ type Record struct {
 	Command    []string  `json:"command,omitempty"`     // that made it
 	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
 	Kept       bool      `json:"kept,omitempty"`
-	Armed      bool      `json:"armed,omitempty"`   // the boot menu names it, whatever its state
-	Touched    bool      `json:"touched,omitempty"` // somebody worked in it since it was made
-	Title      string    `json:"title,omitempty"`   // os-release's PRETTY_NAME
+	Trial      *Trial    `json:"trial,omitempty"`      // that is armed, under way, or has failed
+	BlessedAt  time.Time `json:"blessed_at,omitzero"`  // when a trial of it ended well; zero for one that never had any
+	Failbacks  int       `json:"failbacks,omitempty"`  // how often the machine has left it by itself
+	Seen       bool      `json:"seen,omitempty"`       // somebody has acknowledged that it failed back
+	Parameters string    `json:"parameters,omitempty"` // of its kernel, besides root and rootflags; "" if nothing is known
+	Touched    bool      `json:"touched,omitempty"`    // somebody worked in it since it was made
+	Title      string    `json:"title,omitempty"`      // os-release's PRETTY_NAME
 	Kernels    []Kernel  `json:"kernels,omitempty"`
 	Changes    Changes   `json:"changes"`
 	LeftOut    []string  `json:"left_out,omitempty"` // subvolumes nested in the origin and not copied

@@ -76,7 +76,8 @@ func (r *Registry) collect() error {
 			return err
 		}
 	}
-	errs = append(errs, r.collectBases(bases), r.collectFiles("scratch", records), r.collectFiles("use", records))
+	errs = append(errs, r.collectBases(bases), r.collectFiles("scratch", records), r.collectFiles("use", records),
+		r.collectFiles("failed", records))
 	return errors.Join(errs...)
 }
 

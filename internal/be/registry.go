@@ -27,6 +27,11 @@ type Registry struct {
 	root     string
 	identify func(root string) (Identity, error)
 	journal  *txn.Journal
+
+	// Loader asks the boot loader for the name of the environment that boots
+	// unless a trial is armed, and for the nonce of the trial that is. Nil
+	// where apt-be init was not run.
+	Loader func() (defaultName, armedNonce string, err error)
 }
 
 // NewRegistry returns the registry of the environments in st. root is the
@@ -152,7 +157,13 @@ func (r *Registry) List() ([]Env, error) {
 	}
 	add(running)
 	byAge(envs)
-	setNext(envs)
+	var defaultName, armedNonce string
+	if r.Loader != nil {
+		if defaultName, armedNonce, err = r.Loader(); err != nil {
+			return nil, fmt.Errorf("cannot find out what the next boot takes: %w", err)
+		}
+	}
+	setNext(envs, defaultName, armedNonce)
 	return envs, nil
 }
 

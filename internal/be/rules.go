@@ -20,8 +20,8 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 		return fmt.Errorf("%w: the next boot takes it", ErrProtected)
 	case e.Record.Kept:
 		return fmt.Errorf("%w: it is marked to be kept", ErrProtected)
-	case e.Record.Armed:
-		return fmt.Errorf("%w: the boot menu names it; apt-be deactivate takes it out", ErrProtected)
+	case e.Armed:
+		return fmt.Errorf("%w: the next boot tries it; apt-be deactivate takes that back", ErrProtected)
 	case mounted(e):
 		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)
 	case e.Record.State == Blessed && !slices.ContainsFunc(envs, func(o Env) bool {

@@ -23,8 +23,8 @@ func made(maker be.Maker, state be.State) func(*be.Env) {
 	return func(e *be.Env) { e.Record.Made, e.Record.State = maker, state }
 }
 
-// armed edits an environment to be in the boot menu.
-func armed(e *be.Env) { e.Record.Armed = true }
+// armed edits an environment to be the trial that the next boot takes.
+func armed(e *be.Env) { e.Armed = true }
 
 func TestCheckDestroy(t *testing.T) {
 	running := env("running", 0, func(e *be.Env) { e.Running, e.Record.State = true, be.Blessed })
@@ -41,7 +41,7 @@ func TestCheckDestroy(t *testing.T) {
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Next = true })}, false, be.ErrProtected, "the next boot takes it"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.Kept = true })}, false, be.ErrProtected, "marked to be kept"},
 		{"x", []be.Env{running, env("x", 1, nil)}, true, be.ErrProtected, "mounted or in use"},
-		{"x", []be.Env{running, env("x", 1, armed)}, false, be.ErrProtected, "the boot menu names it"},
+		{"x", []be.Env{running, env("x", 1, armed)}, false, be.ErrProtected, "the next boot tries it"},
 		{"x", []be.Env{env("new", 0, func(e *be.Env) { e.Running = true }), env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })},
 			false, be.ErrProtected, "the last one that is known to be healthy"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })}, false, nil, ""},
@@ -86,7 +86,7 @@ func TestPrune(t *testing.T) {
 		"failed2":    "stays: its upgrade failed; the newest such one is kept to be looked at",
 		"pending":    "stays: it has not been booted yet",
 		"stale":      "goes: it lacks what happened to packages of the running system since",
-		"armed":      "stays: the boot menu names it; apt-be deactivate takes it out",
+		"armed":      "stays: the next boot tries it; apt-be deactivate takes that back",
 	}
 	fates := be.Prune(envs, 2, func(e be.Env) bool { return e.Name == "mounted" })
 	if len(fates) != len(envs) {
@@ -128,8 +128,8 @@ func TestFlags(t *testing.T) {
 		"N":    func(e *be.Env) { e.Running = true },
 		"NRBK": func(e *be.Env) { e.Running, e.Next, e.Record.State, e.Record.Kept = true, true, be.Blessed, true },
 		"T":    armed,
-		"TB":   func(e *be.Env) { e.Record.Armed, e.Record.State = true, be.Blessed },
-		"NB":   func(e *be.Env) { e.Running, e.Record.Armed, e.Record.State = true, true, be.Blessed },
+		"TB":   func(e *be.Env) { e.Armed, e.Record.State = true, be.Blessed },
+		"NB":   func(e *be.Env) { e.Running, e.Record.State = true, be.Blessed },
 		"NT":   func(e *be.Env) { e.Running, e.Record.State = true, be.Trying },
 		"F":    func(e *be.Env) { e.Record.State = be.FailedBack },
 		"KF":   func(e *be.Env) { e.Record.State, e.Record.Kept = be.Failed, true },
@@ -165,7 +165,7 @@ func TestBootableAndPending(t *testing.T) {
 		}
 	}
 	for state, made := range map[be.State]be.Maker{be.Ready: be.User, be.Blessed: be.Installer, be.Stale: be.Redirect} {
-		e := env("x", 0, func(e *be.Env) { e.Record = be.Record{State: state, Made: made, Armed: true} })
+		e := env("x", 0, func(e *be.Env) { e.Record = be.Record{State: state, Made: made}; e.Armed = true })
 		if e.ShownState() != be.Armed || e.Pending() {
 			t.Errorf("%s made by %s and armed is shown as %s, pending %v, want armed, false", state, made, e.ShownState(), e.Pending())
 		}
@@ -173,7 +173,7 @@ func TestBootableAndPending(t *testing.T) {
 			t.Errorf("%s that is armed and runs is shown as %s", state, e.ShownState())
 		}
 	}
-	upgraded := be.Env{Record: be.Record{State: be.Ready, Made: be.Redirect, Armed: true}}
+	upgraded := be.Env{Armed: true, Record: be.Record{State: be.Ready, Made: be.Redirect}}
 	if !upgraded.Pending() {
 		t.Error("an upgraded one is not pending once it is armed")
 	}

@@ -4,17 +4,23 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
@@ -33,9 +39,16 @@ type App struct {
 	LockDpkg       func() (release func(), err error)                                 // keeps packages of the running root as they are
 	ReadConfig     func(ctx context.Context, q aptconf.Query) (aptconf.Config, error) // nil: aptconf.Read
 	Patience       time.Duration                                                      // how long to wait for another that writes to the registry
+	// Attach makes a registry ask the machine's boot loader what boots next:
+	// be.ErrNotSetUp where apt-be init was not run.
+	Attach func(reg *be.Registry, root string) (*activation.Activator, error)
+	// Arming prepares the options of a trial, from what runs now.
+	Arming func(ctx context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error)
 
-	options Options
-	began   bool // the command line made sense, and its verb runs
+	options   Options
+	act       *activation.Activator // of the registry that is open
+	attachErr error                 // why there is none
+	began     bool                  // the command line made sense, and its verb runs
 }
 
 // Options are the global ones.
@@ -45,7 +58,8 @@ type Options struct {
 	Quiet   bool
 	Verbose bool
 	DryRun  bool
-	Root    string // the directory at which the running environment is mounted
+	Root    string   // the directory at which the running environment is mounted
+	Accept  []string // names of risks
 }
 
 // Patience is App.Patience for people: such writes take well under a second.
@@ -79,11 +93,13 @@ func NewCommand(app *App) *cobra.Command {
 	flags.BoolVarP(&app.options.Quiet, "quiet", "q", false, "say nothing but results and errors")
 	flags.BoolVarP(&app.options.Verbose, "verbose", "v", false, "say what is done")
 	flags.BoolVar(&app.options.DryRun, "dry-run", false, "say what would be done and change nothing")
+	flags.StringSliceVar(&app.options.Accept, "accept-risk", nil, "do what is refused for the risk of that name")
 	flags.StringVar(&app.options.Root, "root", "/", "the running root, for images and tests")
 	root.AddCommand(
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
-		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newGuard(app), newNoteChange(app),
+		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
+		newInit(app), newDoctor(app), newPlan(app, method.ThisMachine), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newNoteChange(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))
@@ -116,8 +132,28 @@ func (app *App) registry() (reg *be.Registry, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return be.NewRegistry(st, app.options.Root, redirect.Identify), func() { st.Close() }, nil
+	reg = be.NewRegistry(st, app.options.Root, redirect.Identify)
+	app.act, app.attachErr = app.Attach(reg, app.options.Root)
+	if app.attachErr != nil && !errors.Is(app.attachErr, be.ErrNotSetUp) {
+		app.Log.Warnf("it is not known what the next boot takes: %v", app.attachErr)
+	}
+	return reg, func() { st.Close() }, nil
 }
+
+// activator activates the environments of the registry that is open, unless
+// the machine can't.
+func (app *App) activator() (*activation.Activator, error) { return app.act, app.attachErr }
+
+// loader is the machine's boot loader.
+func (app *App) loader() (boot.Loader, error) {
+	if app.attachErr != nil {
+		return nil, app.attachErr
+	}
+	return app.act.Loader, nil
+}
+
+// accepts says whether the user accepts a risk.
+func (app *App) accepts(risk string) bool { return slices.Contains(app.options.Accept, risk) }
 
 // change opens the registry to write to it: as the only writer, after what
 // earlier runs left has been settled.
@@ -188,12 +224,16 @@ func (app *App) notice() *ui.Notice {
 }
 
 func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
-	return &redirect.Supervisor{
+	s := &redirect.Supervisor{
 		Registry: reg,
 		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
 		Notice:   app.notice(),
 		Log:      app.Log,
 	}
+	if act, err := app.activator(); err == nil {
+		s.Boot = machine.Boot{Activator: act}
+	}
+	return s
 }
 
 // LockDpkg is App.LockDpkg for the machine.

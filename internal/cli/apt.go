@@ -108,6 +108,10 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		app.notice().Say("Would run %s in a new boot environment.", strings.Join(argv, " "))
 		return nil
 	}
+	policy, err := conf.Policy()
+	if err != nil {
+		return err
+	}
 	exit, err := app.supervisor(reg).Upgrade(ctx, redirect.Job{
 		Frontend:    redirect.AptGet,
 		Argv:        argv,
@@ -115,6 +119,8 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		Name:        name,
 		LockTimeout: time.Duration(conf.Int("DPkg::Lock::Timeout", 0)) * time.Second,
 		LeaveOut:    conf.List(leaveOutItem),
+		Activate:    policy.Activate,
+		Deadline:    policy.Deadline,
 	})
 	if err != nil {
 		return err

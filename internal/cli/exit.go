@@ -21,11 +21,13 @@ const (
 	exitNotSetUp    = 10
 	exitLocked      = 11
 	exitRefused     = 12
+	exitFailedBack  = 14
 	exitInterrupted = 130
 )
 
-// errNoLoader says that the machine has no boot loader that apt-be knows.
-var errNoLoader = errors.New("there is neither GRUB nor systemd-boot")
+// errFailedBack says that the machine came back from an environment, and that
+// nobody has acknowledged it; the status that it ends has said so.
+var errFailedBack = errors.New("a boot environment failed back")
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
@@ -65,8 +67,10 @@ func Status(err error) redirect.Exit {
 		code = exitLocked
 	case errors.Is(err, be.ErrProtected):
 		code = exitRefused
-	case errors.Is(err, store.ErrUnsupported), errors.Is(err, errNoLoader):
+	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
+	case errors.Is(err, errFailedBack):
+		code = exitFailedBack
 	case errors.Is(err, context.Canceled):
 		code = exitInterrupted
 	}
@@ -85,6 +89,8 @@ func Hint(err error) string {
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
+	case errors.Is(err, be.ErrNotSetUp):
+		return "apt-be init prepares the boot menu, and shows before what it does"
 	case errors.Is(err, store.ErrUnsupported):
 		return "boot environments need the root file system to be a btrfs subvolume"
 	}
@@ -92,4 +98,4 @@ func Hint(err error) string {
 }
 
 // Silent says whether an error has been told to the user already.
-func Silent(err error) bool { return errors.As(err, &ended{}) }
+func Silent(err error) bool { return errors.As(err, &ended{}) || errors.Is(err, errFailedBack) }

@@ -30,7 +30,7 @@ func TestStatus(t *testing.T) {
 		{wrap(usageError{be.ErrBadName}), 2, true},
 		{partly{wrap(be.ErrProtected)}, 3, false},
 		{wrap(store.ErrUnsupported), 10, true},
-		{wrap(errNoLoader), 10, false},
+		{wrap(be.ErrNotSetUp), 10, true},
 		{wrap(&txn.HeldError{Holder: "process 1"}), 11, true},
 		{wrap(&dpkglock.BusyError{}), 11, false},
 		{wrap(be.ErrProtected), 12, false},

@@ -11,48 +11,60 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/boottest"
+	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
 
-// fixture is apt-be on a fake machine with a system in @rootfs, that boots
-// by a systemd-boot.
+// fixture is apt-be on a fake machine with a system in @rootfs.
 type fixture struct {
 	*testing.T
-	app   *App
-	store *fake.Store
-	root  string // the running one
-	log   bytes.Buffer
+	app    *App
+	store  *fake.Store
+	loader *boottest.Loader
+	root   string // the running one
+	log    bytes.Buffer
 }
-
-// bootable is a fake store that a boot loader finds.
-type bootable struct{ *fake.Store }
-
-func (bootable) FileSystemUUID() string { return "0000-1111" }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	st, err := fake.New(t.TempDir())
 	must(t, err)
-	f := &fixture{T: t, store: st, root: t.TempDir()}
+	f := &fixture{T: t, store: st, root: t.TempDir(), loader: &boottest.Loader{Dir: t.TempDir()}}
 	must(t, st.Create("@rootfs"))
 	must(t, st.SetRunning("@rootfs"))
 	f.write("@rootfs/etc/os-release", "PRETTY_NAME=Debian\n")
 	f.write("@rootfs/boot/vmlinuz-6.1.0", "old kernel")
+	f.write("@rootfs/boot/initrd.img-6.1.0", "old initrd")
+	f.write("@rootfs/lib/modules/6.1.0/modules.dep", "")
 	f.write("@rootfs/var/lib/dpkg/status", status("a", "1")+status("b", "1"))
-	must(t, os.MkdirAll(filepath.Join(f.root, "efi/loader/entries"), 0o755))
 	log := logrus.New()
 	log.SetOutput(&f.log)
 	f.app = &App{
 		Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}, Log: log,
-		OpenStore:  func(string) (store.Store, error) { return bootable{st}, nil },
+		OpenStore:  func(string) (store.Store, error) { return st, nil },
 		Mounted:    func(store.Store, be.Env) []string { return nil },
 		LockDpkg:   func() (func(), error) { return func() {}, nil },
 		ReadConfig: func(context.Context, aptconf.Query) (aptconf.Config, error) { return aptconf.Config{}, nil },
 		Patience:   time.Second,
+		Attach: func(reg *be.Registry, _ string) (*activation.Activator, error) {
+			return machine.AttachLoader(reg, f.loader)
+		},
+		Arming: func(_ context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error) {
+			return activation.ArmOptions{Method: method, Deadline: deadline}, nil
+		},
 	}
 	f.app.options.Root = f.root
+	reg := f.registry()
+	running, err := reg.Running()
+	must(t, err)
+	must(t, os.MkdirAll(st.Path(be.HomeDir), 0o755))
+	act, err := f.app.activator()
+	must(t, err)
+	must(t, act.SetDefault(running))
 	return f
 }
 

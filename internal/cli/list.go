@@ -24,6 +24,7 @@ type envJSON struct {
 	Origin    string      `json:"origin,omitempty"`
 	Title     string      `json:"title,omitempty"`
 	Reason    string      `json:"reason,omitempty"`
+	Trial     *trialJSON  `json:"trial,omitempty"`
 	Command   []string    `json:"command,omitempty"`
 	Subvolume string      `json:"subvolume"`
 	UUID      string      `json:"uuid"`
@@ -31,6 +32,26 @@ type envJSON struct {
 	Changes   be.Changes  `json:"changes"`
 	Kernels   []be.Kernel `json:"kernels"`
 	LeftOut   []string    `json:"left_out,omitempty"`
+}
+
+// trialJSON is a trial that is armed, under way or has failed.
+type trialJSON struct {
+	Method  be.Method  `json:"method"`
+	Once    bool       `json:"once"`
+	Armed   time.Time  `json:"armed"`
+	Started *time.Time `json:"started,omitempty"`
+	Fault   *be.Fault  `json:"fault,omitempty"`
+}
+
+func toTrialJSON(t *be.Trial) *trialJSON {
+	if t == nil {
+		return nil
+	}
+	j := &trialJSON{Method: t.Method, Once: t.Once, Armed: t.Armed, Fault: t.Fault}
+	if !t.Started.IsZero() {
+		j.Started = &t.Started
+	}
+	return j
 }
 
 func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
@@ -47,6 +68,7 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 		Origin:    e.Record.Origin,
 		Title:     e.Record.Title,
 		Reason:    e.Record.Reason,
+		Trial:     toTrialJSON(e.Record.Trial),
 		Command:   e.Record.Command,
 		Subvolume: e.Subvolume.Path,
 		UUID:      e.Subvolume.UUID,

@@ -77,8 +77,8 @@ func (app *App) makeStale(reg *be.Registry) (stale []string, left bool, err erro
 			left = true
 			continue
 		}
-		if e.Record.Armed {
-			if err := app.deactivate(reg, []string{e.Name}); err != nil {
+		if e.Armed {
+			if err := app.deactivate(reg); err != nil {
 				return nil, false, err
 			}
 		}

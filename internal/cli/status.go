@@ -2,41 +2,101 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
 // statusJSON is what status --json prints.
 type statusJSON struct {
-	Running envJSON   `json:"running"`
-	Next    *envJSON  `json:"next"`
-	Pending []envJSON `json:"pending"`
-	Failed  []envJSON `json:"failed"`
+	Running    envJSON    `json:"running"`
+	Next       *envJSON   `json:"next"`
+	Pending    []envJSON  `json:"pending"`
+	Failed     []envJSON  `json:"failed"`
+	FailedBack []envJSON  `json:"failed_back"`
+	Failback   *levelJSON `json:"failback"`
+}
+
+// levelJSON is what a trial is safe from.
+type levelJSON struct {
+	Loader string     `json:"loader"`
+	Level  boot.Level `json:"level"`
+	Why    string     `json:"why"`
 }
 
 func newStatus(app *App) *cobra.Command {
-	return &cobra.Command{
+	var acknowledge bool
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Tell what runs, what boots next and what waits",
-		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return app.look(app.showStatus) },
+		Long: `Tell what runs, what boots next and what waits.
+
+The exit status is 14 after the machine came back by itself from an environment
+that was not healthy, until somebody acknowledges that.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if acknowledge {
+				return app.change(cmd.Context(), app.acknowledge)
+			}
+			return app.look(app.showStatus)
+		},
 	}
+	cmd.Flags().BoolVar(&acknowledge, "acknowledge", false, "say that you know of what failed back")
+	return cmd
+}
+
+func (app *App) acknowledge(reg *be.Registry) error {
+	envs, err := reg.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range unseen(envs) {
+		if app.options.DryRun {
+			app.notice().Say("Would acknowledge that %s failed back.", e.Name)
+			continue
+		}
+		if err := reg.Change(e, func(r *be.Record) { r.Seen = true }); err != nil {
+			return err
+		}
+	}
+	if app.options.DryRun {
+		return nil
+	}
+	return app.announce(reg)
 }
 
 func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
 	if app.options.JSON {
-		return ui.JSON(app.Stdout, app.statusJSON(reg, envs))
+		if err := ui.JSON(app.Stdout, app.statusJSON(reg, envs)); err != nil {
+			return err
+		}
+	} else {
+		app.printStatus(reg, envs)
 	}
-	app.printStatus(envs)
+	if len(unseen(envs)) > 0 {
+		return errFailedBack
+	}
 	return nil
 }
 
+// failback is what a trial is safe from on this machine, or nil where apt-be
+// init was not run.
+func (app *App) failback() *levelJSON {
+	act, err := app.activator()
+	if err != nil {
+		return nil
+	}
+	level, why := act.Loader.Level()
+	return &levelJSON{act.Loader.String(), level, why}
+}
+
 func (app *App) statusJSON(reg *be.Registry, envs []be.Env) statusJSON {
-	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}}
+	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FailedBack: []envJSON{}, Failback: app.failback()}
 	for _, e := range envs {
 		j := app.toJSON(reg, e)
 		if e.Running {
@@ -51,33 +111,58 @@ func (app *App) statusJSON(reg *be.Registry, envs []be.Env) statusJSON {
 		if e.Record.State == be.Failed {
 			s.Failed = append(s.Failed, j)
 		}
+		if e.Record.State == be.FailedBack {
+			s.FailedBack = append(s.FailedBack, j)
+		}
 	}
 	return s
 }
 
-func (app *App) printStatus(envs []be.Env) {
+func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(app.Stdout, "%-12s %s\n", what, fmt.Sprintf(format, args...))
+	}
 	for _, e := range envs {
-		if e.Running {
-			fmt.Fprintf(app.Stdout, "running  %s, %s\n", e.Name, dash(e.Record.Title))
+		switch {
+		case e.Running && e.Record.State == be.Trying:
+			line("running", "%s, %s, on trial", e.Name, dash(e.Record.Title))
+		case e.Running:
+			line("running", "%s, %s", e.Name, dash(e.Record.Title))
 		}
 	}
 	for _, e := range envs {
-		if e.Next {
-			fmt.Fprintf(app.Stdout, "next     %s\n", e.Name)
+		switch {
+		case e.Armed:
+			line("next", "%s, on trial", e.Name)
+		case e.Next:
+			line("next", "%s", e.Name)
 		}
 	}
 	for _, e := range envs {
 		switch {
 		case e.Pending():
-			fmt.Fprintf(app.Stdout, "pending  %s, %s, %s, %s\n", e.Name, dash(e.Record.Title),
-				e.Record.Changes.Summary(), ui.Age(time.Since(e.Record.Created))+" old")
-			if e.ShownState() == be.Armed {
-				fmt.Fprintf(app.Stdout, "         it is in the boot menu\n")
-			}
-		case e.ShownState() == be.Armed:
-			fmt.Fprintf(app.Stdout, "armed    %s, %s: it is in the boot menu\n", e.Name, dash(e.Record.Title))
+			line("pending", "%s, %s, %s, %s old", e.Name, dash(e.Record.Title),
+				e.Record.Changes.Summary(), ui.Age(time.Since(e.Record.Created)))
 		case e.Record.State == be.Failed:
-			fmt.Fprintf(app.Stdout, "failed   %s, %s: %s\n", e.Name, ui.Age(time.Since(e.Record.Created))+" old", e.Record.Reason)
+			line("failed", "%s, %s old: %s", e.Name, ui.Age(time.Since(e.Record.Created)), e.Record.Reason)
+		case e.Record.State == be.FailedBack:
+			line("failed back", "%s: %s", e.Name, e.Record.Reason)
+			if journal := reg.Store().Path(be.FailedDir(e.Subvolume.UUID)); exists(journal) {
+				line("", "its journal: /var/lib/apt-be/failed/%s/journal.txt", e.Subvolume.UUID)
+			}
+			if !e.Record.Seen {
+				line("", "apt-be status --acknowledge says that you know")
+			}
 		}
 	}
+	if f := app.failback(); f != nil {
+		line("failback", "%s: %s", f.Level, f.Why)
+	} else {
+		line("failback", "none: the boot menu is not set up (apt-be init)")
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

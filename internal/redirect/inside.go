@@ -18,6 +18,9 @@ const runDir = "/run/apt-be"
 // downloaded outlives a run that was given up.
 const archivesDir = "/var/cache/apt/archives"
 
+// registryDir is where the registry is mounted: the running system's business.
+const registryDir = "/var/lib/apt-be"
+
 // Inside describes sandboxes for the roots of a store.
 type Inside struct {
 	Store store.Store
@@ -59,7 +62,7 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 		return spec, nil
 	}
 	spec.Binds = []string{archivesDir}
-	shares, err := sandbox.FindShares(be.ScratchDir(root.UUID), archivesDir)
+	shares, err := sandbox.FindShares(be.ScratchDir(root.UUID), archivesDir, registryDir)
 	if err != nil {
 		return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 	}

@@ -25,6 +25,17 @@ type Supervisor struct {
 	Inside   Inside
 	Notice   *ui.Notice
 	Log      logrus.FieldLogger
+	Boot     Boot // nil where apt-be init was not run
+}
+
+// Boot is what a supervisor needs of the machine's boot loader.
+type Boot interface {
+	// Room checks that the kernel of one more environment, much like that of
+	// origin, finds room where the loader reads it.
+	Room(origin be.Env) error
+	// Try makes the next boot take an environment on trial. The caller holds
+	// the registry's lock.
+	Try(ctx context.Context, e be.Env, deadline time.Duration) error
 }
 
 // Job is a run of a frontend that goes into a new boot environment.
@@ -36,6 +47,8 @@ type Job struct {
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
 	ConfigFiles []string      // of apt's configuration, that the command line or the environment names
+	Activate    bool          // the next boot takes what it made, on trial
+	Deadline    time.Duration // of that trial
 }
 
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
@@ -63,6 +76,11 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 		exit, done, err := s.mindEarlier(ctx, job, origin, signals)
 		if err != nil || done {
 			return exit, err
+		}
+	}
+	if s.Boot != nil {
+		if err := s.Boot.Room(origin); err != nil {
+			return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
 		}
 	}
 	build, err := s.begin(ctx, job, origin)
@@ -196,6 +214,7 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		s.propagateLogs(job, result)
 		s.propagateRebootRequired(result)
 		s.tellReady(e)
+		s.activate(ctx, job, e)
 		s.replaceOlder(ctx, e)
 	}
 	return exit, nil
@@ -255,7 +274,7 @@ func (s *Supervisor) inUse(e be.Env) bool {
 
 // Replaces says whether a new environment makes an older one useless.
 func Replaces(e, old be.Env) bool {
-	if old.Name == e.Name || old.Record.Kept || old.Record.Touched || old.Record.Armed || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
+	if old.Name == e.Name || old.Record.Kept || old.Record.Touched || old.Armed || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
 		return false
 	}
 	if e.Record.State == be.Failed {

@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
-
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 )
@@ -17,15 +15,9 @@ func (s *Supervisor) tellReady(e be.Env) {
 	for _, path := range e.Record.LeftOut {
 		s.Notice.Say("The subvolume %s is not in it.", path)
 	}
-	if elsewhere, err := mountinfo.Mounted("/boot"); err == nil && elsewhere {
-		s.Notice.Say("It can't boot yet: /boot is a file system of its own.")
-		return
-	}
 	if !e.Bootable() {
 		s.Notice.Say("It can't boot: there is no kernel in it.")
-		return
 	}
-	s.Notice.Say("The running system is unchanged. To boot the new one: apt-be activate %s, then reboot.", e.Name)
 }
 
 func (s *Supervisor) tellFailed(e be.Env) {

@@ -63,6 +63,10 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	if !decision.Redirect {
 		return w.passThrough(f, argv)
 	}
+	policy, err := conf.Policy()
+	if err != nil {
+		return w.undecided(inv, argv, err)
+	}
 	exit, err := w.Supervise(st).Upgrade(ctx, Job{
 		Frontend:    f,
 		Argv:        argv,
@@ -70,6 +74,8 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		LockTimeout: lockTimeout(f, conf),
 		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
 		ConfigFiles: configFiles(inv, os.Getenv("APT_CONFIG")),
+		Activate:    policy.Activate,
+		Deadline:    policy.Deadline,
 	})
 	if err != nil {
 		exit = Exit{Code: f.failureCode()}

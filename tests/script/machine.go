@@ -28,8 +28,8 @@ func openStore() (*fake.Store, error) {
 	return st, nil
 }
 
-// machine is the command by which scripts change the fake machine.
-func machine(args []string) {
+// changeMachine is the command by which scripts change the fake machine.
+func changeMachine(args []string) {
 	st, err := openStore()
 	if err == nil {
 		err = change(st, args)
@@ -54,8 +54,24 @@ func change(st *fake.Store, args []string) error {
 		return st.Create(args[0])
 	case verb == "running" && len(args) == 1:
 		return st.SetRunning(args[0])
+	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it
+		return setUp(st)
+	case verb == "boot" && len(args) <= 1: // [NAME]: a reset, and what is picked from the menu
+		return powerOn(st, args)
+	case verb == "bless" && len(args) == 0: // what runs is on trial, and healthy
+		act, err := attach(registry(st), "/")
+		if err == nil {
+			_, err = act.Bless()
+		}
+		return err
 	case verb == "busy" && len(args) == 1:
 		return st.SetBusy(args[0], true)
+	case verb == "damage" && len(args) == 1: // NAME: its record can't be read any more
+		e, err := registry(st).Get(args[0])
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(st.Path(be.HomeDir+"/be/"+e.Subvolume.UUID+".json"), []byte("{"), 0o644)
 	case verb == "delete" && len(args) == 1:
 		return st.Delete(args[0])
 	case verb == "tree" && len(args) == 0:
@@ -138,9 +154,6 @@ func record(st store.Store, name string, state be.State, maker be.Maker, days st
 	}
 	return reg.Change(e, func(r *be.Record) {
 		r.State, r.Made = state, maker
-		if state == be.Armed {
-			r.State, r.Armed = be.Ready, true
-		}
 		r.Created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC).Add(-24 * age)
 		if state == be.Failed {
 			r.Reason = "dpkg returned 1"

@@ -7,11 +7,13 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/sirupsen/logrus"
 
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/cli"
 	"github.com/apt-be/apt-be/internal/dpkglock"
@@ -28,7 +30,7 @@ const (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"apt-be":  aptBe,
-		"machine": func() { machine(os.Args[1:]) },
+		"machine": func() { changeMachine(os.Args[1:]) },
 	})
 }
 
@@ -75,10 +77,15 @@ func aptBe() {
 	log.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true, DisableColors: true})
 	log.SetLevel(logrus.WarnLevel)
 	app := &cli.App{
-		Stdout:    os.Stdout,
-		Stderr:    os.Stderr,
-		Log:       log,
-		Version:   "test",
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Log:     log,
+		Version: "test",
+		Attach:  attach,
+		Arming: func(_ context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error) {
+			id, err := bootID(false)
+			return activation.ArmOptions{Method: method, Deadline: deadline, BootID: id}, err
+		},
 		OpenStore: func(string) (store.Store, error) { return openStore() },
 		Mounted: func(_ store.Store, e be.Env) []string {
 			if name, err := os.ReadFile(os.Getenv(mountedVar)); err == nil && string(name) == e.Name+"\n" {

@@ -1,111 +1,187 @@
 package sdboot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/boot/efivar"
+	"github.com/apt-be/apt-be/internal/boot/kernels"
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// Loader is the systemd-boot on the EFI system partition mounted at ESP. It
-// reads no btrfs, so each boot environment has a copy of its kernel and initrd
-// there, in a directory of its own.
-type Loader struct{ ESP string }
-
-// Find returns the systemd-boot that boots the running root, or nil.
-func Find(root string) *Loader {
-	for _, dir := range []string{"efi", "boot/efi", "boot"} { // as bootctl(1) looks for it
-		esp := filepath.Join(root, dir)
-		if info, err := os.Stat(filepath.Join(esp, "loader/entries")); err == nil && info.IsDir() {
-			return &Loader{ESP: esp}
-		}
-	}
-	return nil
+// Loader is the systemd-boot on the EFI system partition.
+type Loader struct {
+	ESP     string        // where that is mounted, such as /boot/efi
+	Kernels kernels.Store // on it
+	Vars    efivar.Vars
 }
+
+var _ boot.Loader = (*Loader)(nil)
+
+// New is the systemd-boot of the running machine, whose EFI system partition is
+// mounted at esp.
+func New(esp string) *Loader {
+	return &Loader{ESP: esp, Kernels: kernels.Store{Dir: esp}, Vars: efivar.Vars{Dir: efivar.DefaultDir}}
+}
+
+// The variables of the Boot Loader Interface.
+const (
+	varDefault = "LoaderEntryDefault" // the id of an entry, or a pattern
+	varOneShot = "LoaderEntryOneShot" // likewise, for the next boot alone
+)
 
 // String names the loader.
 func (l *Loader) String() string { return "systemd-boot" }
 
-// SetEntries makes entries the ones of boot environments in the menu. Files
-// are copied before the entry that names them is written, and removed after
-// the one that named them.
-func (l *Loader) SetEntries(entries []boot.Entry, files boot.Files) error {
-	wanted := map[string]bool{}
-	for _, entry := range entries {
-		id := EntryID(entry.Name)
-		wanted[id] = true
-		if err := l.put(id, entry, files); err != nil {
-			return fmt.Errorf("cannot put %s on the EFI system partition: %w", entry.Name, err)
+func (l *Loader) entry(file string) string { return filepath.Join(l.ESP, "loader/entries", file) }
+
+// Room checks that there is room for bytes more of kernels and initrds.
+func (l *Loader) Room(bytes int64) error { return l.Kernels.Room(bytes) }
+
+// Default is the name of the entry that boots by default, or "" if that is none
+// of ours or is not there.
+func (l *Loader) Default() (string, error) {
+	file, err := l.Vars.Get(varDefault)
+	if err != nil {
+		return "", err
+	}
+	name := nameOf(strings.TrimSuffix(file, suffix))
+	if name == "" {
+		return "", nil
+	}
+	switch _, err := os.Stat(l.entry(file)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("cannot find out what systemd-boot boots: %w", err)
+	}
+	return name, nil
+}
+
+// SetMenu makes menu the one that the next boots show. Without entries, all that
+// is ours goes, and another default than ours stays. The default is shown first,
+// then come the others in their order, and the trial is last, where systemd-boot
+// looks last if the file of the default is lost.
+func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
+	if _, err := os.Stat(filepath.Join(l.ESP, "loader")); err != nil {
+		return fmt.Errorf("cannot find systemd-boot's menu, is %s mounted? %w", l.ESP, err)
+	}
+	isDefault := func(entry boot.Entry) bool { return entry.Name == menu.Default }
+	if len(menu.Entries) > 0 && !slices.ContainsFunc(menu.Entries, isDefault) {
+		return fmt.Errorf("cannot write systemd-boot's menu: it has no entry for its default %q", menu.Default)
+	}
+	nonce := ""
+	if menu.Trial != nil {
+		if nonce = menu.Trial.Nonce; !validNonce(nonce) {
+			return fmt.Errorf("cannot write systemd-boot's menu: the trial's nonce %q has other characters than hexadecimal digits", nonce)
 		}
 	}
-	old, err := filepath.Glob(filepath.Join(l.ESP, "loader/entries/apt-be-*.conf"))
+	put, err := l.Kernels.Put(files, inOrder(menu))
 	if err != nil {
 		return err
 	}
-	for _, file := range old {
-		id := strings.TrimSuffix(filepath.Base(file), ".conf")
-		if wanted[id] {
-			continue
-		}
-		if err := errors.Join(durable.Remove(file), os.RemoveAll(l.dir(id))); err != nil {
+	contents, err := l.contents(put[:len(menu.Entries)], nonce, put[len(menu.Entries):])
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(l.entry(""), 0o755); err != nil {
+		return err
+	}
+	for _, file := range slices.Sorted(maps.Keys(contents)) {
+		if err := l.write(file, contents[file]); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := l.setDefault(menu.Default); err != nil {
+		return err
+	}
+	if err := errors.Join(l.disarmBut(nonce), l.removeTrials(nonce), l.removeBut(contents)); err != nil {
+		return err
+	}
+	return l.Kernels.Collect(put)
 }
 
-func (l *Loader) dir(id string) string { return filepath.Join(l.ESP, "apt-be", id) }
-
-func (l *Loader) put(id string, entry boot.Entry, files boot.Files) error {
-	if err := os.MkdirAll(l.dir(id), 0o755); err != nil {
-		return err
-	}
-	for _, file := range []*string{&entry.Kernel, &entry.Initrd} {
-		if *file == "" {
-			continue
+// inOrder is the entries as they are shown, with that of the trial.
+func inOrder(menu boot.Menu) (entries []boot.Entry) {
+	for _, entry := range menu.Entries {
+		if entry.Name == menu.Default {
+			entries = slices.Insert(entries, 0, entry)
+		} else {
+			entries = append(entries, entry)
 		}
-		name := filepath.Base(*file)
-		if err := l.copy(files, *file, filepath.Join(l.dir(id), name)); err != nil {
-			return err
-		}
-		*file = "/apt-be/" + id + "/" + name
 	}
-	name, content, err := Entry(entry)
-	if err != nil {
-		return err
+	if menu.Trial != nil {
+		entries = append(entries, menu.Trial.Entry)
 	}
-	return durable.WriteFile(filepath.Join(l.ESP, "loader/entries", name), content, 0o644)
+	return entries
 }
 
-func (l *Loader) copy(files boot.Files, from, to string) error {
-	in, err := files(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	temporary := to + ".new"
-	out, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	if err == nil {
-		err = out.Sync()
-	}
-	if err = errors.Join(err, out.Close()); err == nil {
-		err = os.Rename(temporary, to)
-	}
-	if err != nil {
-		if removeErr := os.Remove(temporary); !errors.Is(removeErr, fs.ErrNotExist) {
-			err = errors.Join(err, removeErr)
+// contents are the files of the menu, by name. The file of a trial that was
+// taken keeps its name, which says so.
+func (l *Loader) contents(entries []boot.Entry, nonce string, trial []boot.Entry) (map[string][]byte, error) {
+	contents := map[string][]byte{}
+	for i, entry := range entries {
+		file, content, err := Entry(entry, fmt.Sprintf("apt-be-%03d", i))
+		if err != nil {
+			return nil, err
 		}
+		contents[file] = content
+	}
+	for _, entry := range trial {
+		entry.Title += " (trial)"
+		_, content, err := Entry(entry, trialSortKey)
+		if err != nil {
+			return nil, err
+		}
+		file, err := l.trialFile(nonce)
+		if err != nil {
+			return nil, err
+		}
+		contents[file] = content
+	}
+	return contents, nil
+}
+
+// write writes an entry unless it is there as it should be.
+func (l *Loader) write(file string, content []byte) error {
+	if old, err := os.ReadFile(l.entry(file)); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	return durable.WriteFile(l.entry(file), content, 0o644)
+}
+
+func (l *Loader) setDefault(name string) error {
+	if name != "" {
+		return l.Vars.Set(varDefault, EntryID(name)+suffix)
+	}
+	if old, err := l.Vars.Get(varDefault); err != nil || !strings.HasPrefix(old, prefix) {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(to))
+	return l.Vars.Delete(varDefault)
+}
+
+// removeBut removes our entries but keep and those of trials, and what a crash
+// left of entries.
+func (l *Loader) removeBut(keep map[string][]byte) error {
+	files, err := os.ReadDir(l.entry(""))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		name := file.Name()
+		isEntry := strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) && !strings.HasPrefix(name, trialPrefix)
+		isPart := durable.IsTemporary(name) && strings.Contains(name, prefix)
+		if isEntry && keep[name] == nil || isPart {
+			err = errors.Join(err, durable.Remove(l.entry(name)))
+		}
+	}
+	return err
 }

@@ -1,5 +1,8 @@
-// Package sdboot writes the entries of boot environments for systemd-boot and
-// other loaders that follow the Boot Loader Specification.
+// Package sdboot keeps the menu of systemd-boot: entries for boot
+// environments, of which one is the default and one can be tried once.
+//
+// What is said of systemd-boot is read in its source, src/boot/boot.c of
+// versions 252 and 257, and was seen with both.
 package sdboot
 
 import (
@@ -10,19 +13,71 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 )
 
-// EntryID is the name of a boot environment's entry without its ".conf", and
-// without the counter of boot attempts that systemd-boot keeps in the name.
-// That counter begins with a plus sign, so one in name is written as _p and
-// an underscore as two.
+const (
+	prefix = "apt-be-"
+	suffix = ".conf"
+)
+
+// EntryID is the name of a boot environment's entry without its ".conf". It
+// has no counter of boot attempts, which begins with a plus sign, and no
+// capitals, as FAT tells no names apart by them and systemd-boot compares in
+// lower case. So plus is written as _p, X as _ux and an underscore as two. It
+// is never that of a trial either: trial- is written as trial_-.
 func EntryID(name string) string {
-	return "apt-be-" + strings.NewReplacer("_", "__", "+", "_p").Replace(name)
+	var id strings.Builder
+	id.WriteString(prefix)
+	rest, found := strings.CutPrefix(name, "trial-")
+	if found {
+		id.WriteString("trial_-")
+	}
+	for _, c := range []byte(rest) {
+		switch {
+		case c == '_':
+			id.WriteString("__")
+		case c == '+':
+			id.WriteString("_p")
+		case 'A' <= c && c <= 'Z':
+			id.WriteString("_u" + strings.ToLower(string(rune(c))))
+		default:
+			id.WriteByte(c)
+		}
+	}
+	return id.String()
 }
 
-// Entry returns the name and the contents of a type #1 entry, a file for
-// /loader/entries/ of the ESP or XBOOTLDR partition on which e's kernel and
-// initrd are. Entries sort by kernel version, newest first. The error is that
-// of [boot.Entry.Parameters].
-func Entry(e boot.Entry) (filename string, content []byte, err error) {
+// nameOf is the inverse of EntryID; "" if id is not one of ours.
+func nameOf(id string) string {
+	rest, found := strings.CutPrefix(id, prefix)
+	if !found || strings.HasPrefix(rest, "trial-") {
+		return ""
+	}
+	var name strings.Builder
+	for i := 0; i < len(rest); i++ {
+		if rest[i] != '_' || i+1 == len(rest) {
+			name.WriteByte(rest[i])
+			continue
+		}
+		i++
+		switch rest[i] {
+		case 'p':
+			name.WriteByte('+')
+		case 'u':
+			if i++; i < len(rest) {
+				name.WriteString(strings.ToUpper(rest[i : i+1]))
+			}
+		default: // _ and -
+			name.WriteByte(rest[i])
+		}
+	}
+	return name.String()
+}
+
+// Entry returns the name and the contents of a type #1 entry of the Boot Loader
+// Specification, a file for /loader/entries/ of the partition on which e's
+// kernel and initrd are. Entries are shown by sortKey, and those that have the
+// same by kernel version, newest first. The error is that of
+// [boot.Entry.Parameters].
+func Entry(e boot.Entry, sortKey string) (filename string, content []byte, err error) {
 	commandLine, err := e.CommandLine()
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot write a boot entry for %s: %w", e.Name, err)
@@ -31,7 +86,7 @@ func Entry(e boot.Entry) (filename string, content []byte, err error) {
 	text.WriteString("# Written by apt-be.\n")
 	for _, field := range [][2]string{
 		{"title", e.Title},
-		{"sort-key", "apt-be"},
+		{"sort-key", sortKey},
 		{"version", e.KernelVersion},
 		{"linux", e.Kernel},
 		{"initrd", e.Initrd},
@@ -41,5 +96,5 @@ func Entry(e boot.Entry) (filename string, content []byte, err error) {
 			fmt.Fprintf(&text, "%-10s %s\n", field[0], value)
 		}
 	}
-	return EntryID(e.Name) + ".conf", text.Bytes(), nil
+	return EntryID(e.Name) + suffix, text.Bytes(), nil
 }

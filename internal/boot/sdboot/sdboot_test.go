@@ -26,7 +26,7 @@ func entry() boot.Entry {
 }
 
 func TestGolden(t *testing.T) {
-	name, got, err := Entry(entry())
+	name, got, err := Entry(entry(), "apt-be")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestGolden(t *testing.T) {
 func TestHostileTitle(t *testing.T) {
 	e := entry()
 	e.Title = "x\noptions init=/bin/sh\r\nlinux /evil\x00"
-	_, got, err := Entry(e)
+	_, got, err := Entry(e, "apt-be")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestHostileTitle(t *testing.T) {
 		t.Errorf("%d lines:\n%s", lines, got)
 	}
 	e.Subvolume = "a,b"
-	if _, _, err := Entry(e); err == nil {
+	if _, _, err := Entry(e, "apt-be"); err == nil {
 		t.Error("a subvolume with a comma was written")
 	}
 }
@@ -74,4 +74,29 @@ func TestEntryID(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
+}
+
+// Two names never have the same entry on a file system without capitals.
+func TestEntryIDsAreUnique(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"a", "A", "_", "p", "P", "_p", "_P", "+", "up", "_up", "uP", "Up", "trial-ab", "trial_-ab", "Trial-ab", "trial--ab", "trial", "-ab"} {
+		id := EntryID(name)
+		if other, ok := seen[id]; ok {
+			t.Errorf("%s and %s are both %s", name, other, id)
+		}
+		seen[id] = name
+		if strings.ToLower(id) != id || strings.HasPrefix(id, trialPrefix) {
+			t.Errorf("%s is %s", name, id)
+		}
+		if got := nameOf(id); got != name {
+			t.Errorf("%s is %q after %s", name, got, id)
+		}
+	}
+	for _, id := range []string{"", "debian", "apt-be-trial-" + nonce} {
+		if got := nameOf(id); got != "" {
+			t.Errorf("%q is of %q", id, got)
+		}
+	}
+	nameOf("apt-be-x_")
+	nameOf("apt-be-x_u")
 }

@@ -57,6 +57,9 @@ func (s *Store) Device() string { return s.dir }
 // Close implements store.Store; there is nothing to let go.
 func (s *Store) Close() error { return nil }
 
+// FileSystemUUID is the same for all.
+func (s *Store) FileSystemUUID() string { return "11111111-2222-3333-4444-555555555555" }
+
 // SetRunning says which subvolume this process's own "/" is: Locate then finds
 // all files outside the store in it. "" takes that back.
 func (s *Store) SetRunning(p string) error {

@@ -1,0 +1,202 @@
+// Package activation is what happens between two boot environments: it arms a
+// trial of the one that is to run next, and judges it afterwards. The trial
+// either ends with a blessing, which makes the environment the one that boots
+// from then on, or the machine comes back by itself to the one before.
+//
+// Nothing here runs in the background. What has to survive a reset is in the
+// registry and in the loader, and each change of the loader is one write: what
+// a power cut leaves between the two is settled by the next Boot, Arm or
+// Disarm. In doubt the loader is right, since it is the one that boots.
+package activation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
+)
+
+// ErrNoKernel says that an environment has no kernel, or no initrd for it.
+var ErrNoKernel = errors.New("it can't boot")
+
+// Activator activates the environments of a registry. The caller of a method
+// that changes something holds the registry's lock.
+type Activator struct {
+	Registry *be.Registry
+	Loader   boot.Loader
+	FSUUID   string     // of the file system that the environments are on
+	Files    boot.Files // reads their kernels and initrds
+	// Parameters are those of the running kernel (/proc/cmdline), for
+	// environments of which no others are known.
+	Parameters string
+}
+
+// trialDir is where, in the store, an initramfs leaves how far it came.
+const trialDir = be.HomeDir + "/trial"
+
+// KernelOf is the kernel of an environment that is booted, or an ErrNoKernel.
+func KernelOf(e be.Env) (be.Kernel, error) {
+	for _, k := range e.Record.Kernels { // the newest first
+		if k.Image != "" && k.Initrd != "" {
+			return k, nil
+		}
+	}
+	reason := "there is no kernel in it"
+	if len(e.Record.Kernels) > 0 {
+		reason = "there is no initrd for its kernel"
+	}
+	return be.Kernel{}, fmt.Errorf("%w: %s", ErrNoKernel, reason)
+}
+
+// Refresh writes the menu anew: after environments came, went or got another
+// kernel. What boots next stays as it is.
+func (a *Activator) Refresh() error {
+	envs, err := a.Registry.List()
+	if err != nil {
+		return err
+	}
+	name, err := a.Loader.Default()
+	if err != nil {
+		return err
+	}
+	return a.setMenu(envs, name, true)
+}
+
+// SetDefault makes an environment the one that boots from now on, without a
+// trial, and takes back one that is armed.
+func (a *Activator) SetDefault(e be.Env) error {
+	if _, err := KernelOf(e); err != nil {
+		return err
+	}
+	envs, err := a.Registry.List()
+	if err != nil {
+		return err
+	}
+	// A menu without a trial, which is one write, is what counts: what may be
+	// armed means nothing then.
+	if err := a.setMenu(envs, e.Name, false); err != nil {
+		return err
+	}
+	if got, err := a.Loader.Default(); err != nil || got != e.Name {
+		return errors.Join(err, fmt.Errorf("cannot make %s the one that boots: %s says that it is %q", e.Name, a.Loader, got))
+	}
+	return errors.Join(a.Loader.Disarm(), a.forget())
+}
+
+// setMenu writes the menu of the environments that can boot. The trial in it
+// is the one that a record has, if it still can be taken and is wanted.
+func (a *Activator) setMenu(envs []be.Env, defaultName string, withTrial bool) error {
+	menu, err := a.menu(envs, defaultName)
+	if err != nil {
+		return err
+	}
+	if !withTrial {
+		menu.Trial = nil
+	}
+	return a.Loader.SetMenu(menu, a.Files)
+}
+
+func (a *Activator) menu(envs []be.Env, defaultName string) (boot.Menu, error) {
+	menu := boot.Menu{Default: defaultName}
+	for i := len(envs) - 1; i >= 0; i-- { // the youngest first
+		entry, err := a.Entry(envs[i])
+		if errors.Is(err, ErrNoKernel) {
+			continue
+		}
+		if err != nil {
+			return menu, err
+		}
+		if entry.Name == defaultName {
+			menu.Entries = append([]boot.Entry{entry}, menu.Entries...)
+		} else {
+			menu.Entries = append(menu.Entries, entry)
+		}
+		if t := envs[i].Record.Trial; t != nil && t.Method == be.Reboot && !settled(envs[i]) {
+			entry.Options = TrialParameters(entry.Options, t)
+			menu.Trial = &boot.Trial{Entry: entry, Nonce: t.Nonce}
+		}
+	}
+	if len(menu.Entries) == 0 || menu.Entries[0].Name != defaultName {
+		return menu, fmt.Errorf("cannot write a boot menu: %w: %s, which is the one that boots", ErrNoKernel, defaultName)
+	}
+	return menu, nil
+}
+
+// Entry is the line of the menu for an environment, or an ErrNoKernel.
+func (a *Activator) Entry(e be.Env) (boot.Entry, error) {
+	if !e.Bootable() {
+		return boot.Entry{}, fmt.Errorf("%w: it is %s", ErrNoKernel, e.Record.State)
+	}
+	kernel, err := KernelOf(e)
+	if err != nil {
+		return boot.Entry{}, err
+	}
+	parameters := e.Record.Parameters
+	if parameters == "" {
+		parameters = WithoutTrial(a.Parameters)
+	}
+	return boot.Entry{
+		Name:          e.Name,
+		Title:         strings.TrimSpace(e.Record.Title + " (" + e.Name + ")"),
+		FSUUID:        a.FSUUID,
+		Subvolume:     e.Subvolume.Path,
+		Kernel:        boot.InSubvolume(e.Subvolume.Path, kernel.Image),
+		Initrd:        boot.InSubvolume(e.Subvolume.Path, kernel.Initrd),
+		KernelVersion: kernel.Version,
+		Options:       parameters,
+	}, nil
+}
+
+// settled says whether nothing can come of the trial of an environment any more.
+func settled(e be.Env) bool {
+	t := e.Record.Trial
+	return t == nil || e.Record.State == be.FailedBack || t.Fault != nil || !t.Started.IsZero()
+}
+
+// forget takes the trials that nobody has begun, and the marks that their
+// initramfs may have left, out of the registry.
+func (a *Activator) forget() error {
+	envs, err := a.Registry.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range envs {
+		if e.Record.Trial == nil || settled(e) {
+			continue
+		}
+		if err := a.endTrial(e, func(*be.Record) {}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endTrial takes the trial out of a record, along with what edit does.
+func (a *Activator) endTrial(e be.Env, edit func(*be.Record)) error {
+	var nonce string
+	err := a.Registry.Change(e, func(r *be.Record) {
+		if r.Trial != nil {
+			nonce, r.Trial = r.Trial.Nonce, nil
+		}
+		edit(r)
+	})
+	if err == nil && nonce != "" {
+		a.removeMarks(nonce)
+	}
+	return err
+}
+
+func (a *Activator) mark(nonce, stage string) string {
+	return a.Registry.Store().Path(trialDir + "/" + nonce + "." + stage)
+}
+
+// removeMarks removes what an initramfs left. One that stays says nothing: its
+// nonce is never used again.
+func (a *Activator) removeMarks(nonce string) {
+	for _, stage := range []string{markInitramfs, markInit} {
+		_ = os.Remove(a.mark(nonce, stage))
+	}
+}

@@ -1,0 +1,107 @@
+package activation
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
+
+// ArmOptions say how to try an environment.
+type ArmOptions struct {
+	Method   be.Method
+	Once     bool          // do not make it the default even if it proves healthy
+	Deadline time.Duration // how long it may take to become healthy
+	Units    be.Units      // what runs now
+	BootID   string        // of the running kernel
+}
+
+// Arm prepares a trial of an environment, in the place of one that was armed
+// before. With the method Reboot the next boot takes it. With the others it is
+// only noted: the loader goes on to the default, to which any reset leads.
+// What fails is taken back.
+func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
+	if _, err := KernelOf(e); err != nil {
+		return nil, err
+	}
+	if err := a.Disarm(); err != nil {
+		return nil, err
+	}
+	nonce, err := newNonce()
+	if err != nil {
+		return nil, err
+	}
+	t = &be.Trial{
+		Nonce: nonce, Method: o.Method, Once: o.Once, Deadline: o.Deadline,
+		Armed: time.Now().UTC().Truncate(time.Second), From: o.BootID, Units: o.Units,
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Disarm())
+		}
+	}()
+	if err := os.MkdirAll(a.Registry.Store().Path(trialDir), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot prepare a trial: %w", err)
+	}
+	// The record comes first: a trial that the loader knows and nobody else
+	// would never be judged.
+	err = a.Registry.Change(e, func(r *be.Record) {
+		r.Trial, r.Title, r.Kernels = t, e.Record.Title, e.Record.Kernels
+		if r.State == be.FailedBack {
+			r.State, r.Reason = be.Ready, ""
+		}
+	})
+	if err != nil || o.Method != be.Reboot {
+		return t, err
+	}
+	if err := a.Refresh(); err != nil {
+		return nil, err
+	}
+	if err := a.Loader.Arm(nonce); err != nil {
+		return nil, err
+	}
+	// Not every write that succeeds is stored: the loader is asked.
+	state, err := a.Loader.State()
+	if err == nil && state.Armed != nonce {
+		err = fmt.Errorf("%s does not have it", a.Loader)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot arm a trial of %s: %w", e.Name, err)
+	}
+	return t, nil
+}
+
+// Disarm takes back what Arm did, unless the trial has begun.
+func (a *Activator) Disarm() error {
+	// The loader first: with that one write the next boot takes the default.
+	if err := a.Loader.Disarm(); err != nil {
+		return err
+	}
+	envs, err := a.Registry.List()
+	if err != nil {
+		return err
+	}
+	had := false
+	for _, e := range envs {
+		had = had || e.Record.Trial != nil && !settled(e)
+	}
+	if !had {
+		return nil
+	}
+	if err := a.forget(); err != nil {
+		return err
+	}
+	return a.Refresh()
+}
+
+func newNonce() (string, error) {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", fmt.Errorf("cannot make a nonce: %w", err)
+	}
+	return hex.EncodeToString(random[:]), nil
+}

@@ -1,0 +1,213 @@
+package activation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
+)
+
+// What the initramfs of a trial leaves in trialDir, as NONCE.STAGE.
+const (
+	markInitramfs = "initramfs" // it found the file system
+	markInit      = "init"      // it mounted the root, and handed over to init
+)
+
+// Booted is what Boot found.
+type Booted struct {
+	Trial  *be.Env  // the running one, if this boot is its trial
+	Failed []be.Env // those that were tried, and that the machine left, with Record.Trial.Fault
+}
+
+// Boot settles, early in each boot, what the trials that were armed before it
+// came to. nonce is that of the trial that this boot is, or ""; bootID is the
+// running kernel's.
+func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
+	var found Booted
+	envs, err := a.Registry.List()
+	if err != nil {
+		return found, err
+	}
+	state, err := a.Loader.State()
+	if err != nil {
+		return found, err
+	}
+	defaultName, err := a.Loader.Default()
+	if err != nil {
+		return found, err
+	}
+	changed := false
+	for _, e := range envs {
+		t := e.Record.Trial
+		switch {
+		case t == nil:
+		case e.Running && nonce != "" && t.Nonce == nonce:
+			if e, err = a.begin(e, bootID); err != nil {
+				return found, err
+			}
+			found.Trial = &e
+		case e.Record.State == be.FailedBack:
+			// That was told in an earlier boot.
+		case e.Name == defaultName && !t.Started.IsZero() && t.Fault == nil:
+			// Its blessing was cut off, after the write that counts.
+			if err := a.endTrial(e, blessed); err != nil {
+				return found, err
+			}
+			changed = true
+		case t.BootID == bootID, t.Started.IsZero() && t.From == bootID:
+			// This very boot has armed it, or is it: Boot runs a second time.
+		case a.taken(e, state):
+			e, err := a.failBack(e, faultOf(a, t, state))
+			if err != nil {
+				return found, err
+			}
+			found.Failed = append(found.Failed, e)
+			changed = true
+		case state.Armed != t.Nonce:
+			// Left by an Arm or a Disarm that was cut off.
+			if err := a.endTrial(e, func(*be.Record) {}); err != nil {
+				return found, err
+			}
+			changed = true
+		}
+	}
+	if !changed {
+		return found, nil
+	}
+	if state.Tried != "" && found.Trial == nil && state.Armed == "" {
+		if err := a.Loader.Disarm(); err != nil {
+			return found, err
+		}
+	}
+	return found, a.Refresh()
+}
+
+// begin notes that the running environment has come up on trial.
+func (a *Activator) begin(e be.Env, bootID string) (be.Env, error) {
+	edit := func(r *be.Record) {
+		r.State, r.Reason = be.Trying, ""
+		if r.Trial.Started.IsZero() {
+			r.Trial.Started = time.Now().UTC().Truncate(time.Second)
+		}
+		r.Trial.BootID = bootID
+	}
+	if err := a.Registry.Change(e, edit); err != nil {
+		return e, err
+	}
+	edit(&e.Record)
+	return e, nil
+}
+
+// taken says whether a trial that does not run now had its chance.
+func (a *Activator) taken(e be.Env, state boot.State) bool {
+	t := e.Record.Trial
+	if !t.Started.IsZero() || t.Fault != nil || state.Tried == t.Nonce || a.marked(t.Nonce, markInitramfs) {
+		return true
+	}
+	// No loader tells of these: the machine has booted since, so they were
+	// tried, or were about to be.
+	return t.Method != be.Reboot
+}
+
+func (a *Activator) marked(nonce, stage string) bool {
+	_, err := os.Lstat(a.mark(nonce, stage))
+	return err == nil
+}
+
+// faultOf says why a trial ended, from how far it came.
+func faultOf(a *Activator, t *be.Trial, state boot.State) be.Fault {
+	switch {
+	case t.Fault != nil:
+		return *t.Fault
+	case state.Tried == t.Nonce && state.Missing == "kernel":
+		return be.Fault{Kind: be.FaultKernelMissing, Text: "the boot loader did not find its kernel"}
+	case state.Tried == t.Nonce && state.Missing == "initrd":
+		return be.Fault{Kind: be.FaultInitrdMissing, Text: "the boot loader did not find its initrd"}
+	case !t.Started.IsZero():
+		return be.Fault{Kind: be.FaultDeadline, Text: "the machine was reset before its services were found healthy"}
+	case a.marked(t.Nonce, markInit):
+		return be.Fault{Kind: be.FaultInit, Text: "its init was started and did not bring the system up"}
+	case a.marked(t.Nonce, markInitramfs):
+		return be.Fault{Kind: be.FaultInitramfs, Text: "its initramfs was started and did not come as far as init"}
+	}
+	return be.Fault{Kind: be.FaultKernel, Text: "its kernel did not come as far as the initramfs"}
+}
+
+func (a *Activator) failBack(e be.Env, fault be.Fault) (be.Env, error) {
+	edit := func(r *be.Record) {
+		r.State, r.Reason = be.FailedBack, fault.Text
+		r.Failbacks++
+		r.Seen = false
+		r.Trial.Fault = &fault
+	}
+	trial := *e.Record.Trial
+	e.Record.Trial = &trial
+	if err := a.Registry.Change(e, edit); err != nil {
+		return e, err
+	}
+	edit(&e.Record)
+	a.removeMarks(trial.Nonce)
+	return e, nil
+}
+
+// ErrNoTrial says that the running environment is not on trial.
+var ErrNoTrial = errors.New("it is not on trial")
+
+// Bless ends the trial of the running environment well: it is what boots from
+// now on, unless it was to be tried once only.
+func (a *Activator) Bless() (be.Env, error) {
+	e, err := a.onTrial()
+	if err != nil {
+		return e, err
+	}
+	once := e.Record.Trial.Once
+	if once {
+		err = a.Loader.Disarm()
+	} else {
+		err = a.SetDefault(e)
+	}
+	if err != nil {
+		return e, err
+	}
+	err = a.endTrial(e, blessed)
+	if err == nil && once {
+		err = a.Refresh()
+	}
+	return e, err
+}
+
+func blessed(r *be.Record) {
+	r.State, r.Reason, r.BlessedAt = be.Blessed, "", time.Now().UTC().Truncate(time.Second)
+}
+
+// Fail notes why the running environment, which is on trial, is not healthy.
+// The first fault counts. back says whether the machine should leave it: it
+// does so by itself once, and not again if somebody boots the environment
+// a second time.
+func (a *Activator) Fail(fault be.Fault) (back bool, err error) {
+	e, err := a.onTrial()
+	if err != nil {
+		return false, err
+	}
+	err = a.Registry.Change(e, func(r *be.Record) {
+		if r.Trial.Fault == nil {
+			r.Trial.Fault = &fault
+		}
+		r.Reason = r.Trial.Fault.Text
+	})
+	return e.Record.Failbacks == 0, err
+}
+
+func (a *Activator) onTrial() (be.Env, error) {
+	e, err := a.Registry.Running()
+	if err != nil {
+		return e, err
+	}
+	if e.Record.Trial == nil || e.Record.Trial.Started.IsZero() {
+		return e, fmt.Errorf("%w: %s", ErrNoTrial, e.Name)
+	}
+	return e, nil
+}

@@ -1,0 +1,62 @@
+package activation
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/fstab"
+)
+
+// Kernel parameters of a trial. hooks/initramfs reads them too.
+const (
+	NonceParameter    = "apt-be.trial"
+	deadlineParameter = "apt-be.deadline"
+)
+
+// panicSeconds is how long the console shows why a kernel gave up.
+const panicSeconds = 10
+
+// TrialParameters adds the parameters of a trial to those of a kernel: its
+// nonce, the seconds after which the watchdog ends it, and that a kernel that
+// panics resets the machine (panic=, which initramfs-tools heeds too).
+func TrialParameters(parameters string, t *be.Trial) string {
+	kept := WithoutTrial(parameters)
+	added := fmt.Sprintf("%s=%s %s=%d panic=%d", NonceParameter, t.Nonce, deadlineParameter, int(t.Deadline/time.Second), panicSeconds)
+	return strings.TrimSpace(kept + " " + added)
+}
+
+// WithoutTrial is parameters without those of a trial.
+func WithoutTrial(parameters string) string {
+	var kept []string
+	trial := false
+	for _, p := range fstab.Params(parameters) {
+		name, _, _ := strings.Cut(p, "=")
+		if name == NonceParameter || name == deadlineParameter {
+			trial = true
+			continue
+		}
+		kept = append(kept, p)
+	}
+	for i, p := range kept {
+		if trial && p == fmt.Sprintf("panic=%d", panicSeconds) {
+			kept = append(kept[:i], kept[i+1:]...)
+			break
+		}
+	}
+	for i, p := range kept {
+		kept[i] = fstab.Param(p)
+	}
+	return strings.Join(kept, " ")
+}
+
+// NonceOf finds the nonce of a trial among the parameters of a kernel, or "".
+func NonceOf(parameters string) string {
+	for _, p := range fstab.Params(parameters) {
+		if name, value, _ := strings.Cut(p, "="); name == NonceParameter {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,124 @@
+package grub
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apt-be/apt-be/internal/boot"
+)
+
+// TrialID is the id of the menu entry of a trial. That of an environment
+// always goes on with a hyphen.
+const TrialID = "apt-be.trial"
+
+// EntryID is the id of a boot environment's menu entry, by which GRUB's
+// variable default names it.
+func EntryID(name string) string { return "apt-be-" + name }
+
+var errNoDefault = errors.New("no entry of the menu has the name of the default")
+
+// config is all that the text of apt-be.cfg depends on.
+type config struct {
+	menu         boot.Menu
+	env          Env
+	probe        string // what GRUB writes to show that it can
+	kernelFSUUID string // of the file system with the kernels; "" if it is that of the entry
+}
+
+// header is what apt-be reads again of its menu: comments, for GRUB.
+type header struct{ fallback, trial, probe string }
+
+const note = "# Written by apt-be, which replaces it.\n"
+
+func (h header) String() string {
+	return fmt.Sprintf("%s# default: %s\n# trial: %s\n# probe: %s\n", note, boot.OneLine(h.fallback), boot.OneLine(h.trial), boot.OneLine(h.probe))
+}
+
+func parseHeader(text []byte) header {
+	var h header
+	for _, field := range []struct {
+		name string
+		to   *string
+	}{{"default", &h.fallback}, {"trial", &h.trial}, {"probe", &h.probe}} {
+		for line := range bytes.Lines(text) {
+			if !bytes.HasPrefix(line, []byte("#")) {
+				break
+			}
+			if value, found := bytes.CutPrefix(line, []byte("# "+field.name+": ")); found {
+				*field.to = string(bytes.TrimSpace(value))
+			}
+		}
+	}
+	return h
+}
+
+// text is the part of GRUB's menu that is apt-be's, which grub.cfg sources.
+func (c config) text() ([]byte, error) {
+	named := func(e boot.Entry) bool { return e.Name == c.menu.Default }
+	if c.menu.Default != "" && !slices.ContainsFunc(c.menu.Entries, named) {
+		return nil, fmt.Errorf("cannot make %s the default: %w", c.menu.Default, errNoDefault)
+	}
+	var out bytes.Buffer
+	h := header{fallback: c.menu.Default, probe: c.probe}
+	if c.menu.Trial != nil {
+		h.trial = c.menu.Trial.Nonce
+	}
+	out.WriteString(h.String())
+	c.writeEnv(&out)
+	c.writeDefault(&out)
+	for _, entry := range c.menu.Entries {
+		if err := c.writeEntry(&out, entry); err != nil {
+			return nil, fmt.Errorf("cannot write a menu entry for %s: %w", entry.Name, err)
+		}
+	}
+	if c.menu.Trial != nil {
+		if err := c.writeTrial(&out, *c.menu.Trial); err != nil {
+			return nil, fmt.Errorf("cannot write a menu entry for the trial of %s: %w", c.menu.Trial.Entry.Name, err)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// modules are what reads the file systems: which of them are in GRUB's core
+// is not known here.
+const modules = "insmod part_gpt\ninsmod part_msdos\ninsmod btrfs\ninsmod ext2\ninsmod fat\n"
+
+// envFile is the environment block as GRUB names it, after writeEnv.
+func (c config) envFile() string { return `"($apt_be_device)"` + word(c.env.Name) }
+
+// writeEnv reads the environment block, and has GRUB show once that it can
+// write it.
+func (c config) writeEnv(out *bytes.Buffer) {
+	for _, name := range []string{varArmed, varTried, varMissing, varProbe} {
+		fmt.Fprintf(out, "set %s=\n", name)
+	}
+	out.WriteString(modules)
+	if c.env.Kind == NoEnv {
+		return
+	}
+	fmt.Fprintf(out, "unset apt_be_device\n")
+	fmt.Fprintf(out, "search --no-floppy --fs-uuid --set=apt_be_device %s\n", word(c.env.FSUUID))
+	fmt.Fprintf(out, "if [ -n \"$apt_be_device\" ]; then\n")
+	fmt.Fprintf(out, "\tif [ -f %s ]; then\n", c.envFile())
+	fmt.Fprintf(out, "\t\tload_env --file %s %s %s %s %s\n", c.envFile(), varArmed, varTried, varMissing, varProbe)
+	if c.env.Kind == WritableEnv && c.probe != "" {
+		fmt.Fprintf(out, "\t\tif [ \"$%s\" != %s ]; then\n", varProbe, word(c.probe))
+		fmt.Fprintf(out, "\t\t\tset %s=%s\n", varProbe, word(c.probe))
+		fmt.Fprintf(out, "\t\t\tsave_env --file %s %s\n", c.envFile(), varProbe)
+		fmt.Fprintf(out, "\t\tfi\n")
+	}
+	fmt.Fprintf(out, "\tfi\nfi\n")
+}
+
+// writeDefault says what boots by itself.
+func (c config) writeDefault(out *bytes.Buffer) {
+	if c.menu.Default == "" {
+		return
+	}
+	fmt.Fprintf(out, "set default=%s\n", word(EntryID(c.menu.Default)))
+	if c.menu.Trial != nil && c.menu.Trial.Nonce != "" && c.env.Kind != NoEnv {
+		fmt.Fprintf(out, "if [ \"$%s\" = %s ]; then\n\tset default=%s\nfi\n", varArmed, word(c.menu.Trial.Nonce), TrialID)
+	}
+}

@@ -1,0 +1,85 @@
+package grub
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// PlaceOf finds out how GRUB finds a directory that is mounted somewhere in
+// this process's mount name space.
+func PlaceOf(ctx context.Context, dir string) (Place, error) {
+	place, err := placeOf(ctx, dir)
+	if err != nil {
+		return Place{}, fmt.Errorf("cannot find out where %s is for GRUB: %w", dir, err)
+	}
+	return place, nil
+}
+
+func placeOf(ctx context.Context, dir string) (Place, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return Place{}, err
+	}
+	if _, err := os.ReadDir(real); err != nil { // mounts what systemd mounts on demand
+		return Place{}, err
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(real))
+	if err != nil {
+		return Place{}, err
+	}
+	var mount *mountinfo.Info
+	for _, m := range mounts { // the last of the innermost ones is the one on top
+		if mount == nil || len(m.Mountpoint) >= len(mount.Mountpoint) {
+			mount = m
+		}
+	}
+	if mount == nil {
+		return Place{}, fmt.Errorf("nothing is mounted there")
+	}
+	inside, err := filepath.Rel(mount.Mountpoint, real)
+	if err != nil {
+		return Place{}, err
+	}
+	uuid, err := uuidOf(ctx, mount.Source)
+	if err != nil {
+		return Place{}, err
+	}
+	return Place{
+		Dir:    dir,
+		FSType: mount.FSType,
+		FSUUID: uuid,
+		Name:   path.Join("/", mount.Root, inside),
+		Plain:  isPlain(fmt.Sprintf("/sys/dev/block/%d:%d", mount.Major, mount.Minor)),
+	}, nil
+}
+
+// uuidOf asks the device itself: udev's links are not in every root.
+func uuidOf(ctx context.Context, device string) (string, error) {
+	cmd := exec.CommandContext(ctx, "blkid", "--probe", "--match-tag", "UUID", "--output", "value", device)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot read the UUID of the file system on %s: %w", device, err)
+	}
+	return string(bytes.TrimSpace(out)), nil
+}
+
+// isPlain says whether the block device at a path in sysfs is a disk, or a
+// partition of one, that is made of no other devices.
+func isPlain(device string) bool {
+	dir, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return false // btrfs: its device numbers are of no device
+	}
+	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
+		dir = filepath.Dir(dir)
+	}
+	below, err := os.ReadDir(filepath.Join(dir, "slaves"))
+	return err == nil && len(below) == 0
+}

@@ -1,0 +1,76 @@
+package grub
+
+import (
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/boot"
+)
+
+// Level implements [boot.Trier]. A GRUB that turns out not to write its block
+// does not start the kernel of a trial, so that is as safe; no trial gets
+// anywhere, though.
+func (l *Loader) Level() (boot.Level, string) {
+	switch l.Env.Kind {
+	case WritableEnv:
+		return boot.LevelKernel, "GRUB notes on " + l.Env.Path + " that a trial is taken, before it loads the kernel" + l.probed()
+	case ReadOnlyEnv:
+		return boot.LevelInitramfs, "GRUB can't write to btrfs: the initramfs of a trial disarms it"
+	}
+	return boot.LevelNone, errNoEnv.Error()
+}
+
+// probed says whether GRUB has written the block on this machine.
+func (l *Loader) probed() string {
+	text, err := l.readMenu()
+	if err != nil {
+		return ": " + err.Error()
+	}
+	vars, err := l.Env.read()
+	if err != nil {
+		return ": " + err.Error()
+	}
+	probe := parseHeader(text).probe
+	now, err := bootID()
+	switch {
+	case err != nil || probe == "":
+		return ""
+	case vars[varProbe] == probe:
+		return " (it has written there)"
+	case probe == now:
+		return " (the next boot shows whether it can write there)"
+	}
+	return " (it has not written there yet, though the machine has booted since it should)"
+}
+
+// Arm implements [boot.Trier].
+func (l *Loader) Arm(nonce string) error {
+	text, err := l.readMenu()
+	if err == nil && (nonce == "" || parseHeader(text).trial != nonce) {
+		err = errNotInMenu
+	}
+	if err == nil {
+		err = l.Env.arm(nonce)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make GRUB take the trial: %w", err)
+	}
+	return nil
+}
+
+// Disarm implements [boot.Trier].
+func (l *Loader) Disarm() error {
+	if err := l.Env.disarm(); err != nil {
+		return fmt.Errorf("cannot make GRUB forget its trial: %w", err)
+	}
+	return nil
+}
+
+// State implements [boot.Trier]. Of a [ReadOnlyEnv], Tried is what the
+// initramfs of the trial has noted, and Missing is always empty.
+func (l *Loader) State() (boot.State, error) {
+	vars, err := l.Env.read()
+	if err != nil {
+		return boot.State{}, err
+	}
+	return boot.State{Armed: vars[varArmed], Tried: vars[varTried], Missing: vars[varMissing]}, nil
+}

@@ -1,0 +1,98 @@
+package kernels
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/durable"
+)
+
+// cache holds the checksums of files, so that those of boot environments that
+// did not change need not be read. A file is told by its inode, size and times
+// alone: a snapshot has the inodes of its origin, and their content as long as
+// the time of change is the same, which no program can set.
+type cache struct {
+	before map[string]string // as it was read
+	now    map[string]string // what was asked for since: all that is written
+}
+
+// settled is how old a change must be for the next one to have another time.
+// Kernel times advance by ticks of at most 10 ms.
+const settled = time.Second
+
+// readCache reads a cache. One that can't be read is an empty one: all it costs
+// is time.
+func readCache(file string) *cache {
+	c := &cache{now: map[string]string{}}
+	if data, err := os.ReadFile(file); err != nil || json.Unmarshal(data, &c.before) != nil {
+		c.before = nil
+	}
+	return c
+}
+
+func (c *cache) write(file string) error {
+	if maps.Equal(c.before, c.now) {
+		return nil
+	}
+	data, err := json.MarshalIndent(c.now, "", "\t")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(file, append(data, '\n'), 0o600)
+}
+
+// sum is the SHA-256 of a file in hexadecimal digits, and its size in bytes.
+func (c *cache) sum(in io.Reader) (sum string, size int64, err error) {
+	key, size, err := identity(in, time.Now())
+	if err != nil {
+		return "", 0, err
+	}
+	if sum := c.before[key]; key != "" && len(sum) == hex.EncodedLen(sha256.Size) {
+		c.now[key] = sum
+		return sum, size, nil
+	}
+	hash := sha256.New()
+	if size, err = io.Copy(hash, in); err != nil {
+		return "", 0, err
+	}
+	sum = hex.EncodeToString(hash.Sum(nil))
+	if after, _, err := identity(in, time.Now()); err != nil {
+		return "", 0, err
+	} else if key != "" && after == key {
+		c.now[key] = sum
+	}
+	return sum, size, nil
+}
+
+// identity is the key of a file that did not change for a while, else "".
+func identity(in io.Reader, now time.Time) (key string, size int64, err error) {
+	file, ok := in.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return "", 0, nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return "", 0, errors.New("it is no regular file")
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	changed := time.Time{}
+	if ok {
+		changed = time.Unix(stat.Ctim.Unix())
+	}
+	if !ok || changed.After(now.Add(-settled)) {
+		return "", info.Size(), nil
+	}
+	return fmt.Sprintf("%d %d %d %d", stat.Ino, info.Size(), info.ModTime().UnixNano(), changed.UnixNano()), info.Size(), nil
+}

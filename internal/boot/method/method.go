@@ -1,0 +1,122 @@
+// Package method chooses how the machine goes from one boot environment to
+// another, and says why: a method costs the less the less of the machine it
+// starts anew. The choice is pure; gather.go finds the facts.
+package method
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/boot/softreboot"
+)
+
+// Facts are what decides how a machine can go to another environment.
+type Facts struct {
+	Soft  softreboot.Facts
+	Kexec error // why there is no kexec into the environment; nil if there is
+	// What a trial by the boot loader is safe from, and why.
+	Level       boot.Level
+	LevelReason string
+}
+
+// Option is a method with what it is good for.
+type Option struct {
+	Method      be.Method  `json:"method"`
+	Possible    bool       `json:"possible"`   // it ends in the environment
+	Sufficient  bool       `json:"sufficient"` // and nothing of that waits for a later reboot
+	Allowed     bool       `json:"allowed"`    // to be picked without being asked for
+	Picked      bool       `json:"picked"`
+	Reasons     []string   `json:"reasons"`
+	Level       boot.Level `json:"failback"` // what a trial of this kind is safe from
+	LevelReason string     `json:"failback_reason"`
+}
+
+// Choose lists the methods, the cheapest first, and picks the first that is
+// sufficient and allowed. Reboot always is, allowed or not.
+func Choose(f Facts, allowed []be.Method) []Option {
+	options := []Option{withSoftReboot(f), withKexec(f), withReboot(f)}
+	picked := false
+	for i := range options {
+		o := &options[i]
+		o.Allowed = o.Method == be.Reboot || slices.Contains(allowed, o.Method)
+		o.Picked = !picked && o.Sufficient && o.Allowed
+		picked = picked || o.Picked
+		if o.Sufficient && !o.Allowed {
+			o.Reasons = append(o.Reasons, PolicyItem+" does not list it")
+		}
+	}
+	return options
+}
+
+// Picked is the option that Choose has picked.
+func Picked(options []Option) Option {
+	return options[slices.IndexFunc(options, func(o Option) bool { return o.Picked })]
+}
+
+// Of is the option of a method.
+func Of(options []Option, m be.Method) Option {
+	return options[slices.IndexFunc(options, func(o Option) bool { return o.Method == m })]
+}
+
+func withSoftReboot(f Facts) Option {
+	verdict := softreboot.Suitable(f.Soft)
+	o := Option{
+		Method:   be.SoftReboot,
+		Possible: len(verdict.Impossible) == 0,
+		Reasons:  slices.Concat(verdict.Impossible, verdict.Lacking),
+		Level:    boot.LevelUserspace,
+		LevelReason: "the boot loader's default stays as it is, and whatever ends the running kernel leads back; " +
+			"no initramfs starts that could watch over init",
+	}
+	o.Sufficient = o.Possible && len(verdict.Lacking) == 0
+	if o.Sufficient {
+		o.Reasons = []string{"kernel, initrd and kernel parameters are those that run"}
+	}
+	return o
+}
+
+func withKexec(f Facts) Option {
+	o := Option{
+		Method:      be.Kexec,
+		Possible:    f.Kexec == nil,
+		Sufficient:  f.Kexec == nil,
+		Level:       boot.LevelKernel,
+		LevelReason: "the boot loader is not told of it: any reset leads to its default",
+	}
+	if f.Kexec != nil {
+		o.Reasons = []string{f.Kexec.Error()}
+		return o
+	}
+	why := "its kernel is the one that runs, started anew"
+	if from, to := f.Soft.Running.Release, f.Soft.Next.Release; from != to {
+		why = fmt.Sprintf("it starts the other kernel (%s → %s)", from, to)
+	}
+	o.Reasons = []string{why + ", without firmware and boot loader"}
+	return o
+}
+
+func withReboot(f Facts) Option {
+	return Option{
+		Method:      be.Reboot,
+		Possible:    true,
+		Sufficient:  true,
+		Reasons:     []string{"always possible; firmware and boot loader run too"},
+		Level:       f.Level,
+		LevelReason: f.LevelReason,
+	}
+}
+
+// Summary says what an option is good for, and why.
+func (o Option) Summary() string {
+	reasons := strings.Join(o.Reasons, "; ")
+	switch {
+	case !o.Possible:
+		return "no: " + reasons
+	case !o.Sufficient:
+		return "not enough: " + reasons
+	}
+	return "yes: " + reasons
+}

@@ -1,0 +1,122 @@
+package sdboot
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/durable"
+)
+
+// Arm makes the next boot take the trial with nonce. systemd-boot deletes the
+// variable as soon as it has read it, so choosing another entry by hand at that
+// boot disarms the trial, which then counts as neither armed nor tried.
+func (l *Loader) Arm(nonce string) error {
+	trials, err := l.trials()
+	if err != nil {
+		return err
+	}
+	for _, trial := range trials {
+		if trial.nonce == nonce && !trial.tried {
+			return l.Vars.Set(varOneShot, oneShot(nonce))
+		}
+	}
+	return fmt.Errorf("cannot arm the trial %s: it is not in systemd-boot's menu, or was taken before", nonce)
+}
+
+// Disarm forgets all trials, taken ones too: their entries go.
+func (l *Loader) Disarm() error {
+	return errors.Join(l.disarmBut(""), l.removeTrials(""))
+}
+
+// disarmBut disarms what is armed unless it is the trial with nonce.
+func (l *Loader) disarmBut(nonce string) error {
+	armed, err := l.Vars.Get(varOneShot)
+	if err != nil || !strings.HasPrefix(armed, trialPrefix) || nonce != "" && armed == oneShot(nonce) {
+		return err
+	}
+	return l.Vars.Delete(varOneShot)
+}
+
+// removeTrials removes the entries of trials but that of the one with nonce.
+func (l *Loader) removeTrials(nonce string) error {
+	trials, err := l.trials()
+	for _, trial := range trials {
+		if nonce == "" || trial.nonce != nonce {
+			err = errors.Join(err, durable.Remove(trial.file))
+		}
+	}
+	return err
+}
+
+// State reads what systemd-boot remembers. It leaves an entry out whose kernel
+// is missing, and so boots the default without counting a trial that was armed;
+// with an initrd missing it counts the trial, and gives the machine back to the
+// firmware, which goes on with its boot order.
+func (l *Loader) State() (state boot.State, err error) {
+	trials, err := l.trials()
+	if err != nil {
+		return state, err
+	}
+	armed, err := l.Vars.Get(varOneShot)
+	if err != nil {
+		return state, err
+	}
+	for _, trial := range trials {
+		if armed == oneShot(trial.nonce) && !trial.tried {
+			state.Armed = trial.nonce
+			continue
+		}
+		missing, err := l.missing(trial.file)
+		if err != nil {
+			return state, err
+		}
+		if trial.tried || missing == "kernel" {
+			state.Tried, state.Missing = trial.nonce, missing
+		}
+	}
+	return state, nil
+}
+
+// features are what an EFI loader must be able to do, by its variable
+// LoaderFeatures (see bootctl(1) and systemd's efi-loader-features.h).
+var features = []struct {
+	bit  uint64
+	what string
+}{
+	{1 << 2, "takes no default entry from an EFI variable"},
+	{1 << 3, "boots no entry once"},
+	{1 << 4, "does not count boots"},
+}
+
+// Level is the kernel's if the running system was booted by a systemd-boot that
+// can boot an entry once, and EFI variables can be written. For that none is
+// written as long as one is there that an earlier SetMenu has.
+func (l *Loader) Level() (boot.Level, string) {
+	data, err := l.Vars.Read("LoaderFeatures")
+	if err != nil || len(data) < 8 {
+		return boot.LevelNone, "this system was not booted by systemd-boot"
+	}
+	for _, feature := range features {
+		if binary.LittleEndian.Uint64(data)&feature.bit == 0 {
+			return boot.LevelNone, "the boot loader " + feature.what
+		}
+	}
+	if err := l.probe(); err != nil {
+		return boot.LevelNone, err.Error()
+	}
+	return boot.LevelKernel, "systemd-boot boots a trial once, and EFI variables can be written"
+}
+
+func (l *Loader) probe() error {
+	name, err := l.Default()
+	switch {
+	case err != nil:
+		return err
+	case name != "":
+		return l.Vars.Writable()
+	}
+	return l.Vars.Probe()
+}

@@ -1,0 +1,191 @@
+package setup
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
+
+// Grade is how bad a finding is.
+type Grade string
+
+// The grades.
+const (
+	OK      Grade = "ok"
+	Warning Grade = "warning"
+	Problem Grade = "problem"
+)
+
+// Finding is something that was looked at.
+type Finding struct {
+	Check string `json:"check"` // a word for what was looked at
+	Grade Grade  `json:"grade"`
+	Text  string `json:"text"`           // without a full stop
+	Hint  string `json:"hint,omitempty"` // what can be done
+}
+
+// Summary says what kind of machine it is.
+func (m Machine) Summary() string {
+	var parts []string
+	firmware := "BIOS"
+	if m.Firmware == UEFI {
+		firmware = "UEFI"
+		if m.SecureBoot {
+			firmware += " with secure boot"
+		}
+	}
+	parts = append(parts, firmware)
+	switch m.Loader {
+	case be.LoaderGRUB:
+		loader := "GRUB"
+		if m.GRUB != nil {
+			loader += " (" + m.GRUB.Target + ")"
+		}
+		parts = append(parts, loader)
+	case be.LoaderSystemdBoot:
+		parts = append(parts, "systemd-boot")
+	}
+	if m.Subvolume != "" {
+		parts = append(parts, "root in "+m.Subvolume)
+	}
+	if m.Boot != nil {
+		parts = append(parts, "/boot of its own ("+m.Boot.Type+")")
+	}
+	for _, device := range m.Devices {
+		parts = append(parts, device.Kind+" "+device.Name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Check looks at all that boots and trials depend on and that is no business
+// of the loader's own. m is the machine as it is.
+func (i *Installer) Check(ctx context.Context, m Machine) ([]Finding, error) {
+	envs, err := i.Registry.List()
+	if err != nil {
+		return nil, err
+	}
+	found := []Finding{i.checkWatchdog(), i.checkUnits(), i.checkJournal()}
+	if m.GRUB != nil {
+		found = append(found, i.checkModules(*m.GRUB), i.checkGenerators(*m.GRUB))
+	}
+	for _, e := range envs {
+		if e.Running || e.Next {
+			found = append(found, i.checkInitrds(ctx, e)...)
+		}
+		found = append(found, i.checkFstab(m, e))
+	}
+	return found, nil
+}
+
+// checkWatchdog looks for the module that resets a machine that hangs.
+func (i *Installer) checkWatchdog() Finding {
+	f := Finding{Check: "watchdog", Grade: OK, Text: "the kernel has softdog, which resets a machine that hangs on trial"}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err == nil {
+		release := unix.ByteSliceToString(name.Release[:])
+		for _, list := range []string{"modules.dep", "modules.builtin"} {
+			data, err := os.ReadFile(i.Host.path("lib/modules/" + release + "/" + list))
+			if err == nil && bytes.Contains(data, []byte("/softdog.ko")) {
+				return f
+			}
+		}
+	}
+	f.Grade, f.Text = Warning, "the running kernel has no softdog: a system that hangs before its services start stays so"
+	f.Hint = "linux-image of Debian has it in the same package as btrfs"
+	return f
+}
+
+// units are those that judge a trial.
+var units = [...]string{"apt-be-boot.service", "apt-be-health.service", "apt-be-bless.service", "apt-be-failback.service"}
+
+func (i *Installer) checkUnits() Finding {
+	for _, unit := range units {
+		switch target, err := os.Readlink(i.Host.path("etc/systemd/system/" + unit)); {
+		case err == nil && target == "/dev/null":
+			return Finding{"units", Problem, unit + " is masked: trials are not judged", "systemctl unmask " + unit}
+		case !i.Host.has("usr/lib/systemd/system/"+unit) && !i.Host.has("lib/systemd/system/"+unit):
+			return Finding{"units", Problem, unit + " is missing: trials are not judged", "install the package apt-be again"}
+		}
+	}
+	return Finding{Check: "units", Grade: OK, Text: "the units that judge a trial are there"}
+}
+
+func (i *Installer) checkJournal() Finding {
+	if i.Host.has("var/log/journal") {
+		return Finding{Check: "journal", Grade: OK, Text: "the journal is kept, so that of a failed boot can be read"}
+	}
+	return Finding{"journal", Warning, "the journal is not kept over a reboot: of a boot that fails there will be none", "mkdir /var/log/journal"}
+}
+
+// checkModules compares the installed GRUB with its package: grub-install is
+// due where they differ.
+func (i *Installer) checkModules(g GRUB) Finding {
+	f := Finding{Check: "grub", Grade: OK, Text: "the installed GRUB is that of its package"}
+	wanted, err := os.ReadFile(i.Host.path("usr/lib/grub/" + g.Target + "/normal.mod"))
+	if err != nil {
+		return Finding{"grub", Warning, fmt.Sprintf("the modules of GRUB's package are missing: %v", err), "install GRUB's package again"}
+	}
+	there, err := os.ReadFile(i.Host.path("boot/grub/" + g.Target + "/normal.mod"))
+	switch {
+	case err != nil:
+		return Finding{"grub", Problem, fmt.Sprintf("GRUB's modules are missing: %v", err), "is /boot/grub mounted? Then run grub-install"}
+	case !bytes.Equal(wanted, there):
+		f.Grade, f.Text, f.Hint = Warning, "the installed GRUB is another one than that of its package", "run grub-install as dpkg-reconfigure does for its package"
+	}
+	return f
+}
+
+func (i *Installer) checkGenerators(g GRUB) Finding {
+	if _, err := i.Registry.Boot(); err == nil {
+		for _, path := range g.Generators {
+			if info, err := os.Stat(i.Host.path(path)); err == nil && info.Mode()&0o111 != 0 {
+				return Finding{"update-grub", Warning, path + " is switched on again: update-grub adds the kernels of the running system to the menu once more",
+					"dpkg-statoverride --update --add root root 0644 " + path}
+			}
+		}
+	}
+	return Finding{Check: "update-grub", Grade: OK, Text: "update-grub leaves the menu of boot environments as it is"}
+}
+
+func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
+	var found []Finding
+	for _, kernel := range e.Record.Kernels {
+		if kernel.Image == "" || kernel.Initrd == "" {
+			continue
+		}
+		file := i.path(filepath.Join(e.Subvolume.Path, kernel.Initrd))
+		ready, err := i.Host.InitrdReady(ctx, file)
+		switch {
+		case err != nil:
+			found = append(found, Finding{"initrd", Warning, err.Error(), ""})
+		case !ready:
+			found = append(found, Finding{"initrd", Warning, fmt.Sprintf("the initrd of kernel %s in %s has no scripts of apt-be: it can't tell how far a trial came", kernel.Version, e.Name),
+				"update-initramfs -u -k " + kernel.Version})
+		default:
+			found = append(found, Finding{Check: "initrd", Grade: OK, Text: fmt.Sprintf("the initrd of kernel %s in %s can be tried", kernel.Version, e.Name)})
+		}
+		break // further kernels are not booted
+	}
+	return found
+}
+
+func (i *Installer) checkFstab(m Machine, e be.Env) Finding {
+	if _, err := i.Registry.Boot(); err != nil {
+		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " is as it was"}
+	}
+	text, err := readIfAny(i.path(e.Subvolume.Path + "/etc/fstab"))
+	if err != nil {
+		return Finding{"fstab", Warning, err.Error(), ""}
+	}
+	if fstabOf(m).Has(string(text)) {
+		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " mounts what belongs to all"}
+	}
+	return Finding{"fstab", Warning, fmt.Sprintf("the fstab of %s does not mount %s", e.Name, strings.Join(mountPoints(m), " and ")), "apt-be init adds the lines"}
+}

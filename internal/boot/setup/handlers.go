@@ -1,0 +1,130 @@
+package setup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// The kinds of steps, with their arguments. "subvolume" is the path of an
+// environment from the top level, or of what is mounted.
+const (
+	stepInitramfs    = "initramfs"
+	stepGRUBDir      = "grub-dir"      // subvolume
+	stepCopyBoot     = "copy-boot"     // subvolume
+	stepFstab        = "fstab"         // subvolume, fstab: JSON
+	stepMount        = "mount"         // dir, subvolume
+	stepSwitchBoot   = "switch-boot"   // source, type, esp, esp-source
+	stepOverride     = "override"      // subvolume, path, old, mode
+	stepLayout       = "layout"        // subvolume
+	stepBoot         = "boot"          // boot: JSON
+	stepMenu         = "menu"          // default, previous
+	stepGRUBConfig   = "grub-config"   // subvolume
+	stepGRUBInstall  = "grub-install"  // commands: JSON
+	stepClearBoot    = "clear-boot"    // source, type, subvolume
+	stepStockEntries = "stock-entries" // esp
+	stepDone         = "done"          // id, done: JSON
+	stepPlainDir     = "plain-dir"     // subvolume
+	stepPlainConfig  = "plain-config"  // hidden
+	stepForget       = "forget"        // boot: JSON
+)
+
+// act is what a handler does with a step's arguments.
+type act = func(context.Context, txn.Args) error
+
+func nothing(context.Context, txn.Args) error { return nil }
+
+func (i *Installer) handlers() txn.Handlers {
+	reversible := map[string][2]act{
+		stepFstab:        {i.addFstab, i.removeFstab},
+		stepMount:        {i.mount, i.unmount},
+		stepSwitchBoot:   {i.switchBoot, i.switchBootBack},
+		stepOverride:     {i.override, i.removeOverride},
+		stepLayout:       {i.setLayout, i.unsetLayout},
+		stepMenu:         {i.menu, i.removeMenu},
+		stepGRUBInstall:  {i.grubInstall, i.grubInstallHidden},
+		stepClearBoot:    {i.clearBoot, i.fillBoot},
+		stepStockEntries: {i.moveStockEntries, i.restoreStockEntries},
+	}
+	all := txn.Handlers{
+		// An initrd that can try environments does no harm where none are.
+		stepInitramfs:   {Do: i.initramfs, Undo: nothing},
+		stepGRUBDir:     {Do: i.makeGRUBDir, Undo: i.removeGRUBDir},
+		stepCopyBoot:    {Do: i.copyBoot, Undo: i.removeCopiedBoot},
+		stepBoot:        {Do: i.setBoot, Undo: i.unsetBoot},
+		stepGRUBConfig:  {Do: i.grubConfig, Undo: i.restoreGRUBConfig},
+		stepPlainDir:    {Do: i.fillPlainDir, Undo: nothing}, // nothing reads it
+		stepPlainConfig: {Do: i.plainConfig, Undo: i.plainConfigBack},
+		stepDone: {
+			Do:   func(_ context.Context, a txn.Args) error { return i.putDone(a["done"]) },
+			Undo: func(context.Context, txn.Args) error { return durable.Remove(i.path(doneFile)) },
+			Happened: func(_ context.Context, a txn.Args) (bool, error) {
+				done, err := i.Done()
+				return done != nil && done.ID == a["id"], err
+			},
+		},
+		stepForget: {
+			Do:   i.unsetBoot,
+			Undo: i.setBoot,
+			Happened: func(context.Context, txn.Args) (bool, error) {
+				_, err := i.Registry.Boot()
+				if errors.Is(err, be.ErrNotSetUp) {
+					return true, nil
+				}
+				return false, err
+			},
+		},
+	}
+	for kind, acts := range reversible {
+		all[kind] = txn.Handler{Do: acts[0], Undo: acts[1]}
+		all[takeBack+kind] = txn.Handler{Do: acts[1], Undo: acts[0]}
+	}
+	return all
+}
+
+func (i *Installer) putDone(data string) error {
+	return durable.WriteFile(i.path(doneFile), []byte(data+"\n"), 0o600)
+}
+
+func (i *Installer) setBoot(_ context.Context, a txn.Args) error {
+	var boot be.Boot
+	if err := json.Unmarshal([]byte(a["boot"]), &boot); err != nil {
+		return err
+	}
+	return i.Registry.SetBoot(&boot)
+}
+
+func (i *Installer) unsetBoot(context.Context, txn.Args) error { return i.Registry.SetBoot(nil) }
+
+func (i *Installer) menu(_ context.Context, a txn.Args) error {
+	if err := i.Menu(a["default"]); err != nil {
+		return err
+	}
+	return i.store().Sync()
+}
+
+func (i *Installer) removeMenu(_ context.Context, a txn.Args) error {
+	if _, err := i.Registry.Boot(); errors.Is(err, be.ErrNotSetUp) {
+		return nil // there is no menu whose place is known
+	}
+	if err := i.RemoveMenu(); err != nil || a["previous"] == "" {
+		return err
+	}
+	return variables(i.Host).Set("LoaderEntryDefault", a["previous"])
+}
+
+// removeAll removes files durably; those that are not there are no error.
+func removeAll(files ...string) error {
+	var errs []error
+	for _, file := range files {
+		if err := durable.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,232 @@
+package setup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// Step is one thing that is done.
+type Step struct {
+	Text  string // what, for the admin: "put …", without a full stop
+	Parts []txn.Step
+}
+
+// Plan is what Install does.
+//
+// The order keeps the machine bootable at every moment. Until the last steps
+// the loader goes by its old menu, and what that names is where it was:
+//
+//   - GRUB with /boot in the root: the core image on the disk has the path of
+//     the root's own /boot/grub compiled in. That directory stays as it is,
+//     hidden below the mount of @grub; only grub-install, the last step, leads
+//     to @grub, when there is a menu in it that has been checked.
+//   - GRUB with a /boot of its own: the core image looks on that file system
+//     before and after. Its grub.cfg is replaced by one rename(2); the kernels
+//     that the old one named go after that.
+//   - systemd-boot: both menus are there before the old entries go.
+//
+// The fstab is changed before things are where it says; what it mounts then
+// is there already, and a mount that fails does not stop a boot.
+func (i *Installer) Plan(m Machine) ([]Step, error) {
+	running, err := i.Registry.Running()
+	if err != nil {
+		return nil, err
+	}
+	envs, err := i.Registry.List()
+	if err != nil {
+		return nil, err
+	}
+	if m.prepared() {
+		return nil, fmt.Errorf("%w: /boot/grub is mounted from %s, as by an apt-be init that nothing is known of", ErrLayout, m.Menu.Source)
+	}
+	steps := []Step{{"build the initrds anew, so that they can try a boot environment", []txn.Step{{Kind: stepInitramfs}}}}
+	var layout []Step
+	switch {
+	case m.Loader == be.LoaderSystemdBoot:
+		layout = nil
+	case m.Boot != nil:
+		layout, err = i.planOwnBoot(m)
+	default:
+		layout, err = i.planGRUBDir(m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	table := Step{Text: fmt.Sprintf("add lines to /etc/fstab in %s, by which %s is mounted", names(envs), strings.Join(mountPoints(m), " and "))}
+	for _, e := range envs {
+		if e.Subvolume.ReadOnly {
+			continue
+		}
+		part, err := fstabStep(e.Subvolume.Path, fstabOf(m))
+		if err != nil {
+			return nil, err
+		}
+		table.Parts = append(table.Parts, part)
+	}
+	steps = append(append(steps, layout...), table)
+	steps = append(steps, i.planMounts(m)...)
+	boot := bootOf(m)
+	data, err := json.Marshal(boot)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, i.planStock(m, envs)...)
+	steps = append(steps, Step{
+		fmt.Sprintf("write the boot menu, with %s in it and %s as what boots by itself", names(envs), running.Name),
+		[]txn.Step{
+			{Kind: stepBoot, Args: txn.Args{"boot": string(data)}},
+			{Kind: stepMenu, Args: txn.Args{"default": running.Name, "previous": textVariable(i.Host, "LoaderEntryDefault")}},
+		},
+	})
+	last, err := i.planLoader(m, running.Name)
+	return append(steps, last...), err
+}
+
+// bootOf is what the registry keeps of a prepared machine.
+func bootOf(m Machine) be.Boot {
+	b := be.Boot{Schema: be.BootSchema, Loader: m.Loader}
+	if m.ESP != nil {
+		b.ESP = m.ESP.Dir
+	}
+	switch {
+	case m.Loader == be.LoaderSystemdBoot:
+		b.KernelDir = m.ESP.Dir
+	case m.Boot != nil:
+		b.KernelDir = "/boot/grub"
+	default:
+		b.MenuInStore = true
+	}
+	return b
+}
+
+func (i *Installer) planGRUBDir(m Machine) ([]Step, error) {
+	// A subvolume of that name that somebody else made is not to be deleted.
+	_, err := i.store().Get(be.GRUBDir)
+	if err == nil || errors.Is(err, store.ErrNotSubvolume) {
+		return nil, fmt.Errorf("%w: there is a %s in the top-level subvolume already", ErrLayout, be.GRUBDir)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	return []Step{{
+		"make the subvolume " + be.GRUBDir + " and copy /boot/grub into it, to be the one /boot/grub of all boot environments",
+		[]txn.Step{{Kind: stepGRUBDir, Args: txn.Args{"subvolume": m.Subvolume}}},
+	}}, nil
+}
+
+func (i *Installer) planOwnBoot(m Machine) ([]Step, error) {
+	below, err := os.ReadDir(i.path(m.Subvolume + "/boot"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot see what is below the file system at /boot: %w", err)
+	}
+	for _, entry := range below {
+		if !entry.IsDir() {
+			return nil, fmt.Errorf("%w: there is a %s below the file system at /boot, in the root's own directory", ErrLayout, entry.Name())
+		}
+	}
+	return []Step{{
+		"copy /boot into the root file system, so that every boot environment has its own",
+		[]txn.Step{{Kind: stepCopyBoot, Args: txn.Args{"subvolume": m.Subvolume}}},
+	}}, nil
+}
+
+// planMounts mounts at once what the next boots do.
+func (i *Installer) planMounts(m Machine) []Step {
+	home := txn.Step{Kind: stepMount, Args: txn.Args{"dir": HomeMount, "subvolume": be.HomeDir}}
+	switch {
+	case m.Loader != be.LoaderGRUB:
+		return []Step{{"mount it", []txn.Step{home}}}
+	case m.Boot != nil:
+		args := txn.Args{"source": m.Boot.device(), "type": m.Boot.Type}
+		if m.ESP != nil && strings.HasPrefix(m.ESP.Dir, "/boot/") {
+			args["esp"], args["esp-source"] = m.ESP.Dir, m.ESP.device()
+		}
+		return []Step{{
+			"unmount /boot, and mount it at /boot/grub, where nothing but GRUB's files and copies of kernels will be",
+			[]txn.Step{{Kind: stepSwitchBoot, Args: args}, home},
+		}}
+	}
+	return []Step{{"mount them", []txn.Step{
+		{Kind: stepMount, Args: txn.Args{"dir": "/boot/grub", "subvolume": be.GRUBDir}}, home,
+	}}}
+}
+
+// planStock keeps the distribution's own scripts from adding entries.
+func (i *Installer) planStock(m Machine, envs []be.Env) []Step {
+	var parts []txn.Step
+	for _, e := range envs {
+		if e.Subvolume.ReadOnly {
+			continue
+		}
+		if m.Loader == be.LoaderSystemdBoot {
+			parts = append(parts, txn.Step{Kind: stepLayout, Args: txn.Args{"subvolume": e.Subvolume.Path}})
+			continue
+		}
+		for _, o := range i.overrides(m) {
+			parts = append(parts, o.step(e.Subvolume.Path))
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	if m.Loader == be.LoaderSystemdBoot {
+		return []Step{{"set layout=other in /etc/kernel/install.conf, so that kernel-install adds no entries of its own", parts}}
+	}
+	var scripts []string
+	for _, g := range m.GRUB.Generators {
+		scripts = append(scripts, path.Base(g))
+	}
+	return []Step{{"switch off " + strings.Join(scripts, " and ") + " in /etc/grub.d by dpkg-statoverride, so that update-grub gives the same menu everywhere", parts}}
+}
+
+// planLoader leads the loader to the new menu.
+func (i *Installer) planLoader(m Machine, running string) ([]Step, error) {
+	if m.Loader == be.LoaderSystemdBoot {
+		return []Step{{
+			"move the other entries of installed kernels away from " + m.ESP.Dir + "/loader/entries",
+			[]txn.Step{{Kind: stepStockEntries, Args: txn.Args{"esp": m.ESP.Dir}}},
+		}}, nil
+	}
+	steps := []Step{{
+		"run update-grub, and check that the menu boots this system",
+		[]txn.Step{{Kind: stepGRUBConfig, Args: txn.Args{"subvolume": m.Subvolume}}},
+	}}
+	if m.Boot != nil {
+		return append(steps, Step{
+			"remove the kernels in the file system that was /boot: GRUB has its copies",
+			// Writing the menu again has the new grub.cfg where GRUB sees it,
+			// which reads no journal of a file system.
+			[]txn.Step{{Kind: stepMenu, Args: txn.Args{"default": running}}, {Kind: stepClearBoot, Args: txn.Args{"source": m.Boot.device(), "type": m.Boot.Type, "subvolume": m.Subvolume}}},
+		}), nil
+	}
+	step, err := grubInstallStep(*m.GRUB)
+	where := strings.Join(m.GRUB.Devices, " and ")
+	if m.ESP != nil && m.Firmware == UEFI {
+		where = m.ESP.Dir
+	}
+	return append(steps, Step{"run grub-install for " + where + ", which makes GRUB look into " + be.GRUBDir, []txn.Step{step}}), err
+}
+
+func mountPoints(m Machine) []string {
+	var dirs []string
+	for _, line := range fstabOf(m).Lines {
+		dirs = append(dirs, mountPointOf(line))
+	}
+	return dirs
+}
+
+func names(envs []be.Env) string {
+	var all []string
+	for _, e := range envs {
+		all = append(all, e.Name)
+	}
+	return strings.Join(all, ", ")
+}

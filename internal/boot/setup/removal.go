@@ -1,0 +1,106 @@
+package setup
+
+import (
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// takeBack begins the kind of a step that undoes what another kind does, and
+// whose undo does it again.
+const takeBack = "take-back-"
+
+func back(step txn.Step) txn.Step { return txn.Step{Kind: takeBack + step.Kind, Args: step.Args} }
+
+// Removal is what Remove does, in sentences.
+func (i *Installer) Removal(now Machine) ([]Step, error) {
+	done, err := i.Done()
+	if err != nil {
+		return nil, err
+	}
+	if done == nil {
+		return nil, be.ErrNotSetUp
+	}
+	return i.removal(*done, now)
+}
+
+// removal takes back the steps of Plan, but in an order of its own: again
+// the loader goes by a whole menu at every moment.
+//
+//   - GRUB with /boot in the root: the root's own /boot/grub, which nothing
+//     reads, gets what is in @grub, and a menu of the usual kind. grub-install
+//     then leads there; @grub goes last of all.
+//   - GRUB with a /boot of its own: kernels are copied back first, and the new
+//     grub.cfg replaces the old one by one rename(2) before apt-be.cfg goes.
+//   - systemd-boot: entries and kernels are there again before ours go.
+func (i *Installer) removal(done Done, now Machine) ([]Step, error) {
+	was := done.Machine
+	if now.Loader != was.Loader {
+		return nil, fmt.Errorf("%w: the boot loader is %s now, and was %s", ErrLayout, now.Loader, was.Loader)
+	}
+	running, err := i.Registry.Running()
+	if err != nil {
+		return nil, err
+	}
+	if running.Subvolume.Path != was.Subvolume {
+		return nil, fmt.Errorf("%w: apt-be init was run in %s, and that does not run now; apt-be activate leads there", be.ErrProtected, was.Subvolume)
+	}
+	envs, err := i.Registry.List()
+	if err != nil {
+		return nil, err
+	}
+	var stock, tables []txn.Step
+	for _, e := range envs {
+		if e.Subvolume.ReadOnly {
+			continue
+		}
+		for _, o := range done.Overrides {
+			stock = append(stock, back(o.step(e.Subvolume.Path)))
+		}
+		if was.Loader == be.LoaderSystemdBoot {
+			stock = append(stock, back(txn.Step{Kind: stepLayout, Args: txn.Args{"subvolume": e.Subvolume.Path}}))
+		}
+		part, err := fstabStep(e.Subvolume.Path, fstabOf(was))
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, back(part))
+	}
+	table := Step{"remove the lines from /etc/fstab again, in " + names(envs), tables}
+	menu := Step{"remove the menu of boot environments", []txn.Step{
+		back(txn.Step{Kind: stepMenu, Args: txn.Args{"default": running.Name, "previous": done.DefaultEntry}}),
+	}}
+	if was.Loader == be.LoaderSystemdBoot {
+		return []Step{
+			{"remove layout=other from /etc/kernel/install.conf", stock},
+			{"add the usual entries of the installed kernels by kernel-install", []txn.Step{
+				back(txn.Step{Kind: stepStockEntries, Args: txn.Args{"esp": was.ESP.Dir}}),
+			}},
+			menu, table,
+		}, nil
+	}
+	scripts := Step{"let update-grub find the installed kernels again", stock}
+	if was.Boot != nil {
+		moved := i.planMounts(was)[0].Parts[0]
+		return []Step{
+			scripts,
+			{"copy the kernels back into the file system that was /boot", []txn.Step{
+				back(txn.Step{Kind: stepClearBoot, Args: txn.Args{"source": was.Boot.device(), "type": was.Boot.Type, "subvolume": was.Subvolume}}),
+			}},
+			{"unmount /boot/grub, and mount that file system at /boot again", []txn.Step{back(moved)}},
+			table,
+			{"write the usual menu by grub-mkconfig", []txn.Step{{Kind: stepPlainConfig}}},
+			menu,
+		}, nil
+	}
+	install, err := grubInstallStep(*now.GRUB)
+	return []Step{
+		scripts,
+		{"copy what is in /boot/grub now to the /boot/grub of this system itself", []txn.Step{{Kind: stepPlainDir, Args: txn.Args{"subvolume": was.Subvolume}}}},
+		{"write the usual menu there by grub-mkconfig", []txn.Step{{Kind: stepPlainConfig, Args: txn.Args{"hidden": "yes"}}}},
+		{"run grub-install, which makes GRUB look there", []txn.Step{back(install)}},
+		{"unmount " + be.GRUBDir, []txn.Step{back(txn.Step{Kind: stepMount, Args: txn.Args{"dir": "/boot/grub", "subvolume": be.GRUBDir}})}},
+		table, menu,
+	}, err
+}

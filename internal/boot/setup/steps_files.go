@@ -1,0 +1,269 @@
+package setup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+func fstabStep(subvolume string, f Fstab) (txn.Step, error) {
+	data, err := json.Marshal(f)
+	return txn.Step{Kind: stepFstab, Args: txn.Args{"subvolume": subvolume, "fstab": string(data)}}, err
+}
+
+func (i *Installer) addFstab(_ context.Context, a txn.Args) error {
+	return i.editFstab(a, Fstab.Add)
+}
+
+func (i *Installer) removeFstab(_ context.Context, a txn.Args) error {
+	return i.editFstab(a, Fstab.Remove)
+}
+
+func (i *Installer) editFstab(a txn.Args, edit func(Fstab, string) string) error {
+	var f Fstab
+	if err := json.Unmarshal([]byte(a["fstab"]), &f); err != nil {
+		return err
+	}
+	return inroot.Edit(i.path(a["subvolume"]), "etc/fstab", func(old []byte) ([]byte, bool, error) {
+		text := edit(f, string(old))
+		return []byte(text), text != string(old), nil
+	})
+}
+
+// PrepareRoot makes a root file system one that can be booted by the menu of
+// a prepared machine: what was made before apt-be init, or comes from
+// elsewhere, does not have what others inherit. It does nothing where all is
+// there.
+func (i *Installer) PrepareRoot(ctx context.Context, m Machine, subvolume string) error {
+	part, err := fstabStep(subvolume, fstabOf(m))
+	if err != nil {
+		return err
+	}
+	if err := i.addFstab(ctx, part.Args); err != nil {
+		return fmt.Errorf("cannot prepare %s for the boot menu: %w", subvolume, err)
+	}
+	return nil
+}
+
+// Override is one of the generators of GRUB's menu, and how its mode was.
+type Override struct {
+	Path string `json:"path"`
+	Old  string `json:"old,omitempty"` // "OWNER GROUP MODE", of the statoverride that was there
+	Mode string `json:"mode"`          // of the file
+}
+
+func (o Override) step(subvolume string) txn.Step {
+	return txn.Step{Kind: stepOverride, Args: txn.Args{"subvolume": subvolume, "path": o.Path, "old": o.Old, "mode": o.Mode}}
+}
+
+// overrides finds how the generators are now.
+func (i *Installer) overrides(m Machine) []Override {
+	if m.GRUB == nil {
+		return nil
+	}
+	var all []Override
+	for _, path := range m.GRUB.Generators {
+		info, err := os.Stat(i.Host.path(path))
+		if err != nil {
+			continue
+		}
+		all = append(all, Override{path, statOverride(i.Host.Root, path), fmt.Sprintf("%04o", info.Mode().Perm())})
+	}
+	return all
+}
+
+// statOverride is the statoverride of a file as "OWNER GROUP MODE", or "".
+func statOverride(root, path string) string {
+	data, err := inroot.ReadFile(root, "var/lib/dpkg/statoverride")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutSuffix(strings.TrimSuffix(line, "\n"), " "+path); ok {
+			return rest
+		}
+	}
+	return ""
+}
+
+// switchedOff is the statoverride of a generator that update-grub passes over.
+const switchedOff = "root root 0644"
+
+func (i *Installer) override(ctx context.Context, a txn.Args) error {
+	return i.setOverride(ctx, a, switchedOff, 0o644)
+}
+
+func (i *Installer) removeOverride(ctx context.Context, a txn.Args) error {
+	mode, err := strconv.ParseUint(a["mode"], 8, 12)
+	if err != nil {
+		return err
+	}
+	return i.setOverride(ctx, a, a["old"], fs.FileMode(mode))
+}
+
+// setOverride gives a file of an environment a statoverride, or none, and its
+// mode. A file that is not in there needs none.
+func (i *Installer) setOverride(ctx context.Context, a txn.Args, wanted string, mode fs.FileMode) error {
+	root := i.path(a["subvolume"])
+	file := filepath.Join(root, a["path"])
+	info, err := os.Lstat(file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Programs do not see what is below this process's /proc/self.
+	admin := filepath.Join(root, "var/lib/dpkg")
+	if inside, ok := strings.CutPrefix(admin, "/proc/self/"); ok {
+		admin = fmt.Sprintf("/proc/%d/%s", os.Getpid(), inside)
+	}
+	now := statOverride(root, a["path"])
+	if now != "" && now != wanted {
+		if _, err := i.Host.Run(ctx, "dpkg-statoverride", "--admindir", admin, "--remove", a["path"]); err != nil {
+			return err
+		}
+	}
+	if wanted != "" && now != wanted {
+		args := append([]string{"--admindir", admin, "--add"}, append(strings.Fields(wanted), a["path"])...)
+		if _, err := i.Host.Run(ctx, "dpkg-statoverride", args...); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(file, mode)
+}
+
+// installConf is where kernel-install(8) reads its layout.
+const installConf = "etc/kernel/install.conf"
+
+func (i *Installer) setLayout(_ context.Context, a txn.Args) error {
+	return i.editLayout(a, func(text string) string {
+		var out strings.Builder
+		for line := range strings.Lines(removeLayout(text)) {
+			if strings.HasPrefix(line, "layout=") {
+				line = replacedTag + line
+			}
+			out.WriteString(line)
+		}
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			out.WriteByte('\n')
+		}
+		return out.String() + layoutMark + "\nlayout=other\n"
+	})
+}
+
+func (i *Installer) unsetLayout(_ context.Context, a txn.Args) error {
+	return i.editLayout(a, removeLayout)
+}
+
+const layoutMark = "# The next line was added by apt-be init: kernels get their entries from apt-be."
+
+func removeLayout(text string) string {
+	var out strings.Builder
+	marked := false
+	for line := range strings.Lines(text) {
+		if strings.TrimRight(line, "\n") == layoutMark {
+			marked = true
+			continue
+		}
+		if marked && strings.TrimRight(line, "\n") == "layout=other" {
+			marked = false
+			continue
+		}
+		marked = false
+		out.WriteString(strings.TrimPrefix(line, replacedTag))
+	}
+	return out.String()
+}
+
+// editLayout edits install.conf of an environment; one that is empty then was
+// not there before.
+func (i *Installer) editLayout(a txn.Args, edit func(string) string) error {
+	file := filepath.Join(i.path(a["subvolume"]), installConf)
+	old, err := readIfAny(file)
+	if err != nil {
+		return err
+	}
+	text := edit(string(old))
+	switch {
+	case text == string(old):
+		return nil
+	case text == "":
+		return durable.Remove(file)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return durable.WriteFile(file, []byte(text), 0o644)
+}
+
+// mount mounts a subvolume of the root file system, as its new line in the
+// fstab does at the next boot.
+func (i *Installer) mount(_ context.Context, a txn.Args) error {
+	mounted, err := i.Host.mountAt(a["dir"])
+	if err != nil {
+		return err
+	}
+	if mounted != nil {
+		if strings.Trim(mounted.Root, "/") == a["subvolume"] {
+			return nil
+		}
+		return fmt.Errorf("something else is mounted at %s", a["dir"])
+	}
+	dir := i.Host.path(a["dir"])
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := i.Host.Mount(i.store().Device(), dir, "btrfs", "subvol=/"+a["subvolume"]); err != nil {
+		return fmt.Errorf("cannot mount %s at %s: %w", a["subvolume"], a["dir"], err)
+	}
+	return nil
+}
+
+func (i *Installer) unmount(_ context.Context, a txn.Args) error {
+	mounted, err := i.Host.mountAt(a["dir"])
+	if err != nil || mounted == nil || strings.Trim(mounted.Root, "/") != a["subvolume"] {
+		return err
+	}
+	if err := i.Host.Unmount(i.Host.path(a["dir"])); err != nil {
+		return fmt.Errorf("cannot unmount %s: %w", a["dir"], err)
+	}
+	return nil
+}
+
+// makeGRUBDir makes the subvolume @grub of what is in an environment's
+// /boot/grub.
+func (i *Installer) makeGRUBDir(_ context.Context, a txn.Args) error {
+	if err := i.store().Create(be.GRUBDir); err != nil {
+		return err
+	}
+	return copyTree(filepath.Join(i.path(a["subvolume"]), "boot/grub"), i.path(be.GRUBDir), everything)
+}
+
+func (i *Installer) removeGRUBDir(context.Context, txn.Args) error {
+	if _, err := os.Lstat(i.path(be.GRUBDir)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return i.store().Delete(be.GRUBDir)
+}
+
+func everything(string) bool { return true }
+
+// fillPlainDir copies what is in @grub to an environment's own /boot/grub,
+// but for what is apt-be's, and the menu.
+func (i *Installer) fillPlainDir(_ context.Context, a txn.Args) error {
+	return copyTree(i.path(be.GRUBDir), filepath.Join(i.path(a["subvolume"]), "boot/grub"), func(path string) bool {
+		return path != "grub.cfg" && !strings.HasPrefix(path, "apt-be")
+	})
+}

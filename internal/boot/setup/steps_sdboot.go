@@ -1,0 +1,170 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// stockMark is in the entries that kernel-install(8) writes: the name of its
+// plugin, which begins all that systemd 252 and 257 make.
+const stockMark = "90-loaderentry.install"
+
+// blsEntry is what matters of a type #1 entry of the Boot Loader Specification.
+type blsEntry struct {
+	name    string // of the file
+	content []byte
+	version string
+	files   []string // kernel and initrds, from the top of the partition
+}
+
+func parseEntry(name string, content []byte) blsEntry {
+	e := blsEntry{name: name, content: content}
+	for line := range strings.Lines(string(content)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		switch fields[0] {
+		case "version":
+			e.version = fields[1]
+		case "linux", "initrd":
+			e.files = append(e.files, fields[1])
+		}
+	}
+	return e
+}
+
+// readEntries reads the entries in a directory; those of kernel-install alone
+// if stock is set.
+func readEntries(dir string, stock bool) ([]blsEntry, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
+	if err != nil {
+		return nil, err
+	}
+	var all []blsEntry
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if !stock || strings.Contains(string(content), stockMark) {
+			all = append(all, parseEntry(filepath.Base(file), content))
+		}
+	}
+	return all, nil
+}
+
+func entriesDir(esp string) string { return filepath.Join(esp, "loader/entries") }
+
+// moveStockEntries saves the entries of kernel-install and takes them off the
+// menu. Their kernels stay until all is done.
+func (i *Installer) moveStockEntries(_ context.Context, a txn.Args) error {
+	dir := entriesDir(i.Host.path(a["esp"]))
+	entries, err := readEntries(dir, true)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(i.path(savedDir), 0o700); err != nil {
+		return err
+	}
+	var files []string
+	for _, e := range entries {
+		if err := durable.WriteFile(filepath.Join(i.path(savedDir), e.name), e.content, 0o600); err != nil {
+			return err
+		}
+		files = append(files, filepath.Join(dir, e.name))
+	}
+	return removeAll(files...)
+}
+
+// restoreStockEntries puts the entries of kernel-install back: as they were,
+// and of kernels whose files are gone, or that are new, as kernel-install
+// makes them.
+func (i *Installer) restoreStockEntries(ctx context.Context, a txn.Args) error {
+	esp := i.Host.path(a["esp"])
+	saved, err := readEntries(i.path(savedDir), true)
+	if err != nil {
+		return err
+	}
+	there, err := readEntries(entriesDir(esp), true)
+	if err != nil {
+		return err
+	}
+	whole := slices.DeleteFunc(slices.Concat(saved, there), func(e blsEntry) bool { return !e.whole(esp) })
+	images, err := filepath.Glob(i.Host.path("boot/vmlinuz-*"))
+	if err != nil {
+		return err
+	}
+	for _, image := range images {
+		version := strings.TrimPrefix(filepath.Base(image), "vmlinuz-")
+		if slices.ContainsFunc(whole, func(e blsEntry) bool { return e.version == version }) {
+			continue
+		}
+		args := []string{"add", version, image}
+		if initrd := i.Host.path("boot/initrd.img-" + version); isFile(initrd) {
+			args = append(args, initrd)
+		}
+		if _, err := i.Host.Run(ctx, "kernel-install", args...); err != nil {
+			return err
+		}
+	}
+	// The parameters in them may be others than those that kernel-install
+	// takes, which are those of this boot.
+	for _, e := range saved {
+		if !e.whole(esp) {
+			continue
+		}
+		if err := durable.WriteFile(filepath.Join(entriesDir(esp), e.name), e.content, 0o644); err != nil {
+			return err
+		}
+	}
+	if there, err = readEntries(entriesDir(esp), true); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(there, func(e blsEntry) bool { return e.whole(esp) }) {
+		return fmt.Errorf("kernel-install made no entry for any kernel in /boot")
+	}
+	return nil
+}
+
+func (e blsEntry) whole(esp string) bool {
+	return len(e.files) > 0 && !slices.ContainsFunc(e.files, func(f string) bool { return !isFile(filepath.Join(esp, f)) })
+}
+
+func isFile(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// removeStockKernels removes what no entry names any more. The directory of
+// all kernels of this system stays: by it kernel-install knows its layout.
+func (i *Installer) removeStockKernels(m Machine) error {
+	esp := i.Host.path(m.ESP.Dir)
+	saved, err := readEntries(i.path(savedDir), true)
+	if err != nil {
+		return err
+	}
+	left, err := readEntries(entriesDir(esp), false)
+	if err != nil {
+		return err
+	}
+	for _, e := range saved {
+		for _, file := range e.files {
+			if slices.ContainsFunc(left, func(l blsEntry) bool { return slices.Contains(l.files, file) }) {
+				continue
+			}
+			if err := durable.Remove(filepath.Join(esp, file)); err != nil {
+				return err
+			}
+			_ = os.Remove(filepath.Dir(filepath.Join(esp, file))) // if it was the last one in there
+		}
+	}
+	return nil
+}

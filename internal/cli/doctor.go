@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/boot/kexec"
+	"github.com/apt-be/apt-be/internal/boot/setup"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// errProblems says that doctor has found some, and told of them.
+var errProblems = errors.New("there are problems")
+
+// doctorJSON is what doctor --json prints.
+type doctorJSON struct {
+	SetUp    bool            `json:"set_up"`
+	Level    boot.Level      `json:"level"` // of failback; "none" where apt-be init was not run
+	Kexec    bool            `json:"kexec"`
+	Findings []setup.Finding `json:"findings"`
+}
+
+func newDoctor(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what boots and their failback depend on",
+		Long: `Look for what boots and their failback depend on, and tell what this machine
+comes back from by itself. The exit status is 0 if there is no problem, 1 if
+there is one, and 10 if the machine can't be set up for boot environments.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			reg, done, err := app.registry()
+			if err != nil {
+				return err
+			}
+			defer done()
+			return app.doctor(cmd.Context(), reg)
+		},
+	}
+}
+
+func (app *App) doctor(ctx context.Context, reg *be.Registry) error {
+	installer := app.installer(reg)
+	m, unfit := setup.Detect(installer.Host)
+	report := doctorJSON{Level: boot.LevelNone, Kexec: kexec.Supported() == nil}
+	_, err := reg.Boot()
+	report.SetUp = err == nil
+	switch {
+	case unfit != nil:
+		report.add("machine", setup.Problem, unfit.Error(), "")
+	default:
+		report.add("machine", setup.OK, m.Summary(), "")
+	}
+	switch {
+	case report.SetUp:
+		app.examineLoader(reg, &report)
+	case errors.Is(err, be.ErrNotSetUp) && unfit == nil:
+		report.add("set-up", setup.Problem, err.Error(), "apt-be init prepares it, and shows before what it does")
+	case !errors.Is(err, be.ErrNotSetUp):
+		report.add("set-up", setup.Problem, err.Error(), "")
+	}
+	examineKexec(&report)
+	more, err := installer.Check(ctx, m)
+	if err != nil {
+		return err
+	}
+	report.Findings = append(report.Findings, more...)
+	if err := app.printFindings(report); err != nil {
+		return err
+	}
+	if unfit != nil {
+		return fmt.Errorf("cannot set up this machine for boot environments: %w", unfit)
+	}
+	if slices.ContainsFunc(report.Findings, func(f setup.Finding) bool { return f.Grade == setup.Problem }) {
+		return errProblems
+	}
+	return nil
+}
+
+func (r *doctorJSON) add(check string, grade setup.Grade, text, hint string) {
+	r.Findings = append(r.Findings, setup.Finding{Check: check, Grade: grade, Text: text, Hint: hint})
+}
+
+// uncovered says what each level of failback does not help against.
+var uncovered = map[boot.Level]string{
+	boot.LevelKernel:    "whatever goes wrong in the first boot, the next one takes the old system",
+	boot.LevelInitramfs: "not covered: a kernel or initrd of the new system that is missing, hangs or panics before its initramfs has run; then choose the old system in the menu",
+	boot.LevelUserspace: "not covered: all that goes wrong before services start; then choose the old system in the menu",
+	boot.LevelNone:      "not covered: anything; no trial can be armed",
+}
+
+// examineLoader looks at the loader and at its menu.
+func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
+	act, err := app.activator()
+	if err != nil {
+		report.add("loader", setup.Problem, err.Error(), "")
+		return
+	}
+	level, why := act.Loader.Level()
+	report.Level = level
+	grade := setup.OK
+	if level != boot.LevelKernel {
+		grade = setup.Warning
+	}
+	report.add("failback", grade, fmt.Sprintf("failback level of a reboot: %s: %s; %s", level, why, uncovered[level]), "")
+	name, err := act.Loader.Default()
+	if err != nil {
+		report.add("menu", setup.Problem, err.Error(), "")
+		return
+	}
+	e, err := reg.Get(name)
+	if err != nil {
+		report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, which is no boot environment: %v", name, err), "apt-be activate chooses another")
+		return
+	}
+	examineDefault(reg, act.Loader, e, report)
+}
+
+// examineDefault looks at what boots by default: whether its files are there,
+// and whether those of an upgraded one would have room.
+func examineDefault(reg *be.Registry, loader boot.Loader, e be.Env, report *doctorJSON) {
+	kernel, ok := firstKernel(e)
+	if !ok {
+		report.add("menu", setup.Problem, e.Name+" boots by default and has no kernel", "apt-be activate chooses another")
+		return
+	}
+	var size int64
+	for _, file := range []string{kernel.Image, kernel.Initrd} {
+		info, err := os.Stat(reg.Store().Path(e.Subvolume.Path + "/" + file))
+		if file != "" && err != nil {
+			report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, and its %s is missing", e.Name, file), "apt-be activate chooses another")
+			return
+		}
+		if file != "" {
+			size += info.Size()
+		}
+	}
+	report.add("menu", setup.OK, fmt.Sprintf("%s boots by default, with kernel %s", e.Name, kernel.Version), "")
+	if err := loader.Room(size); err != nil {
+		report.add("room", setup.Problem, fmt.Sprintf("another kernel and initrd have no room where the boot loader reads them: %v", err), "apt-be destroy old boot environments")
+		return
+	}
+	report.add("room", setup.OK, fmt.Sprintf("there is room for another kernel and initrd (%s)", ui.Size(size)), "")
+}
+
+func examineKexec(report *doctorJSON) {
+	if err := kexec.Supported(); err != nil {
+		report.add("kexec", setup.Warning, err.Error(), "")
+		return
+	}
+	report.add("kexec", setup.OK, "kexec is possible: with apt-be activate --kexec, any reset leads back to the old system", "")
+}
+
+func (app *App) printFindings(report doctorJSON) error {
+	if app.options.JSON {
+		return ui.JSON(app.Stdout, report)
+	}
+	for _, f := range report.Findings {
+		fmt.Fprintf(app.Stdout, "%-8s %s\n", f.Grade, ui.Printable(f.Text))
+		if f.Hint != "" {
+			fmt.Fprintf(app.Stdout, "         %s\n", ui.Printable(f.Hint))
+		}
+	}
+	return nil
+}

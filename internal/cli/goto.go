@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/kexec"
+	"github.com/apt-be/apt-be/internal/boot/softreboot"
+	"github.com/apt-be/apt-be/internal/machine"
+)
+
+// goTo takes the machine to an environment that was armed for a method. What
+// fails before it goes is taken back.
+func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, method be.Method) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, err), app.unprepare(), act.Disarm())
+		}
+	}()
+	if method == be.Reboot {
+		return machine.Reboot(ctx)
+	}
+	if e, err = act.Registry.Get(e.Name); err != nil { // with its trial
+		return err
+	}
+	if method == be.SoftReboot {
+		st := act.Registry.Store()
+		if err := softreboot.Prepare(st.Device(), e.Subvolume.Path, e.Record.Trial.Nonce); err != nil {
+			return err
+		}
+		return machine.Systemctl(ctx, "soft-reboot")
+	}
+	if err := loadKernel(act, e); err != nil {
+		return err
+	}
+	return machine.Systemctl(ctx, "kexec")
+}
+
+// loadKernel loads the kernel, initrd and command line that the menu's entry
+// would have, for kexec.
+func loadKernel(act *activation.Activator, e be.Env) error {
+	entry, err := act.Entry(e)
+	if err != nil {
+		return err
+	}
+	entry.Options = activation.TrialParameters(entry.Options, e.Record.Trial)
+	line, err := entry.CommandLine()
+	if err != nil {
+		return err
+	}
+	kernel, err := open(act, entry.Kernel)
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	initrd, err := open(act, entry.Initrd)
+	if err != nil {
+		return err
+	}
+	defer initrd.Close()
+	return kexec.Load(kernel, initrd, line)
+}
+
+func open(act *activation.Activator, path string) (*os.File, error) {
+	f, err := act.Files(path)
+	if err != nil {
+		return nil, err
+	}
+	file, ok := f.(*os.File)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("cannot load %s: it is in no file", path), f.Close())
+	}
+	return file, nil
+}
+
+// unprepare takes back what a plain reboot would take for a kexec or a
+// soft-reboot.
+func (app *App) unprepare() error {
+	var errs []error
+	if nonce, err := softreboot.Prepared(); err != nil || nonce != "" {
+		errs = append(errs, err, softreboot.Undo())
+	}
+	if loaded, err := kexec.Loaded(); err != nil || loaded {
+		errs = append(errs, err, kexec.Unload())
+	}
+	return errors.Join(errs...)
+}

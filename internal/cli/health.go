@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/health"
+)
+
+// errUnhealthy says that a health check failed; which one has been said.
+var errUnhealthy = errors.New("the running system is not healthy")
+
+func newHealth(app *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Run the health checks",
+		Long: `Run the health checks: the executable files in /etc/apt-be/health.d and
+/usr/lib/apt-be/health.d. One in the former takes the place of one in the latter
+that has the same name.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return app.health(cmd.Context()) },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "services",
+		Short: "Check that the services run that ran before the trial",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return app.healthServices(cmd.Context()) },
+	})
+	return cmd
+}
+
+func (app *App) health(ctx context.Context) error {
+	fault := ""
+	for _, r := range health.Run(ctx, health.Dirs(), app.Stdout) {
+		if !r.OK && fault == "" {
+			fault = r.Name + ": " + r.Reason
+		}
+	}
+	if fault == "" {
+		return nil
+	}
+	// On trial it is noted why; else this is somebody who looks.
+	err := app.change(ctx, func(*be.Registry) error {
+		_, err := app.fail(be.Fault{Kind: be.FaultHealth, Text: fault})
+		return err
+	})
+	if errors.Is(err, activation.ErrNoTrial) || errors.Is(err, be.ErrNotSetUp) {
+		err = nil
+	}
+	return errors.Join(fmt.Errorf("%w: %s", errUnhealthy, fault), err)
+}
+
+// settling is how long services may take to settle before they are judged.
+const settling = 5 * time.Minute
+
+func (app *App) healthServices(ctx context.Context) error {
+	var before be.Units
+	err := app.look(func(_ *be.Registry, envs []be.Env) error {
+		for _, e := range envs {
+			if e.Running && e.Record.Trial != nil {
+				before = e.Record.Trial.Units
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	return health.Services(ctx, before)
+}

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/boot/setup"
+	"github.com/apt-be/apt-be/internal/machine"
+)
+
+func newInit(app *App) *cobra.Command {
+	var yes, undo bool
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Prepare the machine for boot environments, once",
+		Long: `Prepare the machine for boot environments, once: its boot menu is one that
+belongs to none of them and names them all. What is done is shown first, and
+--undo takes it back.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return app.change(cmd.Context(), func(reg *be.Registry) error {
+				if undo {
+					return app.undoInit(cmd.Context(), reg, yes)
+				}
+				return app.init(cmd.Context(), reg, yes)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it without asking")
+	cmd.Flags().BoolVar(&undo, "undo", false, "make the machine boot as it did before")
+	return cmd
+}
+
+// installer prepares the machine whose registry is open.
+func (app *App) installer(reg *be.Registry) *setup.Installer {
+	return &setup.Installer{
+		Host:     setup.Live(),
+		Registry: reg,
+		Menu: func(defaultName string) error {
+			if err := app.attach(reg); err != nil {
+				return err
+			}
+			e, err := reg.Get(defaultName)
+			if err != nil {
+				return err
+			}
+			return app.act.SetDefault(e)
+		},
+		RemoveMenu: func() error {
+			if err := app.attach(reg); err != nil {
+				return err
+			}
+			if l, ok := app.act.Loader.(interface{ Remove() error }); ok {
+				return l.Remove()
+			}
+			return app.act.Loader.SetMenu(boot.Menu{}, machine.Files(reg.Store()))
+		},
+		Tell: func(step setup.Step) { app.Log.Debug(step.Text) },
+	}
+}
+
+// attach asks anew what the loader is, which init changes.
+func (app *App) attach(reg *be.Registry) error {
+	app.act, app.attachErr = app.Attach(reg, app.options.Root)
+	return app.attachErr
+}
+
+// recoverSetup settles an init that was cut off.
+func (app *App) recoverSetup(ctx context.Context, reg *be.Registry) error {
+	recovered, err := app.installer(reg).Recover(ctx)
+	app.tellRecovered(recovered)
+	for _, r := range recovered {
+		err = errors.Join(err, r.Err)
+	}
+	return err
+}
+
+func (app *App) init(ctx context.Context, reg *be.Registry, yes bool) error {
+	if err := app.onlyRunning(); err != nil {
+		return err
+	}
+	if !app.options.DryRun {
+		if err := app.recoverSetup(ctx, reg); err != nil {
+			return err
+		}
+	}
+	installer := app.installer(reg)
+	m, err := setup.Detect(installer.Host)
+	if err != nil {
+		return fmt.Errorf("cannot prepare this machine: %w", err)
+	}
+	if _, err := reg.Boot(); !errors.Is(err, be.ErrNotSetUp) {
+		if err != nil {
+			return err
+		}
+		return app.initAgain(ctx, reg, installer, m)
+	}
+	steps, err := installer.Plan(m)
+	if err != nil {
+		return fmt.Errorf("cannot prepare this machine: %w", err)
+	}
+	if agreed, err := app.agree("apt-be init", steps, yes); err != nil || !agreed {
+		return err
+	}
+	if err := installer.Install(ctx, m); err != nil {
+		return err
+	}
+	app.notice().Say("The machine is set up for boot environments. apt-be doctor tells what its boots are safe from; apt-be init --undo takes it back.")
+	return app.tellUnready(ctx, reg, installer)
+}
+
+// initAgain completes environments that came from elsewhere.
+func (app *App) initAgain(ctx context.Context, reg *be.Registry, installer *setup.Installer, m setup.Machine) error {
+	app.notice().Say("The machine is set up for boot environments already.")
+	if app.options.DryRun {
+		return nil
+	}
+	envs, err := reg.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range envs {
+		if e.Subvolume.ReadOnly {
+			continue
+		}
+		if err := installer.PrepareRoot(ctx, m, e.Subvolume.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellUnready names the environments from before, whose initrds know nothing
+// of trials.
+func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *setup.Installer) error {
+	envs, err := reg.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range envs {
+		kernel, ok := firstKernel(e)
+		if !ok || kernel.Initrd == "" || e.Running {
+			continue
+		}
+		ready, err := installer.Host.InitrdReady(ctx, reg.Store().Path(e.Subvolume.Path+"/"+kernel.Initrd))
+		if err != nil || !ready {
+			app.notice().Say("%s was made before: what fails early in its first boot does not lead back by itself, until apt-be run %s -- update-initramfs -u -k all has been run.", e.Name, e.Name)
+		}
+	}
+	return nil
+}
+
+// firstKernel is the kernel of an environment that is booted.
+func firstKernel(e be.Env) (be.Kernel, bool) {
+	for _, kernel := range e.Record.Kernels {
+		if kernel.Image != "" {
+			return kernel, true
+		}
+	}
+	return be.Kernel{}, false
+}
+
+func (app *App) undoInit(ctx context.Context, reg *be.Registry, yes bool) error {
+	if err := app.onlyRunning(); err != nil {
+		return err
+	}
+	if !app.options.DryRun {
+		if err := app.recoverSetup(ctx, reg); err != nil {
+			return err
+		}
+	}
+	if err := app.attach(reg); err != nil {
+		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
+	}
+	installer := app.installer(reg)
+	m, err := setup.Detect(installer.Host)
+	if err != nil {
+		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
+	}
+	steps, err := installer.Removal(m)
+	if err != nil {
+		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
+	}
+	if agreed, err := app.agree("apt-be init --undo", steps, yes); err != nil || !agreed {
+		return err
+	}
+	if err := app.act.Disarm(); err != nil {
+		return err
+	}
+	if err := installer.Remove(ctx, m); err != nil {
+		return err
+	}
+	app.notice().Say("The machine boots as before. The boot environments stay, but nothing boots them.")
+	return nil
+}
+
+// onlyRunning refuses to prepare an image: its boot loader is the business of
+// whoever makes it.
+func (app *App) onlyRunning() error {
+	if app.options.Root != "/" {
+		return usageError{errors.New("cannot prepare a machine that does not run")}
+	}
+	return nil
+}
+
+// agree shows what is to be done, and asks whether it should.
+func (app *App) agree(what string, steps []setup.Step, yes bool) (bool, error) {
+	fmt.Fprintf(app.Stdout, "%s will:\n", what)
+	for n, step := range steps {
+		fmt.Fprintf(app.Stdout, "%3d. %s\n", n+1, step.Text)
+	}
+	switch {
+	case app.options.DryRun:
+		return false, nil
+	case yes:
+		return true, nil
+	}
+	if _, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS); err != nil {
+		return false, usageError{fmt.Errorf("cannot ask whether to do that: standard input is no terminal; with -y, %s does not ask", what)}
+	}
+	fmt.Fprint(app.Stdout, "Do that? [y/N] ")
+	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		app.notice().Say("Nothing was changed.")
+		return false, nil
+	}
+	return err == nil, err
+}

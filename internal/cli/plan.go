@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/method"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// planJSON is what plan --json prints.
+type planJSON struct {
+	Name       string          `json:"name"`
+	From       string          `json:"from"` // the running one
+	Changes    be.Changes      `json:"changes"`
+	KernelFrom string          `json:"kernel_from"` // that runs
+	KernelTo   string          `json:"kernel_to"`
+	Methods    []method.Option `json:"methods"`
+	Picked     be.Method       `json:"picked"`
+}
+
+func newPlan(app *App) *cobra.Command { return newPlanOn(app, method.ThisMachine) }
+
+// newPlanOn takes the machine on which a root runs.
+func newPlanOn(app *App, machine func(root string) method.Machine) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan NAME",
+		Short: "Tell what it takes to go to a boot environment",
+		Long: `Tell what would change if boot environment NAME ran, and how the machine can
+go there: by a soft-reboot, which keeps the kernel that runs, by kexec, which
+starts the other kernel without firmware and boot loader, or by a reboot. The
+first that is enough is picked, unless ` + method.PolicyItem + ` in
+apt's configuration does not list it.
+
+failback is what a trial by that method is safe from, see apt-be doctor.`,
+		Args: takes(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return app.look(func(reg *be.Registry, _ []be.Env) error {
+				return app.plan(cmd.Context(), reg, machine(app.options.Root), args[0])
+			})
+		},
+	}
+}
+
+func (app *App) plan(ctx context.Context, reg *be.Registry, machine method.Machine, name string) error {
+	p, err := app.makePlan(ctx, reg, machine, name)
+	if err != nil {
+		return fmt.Errorf("cannot plan for %s: %w", name, err)
+	}
+	if app.options.JSON {
+		return ui.JSON(app.Stdout, p)
+	}
+	return app.printPlan(p)
+}
+
+func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.Machine, name string) (planJSON, error) {
+	running, err := reg.Running()
+	if err != nil {
+		return planJSON{}, err
+	}
+	e, err := reg.Get(name)
+	if err != nil {
+		return planJSON{}, err
+	}
+	if e.Running {
+		return planJSON{}, errors.New("it is the running one")
+	}
+	// Its kernels may be others by now, as after apt-be run.
+	if e, err = reg.Identify(e); err != nil {
+		return planJSON{}, err
+	}
+	changes, err := packageChanges(reg, running, e)
+	if err != nil {
+		return planJSON{}, err
+	}
+	facts, err := app.methodFacts(reg, machine, e)
+	if err != nil {
+		return planJSON{}, err
+	}
+	conf, err := app.readConfig(ctx, aptconf.Query{})
+	if err != nil {
+		return planJSON{}, err
+	}
+	allowed, err := method.Allowed(conf)
+	if err != nil {
+		return planJSON{}, err
+	}
+	options := method.Choose(facts, allowed)
+	return planJSON{
+		Name:       e.Name,
+		From:       running.Name,
+		Changes:    changes,
+		KernelFrom: facts.Soft.Running.Release,
+		KernelTo:   facts.Soft.Next.Release,
+		Methods:    options,
+		Picked:     method.Picked(options).Method,
+	}, nil
+}
+
+// packageChanges counts the packages in which two environments differ.
+func packageChanges(reg *be.Registry, from, to be.Env) (be.Changes, error) {
+	before, err := pkgdb.Read(reg.Store().Path(from.Subvolume.Path))
+	if err != nil {
+		return be.Changes{}, fmt.Errorf("cannot read the packages of %s: %w", from.Name, err)
+	}
+	after, err := pkgdb.Read(reg.Store().Path(to.Subvolume.Path))
+	if err != nil {
+		return be.Changes{}, fmt.Errorf("cannot read the packages of %s: %w", to.Name, err)
+	}
+	diff, err := pkgdb.Compare(before, after)
+	return redirect.Count(diff), err
+}
+
+// methodFacts finds what decides how the machine can go to an environment.
+func (app *App) methodFacts(reg *be.Registry, machine method.Machine, e be.Env) (method.Facts, error) {
+	act, err := app.activator()
+	if err != nil {
+		return method.Facts{}, err
+	}
+	kernel, err := activation.KernelOf(e)
+	if err != nil {
+		return method.Facts{}, err
+	}
+	entry, err := act.Entry(e)
+	if err != nil {
+		return method.Facts{}, err
+	}
+	// The command line of a trial is the longest that it gets.
+	trial := be.Trial{Nonce: "0123456789abcdef", Deadline: aptconf.DefaultDeadline}
+	entry.Options = activation.TrialParameters(entry.Options, &trial)
+	line, err := entry.CommandLine()
+	if err != nil {
+		return method.Facts{}, err
+	}
+	facts, err := method.Gather(machine, method.Target{
+		Root: reg.Store().Path(e.Subvolume.Path), Kernel: kernel, CommandLine: line,
+	})
+	facts.Level, facts.LevelReason = act.Loader.Level()
+	return facts, err
+}
+
+func (app *App) printPlan(p planJSON) error {
+	if !app.options.Plain {
+		kernel := p.KernelTo + ", as now"
+		if p.KernelFrom != p.KernelTo {
+			kernel = p.KernelFrom + " → " + p.KernelTo
+		}
+		fmt.Fprintf(app.Stdout, "from      %s\nto        %s\n", p.From, p.Name)
+		fmt.Fprintf(app.Stdout, "packages  %s\nkernel    %s\npicked    %s\n\n", p.Changes.Summary(), kernel, p.Picked)
+	}
+	table := ui.NewTable(app.Stdout, app.options.Plain, "METHOD", "FAILBACK", "ENOUGH")
+	for _, o := range p.Methods {
+		table.Row(string(o.Method), string(o.Level), o.Summary())
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if !app.options.Plain {
+		fmt.Fprintln(app.Stdout)
+		for _, o := range p.Methods {
+			fmt.Fprintf(app.Stdout, "failback of %s: %s\n", o.Method, o.LevelReason)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
+
+// ErrServices is what Services finds wrong.
+var ErrServices = errors.New("services are not well")
+
+// unwell is an ErrServices that says which and why, and nothing else.
+type unwell struct{ faults []string }
+
+func (e unwell) Error() string        { return strings.Join(e.faults, ", ") }
+func (e unwell) Is(target error) bool { return target == ErrServices }
+
+const (
+	// patience is how long Services waits for services that are starting:
+	// less than the Limit of a check.
+	patience = 90 * time.Second
+	// steady is how long all have to stay up.
+	steady = 5 * time.Second
+	pause  = time.Second
+)
+
+// CurrentUnits are the services that run, and the units that have failed, in
+// the running system. Where systemd does not run there are none.
+func CurrentUnits(ctx context.Context) (be.Units, error) {
+	if _, err := os.Stat("/run/systemd/system"); errors.Is(err, fs.ErrNotExist) {
+		return be.Units{}, nil // sd_booted(3)
+	}
+	units, err := look(ctx, systemctl, nil)
+	return current(units), err
+}
+
+// Services checks that the services that ran before run now, those of them
+// that the boot of the running system is meant to start, and that no unit has
+// failed that had not failed before: else an ErrServices that says which. It
+// waits for services that are starting.
+func Services(ctx context.Context, before be.Units) error {
+	w := watcher{
+		look:  func(ctx context.Context) ([]unit, error) { return look(ctx, systemctl, before.Active) },
+		now:   time.Now,
+		sleep: sleep,
+	}
+	return w.watch(ctx, before)
+}
+
+// command runs systemctl and returns its output.
+type command func(ctx context.Context, args ...string) (string, error)
+
+func systemctl(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "systemctl", args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+	}
+	return string(out), err
+}
+
+// look returns the units that systemd has loaded, and some by their names: one
+// that nothing refers to is not loaded.
+func look(ctx context.Context, systemctl command, names []string) ([]unit, error) {
+	args := append([]string{"show", "--property=" + properties, "--",
+		"*.service", "*.socket", "*.mount", "*.swap"}, names...)
+	shown, err := systemctl(ctx, args...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask systemd for its units: %w", err)
+	}
+	return parse(shown), nil
+}
+
+// watcher looks at units until there is something to be said of them.
+type watcher struct {
+	look  func(context.Context) ([]unit, error)
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
+}
+
+func (w watcher) watch(ctx context.Context, before be.Units) error {
+	began := w.now()
+	settled := began
+	var last verdict
+	var restless []string // what moved last
+	for {
+		units, err := w.look(ctx)
+		if err != nil {
+			return err
+		}
+		v := compare(before, units)
+		now := w.now()
+		moved := v.moved(last)
+		if len(v.pending) > 0 || len(moved) > 0 {
+			settled, restless = now, slices.Concat(v.pending, moved)
+		}
+		last = v
+		if now.Sub(settled) >= steady {
+			break
+		}
+		if now.Sub(began) >= patience {
+			for _, name := range restless {
+				last.faults = append(last.faults, name+" does not stay up (it ran before)")
+			}
+			break
+		}
+		if err := w.sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	if len(last.faults) > 0 {
+		return unwell{last.faults}
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

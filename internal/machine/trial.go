@@ -1,0 +1,162 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/softreboot"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/watchdog"
+)
+
+// InsideMarker is there in a sandbox only.
+const InsideMarker = sandbox.Marker
+
+const (
+	runDir = "/run/apt-be"
+	// trialFile is there during a trial, for the conditions of
+	// hooks/systemd's units; its content is the nonce.
+	trialFile    = runDir + "/trial"
+	motdFile     = "/run/motd.d/apt-be"
+	deadlineUnit = "apt-be-deadline"
+)
+
+// TrialNonce is that of the trial that this boot is, or "".
+func TrialNonce() (string, error) {
+	// After a soft-reboot the kernel's command line is the old one.
+	if nonce, err := softreboot.Prepared(); err != nil || nonce != "" {
+		return nonce, err
+	}
+	line, err := CommandLine()
+	if err != nil {
+		return "", err
+	}
+	return activation.NonceOf(line), nil
+}
+
+// watchdogGrace is how much later than the deadline the watchdog resets the
+// machine: time for an orderly shutdown.
+const watchdogGrace = time.Minute
+
+// BeginTrial makes the services of a trial start, and ends the trial when its
+// deadline has come: in an orderly manner, or else by the watchdog.
+func BeginTrial(t be.Trial) error {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(trialFile, []byte(t.Nonce+"\n"), 0o644); err != nil {
+		return fmt.Errorf("cannot begin the trial: %w", err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// systemd is there, however early in the boot; D-Bus is not needed.
+	timer := exec.Command("systemd-run", "--quiet", "--unit="+deadlineUnit, "--timer-property=AccuracySec=1s",
+		fmt.Sprintf("--on-active=%d", int(t.Deadline/time.Second)),
+		program, "failback", "--kind="+string(be.FaultDeadline),
+		fmt.Sprintf("--reason=it did not prove healthy within %s", t.Deadline))
+	var errs []error
+	if said, err := timer.CombinedOutput(); err != nil {
+		errs = append(errs, fmt.Errorf("cannot set the deadline of the trial: %w: %s", err, said))
+	}
+	if err := watchdog.Start(t.Deadline + watchdogGrace); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// EndTrial takes back what BeginTrial and the initramfs did.
+func EndTrial() error {
+	stop := exec.Command("systemctl", "stop", deadlineUnit+".timer")
+	var errs []error
+	if said, err := stop.CombinedOutput(); err != nil && !strings.Contains(string(said), "not loaded") {
+		errs = append(errs, fmt.Errorf("cannot take the deadline of the trial back: %w: %s", err, said))
+	}
+	for _, file := range []string{trialFile, softreboot.TrialFile} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, watchdog.Stop())...)
+}
+
+// Reboot leaves the running system for what the loader boots by default. What
+// was prepared for a kexec or a soft-reboot does not count. The journal is
+// written first: it says why.
+func Reboot(ctx context.Context) error {
+	_ = exec.CommandContext(ctx, "journalctl", "--sync").Run()
+	cmd := exec.CommandContext(ctx, "systemctl", "--no-block", "reboot")
+	cmd.Env = append(os.Environ(), "SYSTEMCTL_SKIP_AUTO_KEXEC=1", "SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT=1")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot reboot: %w: %s", err, said)
+	}
+	return nil
+}
+
+// Systemctl runs systemctl(1) with a verb that ends the running system.
+func Systemctl(ctx context.Context, verb string) error {
+	if said, err := exec.CommandContext(ctx, "systemctl", "--no-block", verb).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot %s: %w: %s", verb, err, said)
+	}
+	return nil
+}
+
+// KeepJournal keeps what the journal of a failed environment says of its trial,
+// as text. There is nothing where no journal was begun, or none is stored.
+func KeepJournal(ctx context.Context, st store.Store, e be.Env) error {
+	t := e.Record.Trial
+	if t == nil || t.BootID == "" {
+		return nil
+	}
+	journal := st.Path(e.Subvolume.Path + "/var/log/journal")
+	if _, err := os.Stat(journal); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	dir := st.Path(be.FailedDir(e.Subvolume.UUID))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
+	}
+	out, err := os.OpenFile(filepath.Join(dir, "journal.txt"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
+	}
+	// By its descriptor: the store's path leads through this process.
+	from, err := os.Open(journal)
+	if err != nil {
+		return errors.Join(err, out.Close())
+	}
+	defer from.Close()
+	cmd := exec.CommandContext(ctx, "journalctl", "--no-pager", "-q", "-D", "/proc/self/fd/3", "-o", "short-iso-precise",
+		"_BOOT_ID="+strings.ReplaceAll(t.BootID, "-", ""))
+	cmd.Stdout, cmd.ExtraFiles = out, []*os.File{from}
+	err = cmd.Run()
+	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// SetMotd shows a text to whoever logs in; "" none.
+func SetMotd(text string) error {
+	if text == "" {
+		if err := os.Remove(motdFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(motdFile), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(motdFile, []byte(text), 0o644)
+}

@@ -1,0 +1,66 @@
+package redirect
+
+import (
+	"context"
+	"slices"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
+
+// activate makes the next boot take, on trial, what a job made, and says how it
+// is booted. If that can't be done the environment is ready all the same.
+func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
+	switch {
+	case !e.Bootable():
+	case s.Boot == nil:
+		s.Notice.Say("The running system is unchanged. To boot the new one: apt-be init, once, then apt-be activate %s and reboot.", e.Name)
+	case !job.Activate:
+		s.Notice.Say("The running system is unchanged. To boot the new one: apt-be activate %s, then reboot.", e.Name)
+	default:
+		s.try(ctx, job, e)
+	}
+}
+
+func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
+	failed, err := s.failedBack()
+	if err == nil && failed != "" {
+		// What made that one fail may well be in this one too, and nobody has
+		// looked yet. Without this, unattended upgrades would try every day.
+		s.Notice.Say("The running system is unchanged. The machine came back from %s and nobody has acknowledged that, so the new one waits: apt-be status, then apt-be activate %s.", failed, e.Name)
+		return
+	}
+	if err == nil {
+		err = s.tryLocked(ctx, job, e)
+	}
+	if err != nil {
+		s.Log.WithError(err).Warnf("cannot make the next boot take %s", e.Name)
+		s.Notice.Say("The running system is unchanged, and is what boots.")
+		return
+	}
+	s.Notice.Say("The running system is unchanged. The next reboot tries the new one, and comes back by itself if it is not healthy. To stay: apt-be deactivate.")
+}
+
+func (s *Supervisor) tryLocked(ctx context.Context, job Job, e be.Env) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	release, err := s.Registry.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.Boot.Try(ctx, e, job.Deadline)
+}
+
+// failedBack is the name of an environment that the machine came back from,
+// unless somebody has acknowledged that.
+func (s *Supervisor) failedBack() (string, error) {
+	envs, err := s.Registry.List()
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Record.State == be.FailedBack && !e.Record.Seen })
+	if i < 0 {
+		return "", nil
+	}
+	return envs[i].Name, nil
+}

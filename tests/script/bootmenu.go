@@ -1,0 +1,96 @@
+package script
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/boottest"
+	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+func loader() *boottest.Loader {
+	return &boottest.Loader{Dir: filepath.Join(os.Getenv(storeVar), "loader")}
+}
+
+// attach is machine.Attach for the fake machine.
+func attach(reg *be.Registry, _ string) (*activation.Activator, error) {
+	if _, err := reg.Boot(); err != nil {
+		return nil, err
+	}
+	return machine.AttachLoader(reg, loader())
+}
+
+// setUp does to the fake machine what apt-be init does to a real one.
+func setUp(st store.Store) error {
+	if err := os.Mkdir(loader().Dir, 0o755); err != nil {
+		return err
+	}
+	reg := registry(st)
+	release, err := reg.Lock(context.Background())
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := reg.SetBoot(&be.Boot{Schema: be.BootSchema, Loader: be.LoaderGRUB}); err != nil {
+		return err
+	}
+	act, err := attach(reg, "/")
+	if err != nil {
+		return err
+	}
+	e, err := reg.Running()
+	if err != nil {
+		return err
+	}
+	return act.SetDefault(e)
+}
+
+// bootIDFile has the number of the boot.
+const bootIDFile = "boots"
+
+func bootID(next bool) (string, error) {
+	file := filepath.Join(loader().Dir, bootIDFile)
+	id, _ := os.ReadFile(file)
+	if next {
+		id = append(id, '+')
+		if err := os.WriteFile(file, id, 0o644); err != nil {
+			return "", err
+		}
+	}
+	return "boot" + string(id), nil
+}
+
+// powerOn boots what the loader says, or what is picked, and prints its name.
+func powerOn(st interface {
+	store.Store
+	SetRunning(path string) error
+}, picked []string) error {
+	name, nonce, err := "", "", error(nil)
+	if len(picked) > 0 {
+		name = picked[0]
+	} else if name, nonce, err = loader().PowerOn(); err != nil {
+		return err
+	}
+	e, err := registry(st).Get(name)
+	if err != nil {
+		return err
+	}
+	if err := st.SetRunning(e.Subvolume.Path); err != nil {
+		return err
+	}
+	id, err := bootID(true)
+	if err != nil {
+		return err
+	}
+	act, err := attach(registry(st), "/")
+	if err == nil {
+		_, err = act.Boot(nonce, id)
+	}
+	fmt.Println(name)
+	return err
+}
