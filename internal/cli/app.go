@@ -18,7 +18,6 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
-	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/mounts"
@@ -99,7 +98,7 @@ func NewCommand(app *App) *cobra.Command {
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
 		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
-		newInit(app), newDoctor(app), newPlan(app, method.ThisMachine), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newNoteChange(app),
+		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newNoteChange(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))

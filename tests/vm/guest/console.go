@@ -5,7 +5,6 @@ import (
 	"io"
 	"regexp"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -48,7 +47,7 @@ func (c *Console) Output() string {
 }
 
 // Send types text: "\r" is the return key.
-func (c *Console) Send(t testing.TB, text string) {
+func (c *Console) Send(t T, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c.out, text); err != nil {
 		t.Fatalf("cannot type %q: %v", text, err)
@@ -58,21 +57,22 @@ func (c *Console) Send(t testing.TB, text string) {
 // Expect waits for output that matches pattern, beyond what an earlier Expect
 // has matched, and returns the match and its groups. It fails the test if none
 // has come within limit.
-func (c *Console) Expect(t testing.TB, limit time.Duration, pattern string) []string {
+func (c *Console) Expect(t T, limit time.Duration, pattern string) []string {
 	t.Helper()
 	match, err := c.await(limit, regexp.MustCompile(pattern))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	return match
 }
 
 func (c *Console) await(limit time.Duration, pattern *regexp.Regexp) ([]string, error) {
 	deadline := time.Now().Add(limit)
+	looked := -1
 	for {
 		// Before the output is looked at: nothing comes after it.
 		ended := c.ended()
-		rest, match := c.match(pattern)
+		rest, match := c.match(pattern, &looked)
 		switch {
 		case match != nil:
 			return match, nil
@@ -98,10 +98,15 @@ func (c *Console) ended() bool {
 }
 
 // match looks for pattern in what was not seen yet, and returns that too.
-func (c *Console) match(pattern *regexp.Regexp) (rest string, match []string) {
+// There is nothing to look for in as much output as *looked.
+func (c *Console) match(pattern *regexp.Regexp, looked *int) (rest string, match []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rest = string(c.output[c.seen:])
+	if len(c.output) == *looked {
+		return rest, nil
+	}
+	*looked = len(c.output)
 	place := pattern.FindStringSubmatchIndex(rest)
 	if place == nil {
 		return rest, nil
@@ -117,9 +122,31 @@ func (c *Console) match(pattern *regexp.Regexp) (rest string, match []string) {
 	return rest, match
 }
 
+// unread makes text, which the last match ended with, output that was not seen.
+func (c *Console) unread(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen -= len(text)
+}
+
 // controls matches the control sequences of a VT100, and what a serial line
 // has besides them.
 var controls = regexp.MustCompile(`\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1bc|\r|\x00`)
 
 // Plain is a text of a console without control sequences.
 func Plain(text string) string { return controls.ReplaceAllString(text, "") }
+
+// Follow writes all output, from the first byte on, as it comes.
+func (c *Console) Follow(to io.Writer) {
+	for written := 0; ; time.Sleep(20 * time.Millisecond) {
+		ended := c.ended()
+		c.mu.Lock()
+		next := c.output[written:]
+		c.mu.Unlock()
+		if n, err := to.Write(next); err != nil || ended {
+			return
+		} else {
+			written += n
+		}
+	}
+}

@@ -3,7 +3,6 @@ package guest
 import (
 	"regexp"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -20,12 +19,12 @@ var (
 // text, as hands would: it goes down until that is the one that is marked, and
 // presses return. It returns the titles of the entries that it went past. The
 // test fails if no entry holds text.
-func (c *Console) Choose(t testing.TB, text string) []string {
+func (c *Console) Choose(t T, text string) []string {
 	t.Helper()
 	var past []string
 	screen, err := c.await(bootLimit, menuShown)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	match := marked.FindStringSubmatch(screen[0])
 	for match != nil {
@@ -41,7 +40,7 @@ func (c *Console) Choose(t testing.TB, text string) []string {
 		past = append(past, title)
 		c.Send(t, keyDown)
 		if match, err = c.await(time.Minute, marked); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 	}
 	t.Fatalf("there is no entry with %q in GRUB's menu, but %q", text, past)
