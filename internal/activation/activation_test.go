@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,9 @@ func newHost(t *testing.T) *host {
 	h := &host{T: t, store: st, loader: &boottest.Loader{Dir: t.TempDir()}}
 	h.check(st.Create("@rootfs"))
 	h.check(os.MkdirAll(filepath.Join(st.Path("@rootfs"), "boot"), 0o755))
+	for _, file := range []string{"vmlinuz", "initrd"} {
+		h.check(os.WriteFile(filepath.Join(st.Path("@rootfs"), "boot", file), nil, 0o644))
+	}
 	h.check(st.SetRunning("@rootfs"))
 	h.connect()
 	for _, name := range []string{"healthy", "ready"} {
@@ -60,7 +64,10 @@ func (h *host) connect() {
 		state, err := h.loader.State()
 		return name, state.Armed, err
 	}
-	h.act = &activation.Activator{Registry: h.reg, Loader: h.loader, FSUUID: "1-2", Parameters: "quiet"}
+	h.act = &activation.Activator{
+		Registry: h.reg, Loader: h.loader, FSUUID: "1-2", Parameters: "quiet",
+		Files: func(path string) (io.ReadCloser, error) { return os.Open(h.store.Path(path)) },
+	}
 }
 
 func (h *host) check(err error) {
@@ -224,6 +231,22 @@ func TestFailsBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A loader that can only read what it remembers finds no initrd and goes on to
+// the default: the trial is armed as before, and would fail for ever.
+func TestInitrdMissing(t *testing.T) {
+	h := newHost(t)
+	h.check(h.arm("ready", false))
+	h.check(os.Remove(h.store.Path("@be/ready/boot/initrd")))
+	h.connect()
+	h.boots++
+	found, err := h.act.Boot("", h.bootID())
+	h.check(err)
+	if e := h.wantState("ready", be.FailedBack); len(found.Failed) != 1 || e.Record.Trial.Fault.Kind != be.FaultInitrdMissing {
+		t.Errorf("found %+v", found.Failed)
+	}
+	h.wantBoot("rootfs")
 }
 
 func (h *host) mark(nonce, stage string) {

@@ -3,6 +3,7 @@ package activation
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -59,8 +60,12 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			changed = true
 		case t.BootID == bootID, t.Started.IsZero() && t.From == bootID:
 			// This very boot has armed it, or is it: Boot runs a second time.
-		case a.taken(e, state):
-			e, err := a.failBack(e, faultOf(a, t, state))
+		case a.taken(e, state), state.Armed == t.Nonce && a.missing(e) != "":
+			if state.Tried != t.Nonce {
+				// A loader that can't write has gone on to the default.
+				state.Missing = a.missing(e)
+			}
+			e, err := a.failBack(e, a.faultOf(t, state))
 			if err != nil {
 				return found, err
 			}
@@ -77,12 +82,31 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 	if !changed {
 		return found, nil
 	}
-	if state.Tried != "" && found.Trial == nil && state.Armed == "" {
+	if len(found.Failed) > 0 && found.Trial == nil {
 		if err := a.Loader.Disarm(); err != nil {
 			return found, err
 		}
 	}
 	return found, a.Refresh()
+}
+
+// missing says which of the files that the trial of an environment boots is
+// not there: "kernel", "initrd" or "".
+func (a *Activator) missing(e be.Env) string {
+	kernel, err := KernelOf(e)
+	if err != nil {
+		return "kernel"
+	}
+	for _, file := range []struct{ what, path string }{{"kernel", kernel.Image}, {"initrd", kernel.Initrd}} {
+		f, err := a.Files(e.Subvolume.Path + "/" + file.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return file.what
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+	return ""
 }
 
 // begin notes that the running environment has come up on trial.
@@ -118,13 +142,13 @@ func (a *Activator) marked(nonce, stage string) bool {
 }
 
 // faultOf says why a trial ended, from how far it came.
-func faultOf(a *Activator, t *be.Trial, state boot.State) be.Fault {
+func (a *Activator) faultOf(t *be.Trial, state boot.State) be.Fault {
 	switch {
 	case t.Fault != nil:
 		return *t.Fault
-	case state.Tried == t.Nonce && state.Missing == "kernel":
+	case state.Missing == "kernel":
 		return be.Fault{Kind: be.FaultKernelMissing, Text: "the boot loader did not find its kernel"}
-	case state.Tried == t.Nonce && state.Missing == "initrd":
+	case state.Missing == "initrd":
 		return be.Fault{Kind: be.FaultInitrdMissing, Text: "the boot loader did not find its initrd"}
 	case !t.Started.IsZero():
 		return be.Fault{Kind: be.FaultDeadline, Text: "the machine was reset before its services were found healthy"}

@@ -15,15 +15,16 @@ const (
 	deadlineParameter = "apt-be.deadline"
 )
 
-// panicSeconds is how long the console shows why a kernel gave up.
-const panicSeconds = 10
+// PanicSeconds is how long the console shows why a kernel on trial gave up,
+// before the machine is reset.
+const PanicSeconds = 10
 
 // TrialParameters adds the parameters of a trial to those of a kernel: its
 // nonce, the seconds after which the watchdog ends it, and that a kernel that
 // panics resets the machine (panic=, which initramfs-tools heeds too).
 func TrialParameters(parameters string, t *be.Trial) string {
 	kept := WithoutTrial(parameters)
-	added := fmt.Sprintf("%s=%s %s=%d panic=%d", NonceParameter, t.Nonce, deadlineParameter, int(t.Deadline/time.Second), panicSeconds)
+	added := fmt.Sprintf("%s=%s %s=%d panic=%d", NonceParameter, t.Nonce, deadlineParameter, int(t.Deadline/time.Second), PanicSeconds)
 	return strings.TrimSpace(kept + " " + added)
 }
 
@@ -40,7 +41,7 @@ func WithoutTrial(parameters string) string {
 		kept = append(kept, p)
 	}
 	for i, p := range kept {
-		if trial && p == fmt.Sprintf("panic=%d", panicSeconds) {
+		if trial && p == fmt.Sprintf("panic=%d", PanicSeconds) {
 			kept = append(kept[:i], kept[i+1:]...)
 			break
 		}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -18,33 +20,50 @@ import (
 const riskFailedBack = "failed-back"
 
 type activateOptions struct {
-	once                bool
-	reboot, kexec, soft bool
+	once                     bool
+	now, reboot, kexec, soft bool
 }
 
-// method is how to go there, and whether to go now.
-func (o activateOptions) method() (method be.Method, now bool) {
+// goes says whether the machine is to go there at once.
+func (o activateOptions) goes() bool { return o.now || o.reboot || o.kexec || o.soft }
+
+// methodFor is how to go to an environment: what the user says, if that can be
+// done, or what plan picks.
+func (app *App) methodFor(ctx context.Context, reg *be.Registry, e be.Env, o activateOptions) (be.Method, error) {
+	if !o.now && !o.kexec && !o.soft {
+		return be.Reboot, nil
+	}
+	plan, err := app.makePlan(ctx, reg, method.ThisMachine(app.options.Root), e.Name)
+	if err != nil {
+		return "", err
+	}
+	wanted := plan.Picked
 	switch {
 	case o.kexec:
-		return be.Kexec, true
+		wanted = be.Kexec
 	case o.soft:
-		return be.SoftReboot, true
+		wanted = be.SoftReboot
 	}
-	return be.Reboot, o.reboot
+	option := method.Of(plan.Methods, wanted)
+	if !option.Possible {
+		return "", fmt.Errorf("%w: no %s: %s", be.ErrProtected, wanted, strings.Join(option.Reasons, "; "))
+	}
+	app.notice().Say("%s", option.Summary())
+	return wanted, nil
 }
 
 func newActivate(app *App) *cobra.Command {
 	var o activateOptions
 	cmd := &cobra.Command{
-		Use:   "activate [-t] [--reboot | --kexec | --soft] NAME",
+		Use:   "activate [-t] [--now | --reboot | --kexec | --soft] NAME",
 		Short: "Make the next boot take a boot environment",
 		Long: `Make the next boot take a boot environment, on trial unless it has proved
 healthy before: if it comes up healthy it is what boots from then on, and if not
 the machine comes back to the present one by itself. apt-be doctor says from
 which mishaps.
 
-With --reboot, --kexec or --soft the machine goes there at once. apt-be plan
-says what each would do.`,
+With --now the machine goes there at once, in the way that apt-be plan picks;
+with --reboot, --kexec or --soft, in that one.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
@@ -54,10 +73,11 @@ says what each would do.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.once, "once", "t", false, "for one boot: the one after it takes the present one again")
+	flags.BoolVar(&o.now, "now", false, "go there now, by the cheapest way that is enough")
 	flags.BoolVar(&o.reboot, "reboot", false, "reboot now")
 	flags.BoolVar(&o.kexec, "kexec", false, "boot its kernel now, without the firmware and the boot loader")
 	flags.BoolVar(&o.soft, "soft", false, "restart the services in it now, under the running kernel")
-	cmd.MarkFlagsMutuallyExclusive("reboot", "kexec", "soft")
+	cmd.MarkFlagsMutuallyExclusive("now", "reboot", "kexec", "soft")
 	return cmd
 }
 
@@ -85,19 +105,22 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		app.notice().Say("Would make the next boot take %s.", name)
 		return nil
 	}
-	method, now := o.method()
-	if method == be.Reboot && !o.once && proven(e) {
+	way, err := app.methodFor(ctx, reg, e, o)
+	if err != nil {
+		return fmt.Errorf("cannot activate %s: %w", name, err)
+	}
+	if way == be.Reboot && !o.once && proven(e) {
 		if err := act.SetDefault(e); err != nil {
 			return err
 		}
 		app.notice().Say("%s is what boots from now on.", name)
-	} else if err := app.try(ctx, act, e, method, o.once); err != nil {
+	} else if err := app.try(ctx, act, e, way, o.once); err != nil {
 		return err
 	}
-	if !now {
+	if !o.goes() {
 		return nil
 	}
-	return app.goTo(ctx, act, e, method)
+	return app.goTo(ctx, act, e, way)
 }
 
 // proven says whether an environment needs no trial: the one that runs has
@@ -107,7 +130,7 @@ func proven(e be.Env) bool {
 }
 
 // try arms a trial of an environment.
-func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, method be.Method, once bool) error {
+func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, way be.Method, once bool) error {
 	conf, err := app.readConfig(ctx, aptconf.Query{})
 	if err != nil {
 		return err
@@ -116,7 +139,7 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, me
 	if err != nil {
 		return err
 	}
-	arming, err := app.Arming(ctx, method, policy.Deadline)
+	arming, err := app.Arming(ctx, way, policy.Deadline)
 	if err != nil {
 		return err
 	}
@@ -124,7 +147,7 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, me
 	if _, err := act.Arm(e, arming); err != nil {
 		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
 	}
-	if method != be.Reboot {
+	if way != be.Reboot {
 		return nil
 	}
 	if level, why := act.Loader.Level(); level != "" {

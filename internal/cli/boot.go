@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/setup"
 	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/watchdog"
 )
 
@@ -178,6 +179,9 @@ func newRefreshMenu(app *App) *cobra.Command {
 
 func (app *App) refreshMenu(reg *be.Registry, parameters string, given bool) error {
 	act, err := app.activator()
+	if errors.Is(err, be.ErrNotSetUp) {
+		return ended{redirect.Exit{Code: exitNotSetUp}} // what runs this does so on every machine
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write the boot menu: %w", err)
 	}

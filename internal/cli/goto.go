@@ -32,6 +32,9 @@ func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, m
 		if err := softreboot.Prepare(st.Device(), e.Subvolume.Path, e.Record.Trial.Nonce); err != nil {
 			return err
 		}
+		if err := machine.GuardSoftReboot(*e.Record.Trial); err != nil {
+			return err
+		}
 		return machine.Systemctl(ctx, "soft-reboot")
 	}
 	if err := loadKernel(act, e); err != nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/method"
+	"github.com/apt-be/apt-be/internal/boot/setup"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
@@ -24,6 +26,12 @@ var documented = map[string]any{
 	"Difference":  &diffJSON{},
 	"Package":     &pkgdb.Change{},
 	"Fate":        &fateJSON{},
+	"Failback":    &levelJSON{},
+	"Trial":       &trialJSON{},
+	"Plan":        &planJSON{},
+	"Way":         &method.Option{},
+	"Examination": &doctorJSON{},
+	"Finding":     &setup.Finding{},
 }
 
 // row is a row of a table of fields: name, when it is there, and type.

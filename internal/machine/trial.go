@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +75,14 @@ func BeginTrial(t be.Trial) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// GuardSoftReboot sets before a soft-reboot what the initramfs and the kernel's
+// command line do for other trials: that a machine whose init hangs, or whose
+// kernel panics, is reset.
+func GuardSoftReboot(t be.Trial) error {
+	err := os.WriteFile("/proc/sys/kernel/panic", []byte(strconv.Itoa(activation.PanicSeconds)), 0o644)
+	return errors.Join(err, watchdog.Start(t.Deadline+watchdogGrace))
 }
 
 // EndTrial takes back what BeginTrial and the initramfs did.

@@ -72,5 +72,13 @@ func (l *Loader) State() (boot.State, error) {
 	if err != nil {
 		return boot.State{}, err
 	}
-	return boot.State{Armed: vars[varArmed], Tried: vars[varTried], Missing: vars[varMissing]}, nil
+	text, err := l.readMenu()
+	if err != nil {
+		return boot.State{}, err
+	}
+	state := boot.State{Armed: vars[varArmed], Tried: vars[varTried], Missing: vars[varMissing]}
+	if state.Armed != parseHeader(text).trial {
+		state.Armed = "" // GRUB has no entry for it
+	}
+	return state, nil
 }

@@ -73,7 +73,9 @@ func (c *cache) sum(in io.Reader) (sum string, size int64, err error) {
 	return sum, size, nil
 }
 
-// identity is the key of a file that did not change for a while, else "".
+// identity is the key of a file that did not change for a while, else "". FAT
+// has no keys: its times are in whole seconds, and its inodes are made up anew
+// with each mount.
 func identity(in io.Reader, now time.Time) (key string, size int64, err error) {
 	file, ok := in.(interface{ Stat() (fs.FileInfo, error) })
 	if !ok {
@@ -91,7 +93,7 @@ func identity(in io.Reader, now time.Time) (key string, size int64, err error) {
 	if ok {
 		changed = time.Unix(stat.Ctim.Unix())
 	}
-	if !ok || changed.After(now.Add(-settled)) {
+	if !ok || changed.Nanosecond() == 0 || changed.After(now.Add(-settled)) {
 		return "", info.Size(), nil
 	}
 	return fmt.Sprintf("%d %d %d %d", stat.Ino, info.Size(), info.ModTime().UnixNano(), changed.UnixNano()), info.Size(), nil

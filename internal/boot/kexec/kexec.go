@@ -2,8 +2,8 @@
 // and boot loader, by kexec_file_load(2) alone. The kernel that is loaded is
 // started by `systemctl kexec`, which needs no kexec-tools then (seen with
 // systemd 252 and 257). A loaded kernel has to be unloaded to take that back:
-// since systemd 254 a plain `systemctl reboot` starts it too, unless
-// SYSTEMCTL_SKIP_AUTO_KEXEC=1 is in its environment.
+// a plain `systemctl reboot` of systemd 257, not yet of 252, starts it too,
+// unless SYSTEMCTL_SKIP_AUTO_KEXEC=1 is in its environment.
 package kexec
 
 import (

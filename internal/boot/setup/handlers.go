@@ -101,7 +101,14 @@ func (i *Installer) setBoot(_ context.Context, a txn.Args) error {
 
 func (i *Installer) unsetBoot(context.Context, txn.Args) error { return i.Registry.SetBoot(nil) }
 
-func (i *Installer) menu(_ context.Context, a txn.Args) error {
+func (i *Installer) menu(ctx context.Context, a txn.Args) error {
+	boot, err := i.Registry.Boot()
+	if err == nil {
+		err = i.noteParameters(ctx, boot.Loader)
+	}
+	if err != nil {
+		return err
+	}
 	if err := i.Menu(a["default"]); err != nil {
 		return err
 	}

@@ -120,8 +120,9 @@ func (i *Installer) Install(ctx context.Context, m Machine) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot prepare the machine: %w", err), t.Rollback(context.WithoutCancel(ctx)))
 	}
+	// What is left of before takes room, which is no reason to fail.
+	_ = durable.Remove(i.Host.path(grubBefore))
 	if m.Loader == be.LoaderSystemdBoot {
-		// Their copies are in the menu; that they take room is no reason to fail.
 		_ = i.removeStockKernels(m)
 	}
 	return nil

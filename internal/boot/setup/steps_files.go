@@ -97,8 +97,9 @@ func statOverride(root, path string) string {
 	return ""
 }
 
-// switchedOff is the statoverride of a generator that update-grub passes over.
-const switchedOff = "root root 0644"
+// switchedOff is the statoverride of a generator that update-grub passes over,
+// as dpkg-statoverride writes it.
+const switchedOff = "root root 644"
 
 func (i *Installer) override(ctx context.Context, a txn.Args) error {
 	return i.setOverride(ctx, a, switchedOff, 0o644)

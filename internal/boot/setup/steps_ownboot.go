@@ -61,16 +61,27 @@ func (i *Installer) clearBelow(subvolume string) error {
 // switchBoot unmounts /boot, and mounts the directory grub of that file system
 // at /boot/grub.
 func (i *Installer) switchBoot(ctx context.Context, a txn.Args) error {
-	return i.remount(ctx, a, "/boot", "/boot/grub", ",X-mount.subdir=grub")
+	return i.remount(ctx, a, "/boot", "/boot/grub", func() error {
+		// Not by X-mount.subdir, as at the next boot: mount(8) of util-linux
+		// 2.38 does that in a name space of its own, and it gets nowhere
+		// where mounts are not shared.
+		return i.withBoot(ctx, a, func(dir string) error {
+			_, err := i.Host.Run(ctx, "mount", "--bind", filepath.Join(dir, "grub"), i.Host.path("boot/grub"))
+			return err
+		})
+	})
 }
 
 func (i *Installer) switchBootBack(ctx context.Context, a txn.Args) error {
-	return i.remount(ctx, a, "/boot/grub", "/boot", "")
+	return i.remount(ctx, a, "/boot/grub", "/boot", func() error {
+		_, err := i.Host.Run(ctx, "mount", "-t", a["type"], a["source"], i.Host.path("boot"))
+		return err
+	})
 }
 
 // remount moves a file system from one directory to another, with the EFI
 // system partition below /boot out of the way meanwhile.
-func (i *Installer) remount(ctx context.Context, a txn.Args, from, to, options string) error {
+func (i *Installer) remount(ctx context.Context, a txn.Args, from, to string, mount func() error) error {
 	i.reloadUnits(ctx)
 	there, err := i.Host.mountAt(from)
 	if err != nil {
@@ -88,7 +99,7 @@ func (i *Installer) remount(ctx context.Context, a txn.Args, from, to, options s
 	}
 	here, err := i.Host.mountAt(to)
 	if err == nil && here == nil {
-		_, err = i.Host.Run(ctx, "mount", "-t", a["type"], "-o", "defaults"+options, a["source"], i.Host.path(to))
+		err = mount()
 	}
 	if err != nil {
 		return err
