@@ -19,12 +19,17 @@ const (
 // before the machine is reset.
 const PanicSeconds = 10
 
+// WatchdogGrace is how much later than the deadline the watchdog resets the
+// machine: time for an orderly shutdown.
+const WatchdogGrace = time.Minute
+
 // TrialParameters adds the parameters of a trial to those of a kernel: its
 // nonce, the seconds after which the watchdog ends it, and that a kernel that
 // panics resets the machine (panic=, which initramfs-tools heeds too).
 func TrialParameters(parameters string, t *be.Trial) string {
 	kept := WithoutTrial(parameters)
-	added := fmt.Sprintf("%s=%s %s=%d panic=%d", NonceParameter, t.Nonce, deadlineParameter, int(t.Deadline/time.Second), PanicSeconds)
+	seconds := int((t.Deadline + WatchdogGrace) / time.Second)
+	added := fmt.Sprintf("%s=%s %s=%d panic=%d", NonceParameter, t.Nonce, deadlineParameter, seconds, PanicSeconds)
 	return strings.TrimSpace(kept + " " + added)
 }
 

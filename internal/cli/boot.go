@@ -14,7 +14,6 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/setup"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/watchdog"
 )
 
 func newBoot(app *App) *cobra.Command {
@@ -53,9 +52,9 @@ func (app *App) boot(ctx context.Context, reg *be.Registry) error {
 	if found.Trial != nil {
 		return errors.Join(err, machine.BeginTrial(*found.Trial.Record.Trial))
 	}
-	if nonce != "" {
-		// The initramfs started it for a trial that nobody knows of any more.
-		err = errors.Join(err, watchdog.Stop())
+	// What is left of an earlier trial, or of one that nobody knows of any more.
+	if nonce != "" || machine.OnTrial() {
+		err = errors.Join(err, machine.EndTrial())
 	}
 	return errors.Join(err, app.announce(reg))
 }

@@ -86,6 +86,7 @@ func TestCompare(t *testing.T) {
 		"ended":                    {unit: service("ssh.service", ended), fault: "ssh.service does not run (it ran before)"},
 		"starts":                   {unit: service("ssh.service", starting), pending: true},
 		"will start":               {unit: service("ssh.service", with(neverRan, unit{"Job": "17"})), pending: true},
+		"waits for the checks":     {unit: service("ssh.service", with(neverRan, unit{"Job": "17", "After": "sysinit.target boot-complete.target"}))},
 		"condition":                {unit: service("ssh.service", with(neverRan, unit{"ConditionResult": "no"}))},
 		"condition not checked":    {unit: service("ssh.service", with(neverRan, unit{"ConditionResult": "no", "ConditionTimestampMonotonic": "0"})), fault: "ssh.service does not run (it ran before)"},
 		"disabled":                 {unit: service("ssh.service", with(neverRan, unit{"UnitFileState": "disabled"}))},

@@ -10,7 +10,7 @@ import (
 // properties are those of units that are looked at. See
 // org.freedesktop.systemd1(5); all of them are there in systemd 252.
 const properties = "Id,Names,LoadState,ActiveState,Type,UnitFileState,Transient,Job,ConditionResult,ConditionTimestampMonotonic,Result," +
-	"ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,WantedBy,RequiredBy,TriggeredBy"
+	"ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,WantedBy,RequiredBy,TriggeredBy,After"
 
 // unit is a unit's properties.
 type unit map[string]string
@@ -75,6 +75,14 @@ func (u unit) timed() bool {
 	return slices.ContainsFunc(u.list("TriggeredBy"), func(by string) bool { return strings.HasSuffix(by, ".timer") })
 }
 
+// waitsForUs says whether u is queued behind the units that check the health
+// of a boot (hooks/systemd), and so can't run before they are done.
+func (u unit) waitsForUs() bool {
+	return u.state() == "inactive" && !u.never("Job") && slices.ContainsFunc(u.list("After"), func(name string) bool {
+		return name == "boot-complete.target" || strings.HasPrefix(name, "apt-be-")
+	})
+}
+
 // current sums up the units of a system.
 func current(units []unit) be.Units {
 	var now be.Units
@@ -114,7 +122,7 @@ func compare(before be.Units, units []unit) verdict {
 			v.faults = append(v.faults, u.id()+" failed (it ran before)")
 		case state == "failed" && !hadFailed:
 			v.faults = append(v.faults, u.id()+" failed")
-		case state == "failed", !ran:
+		case state == "failed", !ran, u.waitsForUs():
 		case state == "activating", state == "deactivating", state == "inactive" && !u.never("Job"):
 			v.pending = append(v.pending, u.id())
 		case state == "inactive" && !u.excused():

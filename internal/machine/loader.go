@@ -8,7 +8,6 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
-	"github.com/apt-be/apt-be/internal/boot/efivar"
 	"github.com/apt-be/apt-be/internal/boot/grub"
 	"github.com/apt-be/apt-be/internal/boot/kernels"
 	"github.com/apt-be/apt-be/internal/boot/sdboot"
@@ -22,8 +21,7 @@ func OpenLoader(st store.Store, noted be.Boot, root string) (boot.Loader, error)
 	case be.LoaderGRUB:
 		return openGRUB(st, noted, root)
 	case be.LoaderSystemdBoot:
-		esp := filepath.Join(root, noted.ESP)
-		return &sdboot.Loader{ESP: esp, Kernels: kernels.Store{Dir: esp}, Vars: efivar.Vars{Dir: efivar.DefaultDir}}, nil
+		return sdboot.New(filepath.Join(root, noted.ESP)), nil
 	}
 	return nil, fmt.Errorf("cannot use the boot loader %q: it is none that this apt-be knows", noted.Loader)
 }

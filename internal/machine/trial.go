@@ -45,10 +45,6 @@ func TrialNonce() (string, error) {
 	return activation.NonceOf(line), nil
 }
 
-// watchdogGrace is how much later than the deadline the watchdog resets the
-// machine: time for an orderly shutdown.
-const watchdogGrace = time.Minute
-
 // BeginTrial makes the services of a trial start, and ends the trial when its
 // deadline has come: in an orderly manner, or else by the watchdog.
 func BeginTrial(t be.Trial) error {
@@ -58,23 +54,48 @@ func BeginTrial(t be.Trial) error {
 	if err := os.WriteFile(trialFile, []byte(t.Nonce+"\n"), 0o644); err != nil {
 		return fmt.Errorf("cannot begin the trial: %w", err)
 	}
+	return errors.Join(watchdog.Start(t.Deadline+activation.WatchdogGrace), setDeadline(t.Deadline))
+}
+
+// setDeadline makes the machine leave the running environment after a time.
+func setDeadline(after time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	// systemd is there, however early in the boot; D-Bus is not needed.
-	timer := exec.Command("systemd-run", "--quiet", "--unit="+deadlineUnit, "--timer-property=AccuracySec=1s",
-		fmt.Sprintf("--on-active=%d", int(t.Deadline/time.Second)),
+	// One from before a soft-reboot may be there.
+	if err := stopDeadline(); err != nil {
+		return err
+	}
+	// systemd is there however early in the boot, and D-Bus is not needed. What
+	// a unit has by default would wait for this very boot; waiting for the timer
+	// would as well.
+	said, err := exec.Command("systemd-run", "--quiet", "--no-block", "--unit="+deadlineUnit,
+		"--property=DefaultDependencies=no",
+		"--timer-property=DefaultDependencies=no", "--timer-property=Conflicts=shutdown.target",
+		"--timer-property=IgnoreOnIsolate=yes", "--timer-property=AccuracySec=1s",
+		fmt.Sprintf("--on-active=%d", int(after/time.Second)),
 		program, "failback", "--kind="+string(be.FaultDeadline),
-		fmt.Sprintf("--reason=it did not prove healthy within %s", t.Deadline))
-	var errs []error
-	if said, err := timer.CombinedOutput(); err != nil {
-		errs = append(errs, fmt.Errorf("cannot set the deadline of the trial: %w: %s", err, said))
+		fmt.Sprintf("--reason=it did not prove healthy within %s", after)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cannot set the deadline of the trial: %w: %s", err, said)
 	}
-	if err := watchdog.Start(t.Deadline + watchdogGrace); err != nil {
-		errs = append(errs, err)
+	return nil
+}
+
+func stopDeadline() error {
+	said, err := exec.Command("systemctl", "stop", deadlineUnit+".timer").CombinedOutput()
+	if err != nil && !strings.Contains(string(said), "not loaded") {
+		return fmt.Errorf("cannot take the deadline of a trial back: %w: %s", err, said)
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// OnTrial says whether the running system has begun a trial, since the machine
+// or, after a soft-reboot, the environment before was started.
+func OnTrial() bool {
+	_, err := os.Lstat(trialFile)
+	return err == nil
 }
 
 // GuardSoftReboot sets before a soft-reboot what the initramfs and the kernel's
@@ -82,16 +103,12 @@ func BeginTrial(t be.Trial) error {
 // kernel panics, is reset.
 func GuardSoftReboot(t be.Trial) error {
 	err := os.WriteFile("/proc/sys/kernel/panic", []byte(strconv.Itoa(activation.PanicSeconds)), 0o644)
-	return errors.Join(err, watchdog.Start(t.Deadline+watchdogGrace))
+	return errors.Join(err, watchdog.Start(t.Deadline+activation.WatchdogGrace))
 }
 
 // EndTrial takes back what BeginTrial and the initramfs did.
 func EndTrial() error {
-	stop := exec.Command("systemctl", "stop", deadlineUnit+".timer")
-	var errs []error
-	if said, err := stop.CombinedOutput(); err != nil && !strings.Contains(string(said), "not loaded") {
-		errs = append(errs, fmt.Errorf("cannot take the deadline of the trial back: %w: %s", err, said))
-	}
+	errs := []error{stopDeadline()}
 	for _, file := range []string{trialFile, softreboot.TrialFile} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

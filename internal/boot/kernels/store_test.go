@@ -220,6 +220,9 @@ func TestWhatACrashLeaves(t *testing.T) {
 	}
 	leave()
 	put := m.put(a)
+	if err := m.Verify(put[0]); err != nil {
+		t.Error(err)
+	}
 	if data, err := os.ReadFile(m.file(copyOf("kernel", "vmlinuz"))); err != nil || string(data) != "kernel" {
 		t.Errorf("a torn copy is still %q, %v", data, err)
 	}
@@ -231,6 +234,23 @@ func TestWhatACrashLeaves(t *testing.T) {
 	want := []string{copyOf("kernel", "vmlinuz"), copyOf("initrd", "initrd")}
 	if slices.Sort(want); !slices.Equal(m.names(), want) {
 		t.Errorf("left are %q, want %q", m.names(), want)
+	}
+}
+
+func TestDamageIsFound(t *testing.T) {
+	m := newMachine(t)
+	put := m.put(m.entry("a", "kernel", "initrd"))
+	if err := os.WriteFile(m.file(copyOf("initrd", "initrd")), []byte("INITRD"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(put[0]); err == nil || !strings.Contains(err.Error(), "initrd is damaged") {
+		t.Errorf("Verify = %v", err)
+	}
+	if err := m.Collect(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(put[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Verify = %v of nothing", err)
 	}
 }
 

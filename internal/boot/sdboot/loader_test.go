@@ -37,12 +37,12 @@ func (m *machine) must(err error) {
 	}
 }
 
-// contents are files that hold their paths.
+// contents are EFI programs that hold their paths.
 func contents(path string) (io.ReadCloser, error) {
 	if strings.Contains(path, "missing") {
 		return nil, fs.ErrNotExist
 	}
-	return io.NopCloser(strings.NewReader(path)), nil
+	return io.NopCloser(strings.NewReader("MZ" + path)), nil
 }
 
 func of(name string) boot.Entry {
@@ -214,6 +214,23 @@ func TestMissing(t *testing.T) {
 		}
 		m.check("without the "+kind, boot.State{Tried: nonce, Missing: kind})
 	}
+}
+
+func TestDamagedIsNotArmed(t *testing.T) {
+	m := newMachine(t, 257)
+	m.must(m.SetMenu(menu(), contents))
+	data, err := os.ReadFile(m.entry(untriedFile))
+	m.must(err)
+	m.must(os.WriteFile(filepath.Join(m.ESP, parse(data).Kernel), []byte("torn"), 0o600))
+	if err := m.Arm(nonce); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("Arm = %v", err)
+	}
+	text := func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("#!/bin/sh")), nil }
+	m.must(m.SetMenu(menu(), text))
+	if err := m.Arm(nonce); err == nil || !strings.Contains(err.Error(), "no EFI program") {
+		t.Errorf("Arm = %v", err)
+	}
+	m.check("not armed", boot.State{})
 }
 
 // The file of the default is lost: the next in the menu boots, not the trial.

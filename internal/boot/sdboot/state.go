@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/boot"
@@ -13,17 +16,47 @@ import (
 // Arm makes the next boot take the trial with nonce. systemd-boot deletes the
 // variable as soon as it has read it, so choosing another entry by hand at that
 // boot disarms the trial, which then counts as neither armed nor tried.
+//
+// A kernel that is damaged is found before: 257 ends in an exception of the
+// processor when the firmware refuses to load one, and the machine stays there
+// until it is reset (252 goes on with the default).
 func (l *Loader) Arm(nonce string) error {
 	trials, err := l.trials()
 	if err != nil {
 		return err
 	}
 	for _, trial := range trials {
-		if trial.nonce == nonce && !trial.tried {
-			return l.Vars.Set(varOneShot, oneShot(nonce))
+		if trial.nonce != nonce || trial.tried {
+			continue
 		}
+		if err := l.verify(trial.file); err != nil {
+			return fmt.Errorf("cannot arm the trial %s: %w", nonce, err)
+		}
+		return l.Vars.Set(varOneShot, oneShot(nonce))
 	}
 	return fmt.Errorf("cannot arm the trial %s: it is not in systemd-boot's menu, or was taken before", nonce)
+}
+
+// verify checks the kernel and the initrd that an entry names.
+func (l *Loader) verify(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	entry := parse(data)
+	if err := l.Kernels.Verify(entry); err != nil {
+		return err
+	}
+	kernel, err := os.Open(filepath.Join(l.ESP, entry.Kernel))
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	magic := make([]byte, 2)
+	if _, err := io.ReadFull(kernel, magic); err != nil || string(magic) != "MZ" {
+		return errors.New("its kernel is no EFI program")
+	}
+	return nil
 }
 
 // Disarm forgets all trials, taken ones too: their entries go.

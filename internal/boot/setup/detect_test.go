@@ -42,8 +42,8 @@ func newFakeHost(t *testing.T) *fakeHost {
 			}
 			return "", nil
 		},
-		Mount: func(source, target, kind, data string) error {
-			f.mount(strings.TrimPrefix(target, f.Root), source, kind, strings.TrimPrefix(data, "subvol="))
+		Mount: func(_, target, kind, data string) error {
+			f.mount(strings.TrimPrefix(target, f.Root), "vda1", kind, strings.TrimPrefix(data, "subvol="))
 			return nil
 		},
 		Unmount: func(target string) error {

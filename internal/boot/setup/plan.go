@@ -207,7 +207,7 @@ func (i *Installer) planLoader(m Machine, running string) ([]Step, error) {
 			[]txn.Step{{Kind: stepMenu, Args: txn.Args{"default": running}}, {Kind: stepClearBoot, Args: txn.Args{"source": m.Boot.device(), "type": m.Boot.Type, "subvolume": m.Subvolume}}},
 		}), nil
 	}
-	step, err := grubInstallStep(*m.GRUB)
+	step, err := grubInstallStep(m)
 	where := strings.Join(m.GRUB.Devices, " and ")
 	if m.ESP != nil && m.Firmware == UEFI {
 		where = m.ESP.Dir

@@ -94,7 +94,7 @@ func (i *Installer) removal(done Done, now Machine) ([]Step, error) {
 			menu,
 		}, nil
 	}
-	install, err := grubInstallStep(*now.GRUB)
+	install, err := grubInstallStep(now)
 	return []Step{
 		scripts,
 		{"copy what is in /boot/grub now to the /boot/grub of this system itself", []txn.Step{{Kind: stepPlainDir, Args: txn.Args{"subvolume": was.Subvolume}}}},

@@ -22,23 +22,35 @@ func fstabStep(subvolume string, f Fstab) (txn.Step, error) {
 	return txn.Step{Kind: stepFstab, Args: txn.Args{"subvolume": subvolume, "fstab": string(data)}}, err
 }
 
-func (i *Installer) addFstab(_ context.Context, a txn.Args) error {
-	return i.editFstab(a, Fstab.Add)
+func (i *Installer) addFstab(ctx context.Context, a txn.Args) error {
+	return i.editFstab(ctx, a, Fstab.Add)
 }
 
-func (i *Installer) removeFstab(_ context.Context, a txn.Args) error {
-	return i.editFstab(a, Fstab.Remove)
+func (i *Installer) removeFstab(ctx context.Context, a txn.Args) error {
+	return i.editFstab(ctx, a, Fstab.Remove)
 }
 
-func (i *Installer) editFstab(a txn.Args, edit func(Fstab, string) string) error {
+func (i *Installer) editFstab(ctx context.Context, a txn.Args, edit func(Fstab, string) string) error {
 	var f Fstab
 	if err := json.Unmarshal([]byte(a["fstab"]), &f); err != nil {
 		return err
 	}
-	return inroot.Edit(i.path(a["subvolume"]), "etc/fstab", func(old []byte) ([]byte, bool, error) {
+	err := inroot.Edit(i.path(a["subvolume"]), "etc/fstab", func(old []byte) ([]byte, bool, error) {
 		text := edit(f, string(old))
 		return []byte(text), text != string(old), nil
 	})
+	if root, mountErr := i.Host.mountAt(""); mountErr == nil && root != nil && strings.Trim(root.Root, "/") == a["subvolume"] {
+		i.reloadUnits(ctx)
+	}
+	return err
+}
+
+// reloadUnits tells systemd of the new fstab, so that it does not go on with
+// the old one. Without systemd, nobody needs to know.
+func (i *Installer) reloadUnits(ctx context.Context) {
+	if i.Host.has("run/systemd/system") {
+		_, _ = i.Host.Run(ctx, "systemctl", "daemon-reload")
+	}
 }
 
 // PrepareRoot makes a root file system one that can be booted by the menu of

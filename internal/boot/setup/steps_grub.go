@@ -27,11 +27,7 @@ var errBadMenu = errors.New("GRUB's menu is not as it should be")
 
 // grubConfig runs update-grub, and checks what came of it.
 func (i *Installer) grubConfig(ctx context.Context, a txn.Args) error {
-	before, err := os.ReadFile(i.Host.path(grubConfig))
-	if err == nil {
-		err = durable.WriteFile(i.Host.path(grubBefore), before, 0o600)
-	}
-	if err != nil {
+	if err := copyFile(i.Host.path(grubConfig), i.Host.path(grubBefore)); err != nil {
 		return err
 	}
 	if err := i.makeConfig(ctx, nil); err != nil {
@@ -78,11 +74,10 @@ func hasEntry(menu []byte, subvolume string) bool {
 
 // restoreGRUBConfig puts the grub.cfg back that was there before.
 func (i *Installer) restoreGRUBConfig(context.Context, txn.Args) error {
-	before, err := readIfAny(i.Host.path(grubBefore))
-	if err != nil || before == nil {
-		return err
+	if !isFile(i.Host.path(grubBefore)) {
+		return nil
 	}
-	if err := durable.WriteFile(i.Host.path(grubConfig), before, 0o600); err != nil {
+	if err := copyFile(i.Host.path(grubBefore), i.Host.path(grubConfig)); err != nil {
 		return err
 	}
 	return durable.Remove(i.Host.path(grubBefore))
@@ -145,7 +140,8 @@ func (i *Installer) plainConfigBack(ctx context.Context, a txn.Args) error {
 
 // grubInstallStep is grub-install on all disks that have GRUB, as its package
 // runs it.
-func grubInstallStep(g GRUB) (txn.Step, error) {
+func grubInstallStep(m Machine) (txn.Step, error) {
+	g := *m.GRUB
 	var commands [][]string
 	if len(g.Devices) > 0 {
 		for _, device := range g.Devices {
@@ -158,6 +154,9 @@ func grubInstallStep(g GRUB) (txn.Step, error) {
 			command = append(command, "--removable")
 		case g.Removable:
 			command = append(command, "--force-extra-removable")
+		}
+		if m.ESP.Dir != "/boot/efi" {
+			command = append(command, "--efi-directory="+m.ESP.Dir)
 		}
 		if g.NoVariables {
 			command = append(command, "--no-nvram")

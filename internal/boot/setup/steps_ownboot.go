@@ -82,7 +82,6 @@ func (i *Installer) switchBootBack(ctx context.Context, a txn.Args) error {
 // remount moves a file system from one directory to another, with the EFI
 // system partition below /boot out of the way meanwhile.
 func (i *Installer) remount(ctx context.Context, a txn.Args, from, to string, mount func() error) error {
-	i.reloadUnits(ctx)
 	there, err := i.Host.mountAt(from)
 	if err != nil {
 		return err
@@ -132,14 +131,6 @@ func (i *Installer) unmountIf(dir string) error {
 		return fmt.Errorf("cannot unmount %s: %w", dir, err)
 	}
 	return nil
-}
-
-// reloadUnits tells systemd of the new fstab, so that it does not go on with
-// the old one. Without systemd, nobody needs to know.
-func (i *Installer) reloadUnits(ctx context.Context) {
-	if i.Host.has("run/systemd/system") {
-		_, _ = i.Host.Run(ctx, "systemctl", "daemon-reload")
-	}
 }
 
 // clearBoot removes the files in the file system that was /boot which are in

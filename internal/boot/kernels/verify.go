@@ -1,0 +1,44 @@
+package kernels
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/boot"
+)
+
+// Verify reads the copies that an entry names, as Put returned it, and compares
+// them with their names: a file system that a loader writes, or another
+// operating system, is easily damaged.
+func (s Store) Verify(entry boot.Entry) error {
+	for _, file := range []string{entry.Kernel, entry.Initrd} {
+		if file == "" {
+			continue
+		}
+		if err := s.verify(path.Base(file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Store) verify(name string) error {
+	in, err := os.Open(s.file(name))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, in); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); !strings.HasPrefix(name, sum[:16]+"-") {
+		return fmt.Errorf("%s is damaged; remove it, and the next change of the menu copies it anew", s.file(name))
+	}
+	return nil
+}
