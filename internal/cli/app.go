@@ -172,10 +172,27 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 	defer release()
 	recovered, err := reg.Recover(ctx)
 	app.tellRecovered(recovered)
+	if err == nil {
+		err = app.recoverSetup(ctx, reg)
+	}
 	if err != nil {
 		return err
 	}
-	return do(reg)
+	err = do(reg)
+	app.refresh()
+	return err
+}
+
+// refresh has the boot menu name the environments that there are by now. The
+// caller holds the lock. Without it what boots by default still boots, so an
+// error is no reason to fail.
+func (app *App) refresh() {
+	if app.act == nil {
+		return
+	}
+	if err := app.act.Refresh(); err != nil {
+		app.Log.WithError(err).Warn("cannot write the boot menu")
+	}
 }
 
 // begin begins to build an environment, and says what earlier runs had left.

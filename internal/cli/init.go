@@ -88,11 +88,6 @@ func (app *App) init(ctx context.Context, reg *be.Registry, yes bool) error {
 	if err := app.onlyRunning(); err != nil {
 		return err
 	}
-	if !app.options.DryRun {
-		if err := app.recoverSetup(ctx, reg); err != nil {
-			return err
-		}
-	}
 	installer := app.installer(reg)
 	m, err := setup.Detect(installer.Host)
 	if err != nil {
@@ -173,11 +168,6 @@ func (app *App) undoInit(ctx context.Context, reg *be.Registry, yes bool) error 
 	if err := app.onlyRunning(); err != nil {
 		return err
 	}
-	if !app.options.DryRun {
-		if err := app.recoverSetup(ctx, reg); err != nil {
-			return err
-		}
-	}
 	if err := app.attach(reg); err != nil {
 		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
 	}
@@ -199,6 +189,7 @@ func (app *App) undoInit(ctx context.Context, reg *be.Registry, yes bool) error 
 	if err := installer.Remove(ctx, m); err != nil {
 		return err
 	}
+	app.act, app.attachErr = nil, be.ErrNotSetUp
 	app.notice().Say("The machine boots as before. The boot environments stay, but nothing boots them.")
 	return nil
 }

@@ -146,6 +146,7 @@ func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error 
 			r.Changes = changes
 		}
 	})
+	app.refresh()
 	if errors.Is(changesErr, be.ErrNotFound) {
 		changesErr = nil
 	}

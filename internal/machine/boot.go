@@ -59,3 +59,7 @@ func (b Boot) Try(ctx context.Context, e be.Env, deadline time.Duration) error {
 	_, err = b.Activator.Arm(e, o)
 	return err
 }
+
+// Refresh has the menu name the environments that there are by now. The caller
+// holds the registry's lock.
+func (b Boot) Refresh() error { return b.Activator.Refresh() }

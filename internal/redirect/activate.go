@@ -64,3 +64,14 @@ func (s *Supervisor) failedBack() (string, error) {
 	}
 	return envs[i].Name, nil
 }
+
+// refreshMenu has the boot menu name what there is. The caller holds the
+// registry's lock.
+func (s *Supervisor) refreshMenu() {
+	if s.Boot == nil {
+		return
+	}
+	if err := s.Boot.Refresh(); err != nil {
+		s.Log.WithError(err).Warn("cannot write the boot menu")
+	}
+}

@@ -36,6 +36,9 @@ type Boot interface {
 	// Try makes the next boot take an environment on trial. The caller holds
 	// the registry's lock.
 	Try(ctx context.Context, e be.Env, deadline time.Duration) error
+	// Refresh has the menu name the environments that there are by now. The
+	// caller holds the registry's lock.
+	Refresh() error
 }
 
 // Job is a run of a frontend that goes into a new boot environment.
@@ -246,6 +249,7 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 		return
 	}
 	defer release()
+	defer s.refreshMenu()
 	envs, err := s.Registry.List()
 	if err != nil {
 		s.Log.WithError(err).Warn("cannot remove boot environments that this one replaces")

@@ -42,6 +42,7 @@ func TestDebian(t *testing.T) {
 		{"sandbox", testSandbox},
 		{"reference", testReference},
 		{"release upgrade", testRelease},
+		{"release upgrade with grub", testReleaseGrub},
 	}
 	for _, release := range []string{"oldstable", "stable"} {
 		t.Run(release, func(t *testing.T) {

@@ -37,23 +37,36 @@ func testRelease(t *testing.T, l lab) {
 	if l.Recipe != "oldstable" {
 		return // there is no newer release to go to
 	}
-	sources := exec.Command("bash", "-euc", `. scripts/lib/archive.sh; . scripts/lib/releases.sh
-archive_update >&2; archive_sources "$STABLE"`)
-	sources.Dir, sources.Stderr = l.Project(), os.Stderr
-	lines, err := sources.Output()
-	if err != nil {
-		t.Fatalf("cannot find the archive of the next release: %v", err)
-	}
-	image := *l.Image
-	image.Archives = filepath.Join(l.Project(), ".cache/archives")
-	l.Image = &image
+	lines := l.sources(t, "STABLE")
+	l = l.withArchives()
 
 	const prepared = "@prepared"
 	m := l.Start(t, with, prepared)
-	m.WriteFile(t, "/etc/apt/sources.list", string(lines))
+	m.WriteFile(t, "/etc/apt/sources.list", lines)
 	m.Shell(t, "apt-get -q update")
 	m.Stop(t)
 	compare(t, l, l.Start(t, prepared, "@native"), l.Start(t, prepared, running))
+}
+
+// sources returns the lines of sources.list for a release, OLDSTABLE or STABLE,
+// from the archive that the host uses.
+func (l lab) sources(t *testing.T, release string) string {
+	t.Helper()
+	command := exec.Command("bash", "-euc", `. scripts/lib/archive.sh; . scripts/lib/releases.sh
+archive_update >&2; archive_sources "${!1}"`, "bash", release)
+	command.Dir, command.Stderr = l.Project(), os.Stderr
+	lines, err := command.Output()
+	if err != nil {
+		t.Fatalf("cannot find the archive of %s: %v", release, err)
+	}
+	return string(lines)
+}
+
+// withArchives returns the lab with what was downloaded once in its machines.
+func (l lab) withArchives() lab {
+	image := *l.Image
+	image.Archives = filepath.Join(l.Project(), ".cache/archives")
+	return lab{&image}
 }
 
 // compare upgrades both machines, the second by a redirected run, and compares

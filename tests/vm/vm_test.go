@@ -1,60 +1,147 @@
-// Package vm_test boots real machines, in QEMU. That takes many minutes, so it
-// does so only with -nightly.
+// Package vm_test boots real machines in QEMU. All of it takes an hour, so but
+// for one machine it is done with -nightly only.
 package vm_test
 
 import (
-	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
-	"github.com/apt-be/apt-be/internal/boot"
-	"github.com/apt-be/apt-be/internal/boot/grub"
 	"github.com/apt-be/apt-be/tests/vm/guest"
+	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-var nightly = flag.Bool("nightly", false, "boot virtual machines; needs root and qemu-system-x86")
+var nightly = flag.Bool("nightly", false, "boot all machines; an hour")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "tests/vm: cannot make disks: not root")
+		os.Exit(1)
+	}
 	if !*nightly {
-		fmt.Println("tests/vm: no machine is booted: that is done nightly, by `go test ./tests/vm -nightly`")
+		fmt.Println("tests/vm: one machine is booted; the others nightly, by `go test ./tests/vm -nightly`")
 	}
 	os.Exit(m.Run())
 }
 
-// TestEntry checks, without a machine, what TestGRUB relies on: the entry of an
-// environment shows its name, and boots its subvolume.
-func TestEntry(t *testing.T) {
-	menu, err := grub.CustomEntries(nil, []boot.Entry{{
-		Name: name, Title: "Debian (" + name + ")", FSUUID: "1-2", Subvolume: "@be/" + name,
-		Kernel: boot.InSubvolume("@be/"+name, "/boot/vmlinuz-1"), Options: "root=UUID=1-2 rootflags=subvol=@rootfs quiet",
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"(" + name + ")'", "linux /@be/" + name + "/boot/vmlinuz-1 root=UUID=1-2 ro rootflags=subvol=@be/" + name + " quiet\n"} {
-		if !bytes.Contains(menu, []byte(want)) {
-			t.Errorf("no %q in:\n%s", want, menu)
-		}
+// atNight says whether a test is to run now: without -nightly it has nothing
+// to say, and TestMain says so.
+func atNight() bool { return *nightly }
+
+// layout is what tests have to know of an image.
+type layout struct {
+	recipe string
+	root   string // its subvolume
+	name   string // of its boot environment
+	level  string // of failback, by a reboot
+}
+
+var layouts = map[string]layout{
+	image.BIOSGRUB:       {image.BIOSGRUB, "/@rootfs", "rootfs", "initramfs"},
+	image.BIOSGRUBStable: {image.BIOSGRUBStable, "/@rootfs", "rootfs", "initramfs"},
+	image.BIOSBootExt4:   {image.BIOSBootExt4, "/@rootfs", "rootfs", "kernel"},
+	image.UEFIGRUB:       {image.UEFIGRUB, "/@", "default", "kernel"},
+	image.UEFISDBoot:     {image.UEFISDBoot, "/@rootfs", "rootfs", "kernel"},
+}
+
+// prepared is the image of a recipe after apt-be init, with what work adds.
+func prepared(t *testing.T, recipe string) image.Image {
+	t.Helper()
+	return image.Installed(t, recipe).Layer(t, "init", "", func(g *guest.Guest) {
+		g.Shell(t, "apt-be init -y")
+	})
+}
+
+// env is an environment as apt-be list --json has it.
+type env struct {
+	Name, State, Flags, Reason string
+	Running, Next              bool
+	Kernels                    []struct{ Version string }
+	Trial                      *struct {
+		Method string
+		Fault  *struct{ Kind, Text string }
 	}
 }
 
-// start boots a machine that has just been installed.
-func start(t *testing.T) *guest.Guest {
+// status is what apt-be status --json says.
+type status struct {
+	Running    env
+	Next       *env
+	Pending    []env
+	FailedBack []env                   `json:"failed_back"`
+	Failback   *struct{ Level string } `json:"failback"`
+	Exit       int                     `json:"-"`
+}
+
+func statusOf(t *testing.T, g *guest.Guest) status {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes loop devices and mounts: run it as root")
+	result := g.Run(t, "apt-be status --json")
+	s := status{Exit: result.Status}
+	if err := json.Unmarshal([]byte(result.Output), &s); err != nil {
+		t.Fatalf("cannot read the status: %v:\n%s", err, result.Output)
 	}
-	build := exec.Command("./build-disk")
-	var messages bytes.Buffer
-	build.Stderr = &messages
-	out, err := build.Output()
-	if err != nil {
-		t.Fatalf("cannot build the disk: %v\n%s", err, messages.Bytes())
+	return s
+}
+
+// envOf returns an environment by its name.
+func envOf(t *testing.T, g *guest.Guest, name string) env {
+	t.Helper()
+	var list struct{ Environments []env }
+	if err := json.Unmarshal([]byte(g.Shell(t, "apt-be list --json")), &list); err != nil {
+		t.Fatal(err)
 	}
-	return guest.Start(t, strings.TrimSpace(string(out)))
+	for _, e := range list.Environments {
+		if e.Name == name {
+			return e
+		}
+	}
+	t.Fatalf("there is no boot environment %s", name)
+	return env{}
+}
+
+// wantBoot checks where the machine came up.
+func wantBoot(t *testing.T, got guest.Boot, root string) {
+	t.Helper()
+	if got.Root != root {
+		t.Fatalf("the machine runs %s, want %s", got.Root, root)
+	}
+}
+
+// wantRunning checks that an environment runs, by all that tells, and what the
+// next boot takes.
+func wantRunning(t *testing.T, g *guest.Guest, name, next string) status {
+	t.Helper()
+	s := statusOf(t, g)
+	if s.Running.Name != name || s.Next == nil || s.Next.Name != next {
+		t.Errorf("running %+v, next %+v; want %s and %s", s.Running, s.Next, name, next)
+	}
+	return s
+}
+
+// blessed waits for the verdict on the running environment, which is on trial.
+func blessed(t *testing.T, g *guest.Guest) {
+	t.Helper()
+	g.Shell(t, `for i in $(seq 600); do
+		case $(systemctl is-active apt-be-bless.service) in active|failed) break;; esac; sleep 0.5; done
+		systemctl is-active apt-be-bless.service`)
+}
+
+// shorten makes trials end after some seconds.
+func shorten(t *testing.T, g *guest.Guest, seconds int) {
+	t.Helper()
+	g.Shell(t, fmt.Sprintf("echo 'Apt-Be::Deadline \"%d\";' >/etc/apt/apt.conf.d/99deadline", seconds))
+}
+
+// contains checks an output.
+func contains(t *testing.T, what, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s has no %q:\n%s", what, want, text)
+		}
+	}
 }

@@ -1,0 +1,168 @@
+// Package image makes disks of virtual machines, once: they are kept under
+// .cache/vm until something that went into them changes.
+//
+// An image is a directory: a disk, the EFI variables if the machine has them,
+// and a lock that whoever uses it holds. The first one is made by build-disk.
+// Each further one is what a machine has written to an overlay of the one
+// below, whose name its own begins with.
+package image
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/apt-be/apt-be/tests/vm/guest"
+)
+
+// The recipes of build-disk, which says more of each.
+const (
+	BIOSGRUB       = "bios-grub"
+	BIOSGRUBStable = "bios-grub-stable"
+	BIOSBootExt4   = "bios-boot-ext4"
+	UEFIGRUB       = "uefi-grub"
+	UEFISDBoot     = "uefi-sdboot"
+)
+
+// Recipes are all recipes.
+func Recipes() []string {
+	return []string{BIOSGRUB, UEFIGRUB, UEFISDBoot, BIOSBootExt4, BIOSGRUBStable}
+}
+
+// Image is a disk that no machine writes to any more. It is there until the
+// test that asked for it has ended.
+type Image struct {
+	dir string
+}
+
+// repository is the directory of the source.
+func repository() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "..")
+}
+
+// Build returns the image of a recipe, without apt-be.
+func Build(t guest.T, recipe string) Image {
+	t.Helper()
+	build := exec.Command(filepath.Join(repository(), "tests/vm/build-disk"), recipe)
+	var messages bytes.Buffer
+	build.Stderr = &messages
+	out, err := build.Output()
+	if err != nil {
+		t.Fatalf("cannot build the disk: %v\n%s", err, tail(messages.Bytes()))
+	}
+	i := Image{dir: filepath.Dir(strings.TrimSpace(string(out)))}
+	collect(filepath.Join(filepath.Dir(i.dir), recipe), filepath.Base(i.dir))
+	if !hold(t, i.dir) {
+		t.Fatalf("cannot use the disk: somebody has deleted %s", i.dir)
+	}
+	return i
+}
+
+// Installed returns the image of a recipe with apt-be installed: the package
+// that scripts/build-deb has made.
+func Installed(t guest.T, recipe string) Image {
+	t.Helper()
+	debs, err := filepath.Glob(filepath.Join(repository(), "build/apt-be_*.deb"))
+	if err != nil || len(debs) != 1 {
+		t.Fatalf("there is not one package build/apt-be_*.deb but %q: run scripts/build-deb", debs)
+	}
+	deb, err := os.ReadFile(debs[0])
+	if err != nil {
+		t.Fatalf("cannot read the package: %v", err)
+	}
+	return Build(t, recipe).Layer(t, "installed", string(deb), func(g *guest.Guest) {
+		g.Put(t, debs[0], "/var/tmp/apt-be.deb")
+		g.Shell(t, "dpkg -i /var/tmp/apt-be.deb && rm /var/tmp/apt-be.deb")
+	})
+}
+
+// Layer returns an image that is like i, but for what a machine did that
+// booted from i and ran work. The name says what that is, for people; key is
+// all that the result depends on besides i. The machine is switched off
+// afterwards in an orderly manner.
+func (i Image) Layer(t guest.T, name, key string, work func(*guest.Guest)) Image {
+	t.Helper()
+	sum := sha256.Sum256([]byte(key))
+	stem := i.dir + "." + name
+	layer := Image{dir: stem + "-" + hex.EncodeToString(sum[:6])}
+	unlock, err := lock(stem + ".lock")
+	if err != nil {
+		t.Fatalf("cannot make the image: %v", err)
+	}
+	defer unlock()
+	collect(stem, filepath.Base(layer.dir))
+	if hold(t, layer.dir) {
+		return layer
+	}
+	under, err := os.MkdirTemp(filepath.Dir(i.dir), ".new.")
+	if err != nil {
+		t.Fatalf("cannot make the image: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(under) })
+	disk, err := i.disk().Overlay(under, true)
+	if err != nil {
+		t.Fatalf("cannot make the image: %v", err)
+	}
+	g := guest.Start(t, disk, guest.Options{})
+	g.WaitBoot(t)
+	g.Settle(t)
+	work(g)
+	g.PowerOff(t)
+	if err := os.Rename(under, layer.dir); err != nil {
+		t.Fatalf("cannot make the image: %v", err)
+	}
+	if !hold(t, layer.dir) {
+		t.Fatalf("cannot use the image: somebody has deleted %s", layer.dir)
+	}
+	return layer
+}
+
+// disk returns what is in the image. Machines write to overlays of it only.
+func (i Image) disk() guest.Disk {
+	disk := guest.Disk{File: filepath.Join(i.dir, "disk.qcow2"), Format: "qcow2"}
+	if _, err := os.Stat(disk.File); err != nil {
+		disk = guest.Disk{File: filepath.Join(i.dir, "disk.raw"), Format: "raw"}
+	}
+	if vars := filepath.Join(i.dir, "vars.fd"); exists(vars) {
+		disk.Vars = vars
+	} else if strings.HasPrefix(filepath.Base(i.dir), "uefi-") {
+		disk.Vars = guest.NoVariables
+	}
+	return disk
+}
+
+// Disk returns a new disk that is like the image, and is deleted after the test.
+func (i Image) Disk(t guest.T) guest.Disk {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "apt-be-vm.")
+	if err != nil {
+		t.Fatalf("cannot make a disk: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	disk, err := i.disk().Overlay(dir, false)
+	if err != nil {
+		t.Fatalf("cannot make a disk: %v", err)
+	}
+	return disk
+}
+
+// Start boots a machine from a new disk that is like the image.
+func (i Image) Start(t guest.T, options guest.Options) *guest.Guest {
+	t.Helper()
+	return guest.Start(t, i.Disk(t), options)
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+func tail(b []byte) []byte {
+	return b[max(0, len(b)-8000):]
+}

@@ -1,0 +1,92 @@
+package vm_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/apt-be/apt-be/tests/vm/guest"
+	"github.com/apt-be/apt-be/tests/vm/image"
+)
+
+// How often, and how far apart, the power is cut. Activating takes some 5 s
+// here, and a boot some 40.
+const (
+	cutsOfActivate = 12
+	betweenThose   = 450 * time.Millisecond
+	cutsOfBoot     = 12
+	betweenBoots   = 4 * time.Second
+)
+
+// TestPowerCut cuts the power while a boot environment is activated, and while
+// it boots for the first time. Whatever comes up then is the old one, or the
+// new one on trial or blessed, and apt-be status says which.
+func TestPowerCut(t *testing.T) {
+	if !atNight() {
+		return
+	}
+	for _, recipe := range []string{image.BIOSGRUB, image.BIOSBootExt4} {
+		t.Run(recipe, func(t *testing.T) {
+			t.Run("activate", func(t *testing.T) {
+				cutPower(t, recipe, "", "apt-be activate new", cutsOfActivate, betweenThose)
+			})
+			t.Run("first boot", func(t *testing.T) {
+				cutPower(t, recipe, "apt-be activate new", "systemctl reboot", cutsOfBoot, betweenBoots)
+			})
+		})
+	}
+}
+
+// cutPower prepares a machine and cuts its power again and again, each time a
+// step later after it was told to run a script, from the same state.
+func cutPower(t *testing.T, recipe, prepare, script string, cuts int, step time.Duration) {
+	l := layouts[recipe]
+	disk := prepared(t, recipe).Layer(t, "new", "", func(g *guest.Guest) {
+		g.Shell(t, "apt-be create new")
+	}).Disk(t)
+	g := guest.Start(t, disk, guest.Options{})
+	wantBoot(t, g.WaitBoot(t), l.root)
+	g.Settle(t)
+	if prepare != "" {
+		g.Shell(t, prepare)
+	}
+	g.Shell(t, "sync")
+	if said := g.Monitor(t, "savevm start"); said != "" {
+		t.Fatalf("cannot save the state of the machine: %s", said)
+	}
+	came := map[string]int{}
+	for i := range cuts {
+		if i > 0 {
+			g = guest.Start(t, disk, guest.Options{Arguments: []string{"-loadvm", "start"}})
+		}
+		g.Begin(t, script)
+		time.Sleep(time.Duration(i) * step)
+		g.Kill(t)
+
+		g = guest.Start(t, disk, guest.Options{})
+		boot := g.WaitBoot(t)
+		g.Settle(t)
+		s := statusOf(t, g)
+		fresh := envOf(t, g, "new")
+		state := fmt.Sprintf("%s, new is %s", boot.Root, fresh.State)
+		t.Logf("cut %d: %s (%s)", i, state, fresh.Reason)
+		came[state]++
+		switch boot.Root {
+		case l.root:
+			if s.Running.Name != l.name || s.Next == nil || s.Next.Name != l.name || fresh.State == "armed" || fresh.State == "trying" {
+				t.Errorf("cut %d: in the old one, status is %+v, and the new one %+v", i, s, fresh)
+			}
+			if want := map[bool]int{true: 14, false: 0}[fresh.State == "failed-back"]; s.Exit != want {
+				t.Errorf("cut %d: status ends with %d, and the new one is %s", i, s.Exit, fresh.State)
+			}
+		case "/@be/new":
+			if s.Running.Name != "new" || fresh.State != "trying" && fresh.State != "blessed" {
+				t.Errorf("cut %d: in the new one, status is %+v", i, s)
+			}
+		default:
+			t.Errorf("cut %d: the machine runs %s", i, boot.Root)
+		}
+		g.Kill(t)
+	}
+	t.Logf("after %d cuts: %v", cuts, came)
+}

@@ -1,0 +1,104 @@
+package vm_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/vm/guest"
+	"github.com/apt-be/apt-be/tests/vm/image"
+)
+
+// sabotage is a way to break a boot environment that is called bad.
+type sabotage struct {
+	name   string
+	script string // after it is activated; ROOT is where it is mounted
+	early  string // before that
+	kind   string // of the fault that is found
+	reason string // is in its text
+	// level is the least that leads back.
+	level string
+}
+
+// earlyScript makes each kernel of bad run a script before all else.
+func earlyScript(body string) string {
+	return `apt-be run bad -- sh -c 'printf "#!/bin/sh\n` + body + `\n" >/etc/initramfs-tools/scripts/init-top/000-bad
+		chmod +x /etc/initramfs-tools/scripts/init-top/000-bad && update-initramfs -u -k all'`
+}
+
+var sabotages = []sabotage{
+	{name: "initrd missing", script: "rm ROOT/boot/initrd.img-*", kind: "initrd-missing", reason: "initrd", level: "initramfs"},
+	{name: "kernel panic", early: earlyScript("echo c >/proc/sysrq-trigger"), kind: "kernel", reason: "kernel", level: "kernel"},
+	{name: "init hangs", script: `rm ROOT/sbin/init && printf '#!/bin/sh\nexec sleep infinity\n' >ROOT/sbin/init && chmod +x ROOT/sbin/init`, kind: "init", reason: "init", level: "initramfs"},
+	{name: "health check", script: `mkdir -p ROOT/etc/apt-be/health.d && printf '#!/bin/sh\necho it is not well\nexit 1\n' >ROOT/etc/apt-be/health.d/50-bad && chmod +x ROOT/etc/apt-be/health.d/50-bad`, kind: "health", reason: "50-bad: it is not well", level: "initramfs"},
+	{name: "sshd", script: "echo 'NoSuchOption yes' >>ROOT/etc/ssh/sshd_config", kind: "health", reason: "ssh.service", level: "initramfs"},
+}
+
+// TestSabotage breaks a boot environment in five ways: each time the machine
+// comes back to the old one without a hand on it, and says why; or doctor has
+// said before that it would not.
+func TestSabotage(t *testing.T) {
+	if !atNight() {
+		return
+	}
+	for _, recipe := range []string{image.UEFIGRUB, image.BIOSGRUB} {
+		t.Run(recipe, func(t *testing.T) {
+			l := layouts[recipe]
+			g := prepared(t, recipe).Start(t, guest.Options{})
+			wantBoot(t, g.WaitBoot(t), l.root)
+			g.Settle(t)
+			doctor := g.Shell(t, "apt-be doctor")
+			for _, s := range sabotages {
+				t.Run(s.name, func(t *testing.T) { testSabotage(t, g, l, s, doctor) })
+				if t.Failed() {
+					return // the machine may be anywhere
+				}
+			}
+			g.PowerOff(t)
+		})
+	}
+}
+
+func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor string) {
+	covered := s.level == "initramfs" || l.level == "kernel"
+	if !covered {
+		contains(t, "doctor", doctor, "not covered: a kernel or initrd of the new system that is missing, hangs or panics")
+		return
+	}
+	seconds := 240
+	if s.kind == "init" {
+		seconds = 30 // nothing but the watchdog ends that one, a minute later
+	}
+	shorten(t, g, seconds)
+	g.Shell(t, "apt-be create bad")
+	if s.early != "" {
+		g.Shell(t, s.early)
+	}
+	g.Shell(t, "apt-be activate bad")
+	if s.script != "" {
+		g.Shell(t, "mkdir -p /tmp/bad && apt-be mount -w bad /tmp/bad && ("+strings.ReplaceAll(s.script, "ROOT", "/tmp/bad")+") && apt-be unmount bad")
+	}
+	wantRunning(t, g, l.name, "bad")
+	g.Begin(t, "systemctl reboot")
+	boot := g.WaitBoot(t)
+	if boot.Root == "/@be/bad" { // it came up, and goes down again
+		boot = g.WaitBoot(t)
+	}
+	wantBoot(t, boot, l.root)
+	g.Settle(t)
+	got := wantRunning(t, g, l.name, l.name)
+	if got.Exit != 14 || len(got.FailedBack) != 1 {
+		t.Fatalf("status ends with %d, and has %+v", got.Exit, got.FailedBack)
+	}
+	e := got.FailedBack[0]
+	if e.State != "failed-back" || e.Trial == nil || e.Trial.Fault == nil || e.Trial.Fault.Kind != s.kind || !strings.Contains(e.Reason, s.reason) {
+		t.Errorf("failed back: %+v, fault %+v; want %s", e, e.Trial, s.kind)
+	}
+	contains(t, "motd", g.Shell(t, "cat /run/motd.d/apt-be"), "came back from bad")
+	if s.kind == "health" {
+		contains(t, "the journal that was kept", g.Shell(t, "cat /var/lib/apt-be/failed/*/journal.txt"), "apt-be-boot.service")
+	}
+	if result := g.Run(t, "apt-be activate bad"); result.Status != 12 {
+		t.Errorf("activate of what failed back ends with %d", result.Status)
+	}
+	g.Shell(t, "apt-be status --acknowledge && apt-be status && test ! -e /run/motd.d/apt-be && apt-be destroy bad")
+}

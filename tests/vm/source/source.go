@@ -1,0 +1,111 @@
+// Package source gives a machine of tests/vm something to install from: an
+// archive on this host, which the machine reaches without any other network.
+package source
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/apt-be/apt-be/tests/vm/guest"
+)
+
+// Release is a release of Debian as scripts/build-root names it.
+type Release string
+
+// The releases that there are machines of.
+const (
+	Oldstable Release = "oldstable"
+	Stable    Release = "stable"
+)
+
+// here is the directory tests/vm.
+func here() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(file))
+}
+
+// Download returns the names of package files: the newest that Debian's archive
+// has of those named, and of all that they need and a new machine has not. They
+// are kept under .cache/vm; only the first time takes a network.
+func Download(t guest.T, release Release, names ...string) []string {
+	t.Helper()
+	dir := output(t, exec.Command(filepath.Join(here(), "download"), append([]string{string(release)}, names...)...))
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(dir), "*.deb"))
+	if err != nil {
+		t.Fatalf("cannot list packages: %v", err)
+	}
+	return files
+}
+
+// Archive is an archive that a machine can install from until the test ends.
+type Archive struct {
+	dir string
+	url string
+}
+
+// New makes an archive of package files.
+func New(t guest.T, files ...string) *Archive {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "apt-be-archive.")
+	if err != nil {
+		t.Fatalf("cannot make an archive: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	a := &Archive{dir: dir, url: guest.Serve(t, dir)}
+	a.Add(t, files...)
+	return a
+}
+
+// Add adds package files. The machine knows of them after its next
+// "apt-get update".
+func (a *Archive) Add(t guest.T, files ...string) {
+	t.Helper()
+	for _, file := range files {
+		name := filepath.Join(a.dir, filepath.Base(file))
+		if os.Link(file, name) == nil {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(name, data, 0o644)
+		}
+		if err != nil {
+			t.Fatalf("cannot add to the archive: %v", err)
+		}
+	}
+	for _, index := range []string{"packages", "release"} {
+		command := exec.Command("apt-ftparchive", index, ".")
+		command.Dir = a.dir
+		text := output(t, command)
+		name := strings.ToUpper(index[:1]) + index[1:]
+		if err := os.WriteFile(filepath.Join(a.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatalf("cannot make an archive: %v", err)
+		}
+	}
+}
+
+// Line returns the archive's line for sources.list.
+func (a *Archive) Line() string { return "deb [trusted=yes] " + a.url + " ./\n" }
+
+// Use makes the archive the only one of the machine, and reads its lists.
+func (a *Archive) Use(t guest.T, g *guest.Guest) {
+	t.Helper()
+	g.WaitNetwork(t)
+	g.Shell(t, "echo '"+strings.TrimSpace(a.Line())+"' >/etc/apt/sources.list && apt-get -q update")
+}
+
+// output runs a command and returns what it prints.
+func output(t guest.T, command *exec.Cmd) string {
+	t.Helper()
+	var messages bytes.Buffer
+	command.Stderr = &messages
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command.Path, err, messages.Bytes())
+	}
+	return string(out)
+}
