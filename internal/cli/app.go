@@ -157,6 +157,20 @@ func (app *App) accepts(risk string) bool { return slices.Contains(app.options.A
 // change opens the registry to write to it: as the only writer, after what
 // earlier runs left has been settled.
 func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) error {
+	return app.changeFromHook(ctx, func(reg *be.Registry) error {
+		if !app.options.DryRun {
+			if err := app.recoverSetup(ctx, reg); err != nil {
+				return err
+			}
+		}
+		return do(reg)
+	})
+}
+
+// changeFromHook is change for what a unit or a package's script runs. It
+// leaves an apt-be init that was cut off alone: to undo that takes long, and
+// runs what may have run this.
+func (app *App) changeFromHook(ctx context.Context, do func(reg *be.Registry) error) error {
 	reg, done, err := app.registry()
 	if err != nil {
 		return err
@@ -172,9 +186,6 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 	defer release()
 	recovered, err := reg.Recover(ctx)
 	app.tellRecovered(recovered)
-	if err == nil {
-		err = app.recoverSetup(ctx, reg)
-	}
 	if err != nil {
 		return err
 	}

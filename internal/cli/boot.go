@@ -23,7 +23,7 @@ func newBoot(app *App) *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.change(cmd.Context(), func(reg *be.Registry) error { return app.boot(cmd.Context(), reg) })
+			return app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.boot(cmd.Context(), reg) })
 		},
 	}
 }
@@ -94,7 +94,7 @@ func newBless(app *App) *cobra.Command {
 on. apt-be-bless.service does so when all health checks have passed.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.change(cmd.Context(), func(*be.Registry) error { return app.bless() })
+			return app.changeFromHook(cmd.Context(), func(*be.Registry) error { return app.bless() })
 		},
 	}
 }
@@ -125,7 +125,7 @@ func newFailback(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var back bool
-			err := app.change(cmd.Context(), func(*be.Registry) (err error) {
+			err := app.changeFromHook(cmd.Context(), func(*be.Registry) (err error) {
 				back, err = app.fail(be.Fault{Kind: be.FaultKind(kind), Text: reason})
 				return err
 			})
@@ -167,7 +167,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 			if os.Getenv(setup.QuietVar) != "" {
 				return nil // apt-be init runs what runs this
 			}
-			return app.change(cmd.Context(), func(reg *be.Registry) error {
+			return app.changeFromHook(cmd.Context(), func(reg *be.Registry) error {
 				return app.refreshMenu(reg, parameters, cmd.Flags().Changed("parameters"))
 			})
 		},

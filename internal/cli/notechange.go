@@ -20,7 +20,7 @@ func newNoteChange(app *App) *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := app.change(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(reg) })
+			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(reg) })
 			if errors.Is(err, store.ErrUnsupported) {
 				return noteNothingPending()
 			}
