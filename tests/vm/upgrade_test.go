@@ -1,14 +1,12 @@
 package vm_test
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/apt-be/apt-be/tests/vm/guest"
 	"github.com/apt-be/apt-be/tests/vm/image"
+	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
 // TestUpgrade upgrades a machine by a plain apt-get dist-upgrade that brings a
@@ -17,27 +15,17 @@ func TestUpgrade(t *testing.T) {
 	if !atNight() {
 		return
 	}
-	build := exec.Command("./build-kernel")
-	var messages bytes.Buffer
-	build.Stderr = &messages
-	repository, err := build.Output()
-	if err != nil {
-		t.Fatalf("cannot make a repository: %v\n%s", err, messages.Bytes())
-	}
+	files := source.NewKernel(t, source.Oldstable)
 	for _, recipe := range []string{image.BIOSGRUB, image.BIOSBootExt4} {
-		t.Run(recipe, func(t *testing.T) { testUpgrade(t, layouts[recipe], strings.TrimSpace(string(repository))) })
+		t.Run(recipe, func(t *testing.T) { testUpgrade(t, layouts[recipe], files) })
 	}
 }
 
-func testUpgrade(t *testing.T, l layout, repository string) {
-	if _, err := os.Stat(repository + "/Packages"); err != nil {
-		t.Fatal(err)
-	}
+func testUpgrade(t *testing.T, l layout, files []string) {
 	g := prepared(t, l.recipe).Start(t, guest.Options{})
 	wantBoot(t, g.WaitBoot(t), l.root)
 	g.Settle(t)
-	g.WaitNetwork(t)
-	g.Shell(t, "echo 'deb [trusted=yes] "+guest.Serve(t, repository)+" ./' >/etc/apt/sources.list && apt-get -q update")
+	source.New(t, files...).Use(t, g)
 	before := g.Shell(t, "uname -r; ls /boot")
 	// It takes longer than a command may: an initrd is built.
 	g.Shell(t, "DEBIAN_FRONTEND=noninteractive nohup apt-get -y dist-upgrade >/root/upgrade.log 2>&1 </dev/null; echo $? >/root/upgrade.status")
