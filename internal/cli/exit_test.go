@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
@@ -25,6 +26,7 @@ func TestStatus(t *testing.T) {
 		{errors.New("x"), 1, false},
 		{wrap(be.ErrNotFound), 1, true},
 		{wrap(be.ErrExists), 1, false},
+		{wrap(boot.ErrNoRoom), 1, true},
 		{wrap(be.ErrNewerSchema), 1, false},
 		{usageError{errors.New("x")}, 2, true},
 		{wrap(usageError{be.ErrBadName}), 2, true},

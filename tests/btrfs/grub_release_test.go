@@ -14,8 +14,8 @@ import (
 
 var nightly = flag.Bool("nightly", false, "every release upgrade with a boot loader, not just the one that fails most")
 
-// grub is a way to have GRUB on a machine.
-type grub struct {
+// grubKind is a way to have GRUB on a machine.
+type grubKind struct {
 	packages []string
 	// install is what a machine on which GRUB has been set up has, beyond the
 	// packages. DEVICE is the disk. The menu is not made by grub-mkconfig, which
@@ -35,8 +35,8 @@ type grubCell struct {
 	nightly bool   // and in no other run
 }
 
-func grubs() []grub {
-	return []grub{
+func grubs() []grubKind {
+	return []grubKind{
 		{
 			packages: []string{"grub-pc"},
 			// What of it can't be had on a file system without partitions is
@@ -103,7 +103,7 @@ func (l lab) onDisk(text string) string {
 }
 
 // upgrade goes to the next release on a machine of the template.
-func (g grub) upgrade(t *testing.T, l lab, template string, c grubCell) {
+func (g grubKind) upgrade(t *testing.T, l lab, template string, c grubCell) {
 	m := l.Start(t, template, running)
 	defer func() {
 		m.Stop(t)
@@ -164,7 +164,7 @@ func (g grub) upgrade(t *testing.T, l lab, template string, c grubCell) {
 
 // recorded returns what debconf has recorded of where GRUB goes, in the
 // machine or, with a command before it, elsewhere.
-func (g grub) recorded(t *testing.T, m *machine.Machine, in string) string {
+func (g grubKind) recorded(t *testing.T, m *machine.Machine, in string) string {
 	t.Helper()
 	return m.Shell(t, in+"debconf-show "+g.packages[0]+
 		" | grep -e grub-pc/install_devices -e grub2/force_efi_extra_removable -e grub2/update_nvram | sort")

@@ -72,6 +72,12 @@ func change(st *fake.Store, args []string) error {
 			return err
 		}
 		return os.WriteFile(st.Path(be.HomeDir+"/be/"+e.Subvolume.UUID+".json"), []byte("{"), 0o644)
+	case verb == "without-kernel" && len(args) == 1: // NAME
+		e, err := registry(st).Get(args[0])
+		if err != nil {
+			return err
+		}
+		return os.RemoveAll(st.Path(e.Subvolume.Path + "/boot"))
 	case verb == "delete" && len(args) == 1:
 		return st.Delete(args[0])
 	case verb == "tree" && len(args) == 0:

@@ -37,6 +37,7 @@ func testLayout(t *testing.T, l layout) {
 	}
 	g.Shell(t, "apt-be doctor")
 	checkUpdateGRUB(t, g)
+	checkFull(t, g, l)
 
 	g.Shell(t, "apt-be create new && apt-be run new -- sh -c 'echo new >/etc/which'")
 	g.Shell(t, "apt-be activate new")

@@ -60,7 +60,7 @@ func (i *Installer) Plan(m Machine) ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	table := Step{Text: fmt.Sprintf("add lines to /etc/fstab in %s, by which %s is mounted", names(envs), strings.Join(mountPoints(m), " and "))}
+	table := Step{Text: fmt.Sprintf("mount %[2]s by lines in /etc/fstab of %[1]s", names(envs), strings.Join(mountPoints(m), " and "))}
 	for _, e := range envs {
 		if e.Subvolume.ReadOnly {
 			continue

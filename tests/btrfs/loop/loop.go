@@ -1,5 +1,5 @@
-// Package loop makes btrfs file systems in image files on loop devices, for
-// tests that run as root. It needs mkfs.btrfs(8), mount(8), and Linux 5.8
+// Package loop makes file systems in image files on loop devices, for tests
+// that run as root. It needs mkfs.btrfs(8), mount(8), and Linux 5.8
 // (LOOP_CONFIGURE).
 package loop
 
@@ -28,6 +28,13 @@ type Image struct {
 // and is not skipped, where that can't be done.
 func Create(t testing.TB, size int64) *Image {
 	t.Helper()
+	return CreateBy(t, size, "mkfs.btrfs", "-q", "-f")
+}
+
+// CreateBy is Create for another file system: mkfs is the command that makes
+// it, but for the name of the image.
+func CreateBy(t testing.TB, size int64, mkfs ...string) *Image {
+	t.Helper()
 	RequireRoot(t)
 	file := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -36,8 +43,8 @@ func Create(t testing.TB, size int64) *Image {
 	if err := os.Truncate(file, size); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mkfs.btrfs", "-q", "-f", file).CombinedOutput(); err != nil {
-		t.Fatalf("cannot make a btrfs file system (package btrfs-progs): %v\n%s", err, out)
+	if out, err := exec.Command(mkfs[0], append(mkfs[1:], file)...).CombinedOutput(); err != nil {
+		t.Fatalf("cannot make a file system by %s: %v\n%s", mkfs[0], err, out)
 	}
 	return Attach(t, file)
 }
@@ -129,7 +136,7 @@ func (i *Image) attached() bool {
 // options as for mount -o, such as "subvol=@rootfs".
 func (i *Image) Mount(t testing.TB, dir, options string) {
 	t.Helper()
-	args := []string{"-t", "btrfs", i.Device, dir}
+	args := []string{i.Device, dir}
 	if options != "" {
 		args = append(args, "-o", options)
 	}

@@ -1,0 +1,40 @@
+package vm_test
+
+import (
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/vm/guest"
+)
+
+// kernelCopies is the file system that has copies of kernels, where the boot
+// loader does not read those in a root.
+var kernelCopies = map[string]string{"uefi-sdboot": "/boot/efi", "bios-boot-ext4": "/boot/grub"}
+
+// checkFull fills the file system that has copies of kernels: no upgrade is
+// begun then, nothing that needs one more copy is activated, and nothing of
+// what is there is changed.
+func checkFull(t *testing.T, g *guest.Guest, l layout) {
+	t.Helper()
+	dir, ok := kernelCopies[l.recipe]
+	if !ok {
+		return
+	}
+	g.Shell(t, "apt-be create full && apt-be run full -- sh -c 'echo >>/boot/initrd.img-*'")
+	g.Shell(t, "! dd if=/dev/zero of="+dir+"/filled bs=64k status=none && sync")
+	list := "apt-be list -H; cd " + dir + " && find . -type f -exec cksum {} +"
+	before := g.Shell(t, list)
+	result := g.Run(t, "apt-be activate full")
+	if result.Status != 1 {
+		t.Errorf("with a full %s, activate ends with %d", dir, result.Status)
+	}
+	contains(t, "activate", result.Output, "apt-be: error: cannot", " free: no space left", "apt-be: hint: ")
+	result = g.Run(t, "apt-get -y remove openssh-server")
+	if result.Status == 0 {
+		t.Errorf("with a full %s, an upgrade is begun", dir)
+	}
+	contains(t, "apt-get", result.Output, "cannot put another kernel and initrd on "+dir)
+	if after := g.Shell(t, list); after != before {
+		t.Errorf("there was\n%s\nand is\n%s", before, after)
+	}
+	g.Shell(t, "rm "+dir+"/filled && apt-be activate full && apt-be deactivate && apt-be destroy full")
+}
