@@ -22,6 +22,10 @@ import (
 // ErrNoKernel says that an environment has no kernel, or no initrd for it.
 var ErrNoKernel = errors.New("it can't boot")
 
+// ErrNoWayBack says that an environment on trial would be booted again and
+// again: neither the loader nor its initrd ends the trial.
+var ErrNoWayBack = errors.New("its initrd has no scripts of apt-be, without which it would be booted again even if it failed")
+
 // Activator activates the environments of a registry. The caller of a method
 // that changes something holds the registry's lock.
 type Activator struct {
@@ -29,6 +33,9 @@ type Activator struct {
 	Loader   boot.Loader
 	FSUUID   string     // of the file system that the environments are on
 	Files    boot.Files // reads their kernels and initrds
+	// EndsTrial says whether an initrd, by its path from the top level, ends a
+	// trial before all else.
+	EndsTrial func(initrd string) (bool, error)
 	// Parameters are those of the running kernel (/proc/cmdline), for
 	// environments of which no others are known.
 	Parameters string

@@ -307,6 +307,32 @@ func TestNoKernel(t *testing.T) {
 	}
 }
 
+// Where the initrd has to end the trial, it is asked whether it does.
+func TestNoWayBack(t *testing.T) {
+	h := newHost(t)
+	ends, asked := false, ""
+	h.act.EndsTrial = func(initrd string) (bool, error) {
+		asked = initrd
+		return ends, nil
+	}
+	h.check(h.arm("ready", false))
+	if asked != "" {
+		t.Error("asked although the loader ends trials itself")
+	}
+	h.loader.Weak = true
+	if err := h.arm("healthy", false); !errors.Is(err, activation.ErrNoWayBack) || asked != "/@be/healthy/boot/initrd" {
+		t.Errorf("Arm: %v, asked for %q", err, asked)
+	}
+	h.wantState("ready", be.Armed)
+	_, err := h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Reboot, NoWayBack: true})
+	h.check(err)
+	h.check(h.act.Disarm())
+	_, err = h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Kexec})
+	h.check(err)
+	ends = true
+	h.check(h.arm("ready", false))
+}
+
 // The power goes at each write of the loader, before and after it: the machine
 // boots the old default, the trial or what has just proved healthy, what is
 // shown as next is what boots, and no fault is found where there was none.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot"
 )
 
 // ArmOptions say how to try an environment.
@@ -18,6 +19,8 @@ type ArmOptions struct {
 	Deadline time.Duration // how long it may take to become healthy
 	Units    be.Units      // what runs now
 	BootID   string        // of the running kernel
+	// NoWayBack accepts what is otherwise an ErrNoWayBack.
+	NoWayBack bool
 }
 
 // Arm prepares a trial of an environment, in the place of one that was armed
@@ -25,8 +28,14 @@ type ArmOptions struct {
 // only noted: the loader goes on to the default, to which any reset leads.
 // What fails is taken back.
 func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
-	if _, err := KernelOf(e); err != nil {
+	kernel, err := KernelOf(e)
+	if err != nil {
 		return nil, err
+	}
+	if o.Method == be.Reboot && !o.NoWayBack {
+		if err := a.checkWayBack(boot.InSubvolume(e.Subvolume.Path, kernel.Initrd)); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.Disarm(); err != nil {
 		return nil, err
@@ -73,6 +82,19 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 		return nil, fmt.Errorf("cannot arm a trial of %s: %w", e.Name, err)
 	}
 	return t, nil
+}
+
+// checkWayBack looks into an initrd where the loader leaves it to that to end a
+// trial.
+func (a *Activator) checkWayBack(initrd string) error {
+	if level, _ := a.Loader.Level(); level != boot.LevelInitramfs {
+		return nil
+	}
+	ends, err := a.EndsTrial(initrd)
+	if err == nil && !ends {
+		err = ErrNoWayBack
+	}
+	return err
 }
 
 // Disarm takes back what Arm did, unless the trial has begun.

@@ -19,6 +19,9 @@ import (
 // riskFailedBack is the risk of booting what the machine has left by itself.
 const riskFailedBack = "failed-back"
 
+// riskNoWayBack is the risk of a trial that nothing ends but its own userspace.
+const riskNoWayBack = "no-way-back"
+
 type activateOptions struct {
 	once                     bool
 	now, reboot, kexec, soft bool
@@ -143,8 +146,13 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 	if err != nil {
 		return err
 	}
-	arming.Once = once
-	if _, err := act.Arm(e, arming); err != nil {
+	arming.Once, arming.NoWayBack = once, app.accepts(riskNoWayBack)
+	_, err = act.Arm(e, arming)
+	if errors.Is(err, activation.ErrNoWayBack) {
+		err = fmt.Errorf("%w: %w (apt-be run %s -- update-initramfs -u -k all adds them; --accept-risk %s boots it all the same)",
+			be.ErrProtected, err, e.Name, riskNoWayBack)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
 	}
 	if way != be.Reboot {

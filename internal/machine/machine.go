@@ -53,11 +53,13 @@ func AttachLoader(reg *be.Registry, loader boot.Loader) (*activation.Activator, 
 		state, err := loader.State()
 		return defaultName, state.Armed, err
 	}
+	files := Files(st)
 	return &activation.Activator{
 		Registry:   reg,
 		Loader:     loader,
 		FSUUID:     uuid.FileSystemUUID(),
-		Files:      Files(st),
+		Files:      files,
+		EndsTrial:  endsTrial(files),
 		Parameters: parameters,
 	}, nil
 }

@@ -62,6 +62,9 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	covered := s.level == "initramfs" || l.level == "kernel"
 	if !covered {
 		contains(t, "doctor", doctor, "not covered: a kernel or initrd of the new system that is missing, hangs or panics")
+		if s.script != "" {
+			testNoWayBack(t, g)
+		}
 		return
 	}
 	seconds := 240
@@ -101,4 +104,17 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 		t.Errorf("activate of what failed back ends with %d", result.Status)
 	}
 	g.Shell(t, "apt-be status --acknowledge && apt-be status && test ! -e /run/motd.d/apt-be && apt-be destroy bad")
+}
+
+// testNoWayBack has an initrd that would not end its trial, where the loader
+// does not either: it is not tried.
+func testNoWayBack(t *testing.T, g *guest.Guest) {
+	t.Helper()
+	g.Shell(t, "apt-be create bad && apt-be run bad -- sh -c 'rm /usr/share/initramfs-tools/scripts/local-premount/apt-be && update-initramfs -u -k all'")
+	result := g.Run(t, "apt-be activate bad")
+	if result.Status != 12 {
+		t.Errorf("activate ends with %d", result.Status)
+	}
+	contains(t, "activate", result.Output, "its initrd has no scripts of apt-be", "--accept-risk no-way-back")
+	g.Shell(t, "apt-be status && apt-be destroy bad")
 }

@@ -155,6 +155,10 @@ func (i *Installer) checkGenerators(g GRUB) Finding {
 }
 
 func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
+	hint := "update-initramfs -u -k %s"
+	if !i.Host.hasCommand("update-initramfs") {
+		hint = "apt-be's scripts are for initramfs-tools: those of %s are made by something else"
+	}
 	var found []Finding
 	for _, kernel := range e.Record.Kernels {
 		if kernel.Image == "" || kernel.Initrd == "" {
@@ -167,7 +171,7 @@ func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 			found = append(found, Finding{"initrd", Warning, err.Error(), ""})
 		case !ready:
 			found = append(found, Finding{"initrd", Warning, fmt.Sprintf("the initrd of kernel %s in %s has no scripts of apt-be: it can't tell how far a trial came", kernel.Version, e.Name),
-				"update-initramfs -u -k " + kernel.Version})
+				fmt.Sprintf(hint, kernel.Version)})
 		default:
 			found = append(found, Finding{Check: "initrd", Grade: OK, Text: fmt.Sprintf("the initrd of kernel %s in %s can be tried", kernel.Version, e.Name)})
 		}

@@ -2,30 +2,17 @@ package setup
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/txn"
 )
-
-// initrdScript is in an initrd that can try a boot environment.
-const initrdScript = "scripts/local-premount/apt-be"
 
 // InitrdReady says whether an initrd, named for this process, has the scripts
 // that a trial needs.
 func (h *Host) InitrdReady(ctx context.Context, file string) (bool, error) {
-	// Programs do not see what is below this process's /proc/self.
-	if inside, ok := strings.CutPrefix(file, "/proc/self/"); ok {
-		file = fmt.Sprintf("/proc/%d/%s", os.Getpid(), inside)
-	}
-	list, err := h.Run(ctx, "lsinitramfs", file)
-	if err != nil {
-		return false, fmt.Errorf("cannot look into %s: %w", filepath.Base(file), err)
-	}
-	return slices.Contains(strings.Split(list, "\n"), initrdScript), nil
+	return machine.EndsTrial(ctx, h.Run, file)
 }
 
 // initramfs builds those initrds of the running system anew that can't try a
