@@ -1,6 +1,7 @@
 package vm_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,16 @@ var sabotages = []sabotage{
 	{name: "init hangs", script: `rm ROOT/sbin/init && printf '#!/bin/sh\nexec sleep infinity\n' >ROOT/sbin/init && chmod +x ROOT/sbin/init`, kind: "init", reason: "init", level: "initramfs"},
 	{name: "health check", script: `mkdir -p ROOT/etc/apt-be/health.d && printf '#!/bin/sh\necho it is not well\nexit 1\n' >ROOT/etc/apt-be/health.d/50-bad && chmod +x ROOT/etc/apt-be/health.d/50-bad`, kind: "health", reason: "50-bad: it is not well", level: "initramfs"},
 	{name: "sshd", script: "echo 'NoSuchOption yes' >>ROOT/etc/ssh/sshd_config", kind: "health", reason: "ssh.service", level: "initramfs"},
+}
+
+// inBad is a script that runs another one with bad mounted at ROOT.
+func inBad(script string) string {
+	return "mkdir -p /tmp/bad && apt-be mount -w bad /tmp/bad && (" + strings.ReplaceAll(script, "ROOT", "/tmp/bad") + ") && apt-be unmount bad"
+}
+
+// called returns the sabotage of a name.
+func called(name string) sabotage {
+	return sabotages[slices.IndexFunc(sabotages, func(s sabotage) bool { return s.name == name })]
 }
 
 // TestSabotage breaks a boot environment in five ways: each time the machine
@@ -78,7 +89,7 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	}
 	g.Shell(t, "apt-be activate bad")
 	if s.script != "" {
-		g.Shell(t, "mkdir -p /tmp/bad && apt-be mount -w bad /tmp/bad && ("+strings.ReplaceAll(s.script, "ROOT", "/tmp/bad")+") && apt-be unmount bad")
+		g.Shell(t, inBad(s.script))
 	}
 	wantRunning(t, g, l.name, "bad")
 	g.Begin(t, "systemctl reboot")
@@ -88,15 +99,7 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	}
 	wantBoot(t, boot, l.root)
 	g.Settle(t)
-	got := wantRunning(t, g, l.name, l.name)
-	if got.Exit != 14 || len(got.FailedBack) != 1 {
-		t.Fatalf("status ends with %d, and has %+v", got.Exit, got.FailedBack)
-	}
-	e := got.FailedBack[0]
-	if e.State != "failed-back" || e.Trial == nil || e.Trial.Fault == nil || e.Trial.Fault.Kind != s.kind || !strings.Contains(e.Reason, s.reason) {
-		t.Errorf("failed back: %+v, fault %+v; want %s", e, e.Trial, s.kind)
-	}
-	contains(t, "motd", g.Shell(t, "cat /run/motd.d/apt-be"), "came back from bad")
+	wantFailedBack(t, g, l.name, s.kind, s.reason)
 	if s.kind == "health" {
 		contains(t, "the journal that was kept", g.Shell(t, "cat /var/lib/apt-be/failed/*/journal.txt"), "apt-be-boot.service")
 	}
@@ -117,4 +120,19 @@ func testNoWayBack(t *testing.T, g *guest.Guest) {
 	}
 	contains(t, "activate", result.Output, "its initrd has no scripts of apt-be", "--accept-risk no-way-back")
 	g.Shell(t, "apt-be status && apt-be destroy bad")
+}
+
+// wantFailedBack checks that the machine came back from bad to the environment
+// of a name, and says why.
+func wantFailedBack(t *testing.T, g *guest.Guest, name, kind, reason string) {
+	t.Helper()
+	got := wantRunning(t, g, name, name)
+	if got.Exit != 14 || len(got.FailedBack) != 1 {
+		t.Fatalf("status ends with %d, and has %+v", got.Exit, got.FailedBack)
+	}
+	e := got.FailedBack[0]
+	if e.Name != "bad" || e.State != "failed-back" || e.Trial == nil || e.Trial.Fault == nil || e.Trial.Fault.Kind != kind || !strings.Contains(e.Reason, reason) {
+		t.Errorf("failed back: %+v, fault %+v; want %s", e, e.Trial, kind)
+	}
+	contains(t, "motd", g.Shell(t, "cat /run/motd.d/apt-be"), "came back from bad")
 }
