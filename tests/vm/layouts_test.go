@@ -11,6 +11,7 @@ import (
 // TestLayouts prepares machines of each kind, has them try a boot environment
 // and go back, and undoes it all.
 func TestLayouts(t *testing.T) {
+	t.Parallel()
 	for _, recipe := range []string{image.BIOSGRUB, image.UEFIGRUB, image.UEFISDBoot, image.BIOSBootExt4} {
 		if recipe != image.BIOSGRUB && !atNight() {
 			continue
@@ -20,6 +21,7 @@ func TestLayouts(t *testing.T) {
 }
 
 func testLayout(t *testing.T, l layout) {
+	t.Parallel()
 	g := image.Installed(t, l.recipe).Start(t, guest.Options{})
 	wantBoot(t, g.WaitBoot(t), l.root)
 	g.Settle(t)

@@ -15,6 +15,7 @@ func TestMethods(t *testing.T) {
 	if !atNight() {
 		return
 	}
+	t.Parallel()
 	l := layouts[image.BIOSGRUBStable]
 	g := prepared(t, l.recipe).Start(t, guest.Options{})
 	first := g.WaitBoot(t)

@@ -22,15 +22,18 @@ const (
 // it boots for the first time. Whatever comes up then is the old one, or the
 // new one on trial or blessed, and apt-be status says which.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	if !atNight() {
 		return
 	}
 	for _, recipe := range []string{image.BIOSGRUB, image.BIOSBootExt4} {
 		t.Run(recipe, func(t *testing.T) {
 			t.Run("activate", func(t *testing.T) {
+				t.Parallel()
 				cutPower(t, recipe, "", "apt-be activate new", cutsOfActivate, betweenThose)
 			})
 			t.Run("first boot", func(t *testing.T) {
+				t.Parallel()
 				cutPower(t, recipe, "apt-be activate new", "systemctl reboot", cutsOfBoot, betweenBoots)
 			})
 		})

@@ -48,11 +48,13 @@ func called(name string) sabotage {
 // comes back to the old one without a hand on it, and says why; or doctor has
 // said before that it would not.
 func TestSabotage(t *testing.T) {
+	t.Parallel()
 	if !atNight() {
 		return
 	}
 	for _, recipe := range []string{image.UEFIGRUB, image.BIOSGRUB} {
 		t.Run(recipe, func(t *testing.T) {
+			t.Parallel()
 			l := layouts[recipe]
 			g := prepared(t, recipe).Start(t, guest.Options{})
 			wantBoot(t, g.WaitBoot(t), l.root)

@@ -12,6 +12,7 @@ import (
 // TestUpgrade upgrades a machine by a plain apt-get dist-upgrade that brings a
 // kernel, reboots it by a plain reboot, and goes back.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	if !atNight() {
 		return
 	}
@@ -22,6 +23,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func testUpgrade(t *testing.T, l layout, files []string) {
+	t.Parallel()
 	g := prepared(t, l.recipe).Start(t, guest.Options{})
 	wantBoot(t, g.WaitBoot(t), l.root)
 	g.Settle(t)

@@ -1,5 +1,6 @@
-// Package vm_test boots real machines in QEMU. All of it takes an hour, so but
-// for one machine it is done with -nightly only.
+// Package vm_test boots real machines in QEMU, as many at a time as there are
+// processors. All of it takes an hour or two, so but for one machine it is done
+// with -nightly only.
 package vm_test
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-var nightly = flag.Bool("nightly", false, "boot all machines; an hour")
+var nightly = flag.Bool("nightly", false, "boot all machines; an hour or two")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
