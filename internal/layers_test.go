@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/merge"},
 	{"internal/machine", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
-	{"internal/boot/kernels", "internal/boot/boottest"},
+	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
 	{"internal/boot"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn"},

@@ -5,14 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/boot/initrd"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
 // InitrdReady says whether an initrd, named for this process, has the scripts
 // that a trial needs.
 func (h *Host) InitrdReady(ctx context.Context, file string) (bool, error) {
-	return machine.EndsTrial(ctx, h.Run, file)
+	return initrd.EndsTrial(ctx, h.Run, file)
 }
 
 // initramfs builds those initrds of the running system anew that can't try a
