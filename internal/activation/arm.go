@@ -28,14 +28,8 @@ type ArmOptions struct {
 // only noted: the loader goes on to the default, to which any reset leads.
 // What fails is taken back.
 func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
-	kernel, err := KernelOf(e)
-	if err != nil {
+	if err := a.Check(e, o); err != nil {
 		return nil, err
-	}
-	if o.Method == be.Reboot && !o.NoWayBack {
-		if err := a.checkWayBack(boot.InSubvolume(e.Subvolume.Path, kernel.Initrd)); err != nil {
-			return nil, err
-		}
 	}
 	if err := a.Disarm(); err != nil {
 		return nil, err
@@ -82,6 +76,15 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 		return nil, fmt.Errorf("cannot arm a trial of %s: %w", e.Name, err)
 	}
 	return t, nil
+}
+
+// Check says why Arm would refuse, and changes nothing.
+func (a *Activator) Check(e be.Env, o ArmOptions) error {
+	kernel, err := KernelOf(e)
+	if err != nil || o.Method != be.Reboot || o.NoWayBack {
+		return err
+	}
+	return a.checkWayBack(boot.InSubvolume(e.Subvolume.Path, kernel.Initrd))
 }
 
 // checkWayBack looks into an initrd where the loader leaves it to that to end a

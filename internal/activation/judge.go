@@ -2,7 +2,6 @@ package activation
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -183,7 +182,7 @@ var ErrNoTrial = errors.New("it is not on trial")
 // Bless ends the trial of the running environment well: it is what boots from
 // now on, unless it was to be tried once only.
 func (a *Activator) Bless() (be.Env, error) {
-	e, err := a.onTrial()
+	e, err := a.OnTrial()
 	if err != nil {
 		return e, err
 	}
@@ -212,7 +211,7 @@ func blessed(r *be.Record) {
 // does so by itself once, and not again if somebody boots the environment
 // a second time.
 func (a *Activator) Fail(fault be.Fault) (back bool, err error) {
-	e, err := a.onTrial()
+	e, err := a.OnTrial()
 	if err != nil {
 		return false, err
 	}
@@ -225,13 +224,14 @@ func (a *Activator) Fail(fault be.Fault) (back bool, err error) {
 	return e.Record.Failbacks == 0, err
 }
 
-func (a *Activator) onTrial() (be.Env, error) {
+// OnTrial returns the running environment if it is on trial, or an ErrNoTrial.
+func (a *Activator) OnTrial() (be.Env, error) {
 	e, err := a.Registry.Running()
 	if err != nil {
 		return e, err
 	}
 	if e.Record.Trial == nil || e.Record.Trial.Started.IsZero() {
-		return e, fmt.Errorf("%w: %s", ErrNoTrial, e.Name)
+		return e, ErrNoTrial
 	}
 	return e, nil
 }

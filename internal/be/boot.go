@@ -18,6 +18,9 @@ const BootSchema = 1
 type Boot struct {
 	Schema int    `json:"schema"`
 	Loader string `json:"loader"` // LoaderGRUB or LoaderSystemdBoot
+	// Origin is the subvolume in which apt-be init was run: its undo takes the
+	// machine back there.
+	Origin string `json:"origin"`
 	// MenuInStore says that /boot/grub is the subvolume GRUBDir.
 	MenuInStore bool `json:"menu_in_store,omitempty"`
 	// KernelDir is where kernels are copied to for a loader that does not

@@ -80,6 +80,9 @@ func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	if e.Record.Path != "" {
 		return fmt.Errorf("cannot rename %s: %w: %s is where the installer put it", e.Name, ErrProtected, e.Subvolume.Path)
 	}
+	if e.Origin {
+		return fmt.Errorf("cannot rename %s: %w: apt-be init was run in it, and apt-be init --undo goes back to it", e.Name, ErrProtected)
+	}
 	t, err := r.journal.Begin(fmt.Sprintf("renaming boot environment %s to %s", e.Name, name))
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ type Env struct {
 	Running   bool // mounted at /
 	Next      bool // what the next boot takes
 	Armed     bool // what the next boot takes on trial
+	Origin    bool // what apt-be init --undo goes back to
 }
 
 // Flags returns the letters that lists show: N running, R next, T trial,

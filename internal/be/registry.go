@@ -124,6 +124,10 @@ func (r *Registry) List() ([]Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the running boot environment: %w", err)
 	}
+	boot, err := r.Boot()
+	if err != nil && !errors.Is(err, ErrNotSetUp) {
+		return nil, err
+	}
 	known := map[string]bool{}
 	var envs []Env
 	add := func(sub store.Subvolume) {
@@ -131,7 +135,7 @@ func (r *Registry) List() ([]Env, error) {
 			return
 		}
 		known[sub.UUID] = true
-		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID}
+		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID, Origin: sub.Path == boot.Origin}
 		var ok bool
 		if e.Record, ok = records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)

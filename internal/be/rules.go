@@ -22,6 +22,8 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 		return fmt.Errorf("%w: it is marked to be kept", ErrProtected)
 	case e.Armed:
 		return fmt.Errorf("%w: the next boot tries it; apt-be deactivate takes that back", ErrProtected)
+	case e.Origin:
+		return fmt.Errorf("%w: apt-be init was run in it, and apt-be init --undo goes back to it", ErrProtected)
 	case mounted(e):
 		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)
 	case e.Record.State == Blessed && !slices.ContainsFunc(envs, func(o Env) bool {

@@ -22,6 +22,9 @@ const riskFailedBack = "failed-back"
 // riskNoWayBack is the risk of a trial that nothing ends but its own userspace.
 const riskNoWayBack = "no-way-back"
 
+// risks are all that --accept-risk knows.
+var risks = []string{riskFailedBack, riskNoWayBack}
+
 type activateOptions struct {
 	once                     bool
 	now, reboot, kexec, soft bool
@@ -51,7 +54,7 @@ func (app *App) methodFor(ctx context.Context, reg *be.Registry, e be.Env, o act
 	if !option.Possible {
 		return "", fmt.Errorf("%w: no %s: %s", be.ErrProtected, wanted, strings.Join(option.Reasons, "; "))
 	}
-	app.notice().Say("%s", option.Summary())
+	app.notice().Say("By %s: %s", wanted, option.Summary())
 	return wanted, nil
 }
 
@@ -66,7 +69,12 @@ the machine comes back to the present one by itself. apt-be doctor says from
 which mishaps.
 
 With --now the machine goes there at once, in the way that apt-be plan picks;
-with --reboot, --kexec or --soft, in that one.`,
+with --reboot, --kexec or --soft, in that one if it is possible at all: a soft
+reboot keeps the running kernel, also where the other one has a new one.
+
+A boot environment that the machine has left by itself takes --accept-risk
+failed-back. Where the boot loader leaves it to the initramfs to end a trial, one
+whose initramfs does not do so takes --accept-risk no-way-back.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
@@ -104,13 +112,12 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 	if err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
 	}
-	if app.options.DryRun {
-		app.notice().Say("Would make the next boot take %s.", name)
-		return nil
-	}
 	way, err := app.methodFor(ctx, reg, e, o)
 	if err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
+	}
+	if app.options.DryRun {
+		return app.wouldActivate(act, e, way, o)
 	}
 	if way == be.Reboot && !o.once && proven(e) {
 		if err := act.SetDefault(e); err != nil {
@@ -124,6 +131,31 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		return nil
 	}
 	return app.goTo(ctx, act, e, way)
+}
+
+// wouldActivate is activate in a dry run, from where it would arm something.
+func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method, o activateOptions) error {
+	if err := app.refusal(act.Check(e, activation.ArmOptions{Method: way, NoWayBack: app.accepts(riskNoWayBack)}), e); err != nil {
+		return err
+	}
+	if o.goes() {
+		app.would("go to %s by %s", e.Name, way)
+	} else {
+		app.would("make the next boot take %s", e.Name)
+	}
+	return nil
+}
+
+// refusal explains why no trial of an environment is armed.
+func (app *App) refusal(err error, e be.Env) error {
+	if errors.Is(err, activation.ErrNoWayBack) {
+		err = fmt.Errorf("%w: %w (apt-be run %s -- update-initramfs -u -k all adds them; --accept-risk %s boots it all the same)",
+			be.ErrProtected, err, e.Name, riskNoWayBack)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
+	}
+	return nil
 }
 
 // proven says whether an environment needs no trial: the one that runs has
@@ -147,20 +179,18 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 		return err
 	}
 	arming.Once, arming.NoWayBack = once, app.accepts(riskNoWayBack)
-	_, err = act.Arm(e, arming)
-	if errors.Is(err, activation.ErrNoWayBack) {
-		err = fmt.Errorf("%w: %w (apt-be run %s -- update-initramfs -u -k all adds them; --accept-risk %s boots it all the same)",
-			be.ErrProtected, err, e.Name, riskNoWayBack)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
+	if _, err = act.Arm(e, arming); err != nil {
+		return app.refusal(err, e)
 	}
 	if way != be.Reboot {
 		return nil
 	}
-	if level, why := act.Loader.Level(); level != "" {
-		app.notice().Say("The next boot tries %s. It is safe from what goes wrong from the %s on: %s.", e.Name, level, why)
+	if arming.NoWayBack {
+		app.notice().Say("The next boot tries %s, and so does each one after it until its services are up.", e.Name)
+		return nil
 	}
+	level, why := act.Loader.Level()
+	app.notice().Say("The next boot tries %s. It is safe from what goes wrong from the %s on: %s.", e.Name, level, why)
 	return nil
 }
 

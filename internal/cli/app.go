@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -17,7 +18,6 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/mounts"
@@ -43,6 +43,9 @@ type App struct {
 	Attach func(reg *be.Registry, root string) (*activation.Activator, error)
 	// Arming prepares the options of a trial, from what runs now.
 	Arming func(ctx context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error)
+	// Live says that the running root is this machine's: what is not in a store
+	// or a loader, such as its watchdog, is only touched then.
+	Live bool
 
 	options   Options
 	act       *activation.Activator // of the registry that is open
@@ -75,7 +78,15 @@ func NewCommand(app *App) *cobra.Command {
 		SilenceUsage:  true,
 		// Flags before an apt verb are apt-be's, those after it are apt's.
 		TraverseChildren: true,
-		PersistentPreRun: func(*cobra.Command, []string) { app.began = true; app.setLevel() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			for _, risk := range app.options.Accept {
+				if !slices.Contains(risks, risk) {
+					return usageError{fmt.Errorf("cannot accept the risk %q: there is none of that name", risk)}
+				}
+			}
+			app.setLevel()
+			return nil
+		},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("cannot %s: there is no such verb", args[0])}
@@ -92,7 +103,7 @@ func NewCommand(app *App) *cobra.Command {
 	flags.BoolVarP(&app.options.Quiet, "quiet", "q", false, "say nothing but results and errors")
 	flags.BoolVarP(&app.options.Verbose, "verbose", "v", false, "say what is done")
 	flags.BoolVar(&app.options.DryRun, "dry-run", false, "say what would be done and change nothing")
-	flags.StringSliceVar(&app.options.Accept, "accept-risk", nil, "do what is refused for the risk of that name")
+	flags.StringSliceVar(&app.options.Accept, "accept-risk", nil, "do what is refused for the risk of that name: "+strings.Join(risks, ", "))
 	flags.StringVar(&app.options.Root, "root", "/", "the running root, for images and tests")
 	root.AddCommand(
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
@@ -104,7 +115,22 @@ func NewCommand(app *App) *cobra.Command {
 		root.AddCommand(newApt(app, verb))
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	app.noteBeginOf(root)
 	return root
+}
+
+// noteBeginOf notes when the verb of a command runs: until then, an error is
+// about the command line.
+func (app *App) noteBeginOf(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			app.began = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		app.noteBeginOf(sub)
+	}
 }
 
 const longHelp = `apt-be upgrades Debian in a boot environment: a snapshot of the running
@@ -143,12 +169,18 @@ func (app *App) registry() (reg *be.Registry, done func(), err error) {
 // the machine can't.
 func (app *App) activator() (*activation.Activator, error) { return app.act, app.attachErr }
 
-// loader is the machine's boot loader.
-func (app *App) loader() (boot.Loader, error) {
-	if app.attachErr != nil {
-		return nil, app.attachErr
+// errNotLive says that something can be done on the machine that runs only.
+var errNotLive = errors.New("it is not in the system that runs")
+
+// live says whether the running root is that of the machine that runs.
+func (app *App) live() bool { return app.Live && app.options.Root == "/" }
+
+// would says what is not done in a dry run.
+func (app *App) would(format string, args ...any) bool {
+	if app.options.DryRun {
+		app.notice().Say("Would "+format+".", args...)
 	}
-	return app.act.Loader, nil
+	return app.options.DryRun
 }
 
 // accepts says whether the user accepts a risk.
@@ -158,7 +190,7 @@ func (app *App) accepts(risk string) bool { return slices.Contains(app.options.A
 // earlier runs left has been settled.
 func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) error {
 	return app.changeFromHook(ctx, func(reg *be.Registry) error {
-		if !app.options.DryRun {
+		if !app.options.DryRun && app.options.Root == "/" {
 			if err := app.recoverSetup(ctx, reg); err != nil {
 				return err
 			}

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,45 +43,4 @@ func (app *App) deactivate(reg *be.Registry) error {
 	}
 	app.notice().Say("The next boot takes %s.", name)
 	return nil
-}
-
-func newRollback(app *App) *cobra.Command {
-	return &cobra.Command{
-		Use:   "rollback",
-		Short: "Make the last other boot environment that was healthy what boots",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.change(cmd.Context(), func(reg *be.Registry) error {
-				envs, err := reg.List()
-				if err != nil {
-					return err
-				}
-				e, err := lastBlessed(envs)
-				if err != nil {
-					return err
-				}
-				return app.activate(cmd.Context(), reg, e.Name, activateOptions{})
-			})
-		},
-	}
-}
-
-// lastBlessed is the environment that rollback goes to: of those that have
-// proved healthy and do not run, the one that did so last.
-func lastBlessed(envs []be.Env) (be.Env, error) {
-	blessed := slices.DeleteFunc(slices.Clone(envs), func(e be.Env) bool {
-		return e.Running || e.Record.State != be.Blessed
-	})
-	if len(blessed) == 0 {
-		return be.Env{}, fmt.Errorf("cannot roll back: %w: no other one is known to be healthy", be.ErrProtected)
-	}
-	return slices.MaxFunc(blessed, func(a, b be.Env) int {
-		if c := a.Record.BlessedAt.Compare(b.Record.BlessedAt); c != 0 {
-			return c
-		}
-		if c := a.Record.Created.Compare(b.Record.Created); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	}), nil
 }

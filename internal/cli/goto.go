@@ -16,6 +16,9 @@ import (
 // goTo takes the machine to an environment that was armed for a method. What
 // fails before it goes is taken back.
 func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, method be.Method) (err error) {
+	if !app.live() {
+		return errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, errNotLive), act.Disarm())
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, err), app.unprepare(), act.Disarm())
@@ -83,6 +86,9 @@ func open(act *activation.Activator, path string) (*os.File, error) {
 // unprepare takes back what a plain reboot would take for a kexec or a
 // soft-reboot.
 func (app *App) unprepare() error {
+	if !app.live() {
+		return nil
+	}
 	var errs []error
 	if nonce, err := softreboot.Prepared(); err != nil || nonce != "" {
 		errs = append(errs, err, softreboot.Undo())
@@ -90,5 +96,5 @@ func (app *App) unprepare() error {
 	if loaded, err := kexec.Loaded(); err != nil || loaded {
 		errs = append(errs, err, kexec.Unload())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, machine.UnguardSoftReboot())...)
 }

@@ -30,6 +30,9 @@ const (
 	trialFile    = runDir + "/trial"
 	motdFile     = "/run/motd.d/apt-be"
 	deadlineUnit = "apt-be-deadline"
+	// guardFile has what panicParameter was before GuardSoftReboot.
+	guardFile      = runDir + "/soft-guard"
+	panicParameter = "/proc/sys/kernel/panic"
 )
 
 // TrialNonce is that of the trial that this boot is, or "".
@@ -102,14 +105,36 @@ func OnTrial() bool {
 // command line do for other trials: that a machine whose init hangs, or whose
 // kernel panics, is reset.
 func GuardSoftReboot(t be.Trial) error {
-	err := os.WriteFile("/proc/sys/kernel/panic", []byte(strconv.Itoa(activation.PanicSeconds)), 0o644)
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return err
+	}
+	before, err := os.ReadFile(panicParameter)
+	if err == nil {
+		err = os.WriteFile(guardFile, before, 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(panicParameter, []byte(strconv.Itoa(activation.PanicSeconds)), 0o644)
+	}
 	return errors.Join(err, watchdog.Start(t.Deadline+activation.WatchdogGrace))
+}
+
+// UnguardSoftReboot takes GuardSoftReboot back, where the running system has
+// not been left. On trial it has a watchdog of its own.
+func UnguardSoftReboot() error {
+	before, err := os.ReadFile(guardFile)
+	if errors.Is(err, fs.ErrNotExist) || OnTrial() {
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(panicParameter, before, 0o644)
+	}
+	return errors.Join(err, watchdog.Stop(), os.Remove(guardFile))
 }
 
 // EndTrial takes back what BeginTrial and the initramfs did.
 func EndTrial() error {
 	errs := []error{stopDeadline()}
-	for _, file := range []string{trialFile, softreboot.TrialFile} {
+	for _, file := range []string{trialFile, softreboot.TrialFile, guardFile} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

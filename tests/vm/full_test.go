@@ -19,7 +19,7 @@ func checkFull(t *testing.T, g *guest.Guest, l layout) {
 	if !ok {
 		return
 	}
-	g.Shell(t, "apt-be create full && apt-be run full -- sh -c 'echo >>/boot/initrd.img-*'")
+	g.Shell(t, "apt-be create full && apt-be run full -- sh -c 'echo | tee -a /boot/initrd.img-*'")
 	g.Shell(t, "! dd if=/dev/zero of="+dir+"/filled bs=64k status=none && sync")
 	list := "apt-be list -H; cd " + dir + " && find . -type f -exec cksum {} +"
 	before := g.Shell(t, list)

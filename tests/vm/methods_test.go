@@ -36,7 +36,7 @@ func TestMethods(t *testing.T) {
 	}
 
 	// A new initrd takes a kexec.
-	g.Shell(t, "apt-be create new && apt-be run new -- sh -c 'echo >>/boot/initrd.img-*'")
+	g.Shell(t, "apt-be create new && apt-be run new -- sh -c 'echo | tee -a /boot/initrd.img-*'")
 	wantPicked(t, g, "new", "kexec")
 	if result := g.Run(t, "apt-be activate --soft new"); result.Status != 12 {
 		t.Errorf("a soft-reboot that is not enough ends with %d", result.Status)

@@ -92,7 +92,7 @@ func (i *Installer) Plan(m Machine) ([]Step, error) {
 
 // bootOf is what the registry keeps of a prepared machine.
 func bootOf(m Machine) be.Boot {
-	b := be.Boot{Schema: be.BootSchema, Loader: m.Loader}
+	b := be.Boot{Schema: be.BootSchema, Loader: m.Loader, Origin: m.Subvolume}
 	if m.ESP != nil {
 		b.ESP = m.ESP.Dir
 	}

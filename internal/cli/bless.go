@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/machine"
+)
+
+func newBless(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "bless",
+		Short: "End the trial of the running boot environment well",
+		Long: `End the trial of the running boot environment well: it is what boots from now
+on. apt-be-bless.service does so when all health checks have passed.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return app.changeFromHook(cmd.Context(), func(*be.Registry) error { return app.bless() })
+		},
+	}
+}
+
+func (app *App) bless() error {
+	act, err := app.activator()
+	if err != nil {
+		return fmt.Errorf("cannot bless: %w", err)
+	}
+	e, err := act.OnTrial()
+	if err != nil {
+		return fmt.Errorf("cannot bless %s: %w", e.Name, err)
+	}
+	if app.would("make %s what boots", e.Name) {
+		return nil
+	}
+	if _, err := act.Bless(); err != nil {
+		return fmt.Errorf("cannot bless %s: %w", e.Name, err)
+	}
+	app.notice().Say("%s has proved healthy.", e.Name)
+	return app.endTrial()
+}
+
+// endTrial ends what guards a trial of the system that runs.
+func (app *App) endTrial() error {
+	if !app.live() {
+		return nil
+	}
+	return machine.EndTrial()
+}

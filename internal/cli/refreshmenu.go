@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/setup"
+	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+func newRefreshMenu(app *App) *cobra.Command {
+	var parameters string
+	cmd := &cobra.Command{
+		Use:    "refresh-menu",
+		Short:  "Write the boot menu anew; update-grub and kernel hooks run it",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Lstat(machine.InsideMarker); !errors.Is(err, fs.ErrNotExist) {
+				return err // a sandbox has no menu
+			}
+			if os.Getenv(setup.QuietVar) != "" {
+				return nil // apt-be init runs what runs this
+			}
+			if app.would("write the boot menu anew") {
+				return nil
+			}
+			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error {
+				return app.refreshMenu(reg, parameters, cmd.Flags().Changed("parameters"))
+			})
+			if errors.Is(err, store.ErrUnsupported) || errors.Is(err, be.ErrNotSetUp) {
+				return ended{redirect.Exit{Code: exitNotSetUp}} // what runs this does so on every machine
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&parameters, "parameters", "", "the kernel parameters of the running boot environment from now on")
+	return cmd
+}
+
+func (app *App) refreshMenu(reg *be.Registry, parameters string, given bool) error {
+	if _, err := app.activator(); err != nil {
+		return fmt.Errorf("cannot write the boot menu: %w", err)
+	}
+	if given {
+		e, err := reg.Running()
+		if err != nil {
+			return err
+		}
+		parameters = activation.WithoutTrial(parameters)
+		if parameters != e.Record.Parameters {
+			if err := reg.Change(e, func(r *be.Record) { r.Parameters = parameters }); err != nil {
+				return err
+			}
+		}
+	}
+	return app.act.Refresh()
+}
