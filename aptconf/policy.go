@@ -78,8 +78,8 @@ func (c Config) Policy() (Policy, error) {
 	}
 	if v := c.String("Apt-Be::Deadline", ""); v != "" {
 		seconds, err := strconv.Atoi(v)
-		if err != nil || seconds < 30 || seconds > 24*60*60 {
-			return Policy{}, fmt.Errorf("cannot read Apt-Be::Deadline: %q is no number of seconds from 30 to 86400", v)
+		if err != nil || seconds < 30 || seconds > 65000 {
+			return Policy{}, fmt.Errorf("cannot read Apt-Be::Deadline: %q is no number of seconds from 30 to 65000", v)
 		}
 		p.Deadline = time.Duration(seconds) * time.Second
 	}

@@ -39,8 +39,8 @@ func TestPolicyRefuses(t *testing.T) {
 	for dump, want := range map[string]string{
 		"Apt-Be::Guard=x\n":                      `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`,
 		"Apt-Be::Activate=perhaps\n":             `cannot read Apt-Be::Activate: "perhaps" is neither yes nor no`,
-		"Apt-Be::Deadline=soon\n":                `cannot read Apt-Be::Deadline: "soon" is no number of seconds from 30 to 86400`,
-		"Apt-Be::Deadline=3\n":                   `cannot read Apt-Be::Deadline: "3" is no number of seconds from 30 to 86400`,
+		"Apt-Be::Deadline=soon\n":                `cannot read Apt-Be::Deadline: "soon" is no number of seconds from 30 to 65000`,
+		"Apt-Be::Deadline=3\n":                   `cannot read Apt-Be::Deadline: "3" is no number of seconds from 30 to 65000`,
 		"Apt-Be::Redirect=perhaps\n":             `cannot read Apt-Be::Redirect: "perhaps" is neither yes nor no`,
 		"Apt-Be::Redirect::Commands::=upgarde\n": `cannot read Apt-Be::Redirect::Commands: "upgarde" is no command that changes packages`,
 		"Apt-Be::Redirect::Commands::=\n":        `cannot read Apt-Be::Redirect::Commands: "" is no command that changes packages`,

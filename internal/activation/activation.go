@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
@@ -78,6 +79,9 @@ func (a *Activator) SetDefault(e be.Env) error {
 	if _, err := KernelOf(e); err != nil {
 		return err
 	}
+	if err := a.Registry.Note(e); err != nil {
+		return err
+	}
 	envs, err := a.Registry.List()
 	if err != nil {
 		return err
@@ -96,6 +100,12 @@ func (a *Activator) SetDefault(e be.Env) error {
 // setMenu writes the menu of the environments that can boot. The trial in it
 // is the one that a record has, if it still can be taken and is wanted.
 func (a *Activator) setMenu(envs []be.Env, defaultName string, withTrial bool) error {
+	if i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Running }); i >= 0 {
+		// The menu of the next boot is made from what is noted by then.
+		if err := a.Registry.Note(envs[i]); err != nil {
+			return err
+		}
+	}
 	menu, err := a.menu(envs, defaultName)
 	if err != nil {
 		return err
@@ -116,12 +126,17 @@ func (a *Activator) menu(envs []be.Env, defaultName string) (boot.Menu, error) {
 		if err != nil {
 			return menu, err
 		}
-		if entry.Name == defaultName {
+		t := envs[i].Record.Trial
+		onTrial := t != nil && t.Method == be.Reboot && !settled(envs[i])
+		switch {
+		case entry.Name == defaultName:
 			menu.Entries = append([]boot.Entry{entry}, menu.Entries...)
-		} else {
+		case !onTrial && a.missing(envs[i]) != "":
+			continue // somebody removed its kernel: no reason to do without the others
+		default:
 			menu.Entries = append(menu.Entries, entry)
 		}
-		if t := envs[i].Record.Trial; t != nil && t.Method == be.Reboot && !settled(envs[i]) {
+		if onTrial {
 			entry.Options = TrialParameters(entry.Options, t)
 			menu.Trial = &boot.Trial{Entry: entry, Nonce: t.Nonce}
 		}

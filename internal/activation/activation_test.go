@@ -38,7 +38,7 @@ func newHost(t *testing.T) *host {
 	h.check(st.Create("@rootfs"))
 	h.check(os.MkdirAll(filepath.Join(st.Path("@rootfs"), "boot"), 0o755))
 	for _, file := range []string{"vmlinuz", "initrd"} {
-		h.check(os.WriteFile(filepath.Join(st.Path("@rootfs"), "boot", file), nil, 0o644))
+		h.check(os.WriteFile(filepath.Join(st.Path("@rootfs"), "boot", file), []byte(file), 0o644))
 	}
 	h.check(st.SetRunning("@rootfs"))
 	h.connect()
@@ -287,50 +287,6 @@ func TestDisarm(t *testing.T) {
 	h.check(h.act.SetDefault(h.get("healthy")))
 	h.wantBoot("healthy")
 	h.wantState("ready", be.Ready)
-}
-
-func TestNoKernel(t *testing.T) {
-	h := newHost(t)
-	for _, kernels := range [][]be.Kernel{nil, {{Version: "6.1", Image: "boot/vmlinuz"}}} {
-		h.change("ready", func(r *be.Record) { r.Kernels = kernels })
-		before, err := h.loader.Menu()
-		h.check(err)
-		if err := h.arm("ready", false); !errors.Is(err, activation.ErrNoKernel) {
-			t.Errorf("Arm: %v", err)
-		}
-		if err := h.act.SetDefault(h.get("ready")); !errors.Is(err, activation.ErrNoKernel) {
-			t.Errorf("SetDefault: %v", err)
-		}
-		if after, err := h.loader.Menu(); err != nil || len(after.Entries) != len(before.Entries) || after.Default != before.Default {
-			t.Errorf("the menu is %+v, %v", after, err)
-		}
-	}
-}
-
-// Where the initrd has to end the trial, it is asked whether it does.
-func TestNoWayBack(t *testing.T) {
-	h := newHost(t)
-	ends, asked := false, ""
-	h.act.EndsTrial = func(initrd string) (bool, error) {
-		asked = initrd
-		return ends, nil
-	}
-	h.check(h.arm("ready", false))
-	if asked != "" {
-		t.Error("asked although the loader ends trials itself")
-	}
-	h.loader.Weak = true
-	if err := h.arm("healthy", false); !errors.Is(err, activation.ErrNoWayBack) || asked != "/@be/healthy/boot/initrd" {
-		t.Errorf("Arm: %v, asked for %q", err, asked)
-	}
-	h.wantState("ready", be.Armed)
-	_, err := h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Reboot, NoWayBack: true})
-	h.check(err)
-	h.check(h.act.Disarm())
-	_, err = h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Kexec})
-	h.check(err)
-	ends = true
-	h.check(h.arm("ready", false))
 }
 
 // The power goes at each write of the loader, before and after it: the machine

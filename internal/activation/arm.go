@@ -34,6 +34,13 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if err := a.Disarm(); err != nil {
 		return nil, err
 	}
+	if err := a.secureDefault(e); err != nil {
+		return nil, err
+	}
+	// That of an earlier failure would be taken for that of the next.
+	if err := os.RemoveAll(a.Registry.Store().Path(be.FailedDir(e.Subvolume.UUID))); err != nil {
+		return nil, fmt.Errorf("cannot prepare a trial: %w", err)
+	}
 	nonce, err := newNonce()
 	if err != nil {
 		return nil, err
@@ -76,6 +83,23 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 		return nil, fmt.Errorf("cannot arm a trial of %s: %w", e.Name, err)
 	}
 	return t, nil
+}
+
+// secureDefault makes the running environment the default where that is the one
+// to be tried: a trial leads back to another one.
+func (a *Activator) secureDefault(e be.Env) error {
+	name, err := a.Loader.Default()
+	if err != nil || name != e.Name {
+		return err
+	}
+	running, err := a.Registry.Running()
+	if err == nil {
+		err = a.SetDefault(running)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the running one what a trial comes back to: %w", err)
+	}
+	return nil
 }
 
 // Check says why Arm would refuse, and changes nothing.

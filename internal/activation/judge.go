@@ -2,8 +2,11 @@ package activation
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
@@ -101,11 +104,22 @@ func (a *Activator) missing(e be.Env) string {
 		if errors.Is(err, fs.ErrNotExist) {
 			return file.what
 		}
-		if err == nil {
-			f.Close()
+		if err != nil {
+			continue // it may be there
+		}
+		empty := isEmpty(f)
+		f.Close()
+		if empty {
+			return file.what
 		}
 	}
 	return ""
+}
+
+// isEmpty says whether a file has no content, as after a power cut.
+func isEmpty(f io.Reader) bool {
+	_, err := f.Read(make([]byte, 1))
+	return errors.Is(err, io.EOF)
 }
 
 // begin notes that the running environment has come up on trial.
@@ -156,15 +170,37 @@ func (a *Activator) faultOf(t *be.Trial, state boot.State) be.Fault {
 	case a.marked(t.Nonce, markInitramfs):
 		return be.Fault{Kind: be.FaultInitramfs, Text: "its initramfs was started and did not come as far as init"}
 	}
+	switch t.Method {
+	case be.SoftReboot:
+		return be.Fault{Kind: be.FaultInit, Text: "the soft-reboot did not come as far as its services"}
+	case be.Kexec:
+		return be.Fault{Kind: be.FaultKernel, Text: "its kernel was not started, or did not come as far as the initramfs"}
+	}
 	return be.Fault{Kind: be.FaultKernel, Text: "its kernel did not come as far as the initramfs"}
 }
 
+// bootOf is the boot ID that the initramfs of a trial left, or "".
+func (a *Activator) bootOf(nonce string) string {
+	for _, stage := range []string{markInit, markInitramfs} {
+		if text, err := os.ReadFile(a.mark(nonce, stage)); err == nil {
+			if ids := strings.Fields(string(text)); len(ids) > 0 {
+				return ids[len(ids)-1] // the last time
+			}
+		}
+	}
+	return ""
+}
+
 func (a *Activator) failBack(e be.Env, fault be.Fault) (be.Env, error) {
+	bootID := e.Record.Trial.BootID
+	if bootID == "" {
+		bootID = a.bootOf(e.Record.Trial.Nonce)
+	}
 	edit := func(r *be.Record) {
 		r.State, r.Reason = be.FailedBack, fault.Text
 		r.Failbacks++
 		r.Seen = false
-		r.Trial.Fault = &fault
+		r.Trial.Fault, r.Trial.BootID = &fault, bootID
 	}
 	trial := *e.Record.Trial
 	e.Record.Trial = &trial
@@ -179,12 +215,19 @@ func (a *Activator) failBack(e be.Env, fault be.Fault) (be.Env, error) {
 // ErrNoTrial says that the running environment is not on trial.
 var ErrNoTrial = errors.New("it is not on trial")
 
+// ErrUnhealthy says that a fault was found in the running environment.
+var ErrUnhealthy = errors.New("it is not healthy")
+
 // Bless ends the trial of the running environment well: it is what boots from
-// now on, unless it was to be tried once only.
+// now on, unless it was to be tried once only. One that the machine is about to
+// leave is not blessed: ErrUnhealthy.
 func (a *Activator) Bless() (be.Env, error) {
 	e, err := a.OnTrial()
 	if err != nil {
 		return e, err
+	}
+	if f := e.Record.Trial.Fault; f != nil && e.Record.Failbacks == 0 {
+		return e, fmt.Errorf("%w: %s", ErrUnhealthy, f.Text)
 	}
 	once := e.Record.Trial.Once
 	if once {

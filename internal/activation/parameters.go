@@ -7,6 +7,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/fstab"
+	"github.com/apt-be/apt-be/internal/watchdog"
 )
 
 // Kernel parameters of a trial. hooks/initramfs reads them too.
@@ -28,7 +29,7 @@ const WatchdogGrace = time.Minute
 // panics resets the machine (panic=, which initramfs-tools heeds too).
 func TrialParameters(parameters string, t *be.Trial) string {
 	kept := WithoutTrial(parameters)
-	seconds := int((t.Deadline + WatchdogGrace) / time.Second)
+	seconds := int(min(t.Deadline+WatchdogGrace, watchdog.Longest) / time.Second)
 	added := fmt.Sprintf("%s=%s %s=%d panic=%d", NonceParameter, t.Nonce, deadlineParameter, seconds, PanicSeconds)
 	return strings.TrimSpace(kept + " " + added)
 }

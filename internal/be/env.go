@@ -26,6 +26,7 @@ type Env struct {
 	Running   bool // mounted at /
 	Next      bool // what the next boot takes
 	Armed     bool // what the next boot takes on trial
+	Default   bool // what boots where no trial is armed
 	Origin    bool // what apt-be init --undo goes back to
 }
 
@@ -82,10 +83,14 @@ func setNext(envs []Env, defaultName, armedNonce string) {
 	next := slices.IndexFunc(envs, func(e Env) bool {
 		return armedNonce != "" && e.Record.Trial != nil && e.Record.Trial.Nonce == armedNonce
 	})
+	standing := slices.IndexFunc(envs, func(e Env) bool { return defaultName != "" && e.Name == defaultName })
+	if standing >= 0 {
+		envs[standing].Default = true
+	}
 	if next >= 0 {
 		envs[next].Armed = true
 	} else {
-		next = slices.IndexFunc(envs, func(e Env) bool { return defaultName != "" && e.Name == defaultName })
+		next = standing
 	}
 	if next < 0 {
 		next = slices.IndexFunc(envs, Env.Original)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -219,6 +220,21 @@ func (r *Registry) Identify(e Env) (Env, error) {
 	}
 	e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
 	return e, nil
+}
+
+// Note keeps what Identify, or List for the running environment, has found: it
+// is what is known of the environment when another one runs. The caller holds
+// the Lock.
+func (r *Registry) Note(e Env) error {
+	records, err := r.records()
+	if err != nil {
+		return err
+	}
+	old, ok := records[e.Subvolume.UUID]
+	if ok && old.Title == e.Record.Title && slices.Equal(old.Kernels, e.Record.Kernels) {
+		return nil
+	}
+	return r.Change(e, func(r *Record) { r.Title, r.Kernels = e.Record.Title, e.Record.Kernels })
 }
 
 // Change edits the record of an environment, as it is by now. The caller holds

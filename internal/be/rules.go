@@ -18,6 +18,8 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 		return fmt.Errorf("%w: it is the running one", ErrProtected)
 	case e.Next:
 		return fmt.Errorf("%w: the next boot takes it", ErrProtected)
+	case e.Default:
+		return fmt.Errorf("%w: it is what boots by default", ErrProtected)
 	case e.Record.Kept:
 		return fmt.Errorf("%w: it is marked to be kept", ErrProtected)
 	case e.Armed:

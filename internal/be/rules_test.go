@@ -40,6 +40,8 @@ func TestCheckDestroy(t *testing.T) {
 		{"running", []be.Env{running}, false, be.ErrProtected, "it is the running one"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Next = true })}, false, be.ErrProtected, "the next boot takes it"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.Kept = true })}, false, be.ErrProtected, "marked to be kept"},
+		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Default = true })}, false, be.ErrProtected, "boots by default"},
+		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Origin = true })}, false, be.ErrProtected, "apt-be init --undo"},
 		{"x", []be.Env{running, env("x", 1, nil)}, true, be.ErrProtected, "mounted or in use"},
 		{"x", []be.Env{running, env("x", 1, armed)}, false, be.ErrProtected, "the next boot tries it"},
 		{"x", []be.Env{env("new", 0, func(e *be.Env) { e.Running = true }), env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })},

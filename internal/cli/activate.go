@@ -101,15 +101,15 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		app.notice().Say("%s runs, and is what boots.", name)
 		return nil
 	}
+	act, err := app.activator()
+	if err != nil {
+		return fmt.Errorf("cannot activate %s: %w", name, err)
+	}
 	// Its kernels may be others by now, as after apt-be run.
 	if e, err = reg.Identify(e); err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
 	}
 	if err := app.checkBootable(reg, e); err != nil {
-		return fmt.Errorf("cannot activate %s: %w", name, err)
-	}
-	act, err := app.activator()
-	if err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
 	}
 	way, err := app.methodFor(ctx, reg, e, o)

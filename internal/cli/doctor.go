@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/kexec"
@@ -126,21 +127,19 @@ func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
 // examineDefault looks at what boots by default: whether its files are there,
 // and whether those of an upgraded one would have room.
 func examineDefault(reg *be.Registry, loader boot.Loader, e be.Env, report *doctorJSON) {
-	kernel, ok := firstKernel(e)
-	if !ok {
-		report.add("menu", setup.Problem, e.Name+" boots by default and has no kernel", "apt-be activate chooses another")
+	kernel, err := activation.KernelOf(e)
+	if err != nil {
+		report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, and %v", e.Name, err), "apt-be activate chooses another")
 		return
 	}
 	var size int64
 	for _, file := range []string{kernel.Image, kernel.Initrd} {
 		info, err := os.Stat(reg.Store().Path(e.Subvolume.Path + "/" + file))
-		if file != "" && err != nil {
+		if err != nil {
 			report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, and its %s is missing", e.Name, file), "apt-be activate chooses another")
 			return
 		}
-		if file != "" {
-			size += info.Size()
-		}
+		size += info.Size()
 	}
 	report.add("menu", setup.OK, fmt.Sprintf("%s boots by default, with kernel %s", e.Name, kernel.Version), "")
 	if err := loader.Room(size); err != nil {

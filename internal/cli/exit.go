@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
@@ -92,8 +93,8 @@ func Hint(err error) string {
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
-	case errors.Is(err, boot.ErrNoRoom):
-		return "apt-be destroy makes room: the kernels of a boot environment go with it, unless another one has the same"
+	case errors.Is(err, boot.ErrNoRoom), errors.Is(err, syscall.ENOSPC):
+		return "apt-be destroy makes room: what only that boot environment has goes with it, kernels too"
 	case errors.Is(err, store.ErrUnsupported):
 		return "boot environments need the root file system to be a btrfs subvolume"
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/setup"
@@ -142,8 +143,8 @@ func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *se
 		return err
 	}
 	for _, e := range envs {
-		kernel, ok := firstKernel(e)
-		if !ok || kernel.Initrd == "" || e.Running {
+		kernel, err := activation.KernelOf(e)
+		if err != nil || e.Running {
 			continue
 		}
 		ready, err := installer.Host.InitrdReady(ctx, reg.Store().Path(e.Subvolume.Path+"/"+kernel.Initrd))
@@ -152,16 +153,6 @@ func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *se
 		}
 	}
 	return nil
-}
-
-// firstKernel is the kernel of an environment that is booted.
-func firstKernel(e be.Env) (be.Kernel, bool) {
-	for _, kernel := range e.Record.Kernels {
-		if kernel.Image != "" {
-			return kernel, true
-		}
-	}
-	return be.Kernel{}, false
 }
 
 func (app *App) undoInit(ctx context.Context, reg *be.Registry, yes bool) error {

@@ -107,5 +107,11 @@ func (app *App) unmount(reg *be.Registry, name string) error {
 			_ = os.Remove(dirs[i]) // empty by now; if not, somebody else uses it
 		}
 	}
+	if app.options.DryRun || !e.Record.Touched {
+		return nil
+	}
+	if err := app.describeLocked(reg, e); err != nil {
+		app.Log.WithError(err).Warnf("cannot note what changed in %s", e.Name)
+	}
 	return nil
 }

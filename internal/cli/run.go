@@ -131,14 +131,21 @@ func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
 // date: what system it is, its kernels, and in what packages it differs from
 // its base, if it has one.
 func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error {
-	e, identifyErr := reg.Identify(e)
-	changes, changesErr := changesOf(reg, e)
 	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = reg.Change(e, func(r *be.Record) {
+	err = app.describeLocked(reg, e)
+	app.refresh()
+	return err
+}
+
+// describeLocked is describe for who holds the lock, and refreshes the menu.
+func (app *App) describeLocked(reg *be.Registry, e be.Env) error {
+	e, identifyErr := reg.Identify(e)
+	changes, changesErr := changesOf(reg, e)
+	err := reg.Change(e, func(r *be.Record) {
 		if identifyErr == nil {
 			r.Title, r.Kernels = e.Record.Title, e.Record.Kernels
 		}
@@ -146,7 +153,6 @@ func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error 
 			r.Changes = changes
 		}
 	})
-	app.refresh()
 	if errors.Is(changesErr, be.ErrNotFound) {
 		changesErr = nil
 	}

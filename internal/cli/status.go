@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -88,8 +89,11 @@ func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
 // init was not run.
 func (app *App) failback() *levelJSON {
 	act, err := app.activator()
-	if err != nil {
+	if errors.Is(err, be.ErrNotSetUp) {
 		return nil
+	}
+	if err != nil {
+		return &levelJSON{Level: boot.LevelNone, Why: err.Error()}
 	}
 	level, why := act.Loader.Level()
 	return &levelJSON{act.Loader.String(), level, why}

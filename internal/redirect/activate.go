@@ -37,7 +37,7 @@ func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
 		s.Notice.Say("The running system is unchanged, and is what boots.")
 		return
 	}
-	s.Notice.Say("The running system is unchanged. The next reboot tries the new one, and comes back by itself if it is not healthy. To stay: apt-be deactivate.")
+	s.Notice.Say("The running system is unchanged. The next reboot tries the new one, and comes back by itself if that is not healthy (apt-be doctor says from what it would not). To stay: apt-be deactivate.")
 }
 
 func (s *Supervisor) tryLocked(ctx context.Context, job Job, e be.Env) error {

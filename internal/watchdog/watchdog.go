@@ -19,9 +19,11 @@ const (
 	module = "softdog"
 	// identity is what softdog calls itself (drivers/watchdog/softdog.c).
 	identity = "Software Watchdog"
-	// longest is softdog's longest time, in seconds.
-	longest = 65535
 )
+
+// Longest is softdog's longest time. Told of a longer one when it is loaded, it
+// takes a minute (drivers/watchdog/watchdog_core.c).
+const Longest = 65535 * time.Second
 
 // device is a watchdog's: its directory in /sys, and its node.
 type device struct{ sys, node string }
@@ -114,5 +116,5 @@ func Stop() error {
 
 // seconds are those that the driver takes, at least one.
 func seconds(d time.Duration) int {
-	return int(min(max(d/time.Second, 1), longest))
+	return int(min(max(d, time.Second), Longest) / time.Second)
 }

@@ -14,7 +14,7 @@ func (l *Loader) Level() (boot.Level, string) {
 	case WritableEnv:
 		return boot.LevelKernel, "GRUB notes on " + l.Env.Path + " that a trial is taken, before it loads the kernel" + l.probed()
 	case ReadOnlyEnv:
-		return boot.LevelInitramfs, "GRUB can't write to btrfs: the initramfs of a trial disarms it"
+		return boot.LevelInitramfs, "GRUB can't write to btrfs: the initramfs of a trial disarms it, once it has found the disk"
 	}
 	return boot.LevelNone, errNoEnv.Error()
 }

@@ -1,0 +1,100 @@
+package redirect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store/fake"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// fakeBoot is a boot loader that notes what it is to try.
+type fakeBoot struct {
+	tried []string
+	err   error
+}
+
+func (b *fakeBoot) Room(be.Env) error { return nil }
+func (b *fakeBoot) Refresh() error    { return nil }
+
+func (b *fakeBoot) Try(_ context.Context, e be.Env, _ time.Duration) error {
+	b.tried = append(b.tried, e.Name)
+	return b.err
+}
+
+// What an upgrade made is tried by the next boot, unless the administrator has
+// something to look at first.
+func TestActivate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		without, waits, failed, seen bool
+		err                          error
+		tried                        bool
+		says                         string
+	}{
+		"tried":           {tried: true, says: "The next reboot tries the new one"},
+		"not set up":      {without: true, says: "apt-be init, once"},
+		"not wanted":      {waits: true, says: "apt-be activate new, then reboot"},
+		"a failback":      {failed: true, says: "came back from old and nobody has acknowledged that"},
+		"one that is old": {failed: true, seen: true, tried: true, says: "The next reboot tries the new one"},
+		"not possible":    {err: errors.New("no space"), tried: true, says: "is what boots"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st, err := fake.New(t.TempDir())
+			if err == nil {
+				err = errors.Join(st.Create("@rootfs"), st.SetRunning("@rootfs"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			identify := func(string) (be.Identity, error) {
+				return be.Identity{Title: "Debian", Kernels: []be.Kernel{{Version: "6.1", Image: "boot/vmlinuz", Initrd: "boot/initrd"}}}, nil
+			}
+			reg := be.NewRegistry(st, "/", identify)
+			made := map[string]be.Env{}
+			for _, name := range []string{"old", "new"} {
+				origin, err := reg.Running()
+				if err != nil {
+					t.Fatal(err)
+				}
+				build, _, err := reg.Begin(context.Background(), be.BuildOptions{Name: name, Origin: origin, Made: be.Redirect})
+				if err != nil {
+					t.Fatal(err)
+				}
+				made[name], err = build.Commit(context.Background(), be.Ready, func(r *be.Record) {
+					r.Kernels = []be.Kernel{{Version: "6.1", Image: "boot/vmlinuz", Initrd: "boot/initrd"}}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.failed {
+				if err := reg.Change(made["old"], func(r *be.Record) { r.State, r.Seen = be.FailedBack, tt.seen }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var said bytes.Buffer
+			log := logrus.New()
+			log.SetOutput(io.Discard)
+			loader := &fakeBoot{err: tt.err}
+			s := &Supervisor{Registry: reg, Notice: ui.NewNotice(&said, false), Log: log}
+			if !tt.without {
+				s.Boot = loader
+			}
+			s.activate(context.Background(), Job{Activate: !tt.waits}, made["new"])
+			if tried := len(loader.tried) > 0; tried != tt.tried {
+				t.Errorf("tried %q", loader.tried)
+			}
+			if text := strings.Join(strings.Fields(strings.ReplaceAll(said.String(), "apt-be: ", "")), " "); !strings.Contains(text, tt.says) {
+				t.Errorf("it said %q, want %q", text, tt.says)
+			}
+		})
+	}
+}
