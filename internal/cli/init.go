@@ -25,15 +25,18 @@ func newInit(app *App) *cobra.Command {
 		Short: "Prepare the machine for boot environments, once",
 		Long: `Prepare the machine for boot environments, once: its boot menu is one that
 belongs to none of them and names them all. What is done is shown first, and
---undo takes it back.`,
+--undo takes it back. Run again, it completes boot environments that came from
+elsewhere.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.change(cmd.Context(), func(reg *be.Registry) error {
-				if undo {
-					return app.undoInit(cmd.Context(), reg, yes)
-				}
-				return app.init(cmd.Context(), reg, yes)
-			})
+			if err := app.onlyRunning(); err != nil {
+				return err
+			}
+			verb := preparing{app: app, name: "apt-be init", steps: app.initSteps, do: app.init}
+			if undo {
+				verb = preparing{app: app, name: "apt-be init --undo", steps: app.undoSteps, do: app.undoInit}
+			}
+			return verb.run(cmd.Context(), yes)
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it without asking")
@@ -85,10 +88,55 @@ func (app *App) recoverSetup(ctx context.Context, reg *be.Registry) error {
 	return err
 }
 
-func (app *App) init(ctx context.Context, reg *be.Registry, yes bool) error {
-	if err := app.onlyRunning(); err != nil {
+// preparing is an init or its undo.
+type preparing struct {
+	app   *App
+	name  string
+	steps func(reg *be.Registry) ([]setup.Step, error)
+	do    func(ctx context.Context, reg *be.Registry) error
+}
+
+// run shows what is to be done, asks, and does it. Nothing is locked while the
+// user thinks.
+func (p preparing) run(ctx context.Context, yes bool) error {
+	if !p.app.options.DryRun {
+		settle := func(*be.Registry) error { return nil } // what was cut off, before it is looked at
+		if err := p.app.change(ctx, settle); err != nil {
+			return err
+		}
+	}
+	agreed := false
+	err := p.app.look(func(reg *be.Registry, _ []be.Env) error {
+		steps, err := p.steps(reg)
+		if err == nil {
+			agreed, err = p.app.agree(p.name, steps, yes)
+		}
+		return err
+	})
+	if err != nil || !agreed {
 		return err
 	}
+	return p.app.change(ctx, func(reg *be.Registry) error { return p.do(ctx, reg) })
+}
+
+// initSteps is what init does; nothing where it was done.
+func (app *App) initSteps(reg *be.Registry) ([]setup.Step, error) {
+	installer := app.installer(reg)
+	m, err := setup.Detect(installer.Host)
+	if err != nil {
+		return nil, fmt.Errorf("cannot prepare this machine: %w", err)
+	}
+	if _, err := reg.Boot(); !errors.Is(err, be.ErrNotSetUp) {
+		return nil, err
+	}
+	steps, err := installer.Plan(m)
+	if err != nil {
+		return nil, fmt.Errorf("cannot prepare this machine: %w", err)
+	}
+	return steps, nil
+}
+
+func (app *App) init(ctx context.Context, reg *be.Registry) error {
 	installer := app.installer(reg)
 	m, err := setup.Detect(installer.Host)
 	if err != nil {
@@ -99,13 +147,6 @@ func (app *App) init(ctx context.Context, reg *be.Registry, yes bool) error {
 			return err
 		}
 		return app.initAgain(ctx, reg, installer, m)
-	}
-	steps, err := installer.Plan(m)
-	if err != nil {
-		return fmt.Errorf("cannot prepare this machine: %w", err)
-	}
-	if agreed, err := app.agree("apt-be init", steps, yes); err != nil || !agreed {
-		return err
 	}
 	if err := installer.Install(ctx, m); err != nil {
 		return err
@@ -155,10 +196,21 @@ func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *se
 	return nil
 }
 
-func (app *App) undoInit(ctx context.Context, reg *be.Registry, yes bool) error {
-	if err := app.onlyRunning(); err != nil {
-		return err
+// undoSteps is what init --undo does.
+func (app *App) undoSteps(reg *be.Registry) ([]setup.Step, error) {
+	installer := app.installer(reg)
+	m, err := setup.Detect(installer.Host)
+	var steps []setup.Step
+	if err == nil {
+		steps, err = installer.Removal(m)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot take back what apt-be init did: %w", err)
+	}
+	return steps, nil
+}
+
+func (app *App) undoInit(ctx context.Context, reg *be.Registry) error {
 	if err := app.attach(reg); err != nil {
 		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
 	}
@@ -166,13 +218,6 @@ func (app *App) undoInit(ctx context.Context, reg *be.Registry, yes bool) error 
 	m, err := setup.Detect(installer.Host)
 	if err != nil {
 		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
-	}
-	steps, err := installer.Removal(m)
-	if err != nil {
-		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
-	}
-	if agreed, err := app.agree("apt-be init --undo", steps, yes); err != nil || !agreed {
-		return err
 	}
 	if err := app.act.Disarm(); err != nil {
 		return err
@@ -196,6 +241,9 @@ func (app *App) onlyRunning() error {
 
 // agree shows what is to be done, and asks whether it should.
 func (app *App) agree(what string, steps []setup.Step, yes bool) (bool, error) {
+	if len(steps) == 0 {
+		return true, nil
+	}
 	fmt.Fprintf(app.Stdout, "%s will:\n", what)
 	for n, step := range steps {
 		fmt.Fprintf(app.Stdout, "%3d. %s\n", n+1, step.Text)
