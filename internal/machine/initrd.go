@@ -2,27 +2,18 @@ package machine
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"os/exec"
+	"strings"
 
-	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/initrd"
+	"github.com/apt-be/apt-be/internal/store"
 )
 
 // endsTrial looks into an initrd by its path from the top level.
-func endsTrial(files boot.Files) func(path string) (bool, error) {
+func endsTrial(st store.Store) func(path string) (bool, error) {
 	return func(path string) (bool, error) {
-		opened, err := files(path)
-		if err != nil {
-			return false, fmt.Errorf("cannot look into its initrd: %w", err)
-		}
-		defer opened.Close()
-		file, ok := opened.(*os.File)
-		if !ok {
-			return false, fmt.Errorf("cannot look into its initrd: %s is in no file", path)
-		}
-		return initrd.EndsTrial(context.Background(), output, fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+		// Not by a descriptor: the compressors read no links.
+		return initrd.EndsTrial(context.Background(), output, st.Path(strings.TrimPrefix(path, "/")))
 	}
 }
 

@@ -53,13 +53,12 @@ func AttachLoader(reg *be.Registry, loader boot.Loader) (*activation.Activator, 
 		state, err := loader.State()
 		return defaultName, state.Armed, err
 	}
-	files := Files(st)
 	return &activation.Activator{
 		Registry:   reg,
 		Loader:     loader,
 		FSUUID:     uuid.FileSystemUUID(),
-		Files:      files,
-		EndsTrial:  endsTrial(files),
+		Files:      Files(st),
+		EndsTrial:  endsTrial(st),
 		Parameters: parameters,
 	}, nil
 }
