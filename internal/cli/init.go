@@ -188,7 +188,7 @@ func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *se
 		if err != nil || e.Running {
 			continue
 		}
-		ready, err := installer.Host.InitrdReady(ctx, reg.Store().Path(e.Subvolume.Path+"/"+kernel.Initrd))
+		ready, err := installer.InitrdReady(ctx, e, kernel)
 		if err != nil || !ready {
 			app.notice().Say("%s was made before: what fails early in its first boot does not lead back by itself, until apt-be run %s -- update-initramfs -u -k all has been run.", e.Name, e.Name)
 		}

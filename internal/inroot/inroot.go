@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,15 +19,15 @@ import (
 // edited are configuration.
 const limit = 16 << 20
 
-// openDir opens the directory that path is inside root.
-func openDir(root, path string) (*os.File, error) {
+// open opens what path is inside root.
+func open(root, path string, flags uint64) (*os.File, error) {
 	rootFD, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
 	}
 	defer unix.Close(rootFD)
 	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Flags:   flags | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
@@ -35,22 +36,23 @@ func openDir(root, path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// OpenDir opens a directory, also by links, which stay inside root. Its
+// descriptor leads there whatever becomes of the path.
+func OpenDir(root, path string) (*os.File, error) {
+	return open(root, path, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
 // Open opens a regular file to read it, however large, also by links, which
 // stay inside root. An error is fs.ErrNotExist where it should be.
 func Open(root, path string) (*os.File, error) {
-	rootFD, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return openFile(root, path, 0)
+}
+
+func openFile(root, path string, flags uint64) (*os.File, error) {
+	f, err := open(root, path, unix.O_RDONLY|unix.O_NONBLOCK|flags) // not to wait for the writer of a FIFO
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+		return nil, err
 	}
-	defer unix.Close(rootFD)
-	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, // not to wait for the writer of a FIFO
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), path)
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("cannot read %s: it is no regular file", path)
@@ -62,6 +64,26 @@ func Open(root, path string) (*os.File, error) {
 	return f, nil
 }
 
+// Lstat is what path is inside root, a link if its last part is one.
+func Lstat(root, path string) (fs.FileInfo, error) {
+	f, err := open(root, path, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+// Chmod gives a regular file, whose last part may not be a link, a mode.
+func Chmod(root, path string, mode fs.FileMode) error {
+	f, err := openFile(root, path, unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Chmod(mode)
+}
+
 // ReadFile reads a regular file, whose last part may not be a link. An error
 // is fs.ErrNotExist where it should be.
 func ReadFile(root, path string) ([]byte, error) {
@@ -70,22 +92,14 @@ func ReadFile(root, path string) ([]byte, error) {
 }
 
 func read(root, path string) ([]byte, fs.FileInfo, error) {
-	dir, err := openDir(root, filepath.Dir(path))
+	f, err := openFile(root, path, unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, nil, err
-	}
-	defer dir.Close()
-	f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: errors.Unwrap(err)}
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("cannot read %s: it is no regular file", path)
 	}
 	if info.Size() > limit {
 		return nil, nil, fmt.Errorf("cannot read %s: it is larger than %d MiB", path, limit>>20)
@@ -108,32 +122,86 @@ func Edit(root, path string, change func(old []byte) (new []byte, changed bool, 
 	if err != nil || !changed {
 		return err
 	}
-	dir, err := openDir(root, filepath.Dir(path))
+	dir, err := OpenDir(root, filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := replace(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), filepath.Base(path), data, info); err != nil {
+	return replace(dir, path, data, info)
+}
+
+// EditOrMake is Edit, but a file that isn't there counts as an empty one, and
+// one that is empty afterwards is removed. A new one is for all to read, and
+// so are the directories above it that are missing.
+func EditOrMake(root, path string, change func(old []byte) (new []byte, changed bool, err error)) error {
+	old, info, err := read(root, path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	data, changed, err := change(old)
+	if err != nil || !changed {
+		return err
+	}
+	dir, err := makeDir(root, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if len(data) > 0 {
+		return replace(dir, path, data, info)
+	}
+	if err := unix.Unlinkat(int(dir.Fd()), filepath.Base(path), 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &fs.PathError{Op: "unlink", Path: path, Err: err}
+	}
+	return dir.Sync()
+}
+
+// makeDir opens a directory inside root, and makes it and those above it if
+// they are not there.
+func makeDir(root, path string) (*os.File, error) {
+	dir, err := OpenDir(root, path)
+	if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(path) == path {
+		return dir, err
+	}
+	above, err := makeDir(root, filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer above.Close()
+	if err := unix.Mkdirat(int(above.Fd()), filepath.Base(path), 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	if err := above.Sync(); err != nil {
+		return nil, err
+	}
+	return OpenDir(root, path)
+}
+
+// replace writes the file that path names in a directory; like is the one that
+// is there, if any.
+func replace(dir *os.File, path string, data []byte, like fs.FileInfo) error {
+	err := replaceIn(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), filepath.Base(path), data, like)
+	if err != nil {
 		return fmt.Errorf("cannot edit %s: %w", path, err)
 	}
 	return dir.Sync()
 }
 
-func replace(dir, name string, data []byte, like fs.FileInfo) error {
+func replaceIn(dir, name string, data []byte, like fs.FileInfo) error {
 	f, err := os.CreateTemp(dir, "."+name+".apt-be-*")
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
+	mode := fs.FileMode(0o644)
+	if like != nil {
+		mode = like.Mode().Perm()
+	}
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Chmod(like.Mode().Perm())
+		err = f.Chmod(mode)
 	}
-	if err == nil {
-		err = unix.Stat(filepath.Join(dir, name), &st)
-	}
-	if err == nil {
-		err = f.Chown(int(st.Uid), int(st.Gid))
+	if old, ok := ownerOf(like); err == nil && ok {
+		err = f.Chown(int(old.Uid), int(old.Gid))
 	}
 	if err == nil {
 		err = f.Sync()
@@ -146,4 +214,12 @@ func replace(dir, name string, data []byte, like fs.FileInfo) error {
 		os.Remove(f.Name())
 	}
 	return err
+}
+
+func ownerOf(info fs.FileInfo) (*syscall.Stat_t, bool) {
+	if info == nil {
+		return nil, false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return st, ok
 }

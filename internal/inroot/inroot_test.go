@@ -191,3 +191,73 @@ func TestOpen(t *testing.T) {
 		}
 	}
 }
+
+func TestEditOrMake(t *testing.T) {
+	root, outside := newRoot(t)
+	change := func(want string) func([]byte) ([]byte, bool, error) {
+		return func(old []byte) ([]byte, bool, error) { return []byte(want), string(old) != want, nil }
+	}
+	file := filepath.Join(root, "etc/kernel/deep/install.conf")
+	for _, want := range []string{"first", "second", "second"} {
+		if err := inroot.EditOrMake(root, "/etc/kernel/deep/install.conf", change(want)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != want {
+			t.Errorf("file holds %q, %v, want %q", got, err, want)
+		}
+		if st := status(t, file); st.Mode != unix.S_IFREG|0o644 {
+			t.Errorf("mode is %o", st.Mode)
+		}
+	}
+	for range 2 {
+		if err := inroot.EditOrMake(root, "etc/kernel/deep/install.conf", change("")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("an empty file stays: %v", err)
+		}
+	}
+	if err := inroot.EditOrMake(root, "only-here", change("top")); err != nil {
+		t.Error(err)
+	}
+	link(t, "/usr/lib", filepath.Join(root, "lib"))
+	link(t, filepath.Dir(outside), filepath.Join(root, "escape"))
+	link(t, "../../outside", filepath.Join(root, "etc/out"))
+	for _, path := range []string{"lib/file", "escape/file", "etc/out"} {
+		if err := inroot.EditOrMake(root, path, change("new")); err == nil {
+			t.Errorf("%s was made through a link to nowhere", path)
+		}
+	}
+	if entries, err := os.ReadDir(filepath.Dir(outside)); err != nil || len(entries) != 2 {
+		t.Errorf("outside there are %v, %v", entries, err)
+	}
+}
+
+func TestChmodAndLstat(t *testing.T) {
+	root, outside := newRoot(t)
+	write(t, filepath.Join(root, "etc/script"), "")
+	link(t, "/etc", filepath.Join(root, "conf"))
+	link(t, "script", filepath.Join(root, "etc/link"))
+	link(t, filepath.Dir(outside), filepath.Join(root, "escape"))
+	if err := inroot.Chmod(root, "/conf/script", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := inroot.Lstat(root, "conf/script"); err != nil || info.Mode() != 0o600 {
+		t.Errorf("Lstat = %v, %v", info, err)
+	}
+	if info, err := inroot.Lstat(root, "etc/link"); err != nil || info.Mode().Type() != fs.ModeSymlink {
+		t.Errorf("Lstat of a link = %v, %v", info, err)
+	}
+	if err := inroot.Chmod(root, "etc/link", 0o644); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("Chmod of a link = %v, want ELOOP", err)
+	}
+	if err := inroot.Chmod(root, "etc", 0o700); err == nil {
+		t.Error("Chmod of a directory")
+	}
+	if err := inroot.Chmod(root, "escape/outside", 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Chmod outside = %v, want ErrNotExist", err)
+	}
+	if _, err := inroot.Lstat(root, "escape/outside"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Lstat outside = %v, want ErrNotExist", err)
+	}
+}

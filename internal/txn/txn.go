@@ -56,6 +56,11 @@ type Handlers map[string]Handler
 type Journal struct {
 	Dir      string // absolute
 	Handlers Handlers
+	// InOrder says that a step is undone only if all that came after it are:
+	// the first one that can't be undone ends Rollback, and the next Recover
+	// begins with the last step again. Without it, one that can't be undone
+	// doesn't keep the others from it.
+	InOrder bool
 }
 
 // lineLimit is the longest line that is read of a journal, in bytes. A step
@@ -181,10 +186,11 @@ func (t *Txn) End() error {
 }
 
 // Rollback undoes the steps, last one first, and ends the transaction. A step
-// that can't be undone doesn't keep the others from it; the journal then
-// stays for the next command to try again. But if that is the one of a Commit
-// that failed, nothing else is undone: what belongs to what that step made
-// stays with it, and the next command finds out whether it happened.
+// that can't be undone doesn't keep the others from it, unless the journal is
+// one in order; the journal then stays for the next command to try again. But
+// if that is the one of a Commit that failed, nothing else is undone: what
+// belongs to what that step made stays with it, and the next command finds out
+// whether it happened.
 func (t *Txn) Rollback(ctx context.Context) error {
 	if t.file == nil {
 		return nil
@@ -234,6 +240,9 @@ func (j *Journal) undo(ctx context.Context, steps []Step) error {
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot undo %s: %w", step.Kind, err))
+			if j.InOrder {
+				break
+			}
 		}
 	}
 	return errors.Join(errs...)

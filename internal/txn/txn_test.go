@@ -154,6 +154,34 @@ func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
 	f.checkFiles(t)
 }
 
+// In order, what came before a step stays as long as that does.
+func TestAnUndoThatFailsEndsOneInOrder(t *testing.T) {
+	f := newFixture(t.TempDir())
+	f.journal.InOrder = true
+	tx, err := f.journal.Begin("a test")
+	check(t, err)
+	check(t, tx.Do(ctx, makeFile("a")))
+	check(t, tx.Do(ctx, makeFile("b")))
+	f.stuck = true
+	if err := tx.Rollback(ctx); !contains(err, "cannot undo make: it is stuck") {
+		t.Errorf("Rollback = %v", err)
+	}
+	f.checkLog(t, "make a", "make b", "unmake b")
+	recovered, err := f.journal.Recover(ctx)
+	check(t, err)
+	if len(recovered) != 1 || !contains(recovered[0].Err, "it is stuck") {
+		t.Errorf("Recover = %+v, want one that is stuck", recovered)
+	}
+	f.checkLog(t, "make a", "make b", "unmake b", "unmake b")
+	f.stuck = false
+	recovered, err = f.journal.Recover(ctx)
+	check(t, err)
+	if len(recovered) != 1 || recovered[0].Err != nil {
+		t.Errorf("Recover = %+v, want one without an error", recovered)
+	}
+	f.checkFiles(t)
+}
+
 func TestBeginFails(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")

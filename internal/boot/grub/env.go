@@ -97,7 +97,7 @@ func (e Env) create(vars Vars) error {
 	if err := durable.WriteFile(e.Path, block, 0o600); err != nil {
 		return err
 	}
-	return settle(dir)
+	return Settle(dir)
 }
 
 // write replaces the block by one write. GRUB finds a writable one where it

@@ -71,7 +71,7 @@ func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 			return err
 		}
 	}
-	if err := settle(l.Dir); err != nil {
+	if err := Settle(l.Dir); err != nil {
 		return err
 	}
 	if l.Kernels == nil {
@@ -95,7 +95,7 @@ func (l *Loader) putKernels(menu boot.Menu, files boot.Files) (boot.Menu, error)
 		menu.Trial = &boot.Trial{Entry: copied[count], Nonce: menu.Trial.Nonce}
 	}
 	menu.Entries = copied[:count]
-	return menu, settle(l.Kernels.Dir)
+	return menu, Settle(l.Kernels.Dir)
 }
 
 func allEntries(menu boot.Menu) []boot.Entry {
@@ -115,7 +115,7 @@ func (l *Loader) Remove() error {
 	if err := l.Env.remove(); err != nil {
 		return err
 	}
-	if err := settle(l.Dir); err != nil || l.Kernels == nil {
+	if err := Settle(l.Dir); err != nil || l.Kernels == nil {
 		return err
 	}
 	return l.Kernels.Collect(nil)

@@ -3,7 +3,9 @@ package setup
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/inroot"
 )
 
 // Grade is how bad a finding is.
@@ -103,13 +106,28 @@ func (i *Installer) checkWatchdog() Finding {
 }
 
 // units are those that judge a trial.
-var units = [...]string{"apt-be-boot.service", "apt-be-health.service", "apt-be-bless.service", "apt-be-failback.service"}
+var units = [...]string{
+	"apt-be-boot.service", "apt-be-health.service", "apt-be-health.target",
+	"apt-be-bless.service", "apt-be-failback.service", "apt-be-emergency.service",
+}
+
+// masked says whether systemd has been told to pass over a unit: by a link to
+// /dev/null or an empty file, see systemd.unit(5). What is in /etc hides what
+// is in /run.
+func (h *Host) masked(unit string) bool {
+	for _, dir := range []string{"etc/systemd/system/", "run/systemd/system/"} {
+		if info, err := os.Stat(h.path(dir + unit)); err == nil {
+			return info.Size() == 0
+		}
+	}
+	return false
+}
 
 func (i *Installer) checkUnits() Finding {
 	for _, unit := range units {
-		switch target, err := os.Readlink(i.Host.path("etc/systemd/system/" + unit)); {
-		case err == nil && target == "/dev/null":
-			return Finding{"units", Problem, unit + " is masked: trials are not judged", "systemctl unmask " + unit}
+		switch {
+		case i.Host.masked(unit):
+			return Finding{"units", Problem, unit + " is masked: trials are not judged", "systemctl unmask " + unit + ", with --runtime if it is in /run"}
 		case !i.Host.has("usr/lib/systemd/system/"+unit) && !i.Host.has("lib/systemd/system/"+unit):
 			return Finding{"units", Problem, unit + " is missing: trials are not judged", "install the package apt-be again"}
 		}
@@ -164,8 +182,7 @@ func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 		if kernel.Image == "" || kernel.Initrd == "" {
 			continue
 		}
-		file := i.path(filepath.Join(e.Subvolume.Path, kernel.Initrd))
-		ready, err := i.Host.InitrdReady(ctx, file)
+		ready, err := i.InitrdReady(ctx, e, kernel)
 		switch {
 		case err != nil:
 			found = append(found, Finding{"initrd", Warning, err.Error(), ""})
@@ -180,12 +197,24 @@ func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 	return found
 }
 
+// InitrdReady says whether an initrd of an environment has the scripts that a
+// trial needs. The links in the environment do not lead out of it.
+func (i *Installer) InitrdReady(ctx context.Context, e be.Env, kernel be.Kernel) (bool, error) {
+	dir, err := inroot.OpenDir(i.path(e.Subvolume.Path), filepath.Dir(kernel.Initrd))
+	if err != nil {
+		return false, fmt.Errorf("cannot look into the initrd of kernel %s in %s: %w", kernel.Version, e.Name, err)
+	}
+	defer dir.Close()
+	// By its name: the compressors read no links, as a descriptor's is one.
+	return i.Host.InitrdReady(ctx, fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(kernel.Initrd)))
+}
+
 func (i *Installer) checkFstab(m Machine, e be.Env) Finding {
 	if _, err := i.Registry.Boot(); err != nil {
 		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " is as it was"}
 	}
-	text, err := readIfAny(i.path(e.Subvolume.Path + "/etc/fstab"))
-	if err != nil {
+	text, err := inroot.ReadFile(i.path(e.Subvolume.Path), "etc/fstab")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Finding{"fstab", Warning, err.Error(), ""}
 	}
 	if fstabOf(m).Has(string(text)) {

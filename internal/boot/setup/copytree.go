@@ -83,12 +83,19 @@ func copyLink(from, to string) error {
 	if err != nil {
 		return err
 	}
+	var stat unix.Stat_t
+	if err := unix.Lstat(from, &stat); err != nil {
+		return &fs.PathError{Op: "lstat", Path: from, Err: err}
+	}
 	temporary := to + copySuffix
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.Symlink(target, temporary); err != nil {
 		return err
+	}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, temporary, []unix.Timespec{stat.Mtim, stat.Mtim}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "utimensat", Path: temporary, Err: err}
 	}
 	return os.Rename(temporary, to)
 }

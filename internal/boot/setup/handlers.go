@@ -16,17 +16,18 @@ import (
 const (
 	stepInitramfs    = "initramfs"
 	stepGRUBDir      = "grub-dir"      // subvolume
-	stepCopyBoot     = "copy-boot"     // subvolume
+	stepCopyBoot     = "copy-boot"     // those of bootArgs
 	stepFstab        = "fstab"         // subvolume, fstab: JSON
 	stepMount        = "mount"         // dir, subvolume
-	stepSwitchBoot   = "switch-boot"   // source, type, esp, esp-source
+	stepSwitchBoot   = "switch-boot"   // those of bootArgs
 	stepOverride     = "override"      // subvolume, path, old, mode
 	stepLayout       = "layout"        // subvolume
 	stepBoot         = "boot"          // boot: JSON
 	stepMenu         = "menu"          // default, previous
 	stepGRUBConfig   = "grub-config"   // subvolume
 	stepGRUBInstall  = "grub-install"  // commands: JSON
-	stepClearBoot    = "clear-boot"    // source, type, subvolume
+	stepLeaveBoot    = "leave-boot"    // those of bootArgs
+	stepFillBoot     = "fill-boot"     // those of bootArgs
 	stepStockEntries = "stock-entries" // esp
 	stepDone         = "done"          // id, done: JSON
 	stepPlainDir     = "plain-dir"     // subvolume
@@ -48,7 +49,6 @@ func (i *Installer) handlers() txn.Handlers {
 		stepLayout:       {i.setLayout, i.unsetLayout},
 		stepMenu:         {i.menu, i.removeMenu},
 		stepGRUBInstall:  {i.grubInstall, i.grubInstallHidden},
-		stepClearBoot:    {i.clearBoot, i.fillBoot},
 		stepStockEntries: {i.moveStockEntries, i.restoreStockEntries},
 	}
 	all := txn.Handlers{
@@ -56,10 +56,12 @@ func (i *Installer) handlers() txn.Handlers {
 		stepInitramfs:   {Do: i.initramfs, Undo: nothing},
 		stepGRUBDir:     {Do: i.makeGRUBDir, Undo: i.removeGRUBDir},
 		stepCopyBoot:    {Do: i.copyBoot, Undo: i.removeCopiedBoot},
+		stepLeaveBoot:   {Do: nothing, Undo: i.leaveBoot},
+		stepFillBoot:    {Do: i.fillBoot, Undo: i.fillBootBack},
 		stepBoot:        {Do: i.setBoot, Undo: i.unsetBoot},
 		stepGRUBConfig:  {Do: i.grubConfig, Undo: i.restoreGRUBConfig},
 		stepPlainDir:    {Do: i.fillPlainDir, Undo: nothing}, // nothing reads it
-		stepPlainConfig: {Do: i.plainConfig, Undo: i.plainConfigBack},
+		stepPlainConfig: {Do: i.plainConfig, Undo: nothing},  // it reads apt-be's menu, too
 		stepDone: {
 			Do:   func(_ context.Context, a txn.Args) error { return i.putDone(a["done"]) },
 			Undo: func(context.Context, txn.Args) error { return durable.Remove(i.path(doneFile)) },
@@ -115,9 +117,16 @@ func (i *Installer) menu(ctx context.Context, a txn.Args) error {
 	return i.store().Sync()
 }
 
-func (i *Installer) removeMenu(_ context.Context, a txn.Args) error {
-	if _, err := i.Registry.Boot(); errors.Is(err, be.ErrNotSetUp) {
+func (i *Installer) removeMenu(ctx context.Context, a txn.Args) error {
+	boot, err := i.Registry.Boot()
+	if errors.Is(err, be.ErrNotSetUp) {
 		return nil // there is no menu whose place is known
+	}
+	if err == nil && boot.Loader == be.LoaderGRUB && !boot.MenuInStore {
+		err = i.keepEntries(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	if err := i.RemoveMenu(); err != nil || a["previous"] == "" {
 		return err

@@ -70,10 +70,10 @@ func newInstaller(t *testing.T) (*fakeHost, *Installer) {
 
 // emulate does what some commands do.
 func (f *fakeHost) emulate(name string, args []string) error {
-	file := filepath.Join(f.Root, "var/lib/dpkg/statoverride")
 	switch name {
 	case "dpkg-statoverride":
-		data, err := os.ReadFile(filepath.Join(args[1], "statoverride"))
+		file := filepath.Join(args[1], "statoverride")
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
@@ -160,8 +160,8 @@ func TestInstallAndRemove(t *testing.T) {
 			t.Errorf("%v: the fstab of %s is\n%s", err, subvolume, text)
 		}
 	}
-	if statOverride(f.Root, "/etc/grub.d/10_linux") != switchedOff {
-		t.Error("10_linux is not switched off")
+	if now, err := statOverride(f.Root, "/etc/grub.d/10_linux"); err != nil || now != switchedOff {
+		t.Errorf("%v: 10_linux is not switched off: %q", err, now)
 	}
 	if all := strings.Join(f.ran, "\n"); !strings.Contains(all, "grub-install --target=i386-pc "+f.Dev+"/vda") ||
 		strings.Index(all, "grub-script-check") > strings.Index(all, "grub-install") {

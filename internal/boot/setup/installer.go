@@ -53,9 +53,10 @@ const (
 )
 
 // journal is where transactions of this package are entered: not in the
-// registry's own, whose owner has no handlers for them.
+// registry's own, whose owner has no handlers for them. They are undone in
+// order: what the loader goes by stays until it goes by something else.
 func (i *Installer) journal() *txn.Journal {
-	return &txn.Journal{Dir: i.path(journalDir), Handlers: i.handlers()}
+	return &txn.Journal{Dir: i.path(journalDir), Handlers: i.handlers(), InOrder: true}
 }
 
 // Recover settles an apt-be init that was cut off: what it did is undone.
@@ -65,11 +66,20 @@ func (i *Installer) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	if err != nil {
 		return recovered, err
 	}
-	// An init --undo ends with the removal of boot.json, and tidies up after it.
-	_, err = i.Registry.Boot()
-	done, doneErr := i.Done()
-	if errors.Is(err, be.ErrNotSetUp) && done != nil && doneErr == nil {
+	done, err := i.Done()
+	if err != nil || done == nil {
+		return recovered, nil
+	}
+	unsettled, err := i.journal().Unsettled()
+	if err != nil || len(unsettled) > 0 {
+		return recovered, err
+	}
+	switch _, err := i.Registry.Boot(); {
+	case errors.Is(err, be.ErrNotSetUp):
+		// An init --undo ends with the removal of boot.json, and tidies up after it.
 		return recovered, i.tidy(*done)
+	case err == nil && done.Machine.Loader == be.LoaderGRUB && isFile(i.Host.path(grubBefore)):
+		_ = i.clearUp(ctx, done.Machine) // as Install does
 	}
 	return recovered, nil
 }
@@ -104,12 +114,16 @@ func (i *Installer) Install(ctx context.Context, m Machine) error {
 	if err != nil {
 		return err
 	}
+	overrides, err := i.overrides(m)
+	if err != nil {
+		return err
+	}
 	t, err := i.journal().Begin("preparing the machine for boot environments")
 	if err != nil {
 		return err
 	}
 	done := Done{Schema: doneSchema, ID: t.ID, Time: time.Now().UTC().Truncate(time.Second), Machine: m,
-		DefaultEntry: textVariable(i.Host, "LoaderEntryDefault"), Overrides: i.overrides(m)}
+		DefaultEntry: textVariable(i.Host, "LoaderEntryDefault"), Overrides: overrides}
 	data, err := json.Marshal(done)
 	if err == nil {
 		err = i.do(ctx, t, steps)
@@ -121,11 +135,22 @@ func (i *Installer) Install(ctx context.Context, m Machine) error {
 		return errors.Join(fmt.Errorf("cannot prepare the machine: %w", err), t.Rollback(context.WithoutCancel(ctx)))
 	}
 	// What is left of before takes room, which is no reason to fail.
-	_ = durable.Remove(i.Host.path(grubBefore))
-	if m.Loader == be.LoaderSystemdBoot {
-		_ = i.removeStockKernels(m)
-	}
+	_ = i.clearUp(ctx, m)
 	return nil
+}
+
+// clearUp removes what the loader went by before a machine was prepared. It is
+// no step of that: as long as all can be undone, the old menu finds its kernels.
+func (i *Installer) clearUp(ctx context.Context, m Machine) error {
+	if m.Loader == be.LoaderSystemdBoot {
+		return i.removeStockKernels(m)
+	}
+	if m.Boot != nil {
+		if err := i.clearBoot(ctx, bootArgs(m)); err != nil {
+			return err
+		}
+	}
+	return durable.Remove(i.Host.path(grubBefore))
 }
 
 // Remove takes back what Install did: the machine boots by itself again, with

@@ -15,8 +15,8 @@ import (
 
 // Step is one thing that is done.
 type Step struct {
-	Text  string // what, for the admin: "put …", without a full stop
-	Parts []txn.Step
+	Text  string     // what, for the admin: "put …", without a full stop
+	Parts []txn.Step // none of what is done when it can't be undone any more
 }
 
 // Plan is what Install does.
@@ -30,11 +30,14 @@ type Step struct {
 //     to @grub, when there is a menu in it that has been checked.
 //   - GRUB with a /boot of its own: the core image looks on that file system
 //     before and after. Its grub.cfg is replaced by one rename(2); the kernels
-//     that the old one named go after that.
+//     that the old one named go when all is done. The fstab is changed last:
+//     after a power cut, /boot is what update-grub takes kernels from for a
+//     menu that GRUB can read.
 //   - systemd-boot: both menus are there before the old entries go.
 //
-// The fstab is changed before things are where it says; what it mounts then
-// is there already, and a mount that fails does not stop a boot.
+// Otherwise the fstab is changed before things are where it says; what it
+// mounts then is there already, and a mount that fails does not stop a boot.
+// What adds the distribution's entries is switched off when the menu is there.
 func (i *Installer) Plan(m Machine) ([]Step, error) {
 	running, err := i.Registry.Running()
 	if err != nil {
@@ -71,14 +74,20 @@ func (i *Installer) Plan(m Machine) ([]Step, error) {
 		}
 		table.Parts = append(table.Parts, part)
 	}
-	steps = append(append(steps, layout...), table)
+	steps = append(steps, layout...)
+	if m.Boot == nil {
+		steps = append(steps, table)
+	}
 	steps = append(steps, i.planMounts(m)...)
 	boot := bootOf(m)
 	data, err := json.Marshal(boot)
 	if err != nil {
 		return nil, err
 	}
-	steps = append(steps, i.planStock(m, envs)...)
+	stock, err := i.planStock(m, envs)
+	if err != nil {
+		return nil, err
+	}
 	steps = append(steps, Step{
 		fmt.Sprintf("write the boot menu, with %s in it and %s as what boots by itself", names(envs), running.Name),
 		[]txn.Step{
@@ -86,8 +95,12 @@ func (i *Installer) Plan(m Machine) ([]Step, error) {
 			{Kind: stepMenu, Args: txn.Args{"default": running.Name, "previous": textVariable(i.Host, "LoaderEntryDefault")}},
 		},
 	})
-	last, err := i.planLoader(m, running.Name)
-	return append(steps, last...), err
+	last, err := i.planLoader(m)
+	steps = append(append(steps, stock...), last...)
+	if m.Boot != nil {
+		steps = append(steps, table, Step{Text: "remove the kernels in the file system that was /boot: GRUB has its copies"}) // by clearUp
+	}
+	return steps, err
 }
 
 // bootOf is what the registry keeps of a prepared machine.
@@ -134,7 +147,7 @@ func (i *Installer) planOwnBoot(m Machine) ([]Step, error) {
 	}
 	return []Step{{
 		"copy /boot into the root file system, so that every boot environment has its own",
-		[]txn.Step{{Kind: stepCopyBoot, Args: txn.Args{"subvolume": m.Subvolume}}},
+		[]txn.Step{{Kind: stepCopyBoot, Args: bootArgs(m)}},
 	}}, nil
 }
 
@@ -145,13 +158,9 @@ func (i *Installer) planMounts(m Machine) []Step {
 	case m.Loader != be.LoaderGRUB:
 		return []Step{{"mount it", []txn.Step{home}}}
 	case m.Boot != nil:
-		args := txn.Args{"source": m.Boot.device(), "type": m.Boot.Type}
-		if m.ESP != nil && strings.HasPrefix(m.ESP.Dir, "/boot/") {
-			args["esp"], args["esp-source"] = m.ESP.Dir, m.ESP.device()
-		}
 		return []Step{{
 			"unmount /boot, and mount it at /boot/grub, where nothing but GRUB's files and copies of kernels will be",
-			[]txn.Step{{Kind: stepSwitchBoot, Args: args}, home},
+			[]txn.Step{{Kind: stepSwitchBoot, Args: bootArgs(m)}, home},
 		}}
 	}
 	return []Step{{"mount them", []txn.Step{
@@ -160,7 +169,11 @@ func (i *Installer) planMounts(m Machine) []Step {
 }
 
 // planStock keeps the distribution's own scripts from adding entries.
-func (i *Installer) planStock(m Machine, envs []be.Env) []Step {
+func (i *Installer) planStock(m Machine, envs []be.Env) ([]Step, error) {
+	overrides, err := i.overrides(m)
+	if err != nil {
+		return nil, err
+	}
 	var parts []txn.Step
 	for _, e := range envs {
 		if e.Subvolume.ReadOnly {
@@ -170,25 +183,25 @@ func (i *Installer) planStock(m Machine, envs []be.Env) []Step {
 			parts = append(parts, txn.Step{Kind: stepLayout, Args: txn.Args{"subvolume": e.Subvolume.Path}})
 			continue
 		}
-		for _, o := range i.overrides(m) {
+		for _, o := range overrides {
 			parts = append(parts, o.step(e.Subvolume.Path))
 		}
 	}
 	if len(parts) == 0 {
-		return nil
+		return nil, nil
 	}
 	if m.Loader == be.LoaderSystemdBoot {
-		return []Step{{"set layout=other in /etc/kernel/install.conf, so that kernel-install adds no entries of its own", parts}}
+		return []Step{{"set layout=other in /etc/kernel/install.conf, so that kernel-install adds no entries of its own", parts}}, nil
 	}
 	var scripts []string
 	for _, g := range m.GRUB.Generators {
 		scripts = append(scripts, path.Base(g))
 	}
-	return []Step{{"switch off " + strings.Join(scripts, " and ") + " in /etc/grub.d by dpkg-statoverride, so that update-grub gives the same menu everywhere", parts}}
+	return []Step{{"switch off " + strings.Join(scripts, " and ") + " in /etc/grub.d by dpkg-statoverride, so that update-grub gives the same menu everywhere", parts}}, nil
 }
 
 // planLoader leads the loader to the new menu.
-func (i *Installer) planLoader(m Machine, running string) ([]Step, error) {
+func (i *Installer) planLoader(m Machine) ([]Step, error) {
 	if m.Loader == be.LoaderSystemdBoot {
 		return []Step{{
 			"move the other entries of installed kernels away from " + m.ESP.Dir + "/loader/entries",
@@ -200,12 +213,7 @@ func (i *Installer) planLoader(m Machine, running string) ([]Step, error) {
 		[]txn.Step{{Kind: stepGRUBConfig, Args: txn.Args{"subvolume": m.Subvolume}}},
 	}}
 	if m.Boot != nil {
-		return append(steps, Step{
-			"remove the kernels in the file system that was /boot: GRUB has its copies",
-			// Writing the menu again has the new grub.cfg where GRUB sees it,
-			// which reads no journal of a file system.
-			[]txn.Step{{Kind: stepMenu, Args: txn.Args{"default": running}}, {Kind: stepClearBoot, Args: txn.Args{"source": m.Boot.device(), "type": m.Boot.Type, "subvolume": m.Subvolume}}},
-		}), nil
+		return steps, nil
 	}
 	step, err := grubInstallStep(m)
 	where := strings.Join(m.GRUB.Devices, " and ")

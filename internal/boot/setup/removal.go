@@ -82,13 +82,15 @@ func (i *Installer) removal(done Done, now Machine) ([]Step, error) {
 	}
 	scripts := Step{"let update-grub find the installed kernels again", stock}
 	if was.Boot != nil {
-		moved := i.planMounts(was)[0].Parts[0]
+		scripts.Parts = append([]txn.Step{{Kind: stepLeaveBoot, Args: bootArgs(was)}}, scripts.Parts...)
 		return []Step{
 			scripts,
 			{"copy the kernels back into the file system that was /boot", []txn.Step{
-				back(txn.Step{Kind: stepClearBoot, Args: txn.Args{"source": was.Boot.device(), "type": was.Boot.Type, "subvolume": was.Subvolume}}),
+				{Kind: stepFillBoot, Args: bootArgs(was)},
 			}},
-			{"unmount /boot/grub, and mount that file system at /boot again", []txn.Step{back(moved)}},
+			{"unmount /boot/grub, and mount that file system at /boot again", []txn.Step{
+				back(txn.Step{Kind: stepSwitchBoot, Args: bootArgs(was)}),
+			}},
 			table,
 			{"write the usual menu by grub-mkconfig", []txn.Step{{Kind: stepPlainConfig}}},
 			menu,

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/txn"
 )
@@ -54,15 +53,34 @@ func (i *Installer) reloadUnits(ctx context.Context) {
 }
 
 // PrepareRoot makes a root file system one that can be booted by the menu of
-// a prepared machine: what was made before apt-be init, or comes from
-// elsewhere, does not have what others inherit. It does nothing where all is
-// there.
+// a prepared machine: what comes from elsewhere does not have what Install has
+// put into the environments that there were, and others inherit. That is the
+// lines in the fstab, and what keeps the distribution's own scripts from adding
+// entries. It does nothing where all is there.
 func (i *Installer) PrepareRoot(ctx context.Context, m Machine, subvolume string) error {
+	done, err := i.Done()
+	if err != nil {
+		return err
+	}
+	if done != nil {
+		m = done.Machine // which says what lines are to be replaced, and which scripts were switched off
+	}
 	part, err := fstabStep(subvolume, fstabOf(m))
 	if err != nil {
 		return err
 	}
-	if err := i.addFstab(ctx, part.Args); err != nil {
+	err = i.addFstab(ctx, part.Args)
+	if err == nil && m.Loader == be.LoaderSystemdBoot {
+		err = i.setLayout(ctx, part.Args)
+	}
+	if m.GRUB != nil && m.Loader == be.LoaderGRUB {
+		for _, path := range m.GRUB.Generators {
+			if err == nil {
+				err = i.override(ctx, Override{Path: path}.step(subvolume).Args)
+			}
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("cannot prepare %s for the boot menu: %w", subvolume, err)
 	}
 	return nil
@@ -80,9 +98,9 @@ func (o Override) step(subvolume string) txn.Step {
 }
 
 // overrides finds how the generators are now.
-func (i *Installer) overrides(m Machine) []Override {
+func (i *Installer) overrides(m Machine) ([]Override, error) {
 	if m.GRUB == nil {
-		return nil
+		return nil, nil
 	}
 	var all []Override
 	for _, path := range m.GRUB.Generators {
@@ -90,23 +108,30 @@ func (i *Installer) overrides(m Machine) []Override {
 		if err != nil {
 			continue
 		}
-		all = append(all, Override{path, statOverride(i.Host.Root, path), fmt.Sprintf("%04o", info.Mode().Perm())})
+		old, err := statOverride(i.Host.Root, path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Override{path, old, fmt.Sprintf("%04o", info.Mode().Perm())})
 	}
-	return all
+	return all, nil
 }
 
+// dpkgDir is dpkg's database.
+const dpkgDir = "var/lib/dpkg"
+
 // statOverride is the statoverride of a file as "OWNER GROUP MODE", or "".
-func statOverride(root, path string) string {
-	data, err := inroot.ReadFile(root, "var/lib/dpkg/statoverride")
-	if err != nil {
-		return ""
+func statOverride(root, path string) (string, error) {
+	data, err := inroot.ReadFile(root, dpkgDir+"/statoverride")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
 	}
 	for line := range strings.Lines(string(data)) {
 		if rest, ok := strings.CutSuffix(strings.TrimSuffix(line, "\n"), " "+path); ok {
-			return rest
+			return rest, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // switchedOff is the statoverride of a generator that update-grub passes over,
@@ -126,23 +151,27 @@ func (i *Installer) removeOverride(ctx context.Context, a txn.Args) error {
 }
 
 // setOverride gives a file of an environment a statoverride, or none, and its
-// mode. A file that is not in there needs none.
+// mode. A file that is not in there needs none. The links in there do not lead
+// out of it.
 func (i *Installer) setOverride(ctx context.Context, a txn.Args, wanted string, mode fs.FileMode) error {
 	root := i.path(a["subvolume"])
-	file := filepath.Join(root, a["path"])
-	info, err := os.Lstat(file)
+	info, err := inroot.Lstat(root, a["path"])
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	// Programs do not see what is below this process's /proc/self.
-	admin := filepath.Join(root, "var/lib/dpkg")
-	if inside, ok := strings.CutPrefix(admin, "/proc/self/"); ok {
-		admin = fmt.Sprintf("/proc/%d/%s", os.Getpid(), inside)
+	now, err := statOverride(root, a["path"])
+	if err != nil {
+		return err
 	}
-	now := statOverride(root, a["path"])
+	dir, err := inroot.OpenDir(root, dpkgDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	admin := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), dir.Fd())
 	if now != "" && now != wanted {
 		if _, err := i.Host.Run(ctx, "dpkg-statoverride", "--admindir", admin, "--remove", a["path"]); err != nil {
 			return err
@@ -154,7 +183,7 @@ func (i *Installer) setOverride(ctx context.Context, a txn.Args, wanted string, 
 			return err
 		}
 	}
-	return os.Chmod(file, mode)
+	return inroot.Chmod(root, a["path"], mode)
 }
 
 // installConf is where kernel-install(8) reads its layout.
@@ -203,22 +232,10 @@ func removeLayout(text string) string {
 // editLayout edits install.conf of an environment; one that is empty then was
 // not there before.
 func (i *Installer) editLayout(a txn.Args, edit func(string) string) error {
-	file := filepath.Join(i.path(a["subvolume"]), installConf)
-	old, err := readIfAny(file)
-	if err != nil {
-		return err
-	}
-	text := edit(string(old))
-	switch {
-	case text == string(old):
-		return nil
-	case text == "":
-		return durable.Remove(file)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return durable.WriteFile(file, []byte(text), 0o644)
+	return inroot.EditOrMake(i.path(a["subvolume"]), installConf, func(old []byte) ([]byte, bool, error) {
+		text := edit(string(old))
+		return []byte(text), text != string(old), nil
+	})
 }
 
 // mount mounts a subvolume of the root file system, as its new line in the

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/apt-be/apt-be/internal/boot/grub"
 	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/txn"
 )
@@ -80,18 +81,23 @@ func (i *Installer) restoreGRUBConfig(context.Context, txn.Args) error {
 	if err := copyFile(i.Host.path(grubBefore), i.Host.path(grubConfig)); err != nil {
 		return err
 	}
+	// The menu that it replaces goes next.
+	if err := grub.Settle(i.Host.path("boot/grub")); err != nil {
+		return err
+	}
 	return durable.Remove(i.Host.path(grubBefore))
 }
 
 // hidden runs a command in a mount name space of its own where /boot/grub is
 // the directory of the root itself. Where nothing is mounted it is that anyway.
+// A shell that stands in it would keep it from being unmounted.
 func hidden(command ...string) []string {
 	return append([]string{"unshare", "--mount", "--propagation", "private", "sh", "-c",
-		`if mountpoint -q /boot/grub; then umount /boot/grub; fi; exec "$@"`, "sh"}, command...)
+		`cd / || exit 1; if mountpoint -q /boot/grub; then umount /boot/grub || exit 1; fi; exec "$@"`, "sh"}, command...)
 }
 
 // makeConfig runs grub-mkconfig as update-grub does, which replaces grub.cfg
-// when the new one is whole and has been checked.
+// when the new one is whole and has been checked. GRUB sees it from then on.
 func (i *Installer) makeConfig(ctx context.Context, wrap func(...string) []string) error {
 	command := []string{"grub-mkconfig", "-o", grubConfig}
 	if wrap != nil {
@@ -100,7 +106,7 @@ func (i *Installer) makeConfig(ctx context.Context, wrap func(...string) []strin
 	if _, err := i.Host.Run(ctx, command[0], command[1:]...); err != nil {
 		return err
 	}
-	return syncTree(i.Host.path("boot/grub"))
+	return grub.Settle(i.Host.path("boot/grub"))
 }
 
 // plainConfig writes a menu as it was before apt-be.
@@ -128,14 +134,6 @@ func (i *Installer) plainConfig(ctx context.Context, a txn.Args) error {
 		return fmt.Errorf("%w: grub-mkconfig found no kernel of the running system", errBadMenu)
 	}
 	return durable.Remove(strings.TrimSuffix(file, grubConfig) + grubBefore)
-}
-
-// plainConfigBack writes the menu again that reads apt-be's.
-func (i *Installer) plainConfigBack(ctx context.Context, a txn.Args) error {
-	if a["hidden"] != "" {
-		return nil // that in @grub is as it was
-	}
-	return i.makeConfig(ctx, nil)
 }
 
 // grubInstallStep is grub-install on all disks that have GRUB, as its package

@@ -1,14 +1,19 @@
 package setup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/boot/grub"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -17,6 +22,15 @@ import (
 func ofBoot(path string) bool {
 	top, _, _ := strings.Cut(path, "/")
 	return top != "grub" && top != "lost+found"
+}
+
+// bootArgs are the arguments of all steps that move a /boot of its own.
+func bootArgs(m Machine) txn.Args {
+	args := txn.Args{"source": m.Boot.device(), "type": m.Boot.Type, "subvolume": m.Subvolume}
+	if m.ESP != nil && strings.HasPrefix(m.ESP.Dir, "/boot/") {
+		args["esp"], args["esp-source"] = m.ESP.Dir, m.ESP.device()
+	}
+	return args
 }
 
 // copyBoot copies a /boot of its own into the directory of the root below it,
@@ -32,8 +46,86 @@ func (i *Installer) copyBoot(_ context.Context, a txn.Args) error {
 	return nil
 }
 
-func (i *Installer) removeCopiedBoot(_ context.Context, a txn.Args) error {
+// removeCopiedBoot makes a /boot of its own the only one again. The machine may
+// have run with the root's own meanwhile, and what was installed then is there
+// alone, or is all that grub.cfg names.
+func (i *Installer) removeCopiedBoot(ctx context.Context, a txn.Args) error {
+	entries, err := os.ReadDir(i.path(a["subvolume"] + "/boot"))
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	err = i.withBoot(ctx, a, func(dir string) error {
+		return carry(i.path(a["subvolume"]+"/boot"), dir)
+	})
+	if err == nil {
+		err = i.switchBootBack(ctx, a)
+	}
+	if err != nil {
+		return err
+	}
+	config, err := readIfAny(i.Host.path(grubConfig))
+	if err != nil {
+		return err
+	}
+	if !i.fits(config) {
+		if err := i.plainConfig(ctx, nil); err != nil {
+			return err
+		}
+	}
 	return i.clearBelow(a["subvolume"])
+}
+
+// keepEntries sees to it that there is something to boot without apt-be.cfg:
+// update-grub may have run since the distribution's own scripts were off.
+func (i *Installer) keepEntries(ctx context.Context) error {
+	config, err := readIfAny(i.Host.path(grubConfig))
+	if err != nil || len(kernelsOf(config)) > 0 {
+		return err
+	}
+	return i.plainConfig(ctx, nil)
+}
+
+// kernelsOf are the kernels that a menu names.
+func kernelsOf(menu []byte) []string {
+	var kernels []string
+	for line := range bytes.Lines(menu) {
+		if words := strings.Fields(string(line)); len(words) > 1 && words[0] == "linux" {
+			kernels = append(kernels, strings.Trim(words[1], "'\""))
+		}
+	}
+	return kernels
+}
+
+// fits says whether a menu names the kernels in a /boot of its own, and no
+// others.
+func (i *Installer) fits(menu []byte) bool {
+	kernels := kernelsOf(menu)
+	if slices.ContainsFunc(kernels, func(file string) bool { return !isFile(i.Host.path("boot/" + file)) }) {
+		return false
+	}
+	there, err := filepath.Glob(i.Host.path("boot/vmlinuz-*"))
+	return err == nil && !slices.ContainsFunc(there, func(file string) bool {
+		return !slices.Contains(kernels, "/"+filepath.Base(file))
+	})
+}
+
+// carry copies what of the kernels is new or was changed later in one directory
+// than in another one.
+func carry(from, to string) error {
+	return copyTree(from, to, func(path string) bool {
+		if !ofBoot(path) {
+			return false
+		}
+		var here, there unix.Stat_t
+		if unix.Lstat(filepath.Join(from, path), &here) != nil || here.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return true
+		}
+		err := unix.Lstat(filepath.Join(to, path), &there)
+		// A copy has the size and the time of what it is of, and dpkg gives files
+		// the time of when they were built. So the time of the change decides.
+		same := here.Mode == there.Mode && here.Size == there.Size && here.Mtim == there.Mtim
+		return err != nil || !same && here.Ctim.Nano() > there.Ctim.Nano()
+	})
 }
 
 // clearBelow empties the root's own /boot if another file system covers it.
@@ -133,6 +225,33 @@ func (i *Installer) unmountIf(dir string) error {
 	return nil
 }
 
+// fillBoot copies the root's own /boot into the file system that was /boot.
+func (i *Installer) fillBoot(ctx context.Context, a txn.Args) error {
+	return i.withBoot(ctx, a, func(dir string) error {
+		if err := copyTree(i.path(a["subvolume"]+"/boot"), dir, ofBoot); err != nil {
+			return err
+		}
+		return grub.Settle(dir)
+	})
+}
+
+// fillBootBack copies what was installed since, with that file system at /boot,
+// into the root's own.
+func (i *Installer) fillBootBack(ctx context.Context, a txn.Args) error {
+	return i.withBoot(ctx, a, func(dir string) error {
+		return carry(dir, i.path(a["subvolume"]+"/boot"))
+	})
+}
+
+// leaveBoot ends the undoing of an init --undo: when grub.cfg has nothing but
+// apt-be's menu again, the kernels go that fillBoot has copied.
+func (i *Installer) leaveBoot(ctx context.Context, a txn.Args) error {
+	if err := i.makeConfig(ctx, nil); err != nil {
+		return err
+	}
+	return i.clearBoot(ctx, a)
+}
+
 // clearBoot removes the files in the file system that was /boot which are in
 // the root's own.
 func (i *Installer) clearBoot(ctx context.Context, a txn.Args) error {
@@ -154,13 +273,6 @@ func (i *Installer) clearBoot(ctx context.Context, a txn.Args) error {
 			}
 		}
 		return removeAll(files...)
-	})
-}
-
-// fillBoot copies the root's own /boot into the file system that was /boot.
-func (i *Installer) fillBoot(ctx context.Context, a txn.Args) error {
-	return i.withBoot(ctx, a, func(dir string) error {
-		return copyTree(i.path(a["subvolume"]+"/boot"), dir, ofBoot)
 	})
 }
 
