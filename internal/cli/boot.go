@@ -34,7 +34,7 @@ func newBoot(app *App) *cobra.Command {
 func (app *App) boot(ctx context.Context, reg *be.Registry) error {
 	act, err := app.activator()
 	if errors.Is(err, be.ErrNotSetUp) {
-		return nil
+		return app.announce(reg)
 	}
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (app *App) boot(ctx context.Context, reg *be.Registry) error {
 }
 
 // announce puts a line for whoever logs in where pam_motd(8) finds it, as long
-// as somebody has to know that the machine came back.
+// as somebody has to know that the machine came back, or has to settle something.
 func (app *App) announce(reg *be.Registry) error {
 	envs, err := reg.List()
 	if err != nil {
@@ -80,6 +80,13 @@ func (app *App) announce(reg *be.Registry) error {
 		return nil
 	}
 	text := ""
+	cut, err := app.installer(reg).CutOff()
+	if err != nil {
+		return err
+	}
+	if cut {
+		text = "apt-be: an apt-be init was cut off: run apt-be init to settle it before kernels are installed or removed.\n"
+	}
 	for _, e := range unseen(envs) {
 		text += fmt.Sprintf("apt-be: the machine came back from %s by itself: %s.\napt-be: apt-be status tells more; apt-be status --acknowledge ends this message.\n",
 			e.Name, e.Record.Reason)

@@ -85,6 +85,9 @@ func (app *App) recoverSetup(ctx context.Context, reg *be.Registry) error {
 	for _, r := range recovered {
 		err = errors.Join(err, r.Err)
 	}
+	if len(recovered) > 0 {
+		err = errors.Join(err, app.announce(reg))
+	}
 	return err
 }
 

@@ -92,4 +92,7 @@ func cutPower(t *testing.T, recipe, prepare, script string, cuts int, step time.
 		g.Kill(t)
 	}
 	t.Logf("after %d cuts: %v", cuts, came)
+	if len(came) < 2 {
+		t.Error("all cuts came before the change, or after it")
+	}
 }

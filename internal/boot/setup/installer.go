@@ -84,6 +84,13 @@ func (i *Installer) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	return recovered, nil
 }
 
+// CutOff says whether an apt-be init, or its undo, is not settled. The caller
+// knows that none is under way.
+func (i *Installer) CutOff() (bool, error) {
+	unsettled, err := i.journal().Unsettled()
+	return len(unsettled) > 0, err
+}
+
 // Done reads what the machine was prepared by; nil if it was not.
 func (i *Installer) Done() (*Done, error) {
 	data, err := os.ReadFile(i.path(doneFile))

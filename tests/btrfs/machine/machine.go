@@ -102,16 +102,6 @@ func (m *Machine) Path(name string) string {
 	return m.Image.Path(filepath.Join(m.Subvolume, name))
 }
 
-// ReadFile returns a file of the root.
-func (m *Machine) ReadFile(t testing.TB, name string) string {
-	t.Helper()
-	data, err := os.ReadFile(m.Path(name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
-
 // WriteFile writes a file of the root.
 func (m *Machine) WriteFile(t testing.TB, name, content string) {
 	t.Helper()

@@ -29,8 +29,9 @@ func here() string {
 }
 
 // Download returns the names of package files: the newest that Debian's archive
-// has of those named, and of all that they need and a new machine has not. They
-// are kept under .cache/vm; only the first time takes a network.
+// has of those named, and of all that they need and a new machine has not. A
+// name may be of a package that the machine has. They are kept under .cache/vm;
+// only the first time takes a network.
 func Download(t guest.T, release Release, names ...string) []string {
 	t.Helper()
 	dir := output(t, exec.Command(filepath.Join(here(), "download"), append([]string{string(release)}, names...)...))
