@@ -1,6 +1,7 @@
 package vm_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -9,14 +10,9 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-// How often, and how far apart, the power is cut. Activating takes some 5 s
-// here, and a boot some 40.
-const (
-	cutsOfActivate = 12
-	betweenThose   = 450 * time.Millisecond
-	cutsOfBoot     = 12
-	betweenBoots   = 4 * time.Second
-)
+// cuts is how often the power is cut, at moments that are spread over the time
+// that the whole takes, and somewhat more.
+const cuts = 12
 
 // TestPowerCut cuts the power while a boot environment is activated, and while
 // it boots for the first time. Whatever comes up then is the old one, or the
@@ -30,19 +26,23 @@ func TestPowerCut(t *testing.T) {
 		t.Run(recipe, func(t *testing.T) {
 			t.Run("activate", func(t *testing.T) {
 				t.Parallel()
-				cutPower(t, recipe, "", "apt-be activate new", cutsOfActivate, betweenThose)
+				cutPower(t, recipe, "", "apt-be activate new", func(*guest.Guest) {})
 			})
 			t.Run("first boot", func(t *testing.T) {
 				t.Parallel()
-				cutPower(t, recipe, "apt-be activate new", "systemctl reboot", cutsOfBoot, betweenBoots)
+				cutPower(t, recipe, "apt-be activate new", "systemctl reboot", func(g *guest.Guest) {
+					wantBoot(t, g.WaitBoot(t), "/@be/new")
+					blessed(t, g)
+				})
 			})
 		})
 	}
 }
 
 // cutPower prepares a machine and cuts its power again and again, each time a
-// step later after it was told to run a script, from the same state.
-func cutPower(t *testing.T, recipe, prepare, script string, cuts int, step time.Duration) {
+// step later after it was told to run a script, from the same state. The steps
+// are made for the time that the script takes until it is done.
+func cutPower(t *testing.T, recipe, prepare, script string, done func(*guest.Guest)) {
 	l := layouts[recipe]
 	disk := prepared(t, recipe).Layer(t, "new", "", func(g *guest.Guest) {
 		g.Shell(t, "apt-be create new")
@@ -57,11 +57,16 @@ func cutPower(t *testing.T, recipe, prepare, script string, cuts int, step time.
 	if said := g.Monitor(t, "savevm start"); said != "" {
 		t.Fatalf("cannot save the state of the machine: %s", said)
 	}
+	start := time.Now()
+	if _, err := g.Try(t, script); err != nil && !errors.Is(err, guest.ErrRebooted) {
+		t.Fatal(err)
+	}
+	done(g)
+	step := time.Since(start) * 12 / 10 / cuts
+	g.Kill(t)
 	came := map[string]int{}
 	for i := range cuts {
-		if i > 0 {
-			g = guest.Start(t, disk, guest.Options{Arguments: []string{"-loadvm", "start"}})
-		}
+		g = guest.Start(t, disk, guest.Options{Arguments: []string{"-loadvm", "start"}})
 		g.Begin(t, script)
 		time.Sleep(time.Duration(i) * step)
 		g.Kill(t)
@@ -72,7 +77,7 @@ func cutPower(t *testing.T, recipe, prepare, script string, cuts int, step time.
 		s := statusOf(t, g)
 		fresh := envOf(t, g, "new")
 		state := fmt.Sprintf("%s, new is %s", boot.Root, fresh.State)
-		t.Logf("cut %d: %s (%s)", i, state, fresh.Reason)
+		t.Logf("cut %d, after %s: %s (%s)", i, time.Duration(i)*step, state, fresh.Reason)
 		came[state]++
 		switch boot.Root {
 		case l.root:
