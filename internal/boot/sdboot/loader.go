@@ -69,7 +69,8 @@ func (l *Loader) Default() (string, error) {
 // SetMenu makes menu the one that the next boots show. Without entries, all that
 // is ours goes, and another default than ours stays. The default is shown first,
 // then come the others in their order, and the trial is last, where systemd-boot
-// looks last if the file of the default is lost.
+// looks last if the file of the default is lost. The entry of a trial that runs
+// stays until Disarm: systemd-bless-boot.service fails without it.
 func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	if _, err := os.Stat(filepath.Join(l.ESP, "loader")); err != nil {
 		return fmt.Errorf("cannot find systemd-boot's menu, is %s mounted? %w", l.ESP, err)
@@ -103,7 +104,11 @@ func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	if err := l.setDefault(menu.Default); err != nil {
 		return err
 	}
-	if err := errors.Join(l.disarmBut(nonce), l.removeTrials(nonce), l.removeBut(contents)); err != nil {
+	keep := []string{nonce}
+	if len(menu.Entries) > 0 {
+		keep = append(keep, l.runningTrial())
+	}
+	if err := errors.Join(l.disarmBut(nonce), l.removeTrials(keep...), l.removeBut(contents)); err != nil {
 		return err
 	}
 	return l.Kernels.Collect(put)

@@ -197,6 +197,26 @@ func TestBlessedBySystemd(t *testing.T) {
 	}
 }
 
+// It fails if the entry that has booted the system is not there any more.
+func TestRunningTrialStays(t *testing.T) {
+	for version, id := range map[int]string{252: "apt-be-trial-" + nonce + "+1.conf", 257: "apt-be-trial-" + nonce + ".conf"} {
+		m := newMachine(t, version)
+		m.must(m.SetMenu(menu(), contents))
+		m.must(m.Arm(nonce))
+		m.boot("")
+		m.must(m.Vars.Set("LoaderEntrySelected", id))
+		without := boot.Menu{Entries: menu().Entries, Default: "old"}
+		m.must(m.SetMenu(without, contents))
+		if got := m.entries(); !slices.Contains(got, "apt-be-trial-"+nonce+"+0-1.conf") {
+			t.Errorf("%d: the menu is %q", version, got)
+		}
+		m.must(m.Disarm())
+		if got := m.entries(); len(got) != 2 {
+			t.Errorf("%d: after Disarm the menu is %q", version, got)
+		}
+	}
+}
+
 func TestMissing(t *testing.T) {
 	for kind, boots := range map[string]string{"kernel": "apt-be-old.conf", "initrd": untriedFile} {
 		m := newMachine(t, 257)

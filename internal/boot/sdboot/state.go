@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/boot"
@@ -61,7 +62,7 @@ func (l *Loader) verify(file string) error {
 
 // Disarm forgets all trials, taken ones too: their entries go.
 func (l *Loader) Disarm() error {
-	return errors.Join(l.disarmBut(""), l.removeTrials(""))
+	return errors.Join(l.disarmBut(""), l.removeTrials())
 }
 
 // disarmBut disarms what is armed unless it is the trial with nonce.
@@ -73,11 +74,11 @@ func (l *Loader) disarmBut(nonce string) error {
 	return l.Vars.Delete(varOneShot)
 }
 
-// removeTrials removes the entries of trials but that of the one with nonce.
-func (l *Loader) removeTrials(nonce string) error {
+// removeTrials removes the entries of trials but those of the ones with nonces.
+func (l *Loader) removeTrials(nonces ...string) error {
 	trials, err := l.trials()
 	for _, trial := range trials {
-		if nonce == "" || trial.nonce != nonce {
+		if !slices.Contains(nonces, trial.nonce) {
 			err = errors.Join(err, durable.Remove(trial.file))
 		}
 	}

@@ -32,6 +32,26 @@ func validNonce(nonce string) bool {
 // it twice even if the firmware never forgets the variable.
 func oneShot(nonce string) string { return trialPrefix + nonce + "[+.][1c]*f" }
 
+// runningTrial is the nonce of the trial whose entry has booted this system, or
+// "": LoaderEntrySelected has the id of the entry.
+func (l *Loader) runningTrial() string {
+	id, err := l.Vars.Get("LoaderEntrySelected")
+	if err != nil {
+		return ""
+	}
+	return nonceOf(id)
+}
+
+// nonceOf is the nonce in the id or the file name of a trial's entry, or "".
+func nonceOf(id string) string {
+	rest, ok := strings.CutPrefix(id, trialPrefix)
+	if !ok {
+		return ""
+	}
+	nonce, _, _ := strings.Cut(strings.TrimSuffix(rest, suffix), "+")
+	return nonce
+}
+
 // found is the entry of a trial.
 type found struct {
 	file  string // its path
@@ -47,9 +67,7 @@ func (l *Loader) trials() ([]found, error) {
 	}
 	var trials []found
 	for _, file := range files {
-		rest := strings.TrimPrefix(filepath.Base(file), trialPrefix)
-		nonce, _, _ := strings.Cut(strings.TrimSuffix(rest, suffix), "+")
-		trials = append(trials, found{file, nonce, !strings.HasSuffix(file, untried)})
+		trials = append(trials, found{file, nonceOf(filepath.Base(file)), !strings.HasSuffix(file, untried)})
 	}
 	return trials, nil
 }
