@@ -67,6 +67,7 @@ func cutPower(t *testing.T, recipe, prepare, script string, done func(*guest.Gue
 	came := map[string]int{}
 	for i := range cuts {
 		g = guest.Start(t, disk, guest.Options{Arguments: []string{"-loadvm", "start"}})
+		g.Monitor(t, "info status") // it answers when the state is loaded
 		g.Begin(t, script)
 		time.Sleep(time.Duration(i) * step)
 		g.Kill(t)
