@@ -66,7 +66,7 @@ func main() {
 			g = guest.Start(t, disk, options)
 			g.WaitBoot(t)
 		case "end":
-			t.end(0)
+			t.End(0)
 		default:
 			if _, err := g.Try(t, script); err != nil {
 				t.Logf("%v", err)
@@ -74,56 +74,25 @@ func main() {
 		}
 	}
 	t.interact(g)
-	t.end(0)
+	t.End(0)
 }
 
-// terminal is what runs a machine where there is no test.
-type terminal struct {
-	cleanups []func()
-	raw      bool
-}
-
-// Helper does nothing.
-func (*terminal) Helper() {}
-
-// Failed is never true: who works with the machine has seen its console.
-func (*terminal) Failed() bool { return false }
-
-// Cleanup keeps what is to be done at the end.
-func (t *terminal) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
-
-// Logf shows a message.
-func (t *terminal) Logf(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, format+"\n", args...)
-}
-
-// Fatalf shows a message and ends it all.
-func (t *terminal) Fatalf(format string, args ...any) {
-	t.Logf(format, args...)
-	t.end(1)
-}
-
-func (t *terminal) end(status int) {
-	if t.raw {
-		stty("sane")
-	}
-	for i := len(t.cleanups) - 1; i >= 0; i-- {
-		t.cleanups[i]()
-	}
-	os.Exit(status)
-}
+// terminal is a session that can connect the console with the user's terminal.
+type terminal struct{ guest.Session }
 
 // interact connects the console with the terminal, until Ctrl-] or the end.
 func (t *terminal) interact(g *guest.Guest) {
 	t.Logf("Ctrl-] ends the machine.")
-	t.raw = stty("raw", "-echo")
+	if stty("raw", "-echo") {
+		t.Cleanup(func() { stty("sane") })
+	}
 	go func() {
 		buffer := make([]byte, 256)
 		for {
 			n, err := os.Stdin.Read(buffer)
 			for i, c := range buffer[:n] {
 				if c == 0x1d {
-					t.end(0)
+					t.End(0)
 				}
 				g.Send(t, string(buffer[i:i+1]))
 			}

@@ -24,7 +24,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: downtime")
 		os.Exit(2)
 	}
-	t := &session{}
+	t := &guest.Session{}
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	go func() {
@@ -35,7 +35,7 @@ func main() {
 		t.Fatalf("cannot make disks: not root")
 	}
 	report(t, measure(t))
-	t.end(0)
+	t.End(0)
 }
 
 // measure goes all ways.
