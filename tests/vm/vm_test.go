@@ -1,5 +1,5 @@
 // Package vm_test boots real machines in QEMU, as many at a time as there are
-// processors. All of it takes an hour or two, so but for one machine it is done
+// processors. All of it takes two hours, so but for one machine it is done
 // with -nightly only.
 package vm_test
 
@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-var nightly = flag.Bool("nightly", false, "boot all machines; an hour or two")
+var nightly = flag.Bool("nightly", false, "boot all machines; two hours")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
