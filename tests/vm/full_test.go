@@ -21,7 +21,8 @@ func checkFull(t *testing.T, g *guest.Guest, l layout) {
 	}
 	g.Shell(t, "apt-be create full && apt-be run full -- sh -c 'echo | tee -a /boot/initrd.img-*'")
 	g.Shell(t, "! dd if=/dev/zero of="+dir+"/filled bs=64k status=none && sync")
-	list := "apt-be list -H; cd " + dir + " && find . -type f ! -name filled -exec cksum {} +"
+	// index.json only saves reading copies again.
+	list := "apt-be list -H; cd " + dir + " && find . -type f ! -name filled ! -name index.json -exec cksum {} +"
 	before := g.Shell(t, list)
 	result := g.Run(t, "apt-be activate full")
 	if result.Status != 1 {
