@@ -101,15 +101,22 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		app.notice().Say("%s runs, and is what boots.", name)
 		return nil
 	}
-	act, err := app.activator()
-	if err != nil {
-		return fmt.Errorf("cannot activate %s: %w", name, err)
-	}
 	// Its kernels may be others by now, as after apt-be run.
 	if e, err = reg.Identify(e); err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
 	}
-	if err := app.checkBootable(reg, e); err != nil {
+	if err := app.checkState(reg, e); err != nil {
+		return fmt.Errorf("cannot activate %s: %w", name, err)
+	}
+	act, err := app.activator()
+	if err == nil {
+		// Before apt-be init, kernels may be in a file system of their own.
+		_, err = activation.KernelOf(e)
+	}
+	if errors.Is(err, activation.ErrNoKernel) {
+		err = fmt.Errorf("%w: %w", be.ErrProtected, err)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
 	}
 	way, err := app.methodFor(ctx, reg, e, o)
@@ -194,11 +201,8 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 	return nil
 }
 
-// checkBootable says why an environment may not be booted, if it may not.
-func (app *App) checkBootable(reg *be.Registry, e be.Env) error {
-	if _, err := activation.KernelOf(e); err != nil {
-		return fmt.Errorf("%w: %w", be.ErrProtected, err)
-	}
+// checkState says why an environment may not be booted, by what became of it.
+func (app *App) checkState(reg *be.Registry, e be.Env) error {
 	switch e.Record.State {
 	case be.Failed:
 		return fmt.Errorf("%w: its upgrade failed: %s", be.ErrProtected, e.Record.Reason)
