@@ -34,9 +34,9 @@ type Activator struct {
 	Loader   boot.Loader
 	FSUUID   string     // of the file system that the environments are on
 	Files    boot.Files // reads their kernels and initrds
-	// EndsTrial says whether an initrd, by its path from the top level, ends a
-	// trial before all else.
-	EndsTrial func(initrd string) (bool, error)
+	// EndsTrial says whether an initrd of an environment, by its path in that,
+	// ends a trial before all else.
+	EndsTrial func(e be.Env, initrd string) (bool, error)
 	// Parameters are those of the running kernel (/proc/cmdline), for
 	// environments of which no others are known.
 	Parameters string

@@ -108,16 +108,11 @@ func (a *Activator) Check(e be.Env, o ArmOptions) error {
 	if err != nil || o.Method != be.Reboot || o.NoWayBack {
 		return err
 	}
-	return a.checkWayBack(boot.InSubvolume(e.Subvolume.Path, kernel.Initrd))
-}
-
-// checkWayBack looks into an initrd where the loader leaves it to that to end a
-// trial.
-func (a *Activator) checkWayBack(initrd string) error {
+	// Where the loader does not end a trial, the initrd has to.
 	if level, _ := a.Loader.Level(); level != boot.LevelInitramfs {
 		return nil
 	}
-	ends, err := a.EndsTrial(initrd)
+	ends, err := a.EndsTrial(e, kernel.Initrd)
 	if err == nil && !ends {
 		err = ErrNoWayBack
 	}

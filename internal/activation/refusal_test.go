@@ -89,8 +89,8 @@ func TestBlessAfterFault(t *testing.T) {
 func TestNoWayBack(t *testing.T) {
 	h := newHost(t)
 	ends, asked := false, ""
-	h.act.EndsTrial = func(initrd string) (bool, error) {
-		asked = initrd
+	h.act.EndsTrial = func(e be.Env, initrd string) (bool, error) {
+		asked = e.Name + ":" + initrd
 		return ends, nil
 	}
 	h.check(h.arm("ready", false))
@@ -98,7 +98,7 @@ func TestNoWayBack(t *testing.T) {
 		t.Error("asked although the loader ends trials itself")
 	}
 	h.loader.Weak = true
-	if err := h.arm("healthy", false); !errors.Is(err, activation.ErrNoWayBack) || asked != "/@be/healthy/boot/initrd" {
+	if err := h.arm("healthy", false); !errors.Is(err, activation.ErrNoWayBack) || asked != "healthy:boot/initrd" {
 		t.Errorf("Arm: %v, asked for %q", err, asked)
 	}
 	h.wantState("ready", be.Armed)

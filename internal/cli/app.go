@@ -203,6 +203,17 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 // leaves an apt-be init that was cut off alone: to undo that takes long, and
 // runs what may have run this.
 func (app *App) changeFromHook(ctx context.Context, do func(reg *be.Registry) error) error {
+	return app.record(ctx, func(reg *be.Registry) error {
+		err := do(reg)
+		if !app.options.DryRun {
+			app.refresh()
+		}
+		return err
+	})
+}
+
+// record is changeFromHook for what does not change the menu, or does so itself.
+func (app *App) record(ctx context.Context, do func(reg *be.Registry) error) error {
 	reg, done, err := app.registry()
 	if err != nil {
 		return err
@@ -221,9 +232,7 @@ func (app *App) changeFromHook(ctx context.Context, do func(reg *be.Registry) er
 	if err != nil {
 		return err
 	}
-	err = do(reg)
-	app.refresh()
-	return err
+	return do(reg)
 }
 
 // refresh has the boot menu name the environments that there are by now. The

@@ -17,7 +17,7 @@ func newBless(app *App) *cobra.Command {
 on. apt-be-bless.service does so when all health checks have passed.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.changeFromHook(cmd.Context(), func(*be.Registry) error { return app.bless() })
+			return app.record(cmd.Context(), func(*be.Registry) error { return app.bless() })
 		},
 	}
 }

@@ -28,7 +28,7 @@ func newFailback(app *App) *cobra.Command {
 				return nil
 			}
 			var back bool
-			err := app.changeFromHook(cmd.Context(), func(*be.Registry) (err error) {
+			err := app.record(cmd.Context(), func(*be.Registry) (err error) {
 				back, err = app.fail(be.Fault{Kind: be.FaultKind(kind), Text: reason})
 				return err
 			})

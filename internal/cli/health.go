@@ -46,7 +46,7 @@ func (app *App) health(ctx context.Context) error {
 		return nil
 	}
 	// On trial it is noted why; else this is somebody who looks.
-	err := app.changeFromHook(ctx, func(*be.Registry) error {
+	err := app.record(ctx, func(*be.Registry) error {
 		_, err := app.fail(be.Fault{Kind: be.FaultHealth, Text: fault})
 		return err
 	})

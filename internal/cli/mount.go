@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -110,7 +111,8 @@ func (app *App) unmount(reg *be.Registry, name string) error {
 	if app.options.DryRun || !e.Record.Touched {
 		return nil
 	}
-	if err := app.describeLocked(reg, e); err != nil {
+	edit, err := describe(reg, e)
+	if err := errors.Join(err, reg.Change(e, edit)); err != nil {
 		app.Log.WithError(err).Warnf("cannot note what changed in %s", e.Name)
 	}
 	return nil

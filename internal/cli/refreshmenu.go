@@ -33,7 +33,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 			if app.would("write the boot menu anew") {
 				return nil
 			}
-			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error {
+			err := app.record(cmd.Context(), func(reg *be.Registry) error {
 				return app.refreshMenu(reg, parameters, cmd.Flags().Changed("parameters"))
 			})
 			if errors.Is(err, store.ErrUnsupported) || errors.Is(err, be.ErrNotSetUp) {

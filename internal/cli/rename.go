@@ -27,8 +27,10 @@ func newRename(app *App) *cobra.Command {
 				case e.Running:
 					// Its kernel command line and fstab name the old one, until the next boot.
 					return fmt.Errorf("cannot rename %s: %w: it is the running one", e.Name, be.ErrProtected)
-				case (e.Next || e.Default) && !e.Original():
+				case e.Next && !e.Original():
 					return fmt.Errorf("cannot rename %s: %w: the next boot takes it", e.Name, be.ErrProtected)
+				case e.Default && !e.Original():
+					return fmt.Errorf("cannot rename %s: %w: it is what boots by default", e.Name, be.ErrProtected)
 				case app.inUse(reg)(e):
 					return fmt.Errorf("cannot rename %s: %w: it is mounted or in use", e.Name, be.ErrProtected)
 				}

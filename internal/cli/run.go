@@ -131,32 +131,34 @@ func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
 // date: what system it is, its kernels, and in what packages it differs from
 // its base, if it has one.
 func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error {
+	edit, readErr := describe(reg, e) // which takes a while, so before the lock
 	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = app.describeLocked(reg, e)
+	err = reg.Change(e, edit)
 	app.refresh()
-	return err
+	return errors.Join(readErr, err)
 }
 
-// describeLocked is describe for who holds the lock, and refreshes the menu.
-func (app *App) describeLocked(reg *be.Registry, e be.Env) error {
-	e, identifyErr := reg.Identify(e)
+// describe returns what brings the record of an environment up to date, as far
+// as it could be read.
+func describe(reg *be.Registry, e be.Env) (edit func(*be.Record), err error) {
+	identified, identifyErr := reg.Identify(e)
 	changes, changesErr := changesOf(reg, e)
-	err := reg.Change(e, func(r *be.Record) {
+	edit = func(r *be.Record) {
 		if identifyErr == nil {
-			r.Title, r.Kernels = e.Record.Title, e.Record.Kernels
+			r.Title, r.Kernels = identified.Record.Title, identified.Record.Kernels
 		}
 		if changesErr == nil {
 			r.Changes = changes
 		}
-	})
+	}
 	if errors.Is(changesErr, be.ErrNotFound) {
 		changesErr = nil
 	}
-	return errors.Join(identifyErr, changesErr, err)
+	return edit, errors.Join(identifyErr, changesErr)
 }
 
 // changesOf counts the packages in which an environment differs from its

@@ -1,24 +1,37 @@
 package machine
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os/exec"
-	"strings"
+	"time"
 
+	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/initrd"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// endsTrial looks into an initrd by its path from the top level.
-func endsTrial(st store.Store) func(path string) (bool, error) {
-	return func(path string) (bool, error) {
-		// Not by a descriptor: the compressors read no links.
-		return initrd.EndsTrial(context.Background(), output, st.Path(strings.TrimPrefix(path, "/")))
+// looking is how long it may take to look into an initrd, which somebody else
+// has made: that of a large one takes seconds.
+const looking = 2 * time.Minute
+
+// endsTrial looks into an initrd of an environment.
+func endsTrial(st store.Store) func(e be.Env, file string) (bool, error) {
+	return func(e be.Env, file string) (bool, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), looking)
+		defer cancel()
+		return initrd.EndsTrial(ctx, output, st.Path(e.Subvolume.Path), file)
 	}
 }
 
 // output runs a command.
 func output(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, name, args...).Output()
-	return string(out), err
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(said.Bytes()))
+	}
+	return out.String(), nil
 }

@@ -121,20 +121,28 @@ func GuardSoftReboot(t be.Trial) error {
 // UnguardSoftReboot takes GuardSoftReboot back, where the running system has
 // not been left. On trial it has a watchdog of its own.
 func UnguardSoftReboot() error {
+	if _, err := os.Lstat(guardFile); errors.Is(err, fs.ErrNotExist) || OnTrial() {
+		return nil
+	}
+	return errors.Join(restorePanic(), watchdog.Stop())
+}
+
+// restorePanic has a kernel that panics do what it did before GuardSoftReboot.
+func restorePanic() error {
 	before, err := os.ReadFile(guardFile)
-	if errors.Is(err, fs.ErrNotExist) || OnTrial() {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {
 		err = os.WriteFile(panicParameter, before, 0o644)
 	}
-	return errors.Join(err, watchdog.Stop(), os.Remove(guardFile))
+	return errors.Join(err, os.Remove(guardFile))
 }
 
 // EndTrial takes back what BeginTrial and the initramfs did.
 func EndTrial() error {
-	errs := []error{stopDeadline()}
-	for _, file := range []string{trialFile, softreboot.TrialFile, guardFile} {
+	errs := []error{stopDeadline(), restorePanic()}
+	for _, file := range []string{trialFile, softreboot.TrialFile} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

@@ -124,8 +124,9 @@ func TestUnknownKinds(t *testing.T) {
 	f.checkFiles(t)
 }
 
-func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
-	f := newFixture(t.TempDir())
+// rollBackStuck takes back a and b when that can't be done.
+func (f *fixture) rollBackStuck(t *testing.T) *txn.Txn {
+	t.Helper()
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
 	check(t, tx.Do(ctx, makeFile("a")))
@@ -134,6 +135,12 @@ func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
 	if err := tx.Rollback(ctx); !contains(err, "cannot undo make: it is stuck") {
 		t.Errorf("Rollback = %v", err)
 	}
+	return tx
+}
+
+func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
+	f := newFixture(t.TempDir())
+	tx := f.rollBackStuck(t)
 	f.checkLog(t, "make a", "make b", "unmake b", "unmake a") // one doesn't keep the other from it
 	recovered, err := f.journal.Recover(ctx)
 	check(t, err)
@@ -158,14 +165,7 @@ func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
 func TestAnUndoThatFailsEndsOneInOrder(t *testing.T) {
 	f := newFixture(t.TempDir())
 	f.journal.InOrder = true
-	tx, err := f.journal.Begin("a test")
-	check(t, err)
-	check(t, tx.Do(ctx, makeFile("a")))
-	check(t, tx.Do(ctx, makeFile("b")))
-	f.stuck = true
-	if err := tx.Rollback(ctx); !contains(err, "cannot undo make: it is stuck") {
-		t.Errorf("Rollback = %v", err)
-	}
+	f.rollBackStuck(t)
 	f.checkLog(t, "make a", "make b", "unmake b")
 	recovered, err := f.journal.Recover(ctx)
 	check(t, err)

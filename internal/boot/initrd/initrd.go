@@ -8,22 +8,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/apt-be/apt-be/internal/inroot"
 )
 
 // script ends a trial, in an initrd that can: hooks/initramfs has it.
 const script = "scripts/local-premount/apt-be"
 
-// EndsTrial says whether an initrd, named for this process, has the script that
-// ends a trial before all else. run is for lsinitramfs(8), of which it returns
-// the standard output.
-func EndsTrial(ctx context.Context, run func(ctx context.Context, name string, args ...string) (string, error), file string) (bool, error) {
-	// Programs do not see what is below this process's /proc/self.
-	if inside, ok := strings.CutPrefix(file, "/proc/self/"); ok {
-		file = fmt.Sprintf("/proc/%d/%s", os.Getpid(), inside)
-	}
-	list, err := run(ctx, "lsinitramfs", file)
+// EndsTrial says whether an initrd has the script that ends a trial before all
+// else. file is its path in the root file system at root, whose links do not
+// lead out of that. run is for lsinitramfs(8), of which it returns the standard
+// output.
+func EndsTrial(ctx context.Context, run func(ctx context.Context, name string, args ...string) (string, error), root, file string) (bool, error) {
+	dir, err := inroot.OpenDir(root, filepath.Dir(file))
 	if err != nil {
-		return false, fmt.Errorf("cannot look into %s: %w", filepath.Base(file), err)
+		return false, fmt.Errorf("cannot look into %s: %w", file, err)
+	}
+	defer dir.Close()
+	// By its name, as the compressors read no links, which a descriptor's is.
+	// What is below /proc/self is another process's for a program.
+	list, err := run(ctx, "lsinitramfs", fmt.Sprintf("/proc/%d/fd/%d/%s", os.Getpid(), dir.Fd(), filepath.Base(file)))
+	if err != nil {
+		return false, fmt.Errorf("cannot look into %s: %w", file, err)
 	}
 	return slices.Contains(strings.Split(list, "\n"), script), nil
 }

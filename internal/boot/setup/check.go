@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/initrd"
 	"github.com/apt-be/apt-be/internal/inroot"
 )
 
@@ -200,13 +200,7 @@ func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 // InitrdReady says whether an initrd of an environment has the scripts that a
 // trial needs. The links in the environment do not lead out of it.
 func (i *Installer) InitrdReady(ctx context.Context, e be.Env, kernel be.Kernel) (bool, error) {
-	dir, err := inroot.OpenDir(i.path(e.Subvolume.Path), filepath.Dir(kernel.Initrd))
-	if err != nil {
-		return false, fmt.Errorf("cannot look into the initrd of kernel %s in %s: %w", kernel.Version, e.Name, err)
-	}
-	defer dir.Close()
-	// By its name: the compressors read no links, as a descriptor's is one.
-	return i.Host.InitrdReady(ctx, fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(kernel.Initrd)))
+	return initrd.EndsTrial(ctx, i.Host.Run, i.path(e.Subvolume.Path), kernel.Initrd)
 }
 
 func (i *Installer) checkFstab(m Machine, e be.Env) Finding {

@@ -9,12 +9,6 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// InitrdReady says whether an initrd, named for this process, has the scripts
-// that a trial needs.
-func (h *Host) InitrdReady(ctx context.Context, file string) (bool, error) {
-	return initrd.EndsTrial(ctx, h.Run, file)
-}
-
 // initramfs builds those initrds of the running system anew that can't try a
 // boot environment.
 func (i *Installer) initramfs(ctx context.Context, _ txn.Args) error {
@@ -30,7 +24,8 @@ func (i *Installer) initramfs(ctx context.Context, _ txn.Args) error {
 		if !isFile(i.Host.path("boot/vmlinuz-" + version)) {
 			continue // such as one that was put aside
 		}
-		if ready, err := i.Host.InitrdReady(ctx, file); err != nil || ready {
+		ready, err := initrd.EndsTrial(ctx, i.Host.Run, i.Host.Root, "boot/"+filepath.Base(file))
+		if err != nil || ready {
 			if err != nil {
 				return err
 			}
