@@ -36,6 +36,7 @@ type Policy struct {
 	// Deadline is Apt-Be::Deadline, in seconds there: how long an environment
 	// on trial may take to prove healthy.
 	Deadline time.Duration
+	Speed    Speed
 }
 
 // DefaultCommands returns the commands that are redirected where
@@ -61,20 +62,16 @@ func Redirectable(command string) bool {
 // Policy reads the scope Apt-Be::. A value that means nothing is an error:
 // taken as the default it would do the opposite of what its author meant.
 func (c Config) Policy() (Policy, error) {
-	p := Policy{Redirect: true, Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline}
-	if v := c.String("Apt-Be::Redirect", ""); v != "" {
-		b, ok := ParseBool(v)
-		if !ok {
-			return Policy{}, fmt.Errorf("cannot read Apt-Be::Redirect: %q is neither yes nor no", v)
-		}
-		p.Redirect = b
+	p := Policy{Guard: GuardSnapshot, Deadline: DefaultDeadline}
+	var err error
+	if p.Redirect, err = c.switched("Apt-Be::Redirect", true); err != nil {
+		return Policy{}, err
 	}
-	if v := c.String("Apt-Be::Activate", ""); v != "" {
-		b, ok := ParseBool(v)
-		if !ok {
-			return Policy{}, fmt.Errorf("cannot read Apt-Be::Activate: %q is neither yes nor no", v)
-		}
-		p.Activate = b
+	if p.Activate, err = c.switched("Apt-Be::Activate", true); err != nil {
+		return Policy{}, err
+	}
+	if p.Speed, err = c.speed(); err != nil {
+		return Policy{}, err
 	}
 	if v := c.String("Apt-Be::Deadline", ""); v != "" {
 		seconds, err := strconv.Atoi(v)

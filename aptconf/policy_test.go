@@ -14,6 +14,9 @@ func TestPolicy(t *testing.T) {
 		{"", shipped(func(*Policy) {})},
 		{"Apt-Be::Redirect=no\n", shipped(func(p *Policy) { p.Redirect = false })},
 		{"Apt-Be::Activate=no\n", shipped(func(p *Policy) { p.Activate = false })},
+		{"Apt-Be::Speed=off\n", shipped(func(p *Policy) { p.Speed = Speed{} })},
+		{"Apt-Be::Speed::No-Sync=no\n", shipped(func(p *Policy) { p.Speed.NoSync = false })},
+		{"Apt-Be::Speed=no\nApt-Be::Speed::Dedupe=yes\n", shipped(func(p *Policy) { p.Speed = Speed{Dedupe: true} })},
 		{"Apt-Be::Deadline=90\n", shipped(func(p *Policy) { p.Deadline = 90 * time.Second })},
 		{"Apt-Be::Redirect=\nApt-Be::Redirect::Commands=\nApt-Be::Redirect::Commands::=install\nApt-Be::Redirect::Commands::=upgrade\n",
 			shipped(func(p *Policy) { p.Commands = []string{"install", "upgrade"} })},
@@ -30,7 +33,8 @@ func TestPolicy(t *testing.T) {
 
 // shipped is the policy where nothing is configured, but for what edit does.
 func shipped(edit func(*Policy)) Policy {
-	p := Policy{Redirect: true, Commands: DefaultCommands(), Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline}
+	p := Policy{Redirect: true, Commands: DefaultCommands(), Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline,
+		Speed: Speed{NoSync: true, UnpackAhead: true, OneInitramfs: true, SkipUnchanged: true, Dedupe: true}}
 	edit(&p)
 	return p
 }
@@ -39,6 +43,8 @@ func TestPolicyRefuses(t *testing.T) {
 	for dump, want := range map[string]string{
 		"Apt-Be::Guard=x\n":                      `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`,
 		"Apt-Be::Activate=perhaps\n":             `cannot read Apt-Be::Activate: "perhaps" is neither yes nor no`,
+		"Apt-Be::Speed=fast\n":                   `cannot read Apt-Be::Speed: "fast" is neither yes nor no`,
+		"Apt-Be::Speed::Dedupe=x\n":              `cannot read Apt-Be::Speed::Dedupe: "x" is neither yes nor no`,
 		"Apt-Be::Deadline=soon\n":                `cannot read Apt-Be::Deadline: "soon" is no number of seconds from 30 to 65000`,
 		"Apt-Be::Deadline=3\n":                   `cannot read Apt-Be::Deadline: "3" is no number of seconds from 30 to 65000`,
 		"Apt-Be::Redirect=perhaps\n":             `cannot read Apt-Be::Redirect: "perhaps" is neither yes nor no`,

@@ -28,8 +28,9 @@ var layers = [][]string{
 	{"internal/boot"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn"},
-	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar"},
-	{"internal/store", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "aptconf"},
+	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe"},
+	{"internal/store", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "aptconf"},
+	{"internal/openat2"},
 }
 
 // only says who may import what is for few.

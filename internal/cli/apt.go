@@ -121,6 +121,7 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		LeaveOut:    conf.List(leaveOutItem),
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
+		Speed:       policy.Speed,
 	})
 	if err != nil {
 		return err

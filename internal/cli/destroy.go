@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/ui"
 )
 
 func newDestroy(app *App) *cobra.Command {
@@ -16,7 +18,10 @@ func newDestroy(app *App) *cobra.Command {
 		Short: "Delete boot environments",
 		Long: `Delete boot environments and all that is in them. The running one, the one
 that the next boot takes, kept and mounted ones, and the last one that is known
-to be healthy are not deleted.`,
+to be healthy are not deleted.
+
+--dry-run tells what that would free: of several also what is only freed with
+the last of them, since they share it with each other.`,
 		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
@@ -41,12 +46,15 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 			return fmt.Errorf("cannot destroy %s: %w", name, err)
 		}
 	}
+	if app.options.DryRun {
+		doomed := make([]be.Env, len(names))
+		for i, name := range names {
+			doomed[i] = byName[name]
+		}
+		return app.wouldDestroy(reg, envs, doomed)
+	}
 	var errs []error
 	for i, name := range names {
-		if app.options.DryRun {
-			app.notice().Say("Would destroy %s.", name)
-			continue
-		}
 		// Again, because of the ones that are gone by now: two may be the last
 		// healthy ones together.
 		if i > 0 {
@@ -67,6 +75,43 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 			return partly{err}
 		}
 		return err
+	}
+	return nil
+}
+
+// destructionJSON is what destroy --dry-run --json prints.
+type destructionJSON struct {
+	Environments []doomedJSON `json:"environments"`
+	Frees        *int64       `json:"frees,omitempty"`
+}
+
+// doomedJSON is an environment that would be destroyed.
+type doomedJSON struct {
+	Name  string `json:"name"`
+	Frees *int64 `json:"frees,omitempty"`
+}
+
+// wouldDestroy tells what destroying environments, of all that there are, would
+// free.
+func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env) error {
+	space := app.space(reg, envs, logrus.WarnLevel)
+	together := frees(space, doomed...)
+	if app.options.JSON {
+		d := destructionJSON{Environments: []doomedJSON{}, Frees: together}
+		for _, e := range doomed {
+			d.Environments = append(d.Environments, doomedJSON{e.Name, frees(space, e)})
+		}
+		return ui.JSON(app.Stdout, d)
+	}
+	for _, e := range doomed {
+		if bytes := frees(space, e); bytes != nil {
+			app.notice().Say("Would destroy %s, which frees %s.", e.Name, ui.Size(*bytes))
+		} else {
+			app.notice().Say("Would destroy %s.", e.Name)
+		}
+	}
+	if len(doomed) > 1 && together != nil {
+		app.notice().Say("Together that frees %s.", ui.Size(*together))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/boot/setup"
+	"github.com/apt-be/apt-be/internal/dedupe"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
@@ -26,12 +27,16 @@ var documented = map[string]any{
 	"Difference":  &diffJSON{},
 	"Package":     &pkgdb.Change{},
 	"Fate":        &fateJSON{},
+	"Destruction": &destructionJSON{},
+	"Doomed":      &doomedJSON{},
 	"Failback":    &levelJSON{},
 	"Trial":       &trialJSON{},
 	"Plan":        &planJSON{},
 	"Way":         &method.Option{},
 	"Examination": &doctorJSON{},
 	"Finding":     &setup.Finding{},
+	"Sharing":     &dedupeJSON{},
+	"Count":       &dedupe.Count{},
 }
 
 // row is a row of a table of fields: name, when it is there, and type.
@@ -136,7 +141,7 @@ func fill(v reflect.Value) {
 		v.SetString("x")
 	case reflect.Bool:
 		v.SetBool(true)
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		v.SetInt(1)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
@@ -32,6 +33,7 @@ type envJSON struct {
 	Changes   be.Changes  `json:"changes"`
 	Kernels   []be.Kernel `json:"kernels"`
 	LeftOut   []string    `json:"left_out,omitempty"`
+	Frees     *int64      `json:"frees,omitempty"`
 }
 
 // trialJSON is a trial that is armed, under way or has failed.
@@ -87,16 +89,27 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 }
 
 func newList(app *App) *cobra.Command {
-	return &cobra.Command{
+	var space bool
+	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the boot environments",
 		Long: `List the boot environments, oldest first.
 
 Flags: N running, R the next boot takes it, T on trial, B booted and found
-healthy, K kept, F failed.`,
+healthy, K kept, F failed.
+
+-s adds what destroying each of them would free. What several have in common and
+nobody else has is freed with the last of them: apt-be destroy --dry-run tells
+that of a set.`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return app.look(app.printList) },
+		RunE: func(*cobra.Command, []string) error {
+			return app.look(func(reg *be.Registry, envs []be.Env) error {
+				return app.printList(reg, envs, space)
+			})
+		},
 	}
+	cmd.Flags().BoolVarP(&space, "space", "s", false, "show what destroying each one would free")
+	return cmd
 }
 
 // look opens the registry to show what is in it.
@@ -113,15 +126,24 @@ func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
 	return show(reg, envs)
 }
 
-func (app *App) printList(reg *be.Registry, envs []be.Env) error {
+func (app *App) printList(reg *be.Registry, envs []be.Env, withSpace bool) error {
+	var space *be.Space // nil: not asked for, or not to be had
+	if withSpace {
+		space = app.space(reg, envs, logrus.WarnLevel)
+	}
 	if app.options.JSON {
 		list := make([]envJSON, len(envs))
 		for i, e := range envs {
 			list[i] = app.toJSON(reg, e)
+			list[i].Frees = frees(space, e)
 		}
 		return ui.JSON(app.Stdout, map[string]any{"environments": list})
 	}
-	table := ui.NewTable(app.Stdout, app.options.Plain, "NAME", "FLAGS", "STATE", "CREATED", "SYSTEM", "PACKAGES")
+	header := []string{"NAME", "FLAGS", "STATE", "CREATED", "SYSTEM", "PACKAGES"}
+	if withSpace {
+		header = append(header, "FREES")
+	}
+	table := ui.NewTable(app.Stdout, app.options.Plain, header...)
 	for _, e := range envs {
 		created := e.Record.Created.Local().Format("2006-01-02 15:04")
 		packages := "-"
@@ -132,7 +154,11 @@ func (app *App) printList(reg *be.Registry, envs []be.Env) error {
 			created = fmt.Sprint(e.Record.Created.Unix())
 			packages = fmt.Sprint(e.Record.Changes.Total())
 		}
-		table.Row(e.Name, dash(e.Flags()), string(e.ShownState()), created, dash(e.Record.Title), packages)
+		cells := []string{e.Name, dash(e.Flags()), string(e.ShownState()), created, dash(e.Record.Title), packages}
+		if withSpace {
+			cells = append(cells, app.freesCell(space, e))
+		}
+		table.Row(cells...)
 	}
 	return table.Flush()
 }

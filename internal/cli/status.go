@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
@@ -72,12 +73,14 @@ func (app *App) acknowledge(reg *be.Registry) error {
 }
 
 func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
+	space := app.space(reg, envs, logrus.DebugLevel)
 	if app.options.JSON {
-		if err := ui.JSON(app.Stdout, app.statusJSON(reg, envs)); err != nil {
+		if err := ui.JSON(app.Stdout, app.statusJSON(reg, envs, space)); err != nil {
 			return err
 		}
 	} else {
 		app.printStatus(reg, envs)
+		app.printSpace(envs, space)
 	}
 	if len(unseen(envs)) > 0 {
 		return errFailedBack
@@ -99,10 +102,11 @@ func (app *App) failback() *levelJSON {
 	return &levelJSON{act.Loader.String(), level, why}
 }
 
-func (app *App) statusJSON(reg *be.Registry, envs []be.Env) statusJSON {
+func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) statusJSON {
 	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FailedBack: []envJSON{}, Failback: app.failback()}
 	for _, e := range envs {
 		j := app.toJSON(reg, e)
+		j.Frees = frees(space, e)
 		if e.Running {
 			s.Running = j
 		}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/openat2"
 )
 
 // limit is the size of the largest file that is read, in bytes: those that are
@@ -26,8 +28,8 @@ func open(root, path string, flags uint64) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
 	}
 	defer unix.Close(rootFD)
-	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
-		Flags:   flags | unix.O_CLOEXEC,
+	fd, err := openat2.Open(rootFD, path, unix.OpenHow{
+		Flags:   flags,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {

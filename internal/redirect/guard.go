@@ -15,6 +15,7 @@ import (
 type HookInput struct {
 	Config   aptconf.Config
 	Upgrades []string // the names of the packages that get a newer version
+	Files    []string // the package files that will be unpacked, in that order
 }
 
 // noDpkg is set when libapt only prints what it would call dpkg for, as
@@ -52,8 +53,15 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	for scanner.Scan() {
 		// package, old version, arch, multi-arch, <, new version, arch, multi-arch, file
 		fields := strings.Fields(scanner.Text())
-		if len(fields) >= 9 && fields[1] != "-" && fields[4] == "<" {
+		if len(fields) < 9 {
+			continue
+		}
+		if fields[1] != "-" && fields[4] == "<" {
 			in.Upgrades = append(in.Upgrades, fields[0])
+		}
+		// **CONFIGURE** and **REMOVE** stand for what needs no file.
+		if file := fields[8]; strings.HasPrefix(file, "/") {
+			in.Files = append(in.Files, file)
 		}
 	}
 	return in, scanner.Err()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
@@ -52,6 +53,7 @@ type Job struct {
 	ConfigFiles []string      // of apt's configuration, that the command line or the environment names
 	Activate    bool          // the next boot takes what it made, on trial
 	Deadline    time.Duration // of that trial
+	Speed       aptconf.Speed
 }
 
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
@@ -157,6 +159,7 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 	}
 	spec.Collect = collected(job.Frontend)
 	spec.Files = hiddenFiles(append(job.ConfigFiles, job.Argv[1:]...))
+	hasten(&spec, s.Registry.Store().Path(build.Path), job.Speed)
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -171,6 +174,9 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 	}
 	for _, note := range result.Notes {
 		s.Log.Warn(note)
+	}
+	if err := s.buildInitramfs(build, job, result.Collected[lateInitramfs]); err != nil {
+		return Verdict{State: Failed, ExitCode: job.Frontend.failureCode(), Reason: err.Error()}, result, nil
 	}
 	outcome, why, err := s.inspect(build, job, result)
 	if err != nil {
@@ -202,6 +208,7 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		s.tellFailed(e)
 		s.replaceOlder(ctx, e)
 	case Ready:
+		s.shareUnchanged(ctx, build, job)
 		// Before, because there may be no after; and after, in case that
 		// somebody asked meanwhile.
 		if err := forgetNothingPending(); err != nil {

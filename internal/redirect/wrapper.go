@@ -76,6 +76,7 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		ConfigFiles: configFiles(inv, os.Getenv("APT_CONFIG")),
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
+		Speed:       policy.Speed,
 	})
 	if err != nil {
 		exit = Exit{Code: f.failureCode()}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/openat2"
 )
 
 // assembler puts a root together in the sandbox's mount namespace. Its
@@ -41,7 +43,7 @@ func assemble(spec *Spec) (notes []string, err error) {
 		}
 		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
 	}
-	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.tmp, a.files, a.binds, a.policy} {
+	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.memory, a.tmp, a.files, a.texts, a.binds, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -61,8 +63,8 @@ func (a *assembler) at(path string) (*os.File, string, error) {
 		return nil, "", err
 	}
 	defer unix.Close(rootFD)
-	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+	fd, err := openat2.Open(rootFD, path, unix.OpenHow{
+		Flags:   unix.O_PATH,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
@@ -253,6 +255,29 @@ func (a *assembler) files(spec *Spec) error {
 		}
 		if err != nil {
 			a.note("cannot show %s: %v", file, err)
+		}
+	}
+	return nil
+}
+
+// texts makes small files that only this sandbox has.
+func (a *assembler) texts(spec *Spec) error {
+	for name, text := range spec.Texts {
+		if err := a.put(name, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memory mounts file systems in memory, which nobody but root looks into.
+func (a *assembler) memory(spec *Spec) error {
+	for _, m := range spec.Memory {
+		if err := a.mkdir(m.Target, 0o700); err != nil {
+			return err
+		}
+		if err := a.mount("tmpfs", m.Target, "tmpfs", quiet, fmt.Sprintf("mode=700,size=%d", m.Size)); err != nil {
+			return err
 		}
 	}
 	return nil

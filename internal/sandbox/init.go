@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/nosync"
 )
 
 // The descriptors that Start passes to the init, before the ones to keep.
@@ -83,6 +85,9 @@ func prepare(signals *signals) (Result, error) {
 	notes, err := assemble(&spec)
 	if err == nil {
 		err = isolate(&spec)
+	}
+	if err == nil && spec.NoSync {
+		err = nosync.Suppress() // of this thread, which execve(2) makes the only one
 	}
 	if err == nil {
 		err = dropCapabilities()

@@ -48,18 +48,27 @@ type Spec struct {
 	MountDir  string // an empty directory outside, to mount the root at
 	TopDir    string // another, for the top level of the file system while shares are set up
 
-	Name   string   // what the marker says
-	Shares []Share  // other file systems of the running root, at their places
-	Binds  []string // directories of the running root that are the same inside, and written to for good
-	Files  []string // files in /run or /tmp of the running root to copy to the same place
-	Policy string   // a policy-rc.d, outside
-	Bin    string   // a directory of stand-ins, outside; "" for none
+	Name   string            // what the marker says
+	Shares []Share           // other file systems of the running root, at their places
+	Binds  []string          // directories of the running root that are the same inside, and written to for good
+	Files  []string          // files in /run or /tmp of the running root to copy to the same place
+	Texts  map[string]string // contents of files in /run to make inside, by their names
+	Memory []Memory          // file systems in memory
+	NoSync bool              // what syncs files succeeds at once: see package nosync
+	Policy string            // a policy-rc.d, outside
+	Bin    string            // a directory of stand-ins, outside; "" for none
 
 	Path    string   // of the command, inside
 	Args    []string // its argv
 	Env     []string
 	Dir     string   // its working directory; "/" if that is not there inside
 	Collect []string // files inside to return when it ends
+}
+
+// Memory is a file system in memory, in /run inside.
+type Memory struct {
+	Target string
+	Size   uint64 // the most that it holds, in bytes
 }
 
 // Share is another file system of the running root.

@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/apt-be/apt-be/internal/store/btrfs"
+	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
 // bigRoot makes @rootfs with 20,000 files and three nested subvolumes.
-func bigRoot(b *testing.B) *btrfs.Store {
+func bigRoot(b *testing.B) (*btrfs.Store, *loop.Image) {
 	b.Helper()
-	s, _ := newStore(b, 1<<30)
+	s, image := newStore(b, 4<<30)
 	storeMust(b, s.Create("@rootfs"))
 	for dir := range 200 {
 		name := s.Path(fmt.Sprintf("@rootfs/usr/share/d%d", dir))
@@ -24,11 +25,11 @@ func bigRoot(b *testing.B) *btrfs.Store {
 		storeMust(b, s.Create("@rootfs/"+p))
 	}
 	storeMust(b, s.Sync())
-	return s
+	return s, image
 }
 
 func BenchmarkNested(b *testing.B) {
-	s := bigRoot(b)
+	s, _ := bigRoot(b)
 	for b.Loop() {
 		found, err := s.Nested("@rootfs")
 		if err != nil || len(found) != 3 {
@@ -38,14 +39,14 @@ func BenchmarkNested(b *testing.B) {
 }
 
 func BenchmarkSnapshot(b *testing.B) {
-	s := bigRoot(b)
+	s, _ := bigRoot(b)
 	for i := 0; b.Loop(); i++ {
 		storeMust(b, s.Snapshot("@rootfs", fmt.Sprintf("@be/%d", i), false))
 	}
 }
 
 func BenchmarkDelete(b *testing.B) {
-	s := bigRoot(b)
+	s, _ := bigRoot(b)
 	for b.Loop() {
 		b.StopTimer()
 		storeMust(b, s.Snapshot("@rootfs", "@be/a", false))

@@ -33,7 +33,13 @@ func openStore(t testing.TB, device string) *btrfs.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() }) // again, where the test closed it
+	t.Cleanup(func() { os.Remove(shareCacheOf(s)) })
 	return s
+}
+
+// shareCacheOf is the file in which a store keeps what takes space.
+func shareCacheOf(s *btrfs.Store) string {
+	return "/run/apt-be/space-" + s.FileSystemUUID() + ".json"
 }
 
 func storeMust(t testing.TB, err error) {
@@ -49,6 +55,7 @@ func TestStoreConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { os.Remove(shareCacheOf(s)) })
 		return s
 	})
 }

@@ -17,6 +17,8 @@
 //	BTRFS_IOC_TREE_SEARCH, INO_LOOKUP              2.6.34
 //	BTRFS_IOC_FS_INFO                              3.0
 //	BTRFS_IOC_GET_SUBVOL_INFO                      4.18
+//	BTRFS_IOC_TREE_SEARCH_V2                       3.16
+//	BTRFS_IOC_START_SYNC, WAIT_SYNC                2.6.37
 //
 // Creating, snapshotting and recognizing subvolumes is the work of
 // github.com/containerd/btrfs. Its SubvolInfo and SubvolList are not used

@@ -91,3 +91,17 @@ func fileSystemID(f *os.File) ([16]byte, error) {
 	err := ioctl(f, "BTRFS_IOC_FS_INFO", C.BTRFS_IOC_FS_INFO, unsafe.Pointer(&args))
 	return *(*[16]byte)(unsafe.Pointer(&args.fsid)), err
 }
+
+// geometryOf returns what the file system that holds an open file was made with.
+func geometryOf(f *os.File) (geometry, error) {
+	args := C.struct_btrfs_ioctl_fs_info_args{flags: C.BTRFS_FS_INFO_FLAG_CSUM_INFO}
+	err := ioctl(f, "BTRFS_IOC_FS_INFO", C.BTRFS_IOC_FS_INFO, unsafe.Pointer(&args))
+	g := geometry{node: uint64(args.nodesize), sector: uint64(args.sectorsize), checksum: uint64(args.csum_size)}
+	if g.checksum == 0 {
+		g.checksum = 4 // before Linux 5.9 there was none but CRC-32C
+	}
+	return g, err
+}
+
+// extentTree is the id of the tree that describes all space in use.
+const extentTree = C.BTRFS_EXTENT_TREE_OBJECTID

@@ -13,6 +13,7 @@ import (
 	containerd "github.com/containerd/btrfs/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/apt-be/apt-be/internal/openat2"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -26,8 +27,8 @@ type place struct {
 // openAt opens p below dir: ELOOP if a symbolic link is in it, or at its end
 // (where O_NOFOLLOW with O_DIRECTORY would say ENOTDIR).
 func openAt(dir *os.File, p string, flags int) (*os.File, error) {
-	fd, err := unix.Openat2(int(dir.Fd()), p, &unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC),
+	fd, err := openat2.Open(int(dir.Fd()), p, unix.OpenHow{
+		Flags:   uint64(flags),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {

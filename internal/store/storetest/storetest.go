@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RenameReadOnly", testRenameReadOnly},
 		{"Delete", testDelete},
 		{"DeleteErrors", testDeleteErrors},
+		{"Shares", testShares},
+		{"SharesErrors", testSharesErrors},
 		{"PathStaysInside", testPathStaysInside},
 	}
 	for _, tt := range tests {

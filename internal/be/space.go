@@ -1,0 +1,102 @@
+package be
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// ErrNoAccounting says that the store can't tell what takes space.
+var ErrNoAccounting = errors.New("the store does not account for space")
+
+// Space tells what destroying environments would free.
+type Space struct {
+	shares []store.Share
+	units  map[string]int    // by the UUID of an environment's subvolume
+	beside map[string]uint64 // by the same: bytes of what is kept elsewhere for it
+}
+
+// Space accounts for the space of environments, each with its base and all that
+// is nested in them: ErrNoAccounting. What others than these environments have
+// as well is not counted as theirs.
+func (r *Registry) Space(envs []Env) (*Space, error) {
+	accountant, ok := r.store.(store.Accountant)
+	if !ok {
+		return nil, fmt.Errorf("cannot tell what boot environments take: %w", ErrNoAccounting)
+	}
+	space := &Space{units: map[string]int{}, beside: map[string]uint64{}}
+	var units [][]string
+	for _, e := range envs {
+		paths, err := r.unit(e)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell what %s takes: %w", e.Name, err)
+		}
+		space.units[e.Subvolume.UUID] = len(units)
+		units = append(units, paths)
+		for _, dir := range []string{ScratchDir(e.Subvolume.UUID), FailedDir(e.Subvolume.UUID)} {
+			space.beside[e.Subvolume.UUID] += sizeOf(r.store.Path(dir))
+		}
+	}
+	var err error
+	space.shares, err = accountant.Shares(units)
+	return space, err
+}
+
+// unit lists the subvolumes that go with an environment. Where the installer's
+// root is the top level, all others lie in it, and are not its own.
+func (r *Registry) unit(e Env) ([]string, error) {
+	paths := []string{e.Subvolume.Path}
+	base, err := r.baseOf(e)
+	if err != nil {
+		return nil, err
+	}
+	if base != "" {
+		paths = append(paths, base)
+	}
+	if e.Subvolume.Path == "." {
+		return paths, nil
+	}
+	for _, holder := range paths {
+		nested, err := r.store.Nested(holder)
+		if err != nil {
+			return nil, err
+		}
+		for _, sub := range nested {
+			paths = append(paths, sub.Path)
+		}
+	}
+	return paths, nil
+}
+
+// Freed is how many bytes destroying some environments, and no others, gives
+// back on the devices: what is stored twice counts twice.
+func (s *Space) Freed(envs ...Env) uint64 {
+	var units []int
+	var freed uint64
+	for _, e := range envs {
+		if unit, ok := s.units[e.Subvolume.UUID]; ok && !slices.Contains(units, unit) {
+			units = append(units, unit)
+			freed += s.beside[e.Subvolume.UUID]
+		}
+	}
+	return freed + store.Freed(s.shares, units...)
+}
+
+// sizeOf is the size in bytes of the files below dir, as far as it can be read.
+func sizeOf(dir string) uint64 {
+	var size uint64
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			size += uint64(info.Size())
+		}
+		return nil
+	})
+	return size
+}

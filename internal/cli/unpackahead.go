@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/ahead"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// newUnpackAhead is for apt as well: redirect.Configuration names it as a
+// DPkg::Pre-Install-Pkgs hook.
+func newUnpackAhead(app *App) *cobra.Command {
+	var work bool
+	cmd := &cobra.Command{
+		Use:    "unpack-ahead",
+		Short:  "Decompress packages before dpkg asks for them, in the sandbox",
+		Hidden: true, // apt calls it
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Lstat(sandbox.Marker); err != nil {
+				return fmt.Errorf("cannot unpack ahead: this is not inside a boot environment's sandbox")
+			}
+			if work {
+				return app.unpackAhead(cmd)
+			}
+			return leaveToChild()
+		},
+	}
+	cmd.Flags().BoolVar(&work, "work", false, "do it, for the package files on standard input")
+	return cmd
+}
+
+// leaveToChild starts a process that does the work while apt goes on.
+func leaveToChild() error {
+	in, err := hookInput()
+	if err != nil {
+		return err
+	}
+	// apt's descriptors are not for a process that outlives its hook.
+	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
+	child := exec.Command("/proc/self/exe", "unpack-ahead", "--work")
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	list, err := child.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
+	if _, err := list.Write([]byte(strings.Join(in.Files, "\n"))); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
+	return list.Close()
+}
+
+// niceness lets dpkg and maintainer scripts go first: they are what is waited for.
+const niceness = 5
+
+func (app *App) unpackAhead(cmd *cobra.Command) error {
+	var packages []string
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		packages = append(packages, lines.Text())
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness) // of this thread and what it starts
+	return ahead.Run(cmd.Context(), packages, ahead.Options{
+		Dir:     redirect.AheadDir,
+		Backend: "/usr/bin/dpkg-deb",
+		Workers: runtime.NumCPU(),
+	})
+}

@@ -1,0 +1,150 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is how much is compared by one call, in bytes: btrfs of old kernels
+// takes no more at once, and between two calls the pass can be stopped.
+const step = 16 << 20
+
+// errNoProgress says that the kernel shared nothing and gives no reason.
+var errNoProgress = errors.New("the kernel shared nothing")
+
+// share shares a candidate with the first of its sources that is equal.
+func (p *pass) share(ctx context.Context, c candidate) result {
+	r := result{outcome: changed, size: c.size}
+	dst, err := openFile(p.trees.root, c.path, c.size)
+	if err != nil {
+		return r.failedBy(c, err)
+	}
+	defer unix.Close(dst)
+	// Where the file system can't tell, as some can't, sharing is tried.
+	extents, _ := p.kernel.extents(dst)
+	r.compressed = has(extents, extentEncoded)
+	if has(extents, extentInline) {
+		r.outcome = inline
+		return r
+	}
+	for _, path := range c.sources {
+		p.shareWith(ctx, c, path, dst, extents, &r)
+		if r.outcome == shared || r.outcome == already || r.shared > 0 {
+			break
+		}
+	}
+	return r
+}
+
+// shareWith shares an open candidate, which has these extents, with a file of
+// the base.
+func (p *pass) shareWith(ctx context.Context, c candidate, path string, dst int, extents []extent, r *result) {
+	src, err := openFile(p.trees.base, path, c.size)
+	if errors.Is(err, errChanged) {
+		return // the package's checksums may tell of a file that is not there
+	}
+	if err != nil {
+		*r = r.failedBy(c, err)
+		return
+	}
+	defer unix.Close(src)
+	if p.sameExtents(src, extents) {
+		r.outcome = already
+		return
+	}
+	r.shared, err = share(ctx, p.kernel, src, dst, c.size)
+	if err == nil {
+		r.outcome = shared
+		return
+	}
+	if errors.Is(err, unix.EINVAL) && p.oneIsNoCOW(src, dst) {
+		r.outcome = noCOW
+		return
+	}
+	*r = r.failedBy(c, err)
+}
+
+// failedBy is a result with what an error means.
+func (r result) failedBy(c candidate, err error) result {
+	switch {
+	case errors.Is(err, errDiffers):
+		r.outcome = differing
+	case errors.Is(err, errChanged):
+		r.outcome = changed
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EXDEV):
+		r.outcome = unsupported
+	default:
+		r.outcome, r.err = failed, fmt.Errorf("cannot share %s: %w", c.path, err)
+	}
+	return r
+}
+
+// share shares two files of the same size step by step, up to the first that
+// differs, and returns how many bytes are shared.
+func share(ctx context.Context, k kernel, src, dst int, size int64) (int64, error) {
+	offset := int64(0)
+	for offset < size {
+		if err := ctx.Err(); err != nil {
+			return offset, err
+		}
+		k.readAhead(src, offset, min(step, size-offset))
+		k.readAhead(dst, offset, min(step, size-offset))
+		n, err := k.dedupe(src, dst, offset, min(step, size-offset))
+		if err == nil && n <= 0 {
+			err = errNoProgress
+		}
+		if err != nil {
+			return offset, err
+		}
+		offset += n
+	}
+	return offset, nil
+}
+
+// sameExtents says whether a file has just these extents, all of them shared.
+// The kernel is only asked of it if they are: it looks for others that refer
+// to each.
+func (p *pass) sameExtents(fd int, extents []extent) bool {
+	for _, e := range extents {
+		if e.flags&extentShared == 0 {
+			return false
+		}
+	}
+	if len(extents) == 0 {
+		return false
+	}
+	others, err := p.kernel.extents(fd)
+	return err == nil && same(extents, others)
+}
+
+// same says whether two files are stored at the same place.
+func same(a, b []extent) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].logical != b[i].logical || a[i].physical != b[i].physical || a[i].length != b[i].length {
+			return false
+		}
+	}
+	return true
+}
+
+// has says whether one of some extents has a flag.
+func has(extents []extent, flag uint32) bool {
+	for _, e := range extents {
+		if e.flags&flag != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pass) oneIsNoCOW(src, dst int) bool {
+	a, errA := p.kernel.noCOW(src)
+	b, errB := p.kernel.noCOW(dst)
+	return errA == nil && errB == nil && (a || b)
+}

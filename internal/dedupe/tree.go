@@ -1,0 +1,85 @@
+package dedupe
+
+import (
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/openat2"
+)
+
+// trees are the two sides of a pass, by the descriptors of their top
+// directories.
+type trees struct {
+	base, root int
+}
+
+func openTrees(base, root string) (*trees, error) {
+	t := &trees{base: -1, root: -1}
+	for _, side := range []struct {
+		fd   *int
+		name string
+	}{{&t.base, base}, {&t.root, root}} {
+		fd, err := unix.Open(side.name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.close()
+			return nil, &fs.PathError{Op: "open", Path: side.name, Err: err}
+		}
+		*side.fd = fd
+	}
+	return t, nil
+}
+
+func (t *trees) close() {
+	for _, fd := range []int{t.base, t.root} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// openBeneath opens what a path names below a directory. Neither a link nor a
+// mount point is followed: what was scanned was on no other side of one.
+func openBeneath(root int, path string, flags uint64) (int, error) {
+	return openat2.Open(root, path, unix.OpenHow{
+		Flags:   flags | unix.O_RDONLY | unix.O_NOFOLLOW,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	})
+}
+
+// errChanged says that a file is not what it was when it was looked at.
+var errChanged = errors.New("it is not what it was")
+
+// openFile opens a regular file of a size.
+func openFile(root int, path string, size int64) (int, error) {
+	// Not to wait for the writer of a FIFO.
+	fd, err := openBeneath(root, path, unix.O_NONBLOCK|unix.O_NOCTTY)
+	if gone(err) {
+		return -1, errChanged
+	}
+	if err != nil {
+		return -1, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Size != size {
+		unix.Close(fd)
+		return -1, errChanged
+	}
+	return fd, nil
+}
+
+// gone says whether something could not be opened because there is nothing of
+// its name, or something else than a file or directory by now.
+func gone(err error) bool {
+	for _, is := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EXDEV, unix.ENXIO, unix.ENODEV} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}

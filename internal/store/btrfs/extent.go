@@ -1,0 +1,161 @@
+//go:build cgo
+
+package btrfs
+
+// #include <linux/btrfs_tree.h>
+import "C"
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// reference says where an extent is in use: in a tree, by blocks of its own, or
+// in one certain block.
+type reference struct {
+	block bool   // of is the address of a block, and else the id of a tree
+	of    uint64 // so what that tree has by blocks of its own is not listed by block
+}
+
+// extent is what the extent tree tells of a piece of space: a block of a tree
+// (metadata), or data of files.
+type extent struct {
+	at         uint64 // logical address in bytes
+	size       uint64 // bytes, of data only
+	generation uint64 // the transaction that allocated it
+	data       bool
+	full       bool    // a block: what it refers to lists it by its address
+	level      uint8   // a block: 0 for leaves
+	items      int     // bytes that the description takes in the extent tree
+	copies     float64 // how many there are of it on the devices
+	refs       []reference
+}
+
+// Sizes of what the extent tree holds, all little endian and packed. After a
+// struct btrfs_extent_item, and for a block whose item has its size in its key
+// a struct btrfs_tree_block_info, come references, as many as there is room for;
+// the others are items of their own, right behind.
+const (
+	itemHeaderSize     = 25 // struct btrfs_item, in each leaf
+	extentItemSize     = 24 // refs, generation, flags: 8 bytes each
+	treeBlockInfoSize  = 18 // the level is the last byte
+	inlineRefSize      = 9  // its type, one byte, and a root or an address
+	sharedDataRefExtra = 4  // behind that, a count
+	dataRefSize        = 28 // root, inode, offset: 8 bytes each, and a count
+)
+
+// extentReader puts the items of the extent tree together. What it emits is
+// valid until emit returns.
+type extentReader struct {
+	emit    func(*extent) error
+	copies  float64 // of each extent
+	current extent
+	has     bool
+}
+
+// item takes the next item.
+func (r *extentReader) item(k key, item []byte) error {
+	switch k.kind {
+	case C.BTRFS_EXTENT_ITEM_KEY, C.BTRFS_METADATA_ITEM_KEY:
+		if err := r.flush(); err != nil {
+			return err
+		}
+		return r.begin(k, item)
+	case C.BTRFS_TREE_BLOCK_REF_KEY:
+		r.refer(false, k.offset)
+	case C.BTRFS_SHARED_BLOCK_REF_KEY, C.BTRFS_SHARED_DATA_REF_KEY:
+		r.refer(true, k.offset)
+	case C.BTRFS_EXTENT_DATA_REF_KEY:
+		if len(item) < dataRefSize {
+			return damagedExtent(k)
+		}
+		r.refer(false, binary.LittleEndian.Uint64(item))
+	default:
+		return nil
+	}
+	r.current.items += itemHeaderSize + len(item)
+	return nil
+}
+
+// flush emits the last extent.
+func (r *extentReader) flush() error {
+	if !r.has {
+		return nil
+	}
+	r.has = false
+	return r.emit(&r.current)
+}
+
+func (r *extentReader) refer(block bool, of uint64) {
+	r.current.refs = append(r.current.refs, reference{block, of})
+}
+
+// begin reads the item that describes an extent, with the references in it.
+func (r *extentReader) begin(k key, item []byte) error {
+	if len(item) < extentItemSize {
+		return damagedExtent(k)
+	}
+	flags := binary.LittleEndian.Uint64(item[16:])
+	r.has = true
+	r.current = extent{
+		at:         k.object,
+		generation: binary.LittleEndian.Uint64(item[8:]),
+		data:       flags&C.BTRFS_EXTENT_FLAG_DATA != 0,
+		full:       flags&C.BTRFS_BLOCK_FLAG_FULL_BACKREF != 0,
+		items:      itemHeaderSize + len(item),
+		copies:     r.copies,
+		refs:       r.current.refs[:0],
+	}
+	rest := item[extentItemSize:]
+	switch {
+	case k.kind == C.BTRFS_METADATA_ITEM_KEY:
+		r.current.level = uint8(k.offset)
+	case r.current.data:
+		r.current.size = k.offset
+	case len(rest) < treeBlockInfoSize:
+		return damagedExtent(k)
+	default:
+		r.current.level = rest[treeBlockInfoSize-1]
+		rest = rest[treeBlockInfoSize:]
+	}
+	for len(rest) > 0 {
+		var ok bool
+		if rest, ok = r.inline(rest); !ok {
+			return damagedExtent(k)
+		}
+	}
+	return nil
+}
+
+// inline reads the reference at the start of rest, and returns what is behind it.
+func (r *extentReader) inline(rest []byte) ([]byte, bool) {
+	kind, size := rest[0], inlineRefSize
+	switch kind {
+	case C.BTRFS_EXTENT_DATA_REF_KEY:
+		size = 1 + dataRefSize
+	case C.BTRFS_SHARED_DATA_REF_KEY:
+		size += sharedDataRefExtra
+	}
+	if len(rest) < size {
+		return nil, false
+	}
+	of := binary.LittleEndian.Uint64(rest[1:])
+	switch kind {
+	case C.BTRFS_TREE_BLOCK_REF_KEY, C.BTRFS_EXTENT_DATA_REF_KEY:
+		r.refer(false, of)
+	case C.BTRFS_SHARED_BLOCK_REF_KEY, C.BTRFS_SHARED_DATA_REF_KEY:
+		r.refer(true, of)
+	case extentOwnerRef:
+	default:
+		return nil, false
+	}
+	return rest[size:], true
+}
+
+// extentOwnerRef is BTRFS_EXTENT_OWNER_REF_KEY, for simple quotas (Linux 6.7):
+// who allocated an extent, which says nothing about who has it.
+const extentOwnerRef = 172
+
+func damagedExtent(k key) error {
+	return fmt.Errorf("cannot read what the extent tree has at %d: it is in no known form", k.object)
+}

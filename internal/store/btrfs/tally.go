@@ -1,0 +1,86 @@
+//go:build cgo
+
+package btrfs
+
+import (
+	"slices"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// geometry is what a file system was made with, in bytes.
+type geometry struct {
+	node     uint64 // a block of a tree
+	sector   uint64 // the unit of data
+	checksum uint64 // of a sector
+}
+
+// filled is how full the leaves of the trees of checksums and extents are: what
+// deleting items gives back is that much more than the items took. By real
+// deletions of packages it is between 0.75 and 1.
+const filled = 0.9
+
+// tally adds up what each set of units has.
+type tally struct {
+	geometry geometry
+	copies   float64 // of metadata
+	by       map[holders]*amount
+}
+
+// amount is in bytes.
+type amount struct {
+	stored float64 // on the devices
+	items  float64 // in the trees of checksums and extents, counted once
+}
+
+func newTally(g geometry, metadata []chunk) *tally {
+	t := &tally{geometry: g, copies: 1, by: map[holders]*amount{}}
+	if len(metadata) > 0 {
+		t.copies = metadata[len(metadata)-1].copies // where new blocks go
+	}
+	return t
+}
+
+func (t *tally) of(h holders) *amount {
+	a := t.by[h]
+	if a == nil {
+		a = &amount{}
+		t.by[h] = a
+	}
+	return a
+}
+
+// addBlock adds a block of a tree.
+func (t *tally) addBlock(e *extent, h holders) {
+	a := t.of(h)
+	a.stored += float64(t.geometry.node) * e.copies
+	a.items += float64(e.items)
+}
+
+// addData adds data. All of an extent stays as long as a part is in use.
+func (t *tally) addData(e *extent, h holders) {
+	a := t.of(h)
+	a.stored += float64(e.size) * e.copies
+	a.items += float64(e.items) + float64(e.size/t.geometry.sector*t.geometry.checksum)
+}
+
+// join adds what another one has.
+func (t *tally) join(other *tally) {
+	for h, b := range other.by {
+		a := t.of(h)
+		a.stored += b.stored
+		a.items += b.items
+	}
+}
+
+// shares tells what is held by units alone, and by how many bytes it is.
+func (t *tally) shares(sets *holderSets) []store.Share {
+	var found []store.Share
+	for h, a := range t.by {
+		if h != nobody && h != others {
+			found = append(found, store.Share{Units: sets.units(h), Bytes: uint64(a.stored + a.items*t.copies/filled)})
+		}
+	}
+	slices.SortFunc(found, func(a, b store.Share) int { return slices.Compare(a.Units, b.Units) })
+	return found
+}

@@ -1,0 +1,95 @@
+package fake
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+var _ store.Accountant = (*Store)(nil)
+
+// Shares implements store.Accountant. Files of equal content count once, however
+// many subvolumes have one, and directories take nothing.
+func (s *Store) Shares(units [][]string) (shares []store.Share, err error) {
+	err = s.update(func(st *state) error {
+		shares, err = s.shares(st, units)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot account for the space of %s: %w", s.dir, err)
+	}
+	return shares, nil
+}
+
+// content is what is stored once.
+type content struct {
+	bytes  uint64
+	units  []int
+	others bool // a subvolume in no unit has it too
+}
+
+func (s *Store) shares(st *state, units [][]string) ([]store.Share, error) {
+	unitOf := map[string]int{}
+	for unit, paths := range units {
+		for _, p := range paths {
+			if _, err := s.lookup(st, p); err != nil {
+				return nil, fmt.Errorf("%q: %w", p, err)
+			}
+			if other, ok := unitOf[p]; ok && other != unit {
+				return nil, fmt.Errorf("%q is in two units", p)
+			}
+			unitOf[p] = unit
+		}
+	}
+	contents := map[[sha256.Size]byte]*content{}
+	for p := range st.Subvolumes {
+		unit, ok := unitOf[p]
+		err := s.walk(st, p, func(name string, info os.FileInfo, _ bool) error {
+			if !info.Mode().IsRegular() {
+				return nil
+			}
+			data, err := os.ReadFile(filepath.Join(s.Path(p), name))
+			if err != nil {
+				return err
+			}
+			c := contents[sha256.Sum256(data)]
+			if c == nil {
+				c = &content{bytes: uint64(len(data))}
+				contents[sha256.Sum256(data)] = c
+			}
+			if !ok {
+				c.others = true
+			} else if !slices.Contains(c.units, unit) {
+				c.units = append(c.units, unit)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return addUp(contents), nil
+}
+
+// addUp makes one share of all that the same units have.
+func addUp(contents map[[sha256.Size]byte]*content) []store.Share {
+	var shares []store.Share
+	for _, c := range contents {
+		if c.others {
+			continue
+		}
+		slices.Sort(c.units)
+		i := slices.IndexFunc(shares, func(share store.Share) bool { return slices.Equal(share.Units, c.units) })
+		if i < 0 {
+			i = len(shares)
+			shares = append(shares, store.Share{Units: c.units})
+		}
+		shares[i].Bytes += c.bytes
+	}
+	slices.SortFunc(shares, func(a, b store.Share) int { return slices.Compare(a.Units, b.Units) })
+	return shares
+}
