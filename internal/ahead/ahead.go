@@ -7,12 +7,16 @@
 // backend dpkg-deb(1) is stood in for by a script (hooks/sandbox/bin/dpkg-deb).
 // For a package file P they agree on these names:
 //
-//	P         a link to the package file: it is one that is worked on
+//	P         a link to the package file: it is one that will be worked on
 //	P.part    is being written, with an exclusive flock(2) on it
+//	P.group   the process group that writes it
 //	P.tar     is ready
 //	P.done    was unpacked by dpkg: P.tar is not needed any more
+//	.full     there is no room
 //
-// What is not there, for whatever reason, the script leaves to dpkg-deb.
+// apt-listchanges(1) looks into packages before dpkg does, in an order of its
+// own. What it is first to want, the script decompresses for both, unless there
+// is no room. What is not there for whatever reason is left to dpkg-deb.
 package ahead
 
 import (
@@ -23,7 +27,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +47,11 @@ type Options struct {
 // dpkg has not overtaken.
 func Run(ctx context.Context, packages []string, o Options) error {
 	q := queue{Options: o, packages: unambiguous(packages)}
+	for _, pkg := range q.packages {
+		if err := os.Symlink(pkg, q.place(pkg)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("cannot unpack ahead: %w", err)
+		}
+	}
 	var workers sync.WaitGroup
 	errs := make([]error, o.Workers)
 	for i := range errs {
@@ -101,9 +112,16 @@ func (q *queue) work(ctx context.Context) error {
 // Suffixes of the names in the directory.
 const (
 	part  = ".part"
+	group = ".group"
 	ready = ".tar"
 	done  = ".done"
 )
+
+// full is the name of the file that says so.
+const full = ".full"
+
+// place is where a package has its names.
+func (q *queue) place(pkg string) string { return filepath.Join(q.Dir, filepath.Base(pkg)) }
 
 // growth is how many times its size a package takes when it is decompressed;
 // few take more. If that is wrong there is no room after all.
@@ -116,9 +134,9 @@ func (q *queue) prepare(ctx context.Context, pkg string) error {
 	if err != nil {
 		return nil // dpkg will say what is wrong
 	}
-	place := filepath.Join(q.Dir, filepath.Base(pkg))
+	place := q.place(pkg)
 	for {
-		if exists(place + done) {
+		if exists(place+done) || exists(place+ready) {
 			return nil
 		}
 		if err := q.makeRoom(ctx, place, growth*uint64(info.Size())); err != nil {
@@ -153,7 +171,11 @@ func (q *queue) makeRoom(ctx context.Context, place string, wanted uint64) error
 			return errTooLarge
 		}
 		if st.Bavail*uint64(st.Bsize) >= wanted || exists(place+done) {
+			_ = os.Remove(filepath.Join(q.Dir, full))
 			return nil
+		}
+		if err := os.WriteFile(filepath.Join(q.Dir, full), nil, 0o600); err != nil {
+			return fmt.Errorf("cannot unpack ahead: %w", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -178,22 +200,26 @@ func (q *queue) removeUsed() {
 func (q *queue) decompress(ctx context.Context, pkg, place string) error {
 	out, err := os.OpenFile(place+part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil // another run of the frontend is at it
+		return nil // somebody else is at it
 	}
 	if err != nil {
 		return fmt.Errorf("cannot unpack ahead: %w", err)
 	}
 	defer out.Close()
-	// Before anybody knows of it, so that nobody waits for no lock.
 	if err := unix.Flock(int(out.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("cannot unpack ahead: %w", err)
 	}
-	if err := os.Symlink(pkg, place); err != nil && !errors.Is(err, fs.ErrExist) {
-		return errors.Join(fmt.Errorf("cannot unpack ahead: %w", err), os.Remove(place+part))
-	}
 	backend := exec.CommandContext(ctx, q.Backend, "--fsys-tarfile", pkg)
 	backend.Stdout = out
-	if err := backend.Run(); err != nil {
+	backend.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	err = backend.Start()
+	if err == nil {
+		// Whoever waits for it gives it the priority of one that is waited for.
+		_ = os.WriteFile(place+group, []byte(strconv.Itoa(backend.Process.Pid)+"\n"), 0o600)
+		err = backend.Wait()
+		_ = os.Remove(place + group)
+	}
+	if err != nil {
 		// A damaged package is dpkg's to complain of, and so is a backend that does
 		// not run while its libraries are being replaced.
 		_ = os.Remove(place + part)

@@ -93,7 +93,7 @@ func TestWhatIsLeftToDpkg(t *testing.T) {
 	busy := f.pkg(t, "busy.deb", "x")
 	check(t, os.WriteFile(filepath.Join(f.ready, "busy.deb.part"), nil, 0o600))
 	check(t, f.run(context.Background(), bad, filepath.Join(f.dir, "missing.deb"), done, one, other, busy))
-	want := []string{"bad.deb", "busy.deb.part", "done.deb.done"}
+	want := []string{"bad.deb", "busy.deb", "busy.deb.part", "done.deb", "done.deb.done", "missing.deb"}
 	if got := f.names(t); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
 	}

@@ -56,6 +56,12 @@ func leaveToChild() error {
 	if err != nil {
 		return err
 	}
+	// Priority is a thread's, and a child has that of the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, niceness); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
 	if err := child.Start(); err != nil {
 		return fmt.Errorf("cannot unpack ahead: %w", err)
 	}
@@ -65,8 +71,9 @@ func leaveToChild() error {
 	return list.Close()
 }
 
-// niceness lets dpkg and maintainer scripts go first: they are what is waited for.
-const niceness = 5
+// niceness lets dpkg and maintainer scripts go first: they are what is waited
+// for. The stand-in for dpkg-deb takes it back from what it waits for itself.
+const niceness = 15
 
 func (app *App) unpackAhead(cmd *cobra.Command) error {
 	var packages []string
@@ -77,7 +84,13 @@ func (app *App) unpackAhead(cmd *cobra.Command) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness) // of this thread and what it starts
+	if _, err := os.Lstat("/usr/bin/apt-listchanges"); err == nil {
+		installed, err := exec.CommandContext(cmd.Context(), "/usr/bin/dpkg-query", "-W", "-f", "${Package} ${source:Package}\n").Output()
+		if err != nil {
+			return fmt.Errorf("cannot unpack ahead: dpkg-query: %w", err)
+		}
+		packages = ahead.Order(packages, ahead.Sources(string(installed)))
+	}
 	return ahead.Run(cmd.Context(), packages, ahead.Options{
 		Dir:     redirect.AheadDir,
 		Backend: "/usr/bin/dpkg-deb",

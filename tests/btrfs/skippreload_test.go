@@ -22,13 +22,13 @@ func installPreload(t *testing.T, _ string, m *machine.Machine) {
 	if err := command.Run(); err != nil {
 		t.Fatalf("cannot build dpkgpatch/preload: %v", err)
 	}
-	m.Shell(t, "mkdir -p /usr/lib/apt-be")
+	m.Shell(t, "mkdir -p /usr/lib/apt-be/sandbox/bin")
 	for name, mode := range map[string]string{"skip-unchanged.so": "644", "skip-unchanged": "755"} {
 		content, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		file := "/usr/lib/apt-be/" + name
+		file := "/usr/lib/apt-be/sandbox/bin/" + name
 		m.WriteFile(t, file, string(content))
 		m.Shell(t, "chmod "+mode+" "+file)
 	}

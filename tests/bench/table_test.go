@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// examples are two rounds of two variants, the second of a slow machine.
+func examples() []Result {
+	run := func(variant string, round int, wall float64, written int64) Result {
+		return Result{Workload: "release", Variant: variant, Round: round, Wall: wall, Written: written, User: wall / 2, Data: 2e9}
+	}
+	return []Result{run(keyStock, 0, 100, 8e9), run(keyDefault, 0, 50, 2e9), run(keyStock, 1, 200, 8e9), run(keyDefault, 1, 140, 2e9), run("my-own", 1, 100, 1e9)}
+}
+
+func TestRows(t *testing.T) {
+	list := rows(examples(), variants())
+	if len(list) != 3 || list[0].Key != keyStock || list[1].Key != keyDefault || list[2].Key != "my-own" {
+		t.Fatalf("%+v", list)
+	}
+	// 0.5 and 0.7, although the medians' ratio is 95/150.
+	if r := list[1]; r.Wall != 95 || ratioText(r.WallRatio) != "0.60" || ratioText(r.WrittenRatio) != "0.25" || r.CPU != 47.5 {
+		t.Errorf("%+v", r)
+	}
+	if r := list[2]; ratioText(r.WallRatio) != "0.50" {
+		t.Errorf("%+v", r)
+	}
+	text := tableOf(list)
+	for _, want := range []string{"| environment ", " 95 s |", " 50 140 |", " 0.60 |", " 2000 MB |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for want, values := range map[float64][]float64{0: {}, 3: {5, 3, 1}, 2: {3, 1}} {
+		if got := median(values); got != want {
+			t.Errorf("of %v: %v, want %v", values, got, want)
+		}
+	}
+}
+
+// TestPlot reads the plot back: it is well-formed, nothing is outside, and each
+// variant has its bars and each run its marks.
+func TestPlot(t *testing.T) {
+	svg := plot([]Chart{{Title: "release & more", Rows: rows(examples(), variants())}})
+	decoder := xml.NewDecoder(strings.NewReader(svg))
+	colours := map[string]int{}
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, svg)
+		}
+		element, ok := token.(xml.StartElement)
+		if !ok || element.Name.Local != "rect" {
+			continue
+		}
+		attributes := map[string]string{}
+		for _, a := range element.Attr {
+			attributes[a.Name.Local] = a.Value
+		}
+		colours[attributes["fill"]]++
+		if strings.HasSuffix(attributes["width"], "%") {
+			continue
+		}
+		x, _ := strconv.ParseFloat(attributes["x"], 64)
+		width, err := strconv.ParseFloat(attributes["width"], 64)
+		if err != nil || x < margin || width <= 0 || x+width > plotWidth-margin {
+			t.Errorf("outside: %v", attributes)
+		}
+	}
+	for colour, want := range map[string]int{grey: 2, blue: 4, dark: 10} {
+		if colours[colour] != want {
+			t.Errorf("%d are %s, want %d", colours[colour], colour, want)
+		}
+	}
+	if !strings.Contains(svg, "× 0.60") || !strings.Contains(svg, "release &amp; more") {
+		t.Error(svg)
+	}
+}
+
+func TestTick(t *testing.T) {
+	for end, want := range map[float64]float64{0: 0, 0.5: 0.2, 4: 1, 5: 2, 81: 50, 323: 100, 9170: 5000} {
+		if got := tick(end); got != want {
+			t.Errorf("%v: %v, want %v", end, got, want)
+		}
+	}
+}
+
+func TestInsert(t *testing.T) {
+	page := "a\n<!-- bench:one -->\nold\n<!-- end of bench:one -->\nb\n"
+	got, err := insert(page, "one", "new\n")
+	if want := "a\n<!-- bench:one -->\n\nnew\n\n<!-- end of bench:one -->\nb\n"; err != nil || got != want {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := insert(page, "two", "new\n"); err == nil || got != page {
+		t.Errorf("%q, %v", got, err)
+	}
+}
