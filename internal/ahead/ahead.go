@@ -12,11 +12,14 @@
 //	P.group   the process group that writes it
 //	P.tar     is ready
 //	P.done    was unpacked by dpkg: P.tar is not needed any more
+//	P.no-news has no NEWS.Debian
 //	.full     there is no room
 //
-// apt-listchanges(1) looks into packages before dpkg does, in an order of its
-// own. What it is first to want, the script decompresses for both, unless there
-// is no room. What is not there for whatever reason is left to dpkg-deb.
+// apt-listchanges(1) looks for news in all packages, one by one, before dpkg may
+// begin, and most have none: the script tells it so, by an archive without a
+// file. What else somebody is first to want, the script decompresses for him and
+// for dpkg, unless there is no room. What is not there for whatever reason is
+// left to dpkg-deb.
 package ahead
 
 import (
@@ -40,11 +43,13 @@ type Options struct {
 	Dir     string // what is ready lies there; a file system of its own, whose size is the bound
 	Backend string // dpkg-deb, by its path
 	Workers int    // how many packages at once
+	News    bool   // somebody will look for news
 }
 
-// Run decompresses packages in their order, and waits where there is no room
-// until dpkg has used something up. It returns when there is nothing left that
-// dpkg has not overtaken.
+// Run notes which packages have no news, if somebody wants to know, and
+// decompresses them in their order. Where there is no room it waits until dpkg
+// has used something up. It returns when there is nothing left that dpkg has not
+// overtaken.
 func Run(ctx context.Context, packages []string, o Options) error {
 	q := queue{Options: o, packages: unambiguous(packages)}
 	for _, pkg := range q.packages {
@@ -52,13 +57,31 @@ func Run(ctx context.Context, packages []string, o Options) error {
 			return fmt.Errorf("cannot unpack ahead: %w", err)
 		}
 	}
+	all := q.packages
+	if o.News {
+		err := q.each(func(pkg string) error {
+			q.noteNews(ctx, pkg)
+			return ctx.Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	q.packages = all
+	return q.each(func(pkg string) error { return q.prepare(ctx, pkg) })
+}
+
+// each has the workers take all packages.
+func (q *queue) each(do func(pkg string) error) error {
 	var workers sync.WaitGroup
-	errs := make([]error, o.Workers)
+	errs := make([]error, q.Workers)
 	for i := range errs {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
-			errs[i] = q.work(ctx)
+			for pkg, ok := q.next(); ok && errs[i] == nil; pkg, ok = q.next() {
+				errs[i] = do(pkg)
+			}
 		}()
 	}
 	workers.Wait()
@@ -97,24 +120,14 @@ func (q *queue) next() (pkg string, ok bool) {
 	return pkg, true
 }
 
-func (q *queue) work(ctx context.Context) error {
-	for {
-		pkg, ok := q.next()
-		if !ok {
-			return nil
-		}
-		if err := q.prepare(ctx, pkg); err != nil {
-			return err
-		}
-	}
-}
-
 // Suffixes of the names in the directory.
 const (
 	part  = ".part"
 	group = ".group"
 	ready = ".tar"
 	done  = ".done"
+
+	noNews = ".no-news"
 )
 
 // full is the name of the file that says so.

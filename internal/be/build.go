@@ -216,6 +216,11 @@ func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e 
 	record := b.Record
 	edit(&record)
 	record.State, record.Wanted = state, ""
+	if err := b.note(ctx, &record); err != nil {
+		return Env{}, err
+	}
+	// All of it is durable before anything has a name, the record too. It may
+	// take a while, so nobody is locked out meanwhile.
 	if err := r.store.Sync(); err != nil {
 		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
 	}
@@ -224,13 +229,6 @@ func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e 
 		return Env{}, err
 	}
 	release = unlock
-	step, err := recordStep(record.UUID, &b.Record, &record)
-	if err != nil {
-		return Env{}, err
-	}
-	if err := b.txn.Do(ctx, step); err != nil {
-		return Env{}, err
-	}
 	if err := b.txn.Do(ctx, renameStep(record.BaseUUID, b.Base, BaseDir+"/"+b.Name)); err != nil {
 		return Env{}, err
 	}
@@ -238,4 +236,19 @@ func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e 
 		return Env{}, err
 	}
 	return r.Get(b.Name)
+}
+
+// note writes what the environment's record will be. That it is ready counts
+// only once its subvolume has its name.
+func (b *Build) note(ctx context.Context, record *Record) error {
+	release, err := b.registry.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	step, err := recordStep(record.UUID, &b.Record, record)
+	if err != nil {
+		return err
+	}
+	return b.txn.Do(ctx, step)
 }

@@ -256,7 +256,10 @@ func (r *Registry) recordPath(uuid string) string {
 	return r.store.Path(HomeDir + "/be/" + uuid + ".json")
 }
 
-func (r *Registry) save(record Record) error {
+func (r *Registry) save(record Record) error { return r.write(record, durable.WriteFile) }
+
+// write writes a record by WriteFile or WriteFileLater.
+func (r *Registry) write(record Record, put func(file string, data []byte, mode os.FileMode) error) error {
 	data, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
@@ -265,7 +268,7 @@ func (r *Registry) save(record Record) error {
 	if err := os.MkdirAll(path.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("cannot keep the record of a boot environment: %w", err)
 	}
-	return durable.WriteFile(file, append(data, '\n'), 0o644)
+	return put(file, append(data, '\n'), 0o644)
 }
 
 // records reads all records, by the UUID of their subvolumes.

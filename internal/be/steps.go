@@ -14,7 +14,7 @@ import (
 const (
 	stepSnapshot = "snapshot" // src, dst, read-only
 	stepRename   = "rename"   // uuid, from, to
-	stepRecord   = "record"   // uuid, old, new: JSON, or "" for none
+	stepRecord   = "record"   // uuid, old, new: JSON, or "" for none; of an environment that is being built
 )
 
 func (r *Registry) handlers() txn.Handlers {
@@ -75,10 +75,11 @@ func (r *Registry) putRecord(uuid, content string) error {
 	if err := json.Unmarshal([]byte(content), &record); err != nil {
 		return err
 	}
-	return r.save(record)
+	return r.write(record, durable.WriteFileLater)
 }
 
-// recordStep replaces old, or nothing, by new, or nothing.
+// recordStep replaces old, or nothing, by new, or nothing. A record whose
+// subvolume is nowhere, or under construction, is garbage.
 func recordStep(uuid string, old, new *Record) (txn.Step, error) {
 	args := txn.Args{"uuid": uuid}
 	for key, record := range map[string]*Record{"old": old, "new": new} {
@@ -91,15 +92,16 @@ func recordStep(uuid string, old, new *Record) (txn.Step, error) {
 		}
 		args[key] = string(data)
 	}
-	return txn.Step{Kind: stepRecord, Args: args}, nil
+	return txn.Step{Kind: stepRecord, Args: args, Volatile: true}, nil
 }
 
+// snapshotStep makes a snapshot under a name that makes it garbage.
 func snapshotStep(src, dst string, readOnly bool) txn.Step {
 	args := txn.Args{"src": src, "dst": dst}
 	if readOnly {
 		args["read-only"] = "yes"
 	}
-	return txn.Step{Kind: stepSnapshot, Args: args}
+	return txn.Step{Kind: stepSnapshot, Args: args, Volatile: true}
 }
 
 func renameStep(uuid, from, to string) txn.Step {

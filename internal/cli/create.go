@@ -30,6 +30,7 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err := be.CheckName(name); err != nil {
 		return usageError{fmt.Errorf("cannot create: %w", err)}
 	}
+	config := app.readConfigMeanwhile(ctx)
 	reg, done, err := app.registry()
 	if err != nil {
 		return err
@@ -46,15 +47,15 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		app.notice().Say("Would create %s of %s.", name, origin.Name)
 		return nil
 	}
-	conf, err := app.readConfig(ctx, aptconf.Query{})
-	if err != nil {
-		return err
-	}
 	unlock, err := app.hold(ctx, reg, origin)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	conf, err := config()
+	if err != nil {
+		return err
+	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
 		Name: name, Origin: origin, Made: be.User, LeaveOut: conf.List(leaveOutItem),
 	})
@@ -77,6 +78,22 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		app.notice().Say("The subvolume %s is not in it.", path)
 	}
 	return nil
+}
+
+// readConfigMeanwhile reads apt's configuration, for which apt-config(8) takes
+// longer than a snapshot, and returns what waits for it.
+func (app *App) readConfigMeanwhile(ctx context.Context) func() (aptconf.Config, error) {
+	var conf aptconf.Config
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		conf, err = app.readConfig(ctx, aptconf.Query{})
+	}()
+	return func() (aptconf.Config, error) {
+		<-read
+		return conf, err
+	}
 }
 
 func findOrigin(reg *be.Registry, name string) (be.Env, error) {

@@ -84,16 +84,11 @@ func (app *App) unpackAhead(cmd *cobra.Command) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	if _, err := os.Lstat("/usr/bin/apt-listchanges"); err == nil {
-		installed, err := exec.CommandContext(cmd.Context(), "/usr/bin/dpkg-query", "-W", "-f", "${Package} ${source:Package}\n").Output()
-		if err != nil {
-			return fmt.Errorf("cannot unpack ahead: dpkg-query: %w", err)
-		}
-		packages = ahead.Order(packages, ahead.Sources(string(installed)))
-	}
+	_, noListchanges := os.Lstat("/usr/bin/apt-listchanges")
 	return ahead.Run(cmd.Context(), packages, ahead.Options{
 		Dir:     redirect.AheadDir,
 		Backend: "/usr/bin/dpkg-deb",
 		Workers: runtime.NumCPU(),
+		News:    noListchanges == nil,
 	})
 }

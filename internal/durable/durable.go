@@ -19,7 +19,21 @@ func IsTemporary(name string) bool { return strings.HasPrefix(name, temporary) }
 // WriteFile replaces the file at path: it writes a temporary file beside it,
 // fsyncs that, renames it over path and fsyncs the directory. Once it has
 // returned nil the new content outlives a power cut.
-func WriteFile(path string, data []byte, mode os.FileMode) (err error) {
+func WriteFile(path string, data []byte, mode os.FileMode) error {
+	if err := write(path, data, mode, (*os.File).Sync); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// WriteFileLater is WriteFile without any fsync: what a power cut leaves is not
+// said before the file system is synced. Other processes see the old content or
+// the new one.
+func WriteFileLater(path string, data []byte, mode os.FileMode) error {
+	return write(path, data, mode, func(*os.File) error { return nil })
+}
+
+func write(path string, data []byte, mode os.FileMode, sync func(*os.File) error) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, temporary+filepath.Base(path)+"-*")
 	if err != nil {
@@ -34,7 +48,7 @@ func WriteFile(path string, data []byte, mode os.FileMode) (err error) {
 		err = f.Chmod(mode)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = sync(f)
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
@@ -45,7 +59,7 @@ func WriteFile(path string, data []byte, mode os.FileMode) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	return SyncDir(dir)
+	return nil
 }
 
 // Remove removes the file at path durably. A file that isn't there is no error.

@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,9 @@ const historyLog = "/var/log/apt/history.log"
 // inspect finds out what a frontend has left in the build's root. Its own exit
 // status says too little: apt's is 0 after a Ctrl-C that left packages half
 // installed, and unattended-upgrade's is 1 after a good run. why tells what is
-// wrong with a root that is not healthy.
-func (s *Supervisor) inspect(build *be.Build, job Job, result sandbox.Result) (o Outcome, why string, err error) {
+// wrong with a root that is not healthy. initramfs waits for what is built
+// meanwhile.
+func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, result sandbox.Result, initramfs func() error) (o Outcome, why string, err error) {
 	o = Outcome{Frontend: job.Frontend, ExitCode: result.ExitCode, Signal: int(result.Signal)}
 	base, root := s.Registry.Store().Path(build.Base), s.Registry.Store().Path(build.Path)
 	before, err := pkgdb.Fingerprint(base)
@@ -39,6 +41,7 @@ func (s *Supervisor) inspect(build *be.Build, job Job, result sandbox.Result) (o
 	if o.Changed = before != after; !o.Changed {
 		return o, "", nil
 	}
+	s.shareUnchanged(ctx, build, job)
 	// As seen inside: the log may be on another file system. The running root's
 	// is what it was, because dpkg is locked.
 	old, err := os.ReadFile(historyLog)
@@ -51,8 +54,9 @@ func (s *Supervisor) inspect(build *be.Build, job Job, result sandbox.Result) (o
 	}
 	for _, check := range []func() (string, error){
 		func() (string, error) { return checkPackages(base, root) },
-		func() (string, error) { return checkKernels(base, root) },
 		func() (string, error) { return s.checkTools(build) },
+		func() (string, error) { return "", initramfs() },
+		func() (string, error) { return checkKernels(base, root) },
 	} {
 		trouble, err := check()
 		if err != nil {
@@ -202,7 +206,6 @@ func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, faile
 		return nil, false, err
 	}
 	said, err = io.ReadAll(io.LimitReader(output, 1<<20))
-	err = errors.Join(err, sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
 	return said, result.ExitCode != 0 || result.Signal != 0 || len(said) > 0, err
 }
 

@@ -93,7 +93,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 		return Exit{}, err
 	}
 	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
-	verdict, result, err := s.run(build, job, signals)
+	verdict, result, err := s.run(ctx, build, job, signals)
 	if err != nil {
 		return Exit{}, errors.Join(err, build.Discard(ctx))
 	}
@@ -141,7 +141,7 @@ func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, si
 }
 
 // run runs the frontend in the build's root and judges the outcome.
-func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
+func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
 	if err := s.prepare(build); err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
@@ -175,10 +175,13 @@ func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, s
 	for _, note := range result.Notes {
 		s.Log.Warn(note)
 	}
-	if err := s.buildInitramfs(build, job, result.Collected[lateInitramfs]); err != nil {
-		return Verdict{State: Failed, ExitCode: job.Frontend.failureCode(), Reason: err.Error()}, result, nil
-	}
-	outcome, why, err := s.inspect(build, job, result)
+	// It takes long, on one processor, and looks at other files than all else
+	// that remains to be done.
+	initramfs := s.buildInitramfs(build, job, result.Collected[lateInitramfs])
+	outcome, why, err := s.inspect(ctx, build, job, result, initramfs)
+	// Nothing may be in the sandbox's root when it is discarded.
+	_ = initramfs()
+	err = errors.Join(err, sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
 	if err != nil {
 		return Verdict{}, result, err
 	}
@@ -208,7 +211,6 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		s.tellFailed(e)
 		s.replaceOlder(ctx, e)
 	case Ready:
-		s.shareUnchanged(ctx, build, job)
 		// Before, because there may be no after; and after, in case that
 		// somebody asked meanwhile.
 		if err := forgetNothingPending(); err != nil {

@@ -3,8 +3,9 @@
 // can be settled by the next one.
 //
 // A step is a kind and its arguments, both plain data; what they do is in the
-// Handlers of the kind. The journal names a step, durably, before it runs. So
-// an undo must cope with a step that ran whole, in part, or not at all.
+// Handlers of the kind. The journal names a step before it runs, and durably so
+// unless the step is Volatile. So an undo must cope with a step that ran whole,
+// in part, or not at all.
 package txn
 
 import (
@@ -34,6 +35,9 @@ type Args map[string]string
 type Step struct {
 	Kind string `json:"kind"`
 	Args Args   `json:"args,omitempty"`
+	// Volatile says that what the step leaves is known for garbage without a
+	// journal: a power cut may take the journal with it.
+	Volatile bool `json:"-"`
 }
 
 // Handler is what a kind of step does.
@@ -90,11 +94,13 @@ type Txn struct {
 	ID      string // unique; of hexadecimal digits
 	journal *Journal
 	file    *os.File
+	named   bool // the file's name is durable
 	steps   []Step
 	commit  *Step // the one that Commit was called with
 }
 
-// Begin opens a transaction. The title says to a human what is under way,
+// Begin opens a transaction, of which a power cut leaves nothing before its
+// first step that is not Volatile. The title says to a human what is under way,
 // such as "upgrade to boot environment 2026-11-20".
 func (j *Journal) Begin(title string) (*Txn, error) {
 	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
@@ -120,9 +126,6 @@ func (j *Journal) Begin(title string) (*Txn, error) {
 	if err == nil {
 		err = os.Rename(hidden, t.path())
 	}
-	if err == nil {
-		err = durable.SyncDir(j.Dir)
-	}
 	if err != nil {
 		os.Remove(hidden)
 		os.Remove(t.path())
@@ -143,7 +146,11 @@ func (t *Txn) Do(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	if err := t.append(line{Step: step}); err != nil {
+	err = t.append(line{Step: step})
+	if err == nil && !step.Volatile {
+		err = t.sync()
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write the journal: %w", err)
 	}
 	t.steps = append(t.steps, step)
@@ -161,16 +168,21 @@ func (t *Txn) Commit(ctx context.Context, step Step) error {
 	if handler.Happened == nil {
 		return fmt.Errorf("internal error: step %s is not one to commit with", step.Kind)
 	}
-	if err := t.append(line{Step: step, Commit: true}); err != nil {
+	err = t.append(line{Step: step, Commit: true})
+	if err == nil {
+		err = t.sync()
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write the journal: %w", err)
 	}
 	t.commit = &step
 	if err := handler.Do(ctx, step.Args); err != nil {
 		return err
 	}
-	// A journal that can't be removed says that the step happened: Recover
-	// ends it.
-	_ = t.End()
+	// A journal that can't be removed, or comes back after a power cut, says that
+	// the step happened: Recover ends it.
+	_ = os.Remove(t.path())
+	t.close()
 	return nil
 }
 
@@ -180,9 +192,13 @@ func (t *Txn) End() error {
 		return nil
 	}
 	err := durable.Remove(t.path())
+	t.close()
+	return err
+}
+
+func (t *Txn) close() {
 	t.file.Close()
 	t.file = nil
-	return err
 }
 
 // Rollback undoes the steps, last one first, and ends the transaction. A step
@@ -203,8 +219,7 @@ func (t *Txn) Rollback(ctx context.Context) error {
 		err = t.journal.undo(ctx, t.steps)
 	}
 	if err != nil {
-		t.file.Close()
-		t.file = nil
+		t.close()
 		return err
 	}
 	return t.End()
@@ -217,10 +232,20 @@ func (t *Txn) append(v any) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.file.Write(append(data, '\n')); err != nil {
+	_, err = t.file.Write(append(data, '\n'))
+	return err
+}
+
+// sync makes the journal durable as it is by now.
+func (t *Txn) sync() error {
+	if err := t.file.Sync(); err != nil || t.named {
 		return err
 	}
-	return t.file.Sync()
+	if err := durable.SyncDir(t.journal.Dir); err != nil {
+		return err
+	}
+	t.named = true
+	return nil
 }
 
 func (j *Journal) handler(kind string) (Handler, error) {

@@ -41,6 +41,7 @@ func TestDebian(t *testing.T) {
 		{"pending", testPending},
 		{"sandbox", testSandbox},
 		{"reference", testReference},
+		{"speed", testSpeed},
 		{"release upgrade", testRelease},
 		{"release upgrade with grub", testReleaseGrub},
 	}

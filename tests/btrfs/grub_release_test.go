@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-var nightly = flag.Bool("nightly", false, "every release upgrade with a boot loader, not just the one that fails most")
+var nightly = flag.Bool("nightly", false, "also what takes long: every release upgrade with a boot loader, the patched dpkg")
 
 // grubKind is a way to have GRUB on a machine.
 type grubKind struct {

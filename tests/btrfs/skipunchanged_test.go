@@ -30,6 +30,9 @@ type skipper struct {
 
 // skippers are compared with stock dpkg, which is run for every case anyway.
 func skippers() []skipper {
+	if !*nightly {
+		return []skipper{preloaded} // to build the other from dpkg's source takes minutes
+	}
 	return []skipper{
 		{name: "patched", install: installPatched, command: []string{"/usr/lib/dpkg-skip-unchanged/dpkg", "--skip-unchanged"}, shares: true},
 		{name: "patched but off", command: []string{"/usr/lib/dpkg-skip-unchanged/dpkg"}},
@@ -65,7 +68,9 @@ func TestSkipUnchanged(t *testing.T) {
 				}
 			}
 			m.Stop(t)
-			t.Run("run", func(t *testing.T) { testSkipRun(t, image) })
+			if *nightly {
+				t.Run("run", func(t *testing.T) { testSkipRun(t, image) })
+			}
 			for _, c := range append(skipCases(), skipConffileCases()...) {
 				t.Run(c.name, func(t *testing.T) { c.run(t, image, variants) })
 			}
