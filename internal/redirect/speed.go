@@ -28,17 +28,18 @@ const aptConfInside = "/run/apt-be/apt.conf"
 // what it should do.
 const lateInitramfs = "/run/apt-be/initramfs"
 
-// Programs that stand for dpkg and don't write files that are there already;
-// each is a package of its own. The first is among the running system's
-// stand-ins, so it lasts whatever the upgrade does to the package.
+// What stands for dpkg and doesn't write files that are there already: packages
+// of their own. They are the running system's, so they last whatever the upgrade
+// does to the packages.
 const (
-	preloadedDpkg = sandbox.BinDir + "/skip-unchanged"
-	patchedDpkg   = "/usr/lib/dpkg-skip-unchanged/dpkg"
+	preloaded    = "skip-unchanged"                  // a script among the stand-ins
+	patchedDir   = "/usr/lib/dpkg-skip-unchanged"    // a dpkg, and the script run that starts it
+	patchedPlace = "/run/apt-be/dpkg-skip-unchanged" // where that is inside
 )
 
 // hasten has a sandbox that builds a new environment do so as fast as a policy
-// allows. root is where the environment's root is to be had.
-func hasten(spec *sandbox.Spec, root string, speed aptconf.Speed) {
+// allows.
+func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 	spec.NoSync = speed.NoSync
 	spec.Texts = map[string]string{}
 	if speed.OneInitramfs {
@@ -50,8 +51,10 @@ func hasten(spec *sandbox.Spec, root string, speed aptconf.Speed) {
 		spec.Memory = append(spec.Memory, sandbox.Memory{Target: AheadDir, Size: size})
 		conf.WriteString(aheadHook)
 	}
-	if dpkg := dpkgThatSkips(spec.Bin, root); speed.SkipUnchanged && dpkg != "" {
-		fmt.Fprintf(&conf, "Dir::Bin::dpkg %q;\n", dpkg)
+	if speed.SkipUnchanged {
+		if dpkg := skipUnchanged(spec); dpkg != "" {
+			fmt.Fprintf(&conf, "Dir::Bin::dpkg %q;\n", dpkg)
+		}
 	}
 	if conf.Len() > 0 {
 		spec.Env, spec.Texts[aptConfInside] = configure(spec.Env, conf.String())
@@ -97,18 +100,22 @@ func configure(env []string, conf string) (with []string, text string) {
 	return append(with, "APT_CONFIG="+aptConfInside), conf
 }
 
-// dpkgThatSkips is what stands for dpkg in a sandbox with such a directory of
-// stand-ins and a root, or "".
-func dpkgThatSkips(bin, root string) string {
-	for _, d := range []struct{ outside, inside string }{
-		{filepath.Join(bin, filepath.Base(preloadedDpkg)), preloadedDpkg},
-		{filepath.Join(root, patchedDpkg), patchedDpkg},
-	} {
-		if info, err := os.Lstat(d.outside); err == nil && info.Mode().IsRegular() {
-			return d.inside
-		}
+// skipUnchanged has a sandbox show what stands for dpkg, and returns its path
+// inside: "" if there is none.
+func skipUnchanged(spec *sandbox.Spec) string {
+	if isFile(filepath.Join(spec.Bin, preloaded)) {
+		return filepath.Join(sandbox.BinDir, preloaded)
+	}
+	if isFile(filepath.Join(patchedDir, "run")) {
+		spec.Tools = map[string]string{patchedPlace: patchedDir}
+		return filepath.Join(patchedPlace, "run")
 	}
 	return ""
+}
+
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // aheadSize is how much memory decompressed packages may take, in bytes: a

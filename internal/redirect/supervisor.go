@@ -159,7 +159,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	}
 	spec.Collect = collected(job.Frontend)
 	spec.Files = hiddenFiles(append(job.ConfigFiles, job.Argv[1:]...))
-	hasten(&spec, s.Registry.Store().Path(build.Path), job.Speed)
+	hasten(&spec, job.Speed)
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err

@@ -202,6 +202,14 @@ func (a *assembler) run(spec *Spec) error {
 			return err
 		}
 	}
+	for place, dir := range spec.Tools {
+		if err := a.mkdir(place, 0o755); err != nil {
+			return err
+		}
+		if err := a.bind(dir, place, true); err != nil {
+			return err
+		}
+	}
 	for _, socket := range []string{"/run/systemd/journal/dev-log", "/run/systemd/journal/socket"} {
 		if info, err := os.Lstat(socket); err != nil || info.Mode().Type() != fs.ModeSocket {
 			continue

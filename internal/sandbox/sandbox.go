@@ -57,6 +57,7 @@ type Spec struct {
 	NoSync bool              // what syncs files succeeds at once: see package nosync
 	Policy string            // a policy-rc.d, outside
 	Bin    string            // a directory of stand-ins, outside; "" for none
+	Tools  map[string]string // directories of the running root to show read-only, by their places in /run
 
 	Path    string   // of the command, inside
 	Args    []string // its argv

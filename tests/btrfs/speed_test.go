@@ -13,7 +13,11 @@ import (
 
 // testSpeed installs a kernel whose scripts tell what they found.
 func testSpeed(t *testing.T, l lab) {
-	const kernel = "9.9-bt"
+	const (
+		kernel  = "9.9-bt"
+		patched = "/usr/lib/dpkg-skip-unchanged/run"
+		preload = "/usr/lib/apt-be/sandbox/bin/skip-unchanged"
+	)
 	deb := packages.Exact{
 		Name: "bt-kernel", Version: "1", Time: time.Unix(1e9, 0),
 		Members: []packages.Member{
@@ -41,10 +45,24 @@ ls /run/apt-be/ahead >/var/log/bt-ahead 2>&1 || true
 		initramfs     string // what was asked of the real update-initramfs
 		sync          string
 		ahead         bool
+		dpkgs         []string // stand for dpkg, and are installed
+		dpkg          string   // the one of them that ran
 	}{
 		{
 			name: "all", state: "ready", sync: "nothing is synced", ahead: true,
 			initramfs: "-d -k 1.0-gone\n-c -k " + kernel + "\n",
+		}, {
+			name: "patched dpkg", state: "ready", sync: "nothing is synced", ahead: true,
+			initramfs: "-d -k 1.0-gone\n-c -k " + kernel + "\n",
+			dpkgs:     []string{patched}, dpkg: patched,
+		}, {
+			name: "preloaded dpkg", state: "ready", sync: "nothing is synced", ahead: true,
+			initramfs: "-d -k 1.0-gone\n-c -k " + kernel + "\n",
+			dpkgs:     []string{patched, preload}, dpkg: preload,
+		}, {
+			name: "no dpkg but Debian's", options: "-o Apt-Be::Speed::Skip-Unchanged=no", state: "ready", sync: "nothing is synced", ahead: true,
+			initramfs: "-d -k 1.0-gone\n-c -k " + kernel + "\n",
+			dpkgs:     []string{patched, preload},
 		}, {
 			name: "none", options: "-o Apt-Be::Speed=false", state: "ready", sync: "synced",
 			initramfs: "-c -k " + kernel + " -b /boot\n-u\n-d -k 1.0-gone\n",
@@ -79,6 +97,12 @@ case $1 in list) ls /lib/modules ;; sort) cat ;; esac
 			if tt.broken {
 				m.WriteFile(t, "/etc/bt-broken", "")
 			}
+			for _, dpkg := range tt.dpkgs {
+				m.Shell(t, "mkdir -p "+filepath.Dir(dpkg))
+				m.WriteFile(t, dpkg, "#!/bin/sh\necho "+dpkg+" >/var/log/bt-dpkg\nexec /usr/bin/dpkg \"$@\"\n")
+				m.Shell(t, "chmod 755 "+dpkg)
+			}
+			m.WriteFile(t, "/var/log/bt-dpkg", "")
 			name, err := deb.Write(m.Path("/srv"))
 			if err != nil {
 				t.Fatal(err)
@@ -107,6 +131,9 @@ case $1 in list) ls /lib/modules ;; sort) cat ;; esac
 			}
 			if got := read("bt-ahead"); strings.Contains(got, name) != tt.ahead {
 				t.Errorf("unpacked ahead: %q, want %t", got, tt.ahead)
+			}
+			if got := strings.TrimSpace(read("bt-dpkg")); got != tt.dpkg {
+				t.Errorf("%q stood for dpkg, want %q", got, tt.dpkg)
 			}
 			if tt.state != "ready" {
 				return
