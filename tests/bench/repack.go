@@ -11,11 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apt-be/apt-be/tests/control"
 )
 
 // rebuildSuffix ends the version of a package that was built again, as that of
@@ -79,10 +80,10 @@ func repack(file, to string, versions map[string]string) error {
 	name := filepath.Base(file)
 	pkg, rest, _ := strings.Cut(name, "_")
 	version, arch, _ := strings.Cut(rest, "_")
-	control := filepath.Join(tree, "DEBIAN/control")
-	data, err := os.ReadFile(control)
+	stanza := filepath.Join(tree, "DEBIAN/control")
+	data, err := os.ReadFile(stanza)
 	if err == nil {
-		err = os.WriteFile(control, []byte(nextControl(string(data), versions)), 0o644)
+		err = os.WriteFile(stanza, []byte(control.Next(string(data), versions, rebuildSuffix)), 0o644)
 	}
 	if err == nil {
 		err = addEntry(tree, pkg, strings.ReplaceAll(version, "%3a", ":")+rebuildSuffix)
@@ -96,35 +97,6 @@ func repack(file, to string, versions map[string]string) error {
 	// The names that apt gives them, compressed as Debian's are.
 	_, err = output("dpkg-deb", "--build", "-Zxz", "--threads-max=1", tree, filepath.Join(to, pkg+"_"+version+rebuildSuffix+"_"+arch))
 	return err
-}
-
-// exactly matches the relation to exactly one version of a package.
-var exactly = regexp.MustCompile(`([a-z0-9][a-z0-9+.-]*)(:[a-z0-9]+)? \(= ([^)]+)\)`)
-
-// nextControl returns the control file of a package's new version. Debian binds
-// what is built from one source by "(= version)": such relations to packages
-// that get a new version, which are those in versions, move on too.
-func nextControl(control string, versions map[string]string) string {
-	lines := strings.SplitAfter(strings.TrimSuffix(control, "\n"), "\n")
-	field := ""
-	for i, line := range lines {
-		if name, _, ok := strings.Cut(line, ":"); ok && line[0] != ' ' && line[0] != '\t' {
-			field = name
-		}
-		switch field {
-		case "Version":
-			lines[i] = strings.TrimSuffix(line, "\n") + rebuildSuffix + "\n"
-		case "Depends", "Pre-Depends", "Recommends", "Suggests", "Enhances", "Breaks", "Conflicts", "Replaces":
-			lines[i] = exactly.ReplaceAllStringFunc(line, func(relation string) string {
-				match := exactly.FindStringSubmatch(relation)
-				if match[3] != versions[match[1]] {
-					return relation
-				}
-				return strings.TrimSuffix(relation, ")") + rebuildSuffix + ")"
-			})
-		}
-	}
-	return strings.TrimSuffix(strings.Join(lines, ""), "\n") + "\n"
 }
 
 // addEntry puts a new entry on top of a package's changelog, if the package has

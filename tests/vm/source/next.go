@@ -6,9 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"github.com/apt-be/apt-be/tests/control"
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
@@ -61,10 +61,10 @@ func repackAll(t guest.T, files []string, to string) {
 	for _, file := range files {
 		tree := filepath.Join(to, "tree")
 		output(t, exec.Command("dpkg-deb", "--raw-extract", file, tree))
-		control := filepath.Join(tree, "DEBIAN/control")
-		data, err := os.ReadFile(control)
+		stanza := filepath.Join(tree, "DEBIAN/control")
+		data, err := os.ReadFile(stanza)
 		if err == nil {
-			err = os.WriteFile(control, []byte(nextControl(string(data), versions)), 0o644)
+			err = os.WriteFile(stanza, []byte(control.Next(string(data), versions, NextSuffix)), 0o644)
 		}
 		if err != nil {
 			t.Fatalf("cannot make the next version of %s: %v", file, err)
@@ -75,34 +75,4 @@ func repackAll(t guest.T, files []string, to string) {
 			t.Fatalf("cannot make the next version of %s: %v", file, err)
 		}
 	}
-}
-
-// exactly matches the relation to exactly one version of a package.
-var exactly = regexp.MustCompile(`([a-z0-9][a-z0-9+.-]*)(:[a-z0-9]+)? \(= ([^)]+)\)`)
-
-// nextControl returns the control file of a package's next version, where
-// versions has those of all packages that get a next one. Debian binds what is
-// built from one source by "(= version)": such relations move on too. What a
-// package provides does not: that may be of any version.
-func nextControl(control string, versions map[string]string) string {
-	lines := strings.SplitAfter(strings.TrimSuffix(control, "\n"), "\n")
-	field := ""
-	for i, line := range lines {
-		if name, _, ok := strings.Cut(line, ":"); ok && line[0] != ' ' && line[0] != '\t' {
-			field = name
-		}
-		switch field {
-		case "Version":
-			lines[i] = strings.TrimSuffix(line, "\n") + NextSuffix + "\n"
-		case "Depends", "Pre-Depends", "Recommends", "Suggests", "Enhances", "Breaks", "Conflicts", "Replaces":
-			lines[i] = exactly.ReplaceAllStringFunc(line, func(relation string) string {
-				match := exactly.FindStringSubmatch(relation)
-				if match[3] != versions[match[1]] {
-					return relation
-				}
-				return strings.TrimSuffix(relation, ")") + NextSuffix + ")"
-			})
-		}
-	}
-	return strings.TrimSuffix(strings.Join(lines, ""), "\n") + "\n"
 }

@@ -1,8 +1,8 @@
-package source
+package control
 
 import "testing"
 
-func TestNextControl(t *testing.T) {
+func TestNext(t *testing.T) {
 	versions := map[string]string{"apache2": "2.4-1", "apache2-bin": "2.4-1", "libc6": "2.41-12", "perl-base": "1:5.40"}
 	for _, c := range []struct{ name, control, want string }{
 		{"version", "Package: apache2\nVersion: 2.4-1\n", "Package: apache2\nVersion: 2.4-1+next1\n"},
@@ -15,7 +15,7 @@ func TestNextControl(t *testing.T) {
 		{"provided", "Provides: apache2 (= 2.4-1)\n", "Provides: apache2 (= 2.4-1)\n"},
 		{"described", "Description: x\n Version: 1, apache2 (= 2.4-1)\n", "Description: x\n Version: 1, apache2 (= 2.4-1)\n"},
 	} {
-		if got := nextControl(c.control, versions); got != c.want {
+		if got := Next(c.control, versions, "+next1"); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
