@@ -303,6 +303,8 @@ func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Re
 		switch {
 		case r.Err != nil:
 			log.WithError(r.Err).Warnf("cannot clean up after a run that was cut off (%s)", r.Title)
+		case !r.Done && r.Title == "": // a power cut took its journal, too
+			notice.Say("Cleaned up after a run that was cut off.")
 		case !r.Done:
 			notice.Say("Cleaned up after a run that was cut off (%s, process %d).", r.Title, r.PID)
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,23 +130,28 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 	return r, true
 }
 
-// parse reads a journal. Its last line may be torn: that step did not run.
+// parse reads a journal. Its last line may be torn: that step did not run. So
+// may the first one be, if no step was to outlive a power cut yet.
 func parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
-	scanner := bufio.NewScanner(f)
+	in := bufio.NewReader(f)
+	first, err := in.ReadBytes('\n')
+	if errors.Is(err, io.EOF) {
+		return header{}, nil, nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(first, &head)
+	}
+	if err != nil {
+		return head, nil, nil, err
+	}
+	if head.Schema > schema {
+		return head, nil, nil, fmt.Errorf("it is of schema %d, written by a newer apt-be", head.Schema)
+	}
+	scanner := bufio.NewScanner(in)
 	scanner.Buffer(nil, lineLimit)
-	for n := 0; scanner.Scan(); n++ {
-		data := bytes.TrimSpace(scanner.Bytes())
-		if n == 0 {
-			if err := json.Unmarshal(data, &head); err != nil {
-				return head, nil, nil, err
-			}
-			if head.Schema > schema {
-				return head, nil, nil, fmt.Errorf("it is of schema %d, written by a newer apt-be", head.Schema)
-			}
-			continue
-		}
+	for scanner.Scan() {
 		var l line
-		if json.Unmarshal(data, &l) != nil {
+		if json.Unmarshal(bytes.TrimSpace(scanner.Bytes()), &l) != nil {
 			break
 		}
 		if l.Commit {

@@ -189,6 +189,24 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 	}
 }
 
+// TestRecoverAfterAPowerCutBeforeAnySync has what a power cut may leave of a
+// journal whose steps so far were all Volatile.
+func TestRecoverAfterAPowerCutBeforeAnySync(t *testing.T) {
+	for name, left := range map[string]string{"nothing": "", "half a header": `{"schema":1,"ti`} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t.TempDir())
+			tx, err := f.journal.Begin("a test")
+			check(t, err)
+			abandon(tx)
+			f.edit(t, func(string) string { return left })
+			if recovered := f.recover(t); len(recovered) != 1 || recovered[0].Err != nil || recovered[0].Done {
+				t.Errorf("Recover = %+v", recovered)
+			}
+			f.checkFiles(t)
+		})
+	}
+}
+
 func TestRecoverSweepsHiddenJournals(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
