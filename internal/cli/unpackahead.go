@@ -17,8 +17,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// newUnpackAhead is for apt as well: redirect.Configuration names it as a
-// DPkg::Pre-Install-Pkgs hook.
+// newUnpackAhead is a DPkg::Pre-Install-Pkgs hook of the configuration that apt
+// has in a sandbox (redirect/speed.go).
 func newUnpackAhead(app *App) *cobra.Command {
 	var work bool
 	cmd := &cobra.Command{

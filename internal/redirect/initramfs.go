@@ -1,6 +1,7 @@
 package redirect
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,11 +11,16 @@ import (
 )
 
 // buildInitramfs begins to build, once, what update-initramfs was asked for
-// while the frontend ran, and returns what waits for that. noted is what
-// update-initramfs noted: "" if nothing, or if it was left to itself. An error
-// makes the root one that does not boot.
-func (s *Supervisor) buildInitramfs(build *be.Build, job Job, noted []byte) (wait func() error) {
-	notes := strings.TrimSpace(string(noted))
+// while the frontend ran, and returns what waits for that. An error makes the
+// root one that does not boot.
+func (s *Supervisor) buildInitramfs(build *be.Build, job Job, result sandbox.Result) (wait func() error) {
+	if result.Killed && job.Speed.OneInitramfs {
+		// What was noted died with it, and an initramfs may be older than what it is of.
+		return func() error {
+			return errors.New("the sandbox was killed, and nobody knows what initramfs was to be built")
+		}
+	}
+	notes := strings.TrimSpace(string(result.Collected[lateInitramfs]))
 	if notes == "" {
 		return func() error { return nil }
 	}

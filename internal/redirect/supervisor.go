@@ -177,7 +177,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	}
 	// It takes long, on one processor, and looks at other files than all else
 	// that remains to be done.
-	initramfs := s.buildInitramfs(build, job, result.Collected[lateInitramfs])
+	initramfs := s.buildInitramfs(build, job, result)
 	outcome, why, err := s.inspect(ctx, build, job, result, initramfs)
 	// Nothing may be in the sandbox's root when it is discarded.
 	_ = initramfs()
