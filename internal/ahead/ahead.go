@@ -7,22 +7,25 @@
 // backend dpkg-deb(1) is stood in for by a script (hooks/sandbox/bin/dpkg-deb).
 // For a package file P they agree on these names:
 //
-//	P         a link to the package file: it is one that will be worked on
-//	P.part    is being written, with an exclusive flock(2) on it
-//	P.group   the process group that writes it
-//	P.tar     is ready
-//	P.done    was unpacked by dpkg: P.tar is not needed any more
-//	P.no-news has no NEWS.Debian
-//	.full     there is no room
+//	P          a link to the package file: it is one that will be worked on
+//	P.part     is being written, with an exclusive flock(2) on it
+//	P.group    the process group that writes it
+//	P.tar      is ready
+//	P.done     was unpacked by dpkg: what is ready is not needed any more
+//	P.control  its control files, as a tar archive
+//	P.fields   the fields that apt-listchanges asks for
+//	P.no-news  has no NEWS.Debian
+//	.full      there is no room
 //
-// apt-listchanges(1) looks for news in all packages, one by one, before dpkg may
-// begin, and most have none: the script tells it so, by an archive without a
-// file. What else somebody is first to want, the script decompresses for him and
-// for dpkg, unless there is no room. What is not there for whatever reason is
-// left to dpkg-deb.
+// apt-listchanges(1) asks for the fields of all packages, one by one, and then
+// looks for news in them, before dpkg may begin. Most have none: the script
+// tells it so, by an archive without a file. What else somebody is first to want,
+// the script decompresses for him and for dpkg, unless there is no room. What is
+// not there for whatever reason is left to dpkg-deb.
 package ahead
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,8 +33,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,13 +49,13 @@ type Options struct {
 	Dir     string // what is ready lies there; a file system of its own, whose size is the bound
 	Backend string // dpkg-deb, by its path
 	Workers int    // how many packages at once
-	News    bool   // somebody will look for news
+	News    bool   // somebody will look for news before dpkg begins
 }
 
-// Run notes which packages have no news, if somebody wants to know, and
-// decompresses them in their order. Where there is no room it waits until dpkg
-// has used something up. It returns when there is nothing left that dpkg has not
-// overtaken.
+// Run reads the packages' control files, and then decompresses the packages, in
+// their order but for those that somebody wants earlier. Where there is no room it
+// waits until dpkg has used something up. It returns when there is nothing left
+// that dpkg has not overtaken.
 func Run(ctx context.Context, packages []string, o Options) error {
 	q := queue{Options: o, packages: unambiguous(packages)}
 	for _, pkg := range q.packages {
@@ -58,17 +64,46 @@ func Run(ctx context.Context, packages []string, o Options) error {
 		}
 	}
 	all := q.packages
-	if o.News {
-		err := q.each(func(pkg string) error {
-			q.noteNews(ctx, pkg)
-			return ctx.Err()
-		})
-		if err != nil {
-			return err
+	err := q.each(func(pkg string) error {
+		q.readControl(ctx, pkg)
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	q.packages = q.inOrder(all)
+	return q.each(func(pkg string) error { return q.prepare(ctx, pkg) })
+}
+
+// inOrder puts those packages first that may have news: apt-listchanges asks for
+// them before dpkg begins. The largest take longest; and half of the room is for
+// those that dpkg begins with.
+func (q *queue) inOrder(packages []string) []string {
+	if !q.News {
+		return packages
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(q.Dir, &st); err != nil {
+		return packages
+	}
+	room := int64(st.Blocks) * st.Bsize / 2
+	var first []string
+	for _, pkg := range packages {
+		if !exists(q.place(pkg) + noNews) {
+			first = append(first, pkg)
 		}
 	}
-	q.packages = all
-	return q.each(func(pkg string) error { return q.prepare(ctx, pkg) })
+	slices.SortStableFunc(first, func(a, b string) int { return cmp.Compare(size(b), size(a)) })
+	first = slices.DeleteFunc(first, func(pkg string) bool {
+		wanted := growth * size(pkg)
+		if wanted > room {
+			return true
+		}
+		room -= wanted
+		return false
+	})
+	rest := slices.DeleteFunc(slices.Clone(packages), func(pkg string) bool { return slices.Contains(first, pkg) })
+	return append(first, rest...)
 }
 
 // each has the workers take all packages.
@@ -108,6 +143,7 @@ type queue struct {
 	Options
 	mutex    sync.Mutex
 	packages []string
+	small    atomic.Int64 // bytes of control files
 }
 
 func (q *queue) next() (pkg string, ok bool) {
@@ -127,7 +163,9 @@ const (
 	ready = ".tar"
 	done  = ".done"
 
-	noNews = ".no-news"
+	controlFiles = ".control"
+	fields       = ".fields"
+	noNews       = ".no-news"
 )
 
 // full is the name of the file that says so.
@@ -205,7 +243,9 @@ func (q *queue) removeUsed() {
 		return
 	}
 	for _, name := range used {
-		_ = os.Remove(name[:len(name)-len(done)] + ready)
+		place := strings.TrimSuffix(name, done)
+		_ = os.Remove(place + ready)
+		_ = os.Remove(place + controlFiles)
 	}
 }
 
@@ -248,6 +288,15 @@ func (q *queue) decompress(ctx context.Context, pkg, place string) error {
 func (q *queue) isFull() bool {
 	var st unix.Statfs_t
 	return unix.Statfs(q.Dir, &st) == nil && st.Bavail < 64
+}
+
+// size is 0 of a file that isn't there.
+func size(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 func exists(name string) bool {
