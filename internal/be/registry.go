@@ -140,8 +140,10 @@ func (r *Registry) List() ([]Env, error) {
 		var ok bool
 		if e.Record, ok = records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
-		} else if id, err := r.identify(r.store.Path(sub.Path)); e.Running && err == nil {
-			e.Record.Title, e.Record.Kernels = id.Title, id.Kernels // it goes on living
+		} else if e.Running { // it goes on living
+			if id, err := r.identify(r.store.Path(sub.Path)); err == nil {
+				e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
+			}
 		}
 		envs = append(envs, e)
 	}
