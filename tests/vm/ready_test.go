@@ -1,0 +1,50 @@
+package vm_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/vm/guest"
+	"github.com/apt-be/apt-be/tests/vm/image"
+	"github.com/apt-be/apt-be/tests/vm/source"
+)
+
+// TestReadyIsOnDisk cuts the power the moment that an upgrade is ready, in which
+// nothing was synced until the end. The machine comes up in the new environment,
+// and every file of it is what its package has. A file that was written just
+// before the cut shows that the cut was one.
+func TestReadyIsOnDisk(t *testing.T) {
+	t.Parallel()
+	if !atNight() {
+		return
+	}
+	l := layouts[image.BIOSGRUB]
+	g := prepared(t, l.recipe).Start(t, guest.Options{})
+	wantBoot(t, g.WaitBoot(t), l.root)
+	g.Settle(t)
+	source.New(t, source.NewKernel(t, source.Oldstable)...).Use(t, g)
+	before := g.Shell(t, "dpkg --verify || true")
+	const upgrade = `DEBIAN_FRONTEND=noninteractive nohup apt-get -y dist-upgrade >/root/upgrade.log 2>&1 </dev/null
+head -c 1000000 /dev/urandom >/root/unsynced
+echo b >/proc/sysrq-trigger`
+	if _, err := g.Try(t, upgrade); !errors.Is(err, guest.ErrRebooted) {
+		t.Fatalf("the power was not cut: %v", err)
+	}
+	boot := g.WaitBoot(t)
+	if !strings.HasPrefix(boot.Root, "/@be/") {
+		t.Fatalf("the machine runs %s:\n%s", boot.Root, g.Shell(t, "cat /root/upgrade.log"))
+	}
+	blessed(t, g)
+	if after := g.Shell(t, "dpkg --verify || true"); after != before {
+		t.Errorf("files are not what their packages have:\n%s\nwant:\n%s", after, before)
+	}
+	if said := g.Shell(t, "dpkg --audit; btrfs scrub start -B / >/root/scrub; grep -c 'no errors found' /root/scrub"); said != "1\n" {
+		t.Errorf("the file system or the packages are damaged:\n%s%s", said, g.Shell(t, "cat /root/scrub"))
+	}
+	left := g.Shell(t, "mount -o subvol="+l.root+" \"$(findmnt -n -o SOURCE / | sed 's/\\[.*//')\" /mnt; stat -c %s /mnt/root/unsynced 2>/dev/null || echo none; umount /mnt")
+	if left == "1000000\n" {
+		t.Error("what was not synced outlived the cut, so this test shows nothing")
+	}
+	g.PowerOff(t)
+}
