@@ -1,0 +1,129 @@
+package merge
+
+import "strings"
+
+// Action is what a rule says about a path that the live side changed.
+type Action string
+
+// The actions of a synclist.
+const (
+	Overwrite Action = "OVERWRITE" // the live side's, whatever the other did
+	Append    Action = "APPEND"    // what the live side wrote, after what the other has
+	Prepend   Action = "PREPEND"   // before it
+	Merge     Action = "MERGE"     // entry by entry or line by line, where the format is known
+	Ignore    Action = "IGNORE"    // the other side's
+)
+
+// File says what kind of a file a path is to the system, apart from rules.
+type File int
+
+// Files that no package has, and that are no settings, are Data.
+const (
+	Data     File = iota
+	Setting       // below /etc, and not a conffile
+	Conffile      // dpkg knows it as one
+	Packaged      // belongs to a package that has it from its archive
+)
+
+// Source says where a node of the result comes from.
+type Source int
+
+// Of the three, the zero value changes nothing.
+const (
+	FromNext   Source = iota // stays as it is
+	FromLive                 // is carried over, or deleted as it was there
+	FromMerged               // is put together from both
+)
+
+// Decision is what becomes of a path.
+type Decision struct {
+	Thing      Source     // content and kind
+	Attributes Attributes // what the result has, if it is there
+	Action     Action     // with FromMerged: how
+	Aside      bool       // what the new side has is kept beside it
+	Refused    bool       // nobody but the admin can decide
+	Why        string     // for a report: what clashes, "" if nothing does
+}
+
+// Changes says whether anything is to be done.
+func (d Decision) Changes(next Node) bool {
+	return d.Thing != FromNext || next.Kind != Missing && !d.Attributes.same(next.Attributes)
+}
+
+// Decide says what becomes of a path, given its three versions, what it is, and
+// the action of the rule for it, "" if there is none.
+func Decide(base, live, next Node, file File, action Action) Decision {
+	stays := Decision{Attributes: next.Attributes}
+	switch {
+	case live.Same(base) || live.Same(next) || action == Ignore:
+		return stays
+	case file == Packaged:
+		return ofPackage(base, live, next)
+	case next.Same(base) || action == Overwrite:
+		return Decision{Thing: FromLive, Attributes: live.Attributes}
+	case live.sameThing(base) && next.Kind != Missing, live.sameThing(next):
+		return attributesOnly(base, live, next)
+	}
+	if live.Kind != Missing && next.sameThing(base) {
+		d := Decision{Attributes: live.Attributes}
+		if live.Kind == next.Kind {
+			d = attributesOnly(base, live, next)
+		}
+		d.Thing = FromLive
+		return d
+	}
+	if live.Kind == Regular && next.Kind == Regular && (action == Append || action == Prepend || action == Merge) {
+		d := attributesOnly(base, live, next)
+		d.Thing, d.Action = FromMerged, action
+		return d
+	}
+	why := clash(base, live, next)
+	switch {
+	case next.Kind == Missing:
+		// An edited file outlives that the package dropped it.
+		return Decision{Thing: FromLive, Attributes: live.Attributes, Why: why}
+	case file == Data && live.Kind != Missing:
+		stays.Refused, stays.Why = true, why
+		return stays
+	default:
+		return Decision{Thing: FromLive, Attributes: live.Attributes, Aside: next.Kind != Directory, Why: why}
+	}
+}
+
+// ofPackage leaves a package's file to the package, but for what an admin may
+// give it.
+func ofPackage(base, live, next Node) Decision {
+	d := Decision{Attributes: next.Attributes}
+	if live.Kind == next.Kind {
+		d = attributesOnly(base, live, next)
+	}
+	if !live.sameThing(base) && !live.sameThing(next) {
+		d.Why = "what the running system did to this file of a package stays behind"
+	}
+	return d
+}
+
+// attributesOnly leaves the new side's content and merges the rest.
+func attributesOnly(base, live, next Node) Decision {
+	merged, clashes := mergeAttributes(base.Attributes, live.Attributes, next.Attributes)
+	d := Decision{Attributes: merged}
+	if len(clashes) > 0 {
+		d.Why = "both changed its " + strings.Join(clashes, ", ")
+	}
+	return d
+}
+
+func clash(base, live, next Node) string {
+	switch {
+	case base.Kind == Missing:
+		return "both added it"
+	case live.Kind == Missing:
+		return "deleted in the running system, changed in the environment"
+	case next.Kind == Missing:
+		return "changed in the running system, deleted in the environment"
+	case live.Kind != next.Kind:
+		return "it is " + live.Kind.String() + " in the running system and " + next.Kind.String() + " in the environment"
+	default:
+		return "both changed it"
+	}
+}

@@ -1,0 +1,94 @@
+package merge
+
+import (
+	"maps"
+	"slices"
+)
+
+// Kind is what a path is.
+type Kind int
+
+// Missing is a path that there isn't.
+const (
+	Missing Kind = iota
+	Regular
+	Directory
+	Symlink
+	Special // a device, a pipe or a socket
+)
+
+var kindNames = []string{"nothing", "a file", "a directory", "a symbolic link", "a special file"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Node is what is compared of a path on one side. Times are not: what was
+// written again with the same content has not changed.
+type Node struct {
+	Kind    Kind
+	Content string // stands for a file's content: equal if that is; a link's target; a device's number
+	Attributes
+}
+
+// Attributes are what a node has besides its content.
+type Attributes struct {
+	Mode   uint32            // permissions with setuid, setgid and sticky bit; 0 for a link
+	Owner  string            // by name, where there is one, since sides may number differently
+	Group  string            // so too
+	Xattrs map[string]string // with access control lists and file capabilities
+}
+
+// Same says whether two nodes are the same.
+func (n Node) Same(other Node) bool {
+	return n.sameThing(other) && (n.Kind == Missing || n.Attributes.same(other.Attributes))
+}
+
+// sameThing compares all but the attributes.
+func (n Node) sameThing(other Node) bool { return n.Kind == other.Kind && n.Content == other.Content }
+
+func (a Attributes) same(b Attributes) bool {
+	return a.Mode == b.Mode && a.Owner == b.Owner && a.Group == b.Group && maps.Equal(a.Xattrs, b.Xattrs)
+}
+
+// mergeAttributes takes each attribute from the side that changed it, from the
+// live one if both did, and says which those are.
+func mergeAttributes(base, live, next Attributes) (merged Attributes, clashes []string) {
+	three := func(what string, b, l, n any) any {
+		switch {
+		case l == n || l == b:
+			return n
+		case n != b:
+			clashes = append(clashes, what)
+		}
+		return l
+	}
+	merged.Mode = three("mode", base.Mode, live.Mode, next.Mode).(uint32)
+	merged.Owner = three("owner", base.Owner, live.Owner, next.Owner).(string)
+	merged.Group = three("group", base.Group, live.Group, next.Group).(string)
+	all := map[string]bool{}
+	for _, side := range []Attributes{base, live, next} {
+		for key := range side.Xattrs {
+			all[key] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		value := three(key, attribute(base, key), attribute(live, key), attribute(next, key)).(xattr)
+		if value.set {
+			if merged.Xattrs == nil {
+				merged.Xattrs = map[string]string{}
+			}
+			merged.Xattrs[key] = value.value
+		}
+	}
+	return merged, clashes
+}
+
+// xattr is a value that may not be there, which an empty one is.
+type xattr struct {
+	value string
+	set   bool
+}
+
+func attribute(a Attributes, key string) xattr {
+	value, ok := a.Xattrs[key]
+	return xattr{value, ok}
+}

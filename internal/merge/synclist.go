@@ -1,0 +1,110 @@
+package merge
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Rule is a line of a synclist.
+type Rule struct {
+	Pattern string // an absolute path, or one with path.Match's wildcards, of a file or of a directory with all below it
+	Action  Action
+	From    string // the file and the line that it comes from
+}
+
+// Rules are a synclist. Of two that match a path the later one holds.
+type Rules []Rule
+
+var actions = []Action{Overwrite, Append, Prepend, Merge, Ignore}
+
+// ParseRules reads a synclist, in the form of Solaris Live Upgrade's (synclist(4)):
+// a path and an action in each line, OVERWRITE if there is none. A space in a
+// path is written \040, as in fstab(5), and # begins a comment. The name of the
+// file is for errors, of which there is one for the first line that is wrong.
+func ParseRules(file string, content []byte) (Rules, error) {
+	var rules Rules
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	for number := 1; lines.Scan(); number++ {
+		from := fmt.Sprintf("%s:%d", file, number)
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(text)
+		if len(words) == 0 {
+			continue
+		}
+		rule := Rule{Action: Overwrite, From: from}
+		var err error
+		if rule.Pattern, err = unescape(words[0]); err != nil {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		if len(words) > 1 {
+			rule.Action = Action(words[1])
+		}
+		if err := rule.check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		if len(words) > 2 {
+			return nil, fmt.Errorf("%s: there is more than a path and an action: %q; a space in a path is written \\040", from, words[2])
+		}
+		rules = append(rules, rule)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return rules, nil
+}
+
+func (r Rule) check() error {
+	switch {
+	case !path.IsAbs(r.Pattern):
+		return fmt.Errorf("%q is not an absolute path", r.Pattern)
+	case path.Clean(r.Pattern) != r.Pattern:
+		return fmt.Errorf("%q is to be written %s", r.Pattern, path.Clean(r.Pattern))
+	case !slices.Contains(actions, r.Action):
+		return fmt.Errorf("there is no action %q: use OVERWRITE, APPEND, PREPEND, MERGE or IGNORE", r.Action)
+	}
+	if _, err := path.Match(r.Pattern, ""); err != nil {
+		return fmt.Errorf("%q is not a pattern: %w", r.Pattern, err)
+	}
+	return nil
+}
+
+// unescape replaces backslashes with three octal digits.
+func unescape(word string) (string, error) {
+	var out strings.Builder
+	for {
+		before, after, found := strings.Cut(word, `\`)
+		out.WriteString(before)
+		if !found {
+			return out.String(), nil
+		}
+		if len(after) < 3 {
+			return "", fmt.Errorf(`a backslash is to be followed by three octal digits, such as \040`)
+		}
+		b, err := strconv.ParseUint(after[:3], 8, 8)
+		if err != nil {
+			return "", fmt.Errorf(`\%s are not three octal digits`, after[:3])
+		}
+		out.WriteByte(byte(b))
+		word = after[3:]
+	}
+}
+
+// For returns the rule for an absolute path.
+func (r Rules) For(name string) (rule Rule, ok bool) {
+	for _, rule := range slices.Backward(r) {
+		for p := name; ; p = path.Dir(p) {
+			if match, _ := path.Match(rule.Pattern, p); match || p == rule.Pattern {
+				return rule, true
+			}
+			if p == "/" || p == "." {
+				break
+			}
+		}
+	}
+	return Rule{}, false
+}

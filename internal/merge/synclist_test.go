@@ -1,0 +1,67 @@
+package merge
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestParseRules(t *testing.T) {
+	got, err := ParseRules("synclist", []byte(`# comment
+/var/mail	OVERWRITE
+/etc/passwd MERGE # by entry
+
+/var/log/syslog*   APPEND
+/with\040space
+`))
+	want := Rules{
+		{"/var/mail", Overwrite, "synclist:2"},
+		{"/etc/passwd", Merge, "synclist:3"},
+		{"/var/log/syslog*", Append, "synclist:5"},
+		{"/with space", Overwrite, "synclist:6"},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestBadRules(t *testing.T) {
+	for line, want := range map[string]string{
+		"etc/passwd MERGE":  `"etc/passwd" is not an absolute path`,
+		"/etc/passwd merge": `there is no action "merge": use OVERWRITE, APPEND, PREPEND, MERGE or IGNORE`,
+		"/etc/ IGNORE":      `"/etc/" is to be written /etc`,
+		"/etc/../x IGNORE":  `"/etc/../x" is to be written /x`,
+		"/etc/[ IGNORE":     `"/etc/[" is not a pattern: syntax error in pattern`,
+		"/a file IGNORE":    `there is no action "file": use OVERWRITE, APPEND, PREPEND, MERGE or IGNORE`,
+		"/a IGNORE MERGE":   `there is more than a path and an action: "MERGE"; a space in a path is written \040`,
+		`/a\04`:             `a backslash is to be followed by three octal digits, such as \040`,
+		`/a\999`:            `\999 are not three octal digits`,
+	} {
+		_, err := ParseRules("/etc/apt-be/synclist", []byte("/fine IGNORE\n"+line+"\n"))
+		if want := "/etc/apt-be/synclist:2: " + want; err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", line, err, want)
+		}
+	}
+}
+
+func TestFor(t *testing.T) {
+	rules, err := ParseRules("s", []byte("/var MERGE\n/var/log APPEND\n/var/log/*.db IGNORE\n/etc/*/keep IGNORE\n/exact[1] PREPEND\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]Action{
+		"/var":             Merge,
+		"/var/mail/al":     Merge,
+		"/var/log/syslog":  Append,
+		"/var/log/a.db":    Ignore,
+		"/var/log/d/a.db":  Append,
+		"/variety":         "",
+		"/etc/x/keep/deep": Ignore,
+		"/etc/keep":        "",
+		"/exact[1]":        Prepend,
+		"/":                "",
+	} {
+		if rule, ok := rules.For(name); rule.Action != want || ok != (want != "") {
+			t.Errorf("%s: %q, want %q", name, rule.Action, want)
+		}
+	}
+}

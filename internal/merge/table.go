@@ -1,0 +1,111 @@
+package merge
+
+import (
+	"slices"
+	"strings"
+)
+
+// field says how the fields of an entry are merged that belong together.
+type field int
+
+const (
+	one    field = iota // a value
+	secret              // a password and the day of its change: the field and the next one
+	set                 // names with commas between
+)
+
+// account files are tables: fields with colons between, the first of which is a
+// name. passwd(5), group(5), shadow(5), gshadow(5).
+var (
+	passwdFields  = []field{one, one, one, one, one, one, one}
+	groupFields   = []field{one, one, one, set}
+	shadowFields  = []field{one, secret, one, one, one, one, one, one, one}
+	gshadowFields = []field{one, one, set, set}
+)
+
+// table is the format of a file with such fields.
+func table(fields []field) format {
+	return format{
+		key: entryName,
+		merge: func(base, live, next string) (string, []Clash) {
+			return mergeFields(fields, base, live, next)
+		},
+	}
+}
+
+// entryName is the name of a table's entry, and "" for what is none: comments,
+// and the lines of NIS that begin with a plus or a minus (nsswitch.conf(5)).
+func entryName(line string) string {
+	if line == "" || strings.ContainsRune("#+-", rune(line[0])) {
+		return ""
+	}
+	entry, _, found := strings.Cut(line, ":")
+	if !found {
+		return ""
+	}
+	return entry
+}
+
+// mergeFields merges an entry that is in both sides field by field. A field that
+// both changed is the live side's.
+func mergeFields(kinds []field, base, live, next string) (merged string, clashes []Clash) {
+	b, l, n := strings.Split(base, ":"), strings.Split(live, ":"), strings.Split(next, ":")
+	if base == "" {
+		b = slices.Clone(n)
+		for i, kind := range kinds {
+			if kind == set && i < len(b) {
+				b[i] = ""
+			}
+		}
+	}
+	if len(l) != len(kinds) || len(n) != len(kinds) || len(b) != len(kinds) {
+		// What it means is for nobody to guess.
+		return live, []Clash{{What: l[0], Lost: next}}
+	}
+	result := slices.Clone(l)
+	for i := 0; i < len(kinds); i++ {
+		width := 1
+		switch kinds[i] {
+		case set:
+			result[i] = mergeSet(b[i], l[i], n[i])
+			continue
+		case secret:
+			width = 2
+		}
+		bs, ls, ns := b[i:i+width], l[i:i+width], n[i:i+width]
+		switch {
+		case slices.Equal(ls, bs):
+			copy(result[i:], ns)
+		case !slices.Equal(ns, bs) && !slices.Equal(ns, ls):
+			if kinds[i] == secret { // which nobody is to read in a report
+				clashes = append(clashes, Clash{What: l[0], Lost: "another password"})
+			} else {
+				clashes = append(clashes, Clash{What: l[0], Lost: strings.Join(ns, ":")})
+			}
+		}
+		i += width - 1
+	}
+	return strings.Join(result, ":"), clashes
+}
+
+// mergeSet merges lists of names: who was added by either side is in it, who
+// was removed by either is not.
+func mergeSet(base, live, next string) string {
+	b, l, n := names(base), names(live), names(next)
+	merged := slices.DeleteFunc(slices.Clone(l), func(name string) bool {
+		return slices.Contains(b, name) && !slices.Contains(n, name)
+	})
+	for _, name := range n {
+		if !slices.Contains(b, name) && !slices.Contains(l, name) {
+			merged = append(merged, name)
+		}
+	}
+	return strings.Join(merged, ",")
+}
+
+func names(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
