@@ -44,7 +44,8 @@ func (k key) next() (key, bool) {
 // span is a part of a tree.
 type span struct {
 	tree     uint64
-	from, to key // both are in it
+	from, to key    // both are in it
+	since    uint64 // only leaves that were written in this generation or later
 }
 
 // searchBuffer is how much one tree search may return, in bytes. From 64 KiB to
@@ -67,8 +68,8 @@ func search(f *os.File, part span, visit func(k key, item []byte) error) error {
 			min_objectid: C.__u64(from.object), max_objectid: C.__u64(part.to.object),
 			min_type: C.__u32(from.kind), max_type: C.__u32(part.to.kind),
 			min_offset: C.__u64(from.offset), max_offset: C.__u64(part.to.offset),
-			max_transid: math.MaxUint64,
-			nr_items:    math.MaxUint32,
+			min_transid: C.__u64(part.since), max_transid: math.MaxUint64,
+			nr_items: math.MaxUint32,
 		}
 		args.buf_size = C.__u64(len(buf))
 		err := ioctl(f, "BTRFS_IOC_TREE_SEARCH_V2", C.BTRFS_IOC_TREE_SEARCH_V2, unsafe.Pointer(args))
