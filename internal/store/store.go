@@ -44,6 +44,7 @@ type Subvolume struct {
 	ReadOnly   bool      // nothing in it can be changed
 	Created    time.Time // when it was made
 	Generation uint64    // of the last change in it, counted when it is written (Sync); taking a snapshot of it counts
+	Made       uint64    // the generation in which it was made
 }
 
 // Store is a file system with subvolumes and snapshots. All changes are
@@ -97,6 +98,12 @@ type Store interface {
 	// the kernel says of writes that it could not do (syncfs(2); errors
 	// are reported since Linux 5.8).
 	Sync() error
+	// Changed returns the paths, from the root of the subvolume at path, of
+	// all that may have changed in it after a generation: of each file all
+	// its names, and of a directory also if something in it was made, renamed
+	// or deleted. The root is ".". Subvolumes nested in it are not looked
+	// into. What has not been written yet (Sync) may be missing.
+	Changed(path string, since uint64) ([]string, error)
 	// Device is what mount(8) takes as the source of this file system.
 	Device() string
 	// Close lets go of the file system.

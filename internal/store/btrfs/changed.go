@@ -18,11 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Changed returns the paths, from the root of the subvolume at path, of all that
-// may have changed in it after a generation: of each file all its names, and of a
-// directory also if something in it was made, renamed or deleted. The root is ".".
-// Subvolumes nested in it are not looked into. What has not been written yet (Sync)
-// may be missing. The time it takes is in proportion to what changed.
+// Changed implements store.Store. The time it takes is in proportion to what
+// changed: the tree is searched for leaves that were written since.
 func (s *Store) Changed(path string, since uint64) ([]string, error) {
 	f, err := s.openSubvolume(path)
 	if err != nil {

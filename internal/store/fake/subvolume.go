@@ -3,6 +3,7 @@ package fake
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -271,6 +272,30 @@ func (s *Store) Delete(p string) error {
 		return fmt.Errorf("cannot delete subvolume %q: %w", p, err)
 	}
 	return nil
+}
+
+// Changed implements store.Store: everything may have changed.
+func (s *Store) Changed(p string, _ uint64) ([]string, error) {
+	if _, err := s.Get(p); err != nil {
+		return nil, err
+	}
+	nested, err := s.Nested(p)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	err = filepath.WalkDir(s.Path(p), func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(s.Path(p), file)
+		if slices.ContainsFunc(nested, func(n store.Subvolume) bool { return n.Path == path.Join(p, name) }) {
+			return fs.SkipDir
+		}
+		paths = append(paths, name)
+		return err
+	})
+	return paths, err
 }
 
 // Sync implements store.Store: it ends the transaction, so that subvolumes

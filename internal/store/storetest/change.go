@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/apt-be/apt-be/internal/store"
@@ -113,11 +114,47 @@ func testGeneration(t *testing.T, s store.Store) {
 	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").Generation; a != c || a <= after {
 		t.Errorf("after a snapshot generations are %d of the origin (before: %d) and %d", a, after, c)
 	}
+	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").Made; a != c {
+		t.Errorf("the snapshot was made in generation %d, and its origin then had %d", c, a)
+	}
+	made := get(t, s, "@c").Made
 	checkContent(t, s, "@a/file", "x")
 	check(t, s.Sync())
 	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").Generation; a != c {
 		t.Errorf("reading changes the generation: %d, %d", a, c)
 	}
+	write(t, s, "@c/file", "y")
+	check(t, s.Sync())
+	if c := get(t, s, "@c"); c.Made != made || c.Generation <= made {
+		t.Errorf("it was made in generation %d, and then in %d and changed in %d", made, c.Made, c.Generation)
+	}
+}
+
+func testChanged(t *testing.T, s store.Store) {
+	create(t, s, "@a")
+	write(t, s, "@a/dir/old", "x")
+	write(t, s, "@a/dir/gone", "x")
+	check(t, s.Snapshot("@a", "@base", true))
+	since := get(t, s, "@base").Made
+	write(t, s, "@a/dir/old", "y")
+	write(t, s, "@a/new", "x")
+	check(t, os.Remove(s.Path("@a/dir/gone")))
+	check(t, os.Link(s.Path("@a/dir/old"), s.Path("@a/link")))
+	check(t, s.Sync())
+	got, err := s.Changed("@a", since)
+	check(t, err)
+	for _, want := range []string{".", "dir", "dir/old", "new", "link"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("changed are %q, without %s", got, want)
+		}
+	}
+	if slices.Contains(got, "dir/gone") {
+		t.Error("what is gone has changed")
+	}
+	_, err = s.Changed("@none", since)
+	checkIs(t, "Changed of nothing", err, store.ErrNotFound)
+	_, err = s.Changed("@a/dir", since)
+	checkIs(t, "Changed of a directory", err, store.ErrNotSubvolume)
 }
 
 func testRename(t *testing.T, s store.Store) {

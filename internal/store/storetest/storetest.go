@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"SnapshotOverErrors", testSnapshotOverErrors},
 		{"ReadOnly", testReadOnly},
 		{"Generation", testGeneration},
+		{"Changed", testChanged},
 		{"Nested", testNested},
 		{"Rename", testRename},
 		{"RenameErrors", testRenameErrors},
