@@ -21,15 +21,15 @@ const module = "github.com/apt-be/apt-be"
 var layers = [][]string{
 	{"cmd/apt-be"},
 	{"internal/cli"},
-	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/merge"},
+	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/drift"},
 	{"internal/machine", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
 	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
 	{"internal/boot"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn"},
-	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe"},
-	{"internal/store", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "aptconf"},
+	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs"},
+	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "aptconf"},
 	{"internal/openat2"},
 }
 

@@ -37,6 +37,9 @@ var documented = map[string]any{
 	"Finding":     &setup.Finding{},
 	"Sharing":     &dedupeJSON{},
 	"Count":       &dedupe.Count{},
+	"Drift":       &driftJSON{},
+	"Drifted":     &driftedJSON{},
+	"Renumbered":  &renumberedJSON{},
 }
 
 // row is a row of a table of fields: name, when it is there, and type.

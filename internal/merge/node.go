@@ -26,6 +26,8 @@ func (k Kind) String() string { return kindNames[k] }
 type Node struct {
 	Kind    Kind
 	Content string // stands for a file's content: equal if that is; a link's target; a device's number
+	Size    int64  // of a file, in bytes; not compared
+	Inode   uint64 // the same for all names of a file; not compared
 	Attributes
 }
 

@@ -65,3 +65,26 @@ func TestFor(t *testing.T) {
 		}
 	}
 }
+
+func TestDefaultRules(t *testing.T) {
+	rules := DefaultRules()
+	for name, want := range map[string]Action{
+		"/etc/passwd":            Merge,
+		"/etc/passwd-":           Overwrite,
+		"/var/log/auth.log":      Append,
+		"/var/log/journal/x/y":   Overwrite,
+		"/var/lib/dpkg/status":   Ignore,
+		"/var/lib/mysql/ibdata1": "",
+		"/var/mail/al":           "",
+		"/etc/ssh/sshd_config":   "",
+	} {
+		if rule, _ := rules.For(name); rule.Action != want {
+			t.Errorf("%s: %q, want %q", name, rule.Action, want)
+		}
+	}
+	for _, file := range AccountFiles {
+		if rule, _ := rules.For("/" + file); rule.Action != Merge {
+			t.Errorf("%s is not merged", file)
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// driftJSON is what drift --json prints.
+type driftJSON struct {
+	Name       string           `json:"name"`
+	Packages   bool             `json:"packages"`
+	Changes    []driftedJSON    `json:"changes"`
+	Renumbered []renumberedJSON `json:"renumbered"`
+}
+
+type driftedJSON struct {
+	Path string     `json:"path"`
+	Fate drift.Fate `json:"fate"`
+	Why  string     `json:"why,omitempty"`
+	Rule string     `json:"rule,omitempty"`
+	Lost []string   `json:"lost,omitempty"`
+}
+
+type renumberedJSON struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	From uint32 `json:"from"`
+	To   uint32 `json:"to"`
+}
+
+// synclist has the admin's rules.
+const synclist = "/etc/apt-be/synclist"
+
+func newDrift(app *App) *cobra.Command {
+	var files bool
+	cmd := &cobra.Command{
+		Use:   "drift [NAME]",
+		Short: "Show what happened in the running system since a boot environment was made",
+		Long: `Show which files of the running system have changed since boot environment
+NAME was made of it, or the one that waits to be booted, and what becomes of
+them there:
+
+  carried  they will be in the environment as they are here
+  merged   what both systems changed will be in it
+  clashes  they will be in it, and something that the upgrade changed will not
+  left     they stay behind, because of a rule or since they are a package's
+  refused  both systems changed them, and somebody has to decide
+
+Nothing is carried over yet: what is shown is what would be.`,
+		Args: takes(0, 1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			reg, done, err := app.registry()
+			if err != nil {
+				return err
+			}
+			defer done()
+			e, err := driftOf(reg, args)
+			if err != nil {
+				return err
+			}
+			return app.drift(reg, e, files)
+		},
+	}
+	cmd.Flags().BoolVar(&files, "files", false, "show each file")
+	return cmd
+}
+
+// driftOf returns the environment that is meant.
+func driftOf(reg *be.Registry, args []string) (be.Env, error) {
+	if len(args) == 1 {
+		return reg.Get(args[0])
+	}
+	envs, err := reg.List()
+	if err != nil {
+		return be.Env{}, err
+	}
+	for _, e := range slices.Backward(envs) {
+		if e.Pending() {
+			return e, nil
+		}
+	}
+	return be.Env{}, errors.New("cannot find an upgraded boot environment that waits to be booted: name one")
+}
+
+func (app *App) drift(reg *be.Registry, e be.Env, files bool) error {
+	sides, err := driftSides(reg, e)
+	if err != nil {
+		return fmt.Errorf("cannot tell what changed since %s was made: %w", e.Name, err)
+	}
+	st := reg.Store()
+	rules, err := readRules(st.Path(sides.Live))
+	if err != nil {
+		return err
+	}
+	found, err := drift.Find(st, sides, rules)
+	if err != nil {
+		return err
+	}
+	found.Changes = slices.DeleteFunc(found.Changes, drift.Change.Settled)
+	before, err := pkgdb.Fingerprint(st.Path(sides.Base))
+	if err != nil {
+		return err
+	}
+	now, err := pkgdb.Fingerprint(st.Path(sides.Live))
+	if err != nil {
+		return err
+	}
+	return app.tellDrift(e.Name, found, before != now, files)
+}
+
+// driftSides finds what an environment was made of and with. It has to be the
+// running one: nothing is known of what another one went through.
+func driftSides(reg *be.Registry, e be.Env) (drift.Sides, error) {
+	running, err := reg.Running()
+	if err != nil {
+		return drift.Sides{}, err
+	}
+	base, err := reg.BaseOf(e)
+	if errors.Is(err, be.ErrNotFound) {
+		return drift.Sides{}, errors.New("there is no snapshot of what it was made from")
+	}
+	if err != nil {
+		return drift.Sides{}, err
+	}
+	if base.ParentUUID != running.Subvolume.UUID {
+		return drift.Sides{}, errors.New("it was not made of the running system")
+	}
+	return drift.Sides{Base: base.Path, Live: running.Subvolume.Path, Next: e.Subvolume.Path}, nil
+}
+
+// readRules returns the default rules and those of a root's admin.
+func readRules(root string) (merge.Rules, error) {
+	content, err := inroot.ReadFile(root, synclist)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the synclist: %w", err)
+	}
+	own, err := merge.ParseRules(synclist, content)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the synclist: %w", err)
+	}
+	return append(merge.DefaultRules(), own...), nil
+}
+
+func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) error {
+	if app.options.JSON {
+		return ui.JSON(app.Stdout, describeDrift(name, d, packages))
+	}
+	if err := app.driftTable(d, files); err != nil {
+		return err
+	}
+	if app.options.Plain {
+		return nil
+	}
+	for _, c := range d.Changes {
+		if c.Why != "" && !files {
+			fmt.Fprintf(app.Stdout, "%s\n", ui.Printable("/"+c.Path+": "+c.Why))
+		}
+		for _, lost := range c.Clashes {
+			fmt.Fprintf(app.Stdout, "%s\n", ui.Printable("/"+c.Path+": both changed "+lost.What))
+		}
+	}
+	for _, r := range d.Renumbered {
+		fmt.Fprintln(app.Stdout, r)
+	}
+	if packages {
+		fmt.Fprintf(app.Stdout, "Packages were installed, removed or upgraded in the running system: %s lacks that.\n", name)
+	}
+	return nil
+}
+
+func (app *App) driftTable(d *drift.Drift, files bool) error {
+	if len(d.Changes) == 0 {
+		if !app.options.Plain {
+			fmt.Fprintln(app.Stdout, "no file differs")
+		}
+		return nil
+	}
+	if files {
+		table := ui.NewTable(app.Stdout, app.options.Plain, "FATE", "PATH", "WHY")
+		for _, c := range d.Changes {
+			table.Row(string(c.Fate()), "/"+c.Path, dash(why(c)))
+		}
+		return table.Flush()
+	}
+	table := ui.NewTable(app.Stdout, app.options.Plain, "AREA", "CARRIED", "MERGED", "CLASHES", "LEFT", "REFUSED")
+	areas, counts := d.Areas()
+	for _, area := range areas {
+		row := []string{area}
+		for _, fate := range []drift.Fate{drift.Carried, drift.Merged, drift.Prefers, drift.Left, drift.Refused} {
+			n := ""
+			if counts[area][fate] > 0 || app.options.Plain {
+				n = strconv.Itoa(counts[area][fate])
+			}
+			row = append(row, dash(n))
+		}
+		table.Row(row...)
+	}
+	return table.Flush()
+}
+
+// why is the reason for a change's fate: what clashes, or the rule.
+func why(c drift.Change) string {
+	if c.Why == "" && c.Fate() == drift.Left {
+		return c.Rule.From
+	}
+	return c.Why
+}
+
+func describeDrift(name string, d *drift.Drift, packages bool) driftJSON {
+	described := driftJSON{Name: name, Packages: packages, Changes: []driftedJSON{}, Renumbered: []renumberedJSON{}}
+	for _, c := range d.Changes {
+		drifted := driftedJSON{Path: "/" + c.Path, Fate: c.Fate(), Why: c.Why, Rule: c.Rule.From}
+		for _, lost := range c.Clashes {
+			drifted.Lost = append(drifted.Lost, lost.What)
+		}
+		described.Changes = append(described.Changes, drifted)
+	}
+	for _, r := range d.Renumbered {
+		kind := "user"
+		if r.Group {
+			kind = "group"
+		}
+		described.Renumbered = append(described.Renumbered, renumberedJSON{r.Name, kind, r.From, r.To})
+	}
+	return described
+}

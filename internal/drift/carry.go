@@ -1,0 +1,131 @@
+package drift
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/rootfs"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// ErrRefused says that something has to be decided on before.
+var ErrRefused = errors.New("both systems changed it")
+
+// Carry carries the drift over to the environment that it was found of. What
+// it did before an error is no harm: it can be found again, and carried again.
+func (d *Drift) Carry(st store.Store, sides Sides) error {
+	if refused := d.Refused(); len(refused) > 0 {
+		return fmt.Errorf("cannot carry over /%s: %w", refused[0].Path, ErrRefused)
+	}
+	live, err := rootfs.Open(st.Path(sides.Live))
+	if err != nil {
+		return err
+	}
+	defer live.Close()
+	next, err := rootfs.Open(st.Path(sides.Next))
+	if err != nil {
+		return err
+	}
+	defer next.Close()
+	c := &rootfs.Changer{To: next, From: live}
+	if err := d.renumber(next); err != nil {
+		return err
+	}
+	accounts, rest := d.split()
+	for _, change := range accounts {
+		if err := carry(c, change); err != nil {
+			return err
+		}
+	}
+	if err := next.ReadAccounts(); err != nil {
+		return err
+	}
+	for _, change := range slices.Backward(rest) {
+		if change.Thing == merge.FromLive && change.Live.Kind == merge.Missing {
+			if err := remove(c, change); err != nil {
+				return err
+			}
+		}
+	}
+	for _, change := range rest {
+		if change.Thing == merge.FromLive && change.Live.Kind == merge.Missing {
+			continue
+		}
+		if err := carry(c, change); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split separates the account files from all else.
+func (d *Drift) split() (accounts, rest []Change) {
+	for _, change := range d.Changes {
+		if change.Thing == merge.FromMerged && slices.Contains(merge.AccountFiles, change.Path) {
+			accounts = append(accounts, change)
+		} else {
+			rest = append(rest, change)
+		}
+	}
+	return accounts, rest
+}
+
+func remove(c *rootfs.Changer, change Change) error {
+	if change.Aside {
+		return c.SetAside(change.Path)
+	}
+	return c.Remove(change.Path)
+}
+
+// carry does what was decided on a path that is there afterwards.
+func carry(c *rootfs.Changer, change Change) error {
+	if !change.Decision.Changes(change.Next) {
+		return nil
+	}
+	if change.Aside && change.Next.Kind != merge.Missing {
+		if err := c.SetAside(change.Path); err != nil {
+			return err
+		}
+	}
+	switch change.Thing {
+	case merge.FromLive:
+		return c.Carry(change.Path, change.Live, change.Attributes)
+	case merge.FromMerged:
+		return c.Write(change.Path, change.Content, change.Attributes)
+	default:
+		return c.SetAttributes(change.Path, change.Attributes)
+	}
+}
+
+// renumber gives the files of accounts that get another number to that number.
+// They are among those that the environment has changed: before, nobody had it.
+func (d *Drift) renumber(next *rootfs.Root) error {
+	users, groups := map[uint32]uint32{}, map[uint32]uint32{}
+	for _, r := range d.Renumbered {
+		if r.Group {
+			groups[r.From] = r.To
+		} else {
+			users[r.From] = r.To
+		}
+	}
+	if len(users)+len(groups) == 0 {
+		return nil
+	}
+	seen := map[uint64]bool{} // a file with two names is not to be renumbered twice
+	for _, path := range d.nextChanged {
+		node, err := next.Node(path)
+		if err != nil {
+			return err
+		}
+		if seen[node.Inode] {
+			continue
+		}
+		seen[node.Inode] = true
+		if err := next.Renumber(path, users, groups); err != nil {
+			return fmt.Errorf("cannot give /%s to whom it belongs: %w", path, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+// Package drift finds what changed in a running system since a boot environment
+// was made of it, and carries it over to the environment: the decisions are package
+// merge's.
+package drift
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/rootfs"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Sides are subvolumes of a store: the base that a boot environment was made
+// with, the system that has been running since, and the environment.
+type Sides struct {
+	Base, Live, Next string
+}
+
+// Change is a path and what becomes of it.
+type Change struct {
+	merge.Change
+	Content []byte        // what is put together, with merge.FromMerged
+	Clashes []merge.Clash // what of it is lost
+}
+
+// Drift is what the running system did since.
+type Drift struct {
+	Changes    []Change // a directory before what is in it
+	Renumbered []merge.Renumbering
+
+	nextChanged []string
+}
+
+// Refused returns the changes that nobody but the admin can decide on.
+func (d *Drift) Refused() []Change {
+	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return !c.Refused })
+}
+
+// finder has the three sides open.
+type finder struct {
+	base, live, next *rootfs.Root
+	dirs             struct{ base, live, next string }
+}
+
+// Find compares the sides. Nothing is changed. What the running system does
+// meanwhile may be in the result or not.
+func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
+	if err := st.Sync(); err != nil {
+		return nil, err
+	}
+	base, err := st.Get(sides.Base)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell what changed: %w", err)
+	}
+	next, err := st.Get(sides.Next)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell what changed: %w", err)
+	}
+	liveChanged, err := st.Changed(sides.Live, base.Made)
+	if err != nil {
+		return nil, err
+	}
+	d := &Drift{}
+	if d.nextChanged, err = st.Changed(sides.Next, next.Made); err != nil {
+		return nil, err
+	}
+	f, err := openSides(st, sides)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	fileOf, err := f.files()
+	if err != nil {
+		return nil, err
+	}
+	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same}
+	changes, err := merge.Plan(trees, liveChanged, d.nextChanged, rules, fileOf)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.complete(d, changes); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func openSides(st store.Store, sides Sides) (*finder, error) {
+	f := &finder{}
+	for _, side := range []struct {
+		path string
+		dir  *string
+		root **rootfs.Root
+	}{{sides.Base, &f.dirs.base, &f.base}, {sides.Live, &f.dirs.live, &f.live}, {sides.Next, &f.dirs.next, &f.next}} {
+		root, err := rootfs.Open(st.Path(side.path))
+		if err != nil {
+			f.close()
+			return nil, err
+		}
+		*side.dir, *side.root = st.Path(side.path), root
+	}
+	return f, nil
+}
+
+func (f *finder) close() {
+	for _, root := range []*rootfs.Root{f.base, f.live, f.next} {
+		if root != nil {
+			_ = root.Close()
+		}
+	}
+}
+
+// files returns what a path is to the packages of either side.
+func (f *finder) files() (func(path string) merge.File, error) {
+	before, err := pkgdb.ReadFiles(f.dirs.base)
+	if err != nil {
+		return nil, err
+	}
+	after, err := pkgdb.ReadFiles(f.dirs.next)
+	if err != nil {
+		return nil, err
+	}
+	return func(path string) merge.File {
+		switch {
+		case before.Conffiles[path] || after.Conffiles[path]:
+			return merge.Conffile
+		case before.Packaged[path] || after.Packaged[path]:
+			return merge.Packaged
+		case strings.HasPrefix(path, "etc/"):
+			return merge.Setting
+		}
+		return merge.Data
+	}, nil
+}
+
+// complete puts together what is to be put together.
+func (f *finder) complete(d *Drift, changes []merge.Change) error {
+	accounts := false
+	for _, c := range changes {
+		if slices.Contains(merge.AccountFiles, c.Path) && c.Action != merge.Ignore && c.Rule.Action == merge.Merge {
+			accounts = true
+			continue
+		}
+		change := Change{Change: c}
+		if c.Thing == merge.FromMerged {
+			if err := f.text(&change); err != nil {
+				// What can't be put together is the live side's.
+				change.Thing, change.Aside, change.Why = merge.FromLive, true, err.Error()
+			}
+		}
+		d.Changes = append(d.Changes, change)
+	}
+	if !accounts {
+		return nil
+	}
+	return f.accounts(d)
+}
+
+// text puts a file together of which both sides changed the content.
+func (f *finder) text(c *Change) (err error) {
+	var contents [3][]byte
+	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
+		if contents[i], err = readIfAny(dir, c.Path); err != nil {
+			return err
+		}
+	}
+	c.Content, c.Clashes, err = merge.Text(c.Path, c.Action, contents[0], contents[1], contents[2])
+	if err == nil && bytes.Equal(c.Content, contents[2]) {
+		c.Thing = merge.FromNext
+	}
+	return err
+}
+
+// accounts adds the account files, which are merged together.
+func (f *finder) accounts(d *Drift) error {
+	sides := [3]merge.Accounts{{}, {}, {}}
+	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
+		for _, file := range merge.AccountFiles {
+			content, err := readIfAny(dir, file)
+			if err != nil {
+				return fmt.Errorf("cannot merge the accounts: %w", err)
+			}
+			if content != nil {
+				sides[i][file] = content
+			}
+		}
+	}
+	merged, renumbered, clashes, err := merge.MergeAccounts(sides[0], sides[1], sides[2])
+	if err != nil {
+		return err
+	}
+	d.Renumbered = renumbered
+	var files []Change
+	for _, file := range merge.AccountFiles {
+		content, ok := merged[file]
+		if !ok || bytes.Equal(content, sides[2][file]) {
+			continue
+		}
+		c, err := f.account(file)
+		if err != nil {
+			return err
+		}
+		c.Content = content
+		files = append(files, c)
+	}
+	if len(files) > 0 {
+		files[0].Clashes = clashes
+	}
+	// They come first: all else belongs to somebody.
+	d.Changes = append(files, d.Changes...)
+	return nil
+}
+
+// account describes the change of an account file.
+func (f *finder) account(file string) (c Change, err error) {
+	c.Path, c.File = file, merge.Setting
+	for _, side := range []struct {
+		root *rootfs.Root
+		node *merge.Node
+	}{{f.base, &c.Base}, {f.live, &c.Live}, {f.next, &c.Next}} {
+		if *side.node, err = side.root.Node(file); err != nil {
+			return c, err
+		}
+	}
+	c.Thing, c.Action, c.Attributes = merge.FromMerged, merge.Merge, c.Next.Attributes
+	if c.Next.Kind == merge.Missing {
+		c.Attributes = c.Live.Attributes
+	}
+	return c, nil
+}
+
+// readIfAny returns nil if there is no file.
+func readIfAny(root, path string) ([]byte, error) {
+	content, err := inroot.ReadFile(root, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if content == nil && err == nil {
+		content = []byte{}
+	}
+	return content, err
+}

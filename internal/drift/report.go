@@ -1,0 +1,73 @@
+package drift
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// Fate is what a user is told about a change.
+type Fate string
+
+// The fates.
+const (
+	Carried Fate = "carried" // it will be in the environment
+	Merged  Fate = "merged"  // so will what the environment changed
+	Prefers Fate = "clashes" // it will be in the environment, and something of the environment will not
+	Left    Fate = "left"    // it stays behind
+	Refused Fate = "refused" // both changed it, and somebody has to decide
+)
+
+// Fate says what becomes of a change.
+func (c Change) Fate() Fate {
+	switch {
+	case c.Decision.Refused:
+		return Refused
+	case c.Thing == merge.FromNext && !c.Changes(c.Next):
+		return Left
+	case c.Aside || len(c.Clashes) > 0 || c.Why != "":
+		return Prefers
+	case c.Thing == merge.FromLive:
+		return Carried
+	default:
+		return Merged
+	}
+}
+
+// Settled says that the environment has it already, so that there is nothing
+// to tell.
+func (c Change) Settled() bool { return c.Live.Same(c.Next) }
+
+// Area is the part of the system that a path is in, as an admin thinks of it:
+// /etc, /home, /usr/local, and below /var two or three parts.
+func Area(name string) string {
+	parts := strings.Split(name, "/")
+	depth := 1
+	switch {
+	case len(parts) == 1:
+		return "/"
+	case parts[0] == "var" && (parts[1] == "lib" || parts[1] == "cache" || parts[1] == "spool"):
+		depth = 3
+	case parts[0] == "var", parts[0] == "usr":
+		depth = 2
+	}
+	return "/" + path.Join(parts[:min(depth, len(parts)-1)]...)
+}
+
+// Areas counts the changes in each area by their fates, and returns the areas
+// in order.
+func (d *Drift) Areas() (areas []string, counts map[string]map[Fate]int) {
+	counts = map[string]map[Fate]int{}
+	for _, c := range d.Changes {
+		area := Area(c.Path)
+		if counts[area] == nil {
+			counts[area] = map[Fate]int{}
+			areas = append(areas, area)
+		}
+		counts[area][c.Fate()]++
+	}
+	slices.Sort(areas)
+	return areas, counts
+}

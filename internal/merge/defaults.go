@@ -1,0 +1,18 @@
+package merge
+
+import (
+	_ "embed"
+	"fmt"
+)
+
+//go:embed defaults
+var defaults []byte
+
+// DefaultRules are the rules that come before those of the synclist.
+func DefaultRules() Rules {
+	rules, err := ParseRules("the default rules", defaults)
+	if err != nil {
+		panic(fmt.Sprintf("cannot read %v", err))
+	}
+	return rules
+}

@@ -1,0 +1,214 @@
+package merge
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Tree is one version of a root file system. Paths in it are relative to its
+// root, which is ".", and cleaned. No symbolic link is followed.
+type Tree interface {
+	// Node describes what is at a path: Missing also if a directory above it is
+	// none. A file's Content is left to Trees.Same.
+	Node(path string) (Node, error)
+	// Names returns the names in a directory, and none if there is no directory.
+	Names(path string) ([]string, error)
+}
+
+// Trees are the three versions.
+type Trees struct {
+	Base, Live, Next Tree
+	// Same says whether the regular files at a path in two of them, which have
+	// the same size, have the same content.
+	Same func(path string, a, b Tree) (bool, error)
+}
+
+// Change is a path at which the live side did something, and what becomes of it.
+type Change struct {
+	Path             string
+	Base, Live, Next Node
+	File             File
+	Rule             Rule // with an Action of "" if none is for it
+	Decision
+}
+
+// Plan decides on all paths at which the live side did something, in an order in
+// which a directory comes before what is in it. It is told what may have changed
+// on either side, as a store's Changed says it, and what a path is to the system.
+// What it can't compare it refuses.
+func Plan(trees Trees, liveChanged, nextChanged []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
+	p := planner{trees: trees, nextChanged: map[string]bool{}, found: map[string]bool{}}
+	for _, name := range nextChanged {
+		p.nextChanged[name] = true
+	}
+	for _, name := range liveChanged {
+		if err := p.candidate(name); err != nil {
+			return nil, err
+		}
+	}
+	var changes []Change
+	for _, name := range p.inOrder() {
+		rule, _ := rules.For("/" + name)
+		c := Change{Path: name, File: fileOf(name), Rule: rule}
+		if err := p.compare(&c); err != nil {
+			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
+			changes = append(changes, c)
+			continue
+		}
+		if c.Live.Same(c.Base) {
+			continue
+		}
+		c.Decision = Decide(c.Base, c.Live, c.Next, c.File, rule.Action)
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+type planner struct {
+	trees       Trees
+	nextChanged map[string]bool
+	found       map[string]bool // the candidates
+}
+
+// inOrder returns the candidates, what is in a directory after it.
+func (p *planner) inOrder() []string {
+	var names []string
+	for name := range p.found {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, comparePaths)
+	return names
+}
+
+// comparePaths orders paths part by part, so that nothing comes between a
+// directory and what is in it.
+func comparePaths(a, b string) int {
+	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+}
+
+// candidate notes a path that may have changed on the live side. Of a directory
+// the names on both sides are compared: what was deleted is not among what
+// changed, and of a directory that was moved only itself is.
+func (p *planner) candidate(name string) error {
+	p.found[name] = true
+	live, err := p.trees.Live.Node(name)
+	if err != nil {
+		return fmt.Errorf("cannot look at /%s in the running system: %w", name, err)
+	}
+	base, err := p.trees.Base.Node(name)
+	if err != nil {
+		return fmt.Errorf("cannot look at /%s as it was: %w", name, err)
+	}
+	var now, before []string
+	if live.Kind == Directory {
+		if now, err = p.trees.Live.Names(name); err != nil {
+			return fmt.Errorf("cannot read the directory /%s: %w", name, err)
+		}
+	}
+	if base.Kind == Directory {
+		if before, err = p.trees.Base.Names(name); err != nil {
+			return fmt.Errorf("cannot read the directory /%s as it was: %w", name, err)
+		}
+	}
+	for _, list := range []struct {
+		names, others []string
+		tree          Tree
+	}{{now, before, p.trees.Live}, {before, now, p.trees.Base}} {
+		for _, entry := range without(list.names, list.others) {
+			if err := p.whole(list.tree, path.Join(name, entry)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// without returns the names that are not among others.
+func without(names, others []string) []string {
+	there := map[string]bool{}
+	for _, name := range others {
+		there[name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return there[name] })
+}
+
+// whole notes a path and all that is below it in a tree.
+func (p *planner) whole(tree Tree, name string) error {
+	p.found[name] = true
+	names, err := tree.Names(name)
+	if err != nil {
+		return fmt.Errorf("cannot read the directory /%s: %w", name, err)
+	}
+	for _, entry := range names {
+		if err := p.whole(tree, path.Join(name, entry)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare looks at a path on all sides, and gives the same Content to files that
+// have it.
+func (p *planner) compare(c *Change) error {
+	t := p.trees
+	for _, side := range []struct {
+		tree Tree
+		node *Node
+	}{{t.Base, &c.Base}, {t.Live, &c.Live}, {t.Next, &c.Next}} {
+		node, err := side.tree.Node(c.Path)
+		if err != nil {
+			return err
+		}
+		*side.node = node
+	}
+	const first, second, third = "first", "second", "third"
+	if c.Base.Kind == Regular {
+		c.Base.Content = first
+	}
+	if c.Live.Kind == Regular {
+		same, err := p.same(c.Path, t.Base, t.Live, c.Base, c.Live)
+		if err != nil {
+			return err
+		}
+		c.Live.Content = pick(same, c.Base.Content, second)
+	}
+	if c.Next.Kind == Regular {
+		if !p.nextChanged[c.Path] && c.Base.Kind == Regular {
+			c.Next.Content = first
+			return nil
+		}
+		same, err := p.same(c.Path, t.Base, t.Next, c.Base, c.Next)
+		if err != nil {
+			return err
+		}
+		if same {
+			c.Next.Content = first
+			return nil
+		}
+		if same, err = p.same(c.Path, t.Live, t.Next, c.Live, c.Next); err != nil {
+			return err
+		}
+		c.Next.Content = pick(same, c.Live.Content, third)
+	}
+	return nil
+}
+
+func pick(same bool, yes, no string) string {
+	if same {
+		return yes
+	}
+	return no
+}
+
+// same compares files, the sizes first.
+func (p *planner) same(name string, a, b Tree, nodeA, nodeB Node) (bool, error) {
+	if nodeA.Kind != Regular || nodeB.Kind != Regular || nodeA.Size != nodeB.Size {
+		return false, nil
+	}
+	if nodeA.Size == 0 {
+		return true, nil
+	}
+	return p.trees.Same(name, a, b)
+}

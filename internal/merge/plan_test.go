@@ -1,0 +1,158 @@
+package merge
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tree is a Tree of nodes by path, the Content of which is the file's.
+type tree map[string]Node
+
+func (t tree) Node(name string) (Node, error) {
+	node := t[name]
+	if node.Content == "unreadable" {
+		return Node{}, errors.New("input/output error")
+	}
+	if node.Kind == Regular {
+		node.Content, node.Size = "", int64(len(node.Content))
+	}
+	return node, nil
+}
+
+func (t tree) Names(name string) ([]string, error) {
+	var names []string
+	for p := range t {
+		if p != "." && path.Dir(p) == name {
+			names = append(names, path.Base(p))
+		}
+	}
+	return names, nil
+}
+
+// grow makes a tree of "path=content", "path>target" and "path/".
+func grow(entries ...string) tree {
+	t := tree{".": {Kind: Directory}}
+	for _, e := range entries {
+		switch {
+		case strings.HasSuffix(e, "/"):
+			t[strings.TrimSuffix(e, "/")] = Node{Kind: Directory}
+		case strings.Contains(e, ">"):
+			name, target, _ := strings.Cut(e, ">")
+			t[name] = Node{Kind: Symlink, Content: target}
+		default:
+			name, content, _ := strings.Cut(e, "=")
+			t[name] = Node{Kind: Regular, Content: content}
+		}
+	}
+	return t
+}
+
+// changed is what a store would say: what differs, and the directories in which
+// there are other names; of a directory that is not there in the base, only
+// itself, as if it had been moved.
+func (t tree) changed(base tree) []string {
+	found := map[string]bool{}
+	for name, node := range t {
+		if before, ok := base[name]; !ok || !before.Same(node) {
+			found[name] = true
+		}
+		if _, ok := base[name]; !ok {
+			found[path.Dir(name)] = true
+		}
+	}
+	for name := range base {
+		if _, ok := t[name]; !ok && t[path.Dir(name)].Kind == Directory {
+			found[path.Dir(name)] = true
+		}
+	}
+	for name := range found {
+		if _, ok := base[path.Dir(name)]; !ok {
+			delete(found, name)
+		}
+	}
+	return slices.Collect(maps.Keys(found))
+}
+
+func TestPlan(t *testing.T) {
+	base := grow("etc/", "etc/a=1", "etc/b=1", "etc/hosts=1", "etc/d/", "etc/d/x=1", "etc/d/y=1", "srv/", "srv/data=11", "srv/db=1", "usr/", "usr/bin=1", "log/", "log/l=1", "m/", "m/deep/", "m/deep/f=1")
+	live := grow("etc/", "etc/a=2", "etc/b=1", "etc/hosts=12", "etc/d>elsewhere", "srv/", "srv/data=22", "srv/db=2", "srv/new=1", "usr/", "usr/bin=2", "log/", "log/l=12", "n/", "n/deep/", "n/deep/f=1")
+	next := grow("etc/", "etc/a=1", "etc/b=2", "etc/hosts=13", "etc/d/", "etc/d/x=1", "etc/d/y=3", "srv/", "srv/data=11", "srv/db=3", "usr/", "usr/bin=3", "log/", "log/l=13", "m/", "m/deep/", "m/deep/f=1")
+	rules, err := ParseRules("s", []byte("/log APPEND\n/etc/hosts MERGE\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := map[string]bool{}
+	trees := Trees{Base: base, Live: live, Next: next, Same: func(name string, a, b Tree) (bool, error) {
+		compared[name] = true
+		return a.(tree)[name].Content == b.(tree)[name].Content, nil
+	}}
+	changes, err := Plan(trees, live.changed(base), next.changed(base), rules, func(name string) File {
+		switch {
+		case strings.HasPrefix(name, "usr"):
+			return Packaged
+		case strings.HasPrefix(name, "etc"):
+			return Setting
+		}
+		return Data
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		got = append(got, fmt.Sprintf("%s: %s", c.Path, show(c.Decision, trees.content(c.Path, live, c.Live), trees.content(c.Path, next, c.Next))))
+	}
+	want := []string{
+		"etc/a: live 2",
+		"etc/d: live a symbolic link",
+		"etc/d/x: live nothing",
+		"etc/d/y: live nothing aside",
+		"etc/hosts: merged MERGE",
+		"log/l: merged APPEND",
+		"m: live nothing", "m/deep: live nothing", "m/deep/f: live nothing",
+		"n: live a directory", "n/deep: live a directory", "n/deep/f: live 1",
+		"srv/data: live 22",
+		"srv/db: stays 3 refused",
+		"srv/new: live 1",
+		"usr/bin: stays 3",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the plan is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if compared["etc/b"] {
+		t.Error("what the running side did not touch was compared")
+	}
+}
+
+// content puts a file's content back into its node.
+func (Trees) content(name string, side tree, node Node) Node {
+	if node.Kind == Regular {
+		node.Content = side[name].Content
+	}
+	return node
+}
+
+func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
+	base, live, next := grow("a=1", "b=11"), grow("a=2", "b=22"), grow("a=unreadable", "b=33")
+	trees := Trees{Base: base, Live: live, Next: next, Same: func(string, Tree, Tree) (bool, error) {
+		return false, errors.New("input/output error")
+	}}
+	changes, err := Plan(trees, []string{"a", "b"}, []string{"a", "b"}, nil, func(string) File { return Setting })
+	if err != nil || len(changes) != 2 {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	for _, c := range changes {
+		if !c.Refused || !strings.Contains(c.Why, "input/output error") {
+			t.Errorf("%s: %+v", c.Path, c.Decision)
+		}
+	}
+	next["."], live["a"] = Node{Kind: Directory}, Node{Kind: Regular, Content: "unreadable"}
+	if _, err := Plan(trees, []string{"a"}, nil, nil, func(string) File { return Data }); err == nil {
+		t.Error("what can't be read in the running system is no error")
+	}
+}

@@ -1,0 +1,258 @@
+// Package rootfs reads and changes root file systems that are not running, as
+// package merge sees them: node by node, by paths in which no symbolic link is
+// followed (openat2(2), Linux 5.6), with owners by name, and with all extended
+// attributes, access control lists and file capabilities among them.
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/openat2"
+)
+
+// Root is a root file system. What is on other file systems and subvolumes in it
+// is not looked into.
+type Root struct {
+	dir    *os.File
+	device uint64
+	users  *names
+	groups *names
+}
+
+// Open opens the root file system in a directory.
+func Open(dir string) (*Root, error) {
+	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	r := &Root{dir: f}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "stat", Path: dir, Err: err}, f.Close())
+	}
+	r.device = st.Dev
+	if err := r.ReadAccounts(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+// Close lets go of it.
+func (r *Root) Close() error { return r.dir.Close() }
+
+// ReadAccounts reads again who has which number, as after a change of
+// /etc/passwd or /etc/group in it.
+func (r *Root) ReadAccounts() error {
+	for _, table := range []struct {
+		file  string
+		names **names
+	}{{"etc/passwd", &r.users}, {"etc/group", &r.groups}} {
+		content, err := inroot.ReadFile(r.dir.Name(), table.file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot read who owns files in %s: %w", r.dir.Name(), err)
+		}
+		*table.names = parseNames(content)
+	}
+	return nil
+}
+
+// names are the accounts of a passwd(5) or a group(5) file.
+type names struct {
+	byNumber map[uint32]string
+	byName   map[string]uint32
+}
+
+func parseNames(content []byte) *names {
+	n := &names{byNumber: map[uint32]string{}, byName: map[string]uint32{}}
+	for line := range strings.Lines(string(content)) {
+		fields := strings.Split(line, ":")
+		if len(fields) < 4 || strings.ContainsAny(fields[0][:min(1, len(fields[0]))], "+-#") {
+			continue
+		}
+		number, err := strconv.ParseUint(fields[2], 10, 32)
+		if err != nil {
+			continue
+		}
+		id := uint32(number)
+		if _, ok := n.byNumber[id]; !ok { // the first one counts (getpwuid(3))
+			n.byNumber[id] = fields[0]
+		}
+		if _, ok := n.byName[fields[0]]; !ok {
+			n.byName[fields[0]] = id
+		}
+	}
+	return n
+}
+
+// name is the number itself where it is nobody's.
+func (n *names) name(id uint32) string {
+	if name, ok := n.byNumber[id]; ok {
+		return name
+	}
+	return strconv.FormatUint(uint64(id), 10)
+}
+
+func (n *names) number(name string) (uint32, error) {
+	if id, ok := n.byName[name]; ok {
+		return id, nil
+	}
+	id, err := strconv.ParseUint(name, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("there is no account %q", name)
+	}
+	return uint32(id), nil
+}
+
+// open opens what is at a path: an error for which gone is true if there is
+// nothing.
+func (r *Root) open(name string, flags uint64) (*os.File, error) {
+	fd, err := openat2.Open(int(r.dir.Fd()), name, unix.OpenHow{
+		Flags:   flags | unix.O_NOFOLLOW,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), path.Join(r.dir.Name(), name)), nil
+}
+
+// openLeaf is open for the last part of a path, which may be a link itself.
+func (r *Root) openLeaf(name string) (*os.File, error) {
+	if name == "." {
+		return r.open(name, unix.O_PATH)
+	}
+	dir, err := r.open(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	fd, err := unix.Openat(int(dir.Fd()), path.Base(name), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), path.Join(r.dir.Name(), name)), nil
+}
+
+// gone says whether an error says that there is nothing at a path, or that it
+// leads through something that is no directory.
+func gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+// Node implements merge.Tree.
+func (r *Root) Node(name string) (merge.Node, error) {
+	f, err := r.openLeaf(name)
+	if gone(err) {
+		return merge.Node{}, nil
+	}
+	if err != nil {
+		return merge.Node{}, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return merge.Node{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	node := merge.Node{
+		Size: st.Size, Inode: st.Ino,
+		Attributes: merge.Attributes{Mode: st.Mode & 0o7777, Owner: r.users.name(st.Uid), Group: r.groups.name(st.Gid)},
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		node.Kind = merge.Regular
+	case unix.S_IFDIR:
+		node.Kind, node.Size = merge.Directory, 0
+	case unix.S_IFLNK:
+		node.Kind, node.Mode = merge.Symlink, 0
+		if node.Content, err = readLink(f); err != nil {
+			return merge.Node{}, err
+		}
+	default:
+		node.Kind = merge.Special
+		node.Content = fmt.Sprintf("%o %d:%d", st.Mode&unix.S_IFMT, unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	}
+	node.Xattrs, err = xattrs(f)
+	return node, err
+}
+
+func readLink(f *os.File) (string, error) {
+	target := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(int(f.Fd()), "", target)
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: f.Name(), Err: err}
+	}
+	return string(target[:n]), nil
+}
+
+// Names implements merge.Tree.
+func (r *Root) Names(name string) ([]string, error) {
+	f, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if gone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if st.Dev != r.device {
+		return nil, nil
+	}
+	list, err := f.Readdirnames(-1)
+	slices.Sort(list)
+	return list, err
+}
+
+// xattrs returns the extended attributes of what an O_PATH descriptor is of.
+func xattrs(f *os.File) (map[string]string, error) {
+	// fgetxattr(2) does not take such a descriptor, its link in /proc does.
+	link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	list, err := read(func(buf []byte) (int, error) { return unix.Listxattr(link, buf) })
+	if errors.Is(err, unix.ENOTSUP) || len(list) == 0 && err == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "listxattr", Path: f.Name(), Err: err}
+	}
+	found := map[string]string{}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		value, err := read(func(buf []byte) (int, error) { return unix.Getxattr(link, name, buf) })
+		if errors.Is(err, unix.ENODATA) {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "getxattr", Path: f.Name(), Err: err}
+		}
+		found[name] = string(value)
+	}
+	return found, nil
+}
+
+// read calls a function that fills a buffer, and makes it larger until it fits.
+func read(fill func(buf []byte) (int, error)) ([]byte, error) {
+	for size := 256; ; size *= 4 {
+		buf := make([]byte, size)
+		n, err := fill(buf)
+		if errors.Is(err, unix.ERANGE) && size <= 64<<10 {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return buf[:n], nil
+	}
+}

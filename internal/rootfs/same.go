@@ -1,0 +1,128 @@
+package rootfs
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// large is from which size on files are not read to compare them.
+const large = 16 << 20
+
+// Same says whether the regular files at a path in two Roots have the same
+// content. Of large ones it says so if they share all that they have on the disk,
+// as what nobody wrote to does in snapshots, and that they differ otherwise.
+func Same(name string, a, b merge.Tree) (bool, error) {
+	first, err := a.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return false, err
+	}
+	defer first.Close()
+	second, err := b.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return false, err
+	}
+	defer second.Close()
+	one, err := extents(int(first.Fd()))
+	if err != nil {
+		return false, fmt.Errorf("cannot find where %s is on the disk: %w", first.Name(), err)
+	}
+	other, err := extents(int(second.Fd()))
+	if err != nil {
+		return false, fmt.Errorf("cannot find where %s is on the disk: %w", second.Name(), err)
+	}
+	if one != nil && slices.Equal(one, other) {
+		return true, nil
+	}
+	info, err := first.Stat()
+	if err != nil {
+		return false, err
+	}
+	if one != nil && other != nil && info.Size() > large {
+		return false, nil
+	}
+	return sameContent(first, second)
+}
+
+// sameContent compares what is to be read.
+func sameContent(a, b io.Reader) (bool, error) {
+	const size = 128 << 10
+	first, second := make([]byte, size), make([]byte, size)
+	for {
+		n, err := io.ReadFull(a, first)
+		m, err2 := io.ReadFull(b, second)
+		for _, e := range []error{err, err2} {
+			if e != nil && e != io.EOF && e != io.ErrUnexpectedEOF {
+				return false, e
+			}
+		}
+		if !bytes.Equal(first[:n], second[:m]) {
+			return false, nil
+		}
+		if n < size {
+			return true, nil
+		}
+	}
+}
+
+// extent is a part of a file, where it is on the disk.
+type extent struct{ logical, physical, length uint64 }
+
+// fiemap is struct fiemap with its extents (linux/fiemap.h).
+type fiemap struct {
+	start, length uint64
+	flags         uint32
+	mapped        uint32
+	count         uint32
+	_             uint32
+	extents       [256]struct {
+		logical, physical, length uint64
+		_                         [2]uint64
+		flags                     uint32
+		_                         [3]uint32
+	}
+}
+
+const (
+	fsIocFiemap = 0xc020660b // FS_IOC_FIEMAP: _IOWR('f', 11, struct fiemap)
+	fiemapSync  = 0x1        // FIEMAP_FLAG_SYNC
+	extentLast  = 0x1        // FIEMAP_EXTENT_LAST
+	// Of what is unknown, not written yet, compressed, or in a tree, the place says
+	// nothing.
+	extentVague = 0x2 | 0x4 | 0x8 | 0x200 | 0x400
+)
+
+// extents returns where a file is on the disk, and nil if that says nothing of its
+// content, such as that of a file that is so small that it is in the tree.
+func extents(fd int) ([]extent, error) {
+	var found []extent
+	for start := uint64(0); ; {
+		args := fiemap{start: start, length: ^uint64(0) - start, flags: fiemapSync, count: 256}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), fsIocFiemap, uintptr(unsafe.Pointer(&args)))
+		if errno == unix.EOPNOTSUPP || errno == unix.ENOTTY {
+			return nil, nil
+		}
+		if errno != 0 {
+			return nil, errno
+		}
+		for _, e := range args.extents[:args.mapped] {
+			if e.flags&extentVague != 0 {
+				return nil, nil
+			}
+			found = append(found, extent{e.logical, e.physical, e.length})
+			if e.flags&extentLast != 0 {
+				return found, nil
+			}
+			start = e.logical + e.length
+		}
+		if args.mapped == 0 {
+			return found, nil
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package btrfs_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/rootfs"
+	"github.com/apt-be/apt-be/internal/store/btrfs"
+)
+
+// driftLab is a root, the base that was made of it, and an environment.
+type driftLab struct {
+	*testing.T
+	store            *btrfs.Store
+	live, next, base string // directories
+}
+
+var driftSides = drift.Sides{Base: "base", Live: "root", Next: "be"}
+
+const (
+	driftPasswd = "root:x:0:0:root:/root:/bin/bash\nal:x:1000:1000::/home/al:/bin/sh\nbo:x:1001:1001::/home/bo:/bin/sh\n"
+	driftShadow = "root:r:1:0:99999:7:::\nal:a:1:0:99999:7:::\nbo:b:1:0:99999:7:::\n"
+	driftGroup  = "root:x:0:\nadm:x:4:al\nal:x:1000:\nbo:x:1001:\n"
+	driftStatus = "Package: pkg\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nConffiles:\n /etc/pkg.conf d41d8cd98f00b204e9800998ecf8427e\n"
+	driftList   = "/.\n/etc\n/etc/pkg.conf\n/usr\n/usr/bin\n/usr/bin/pkg\n"
+)
+
+func newDriftLab(t *testing.T) driftLab {
+	t.Helper()
+	s, _ := newStore(t, 512<<20)
+	storeMust(t, s.Create("root"))
+	l := driftLab{T: t, store: s, live: s.Path("root")}
+	for name, content := range map[string]string{
+		"etc/passwd": driftPasswd, "etc/shadow": driftShadow, "etc/group": driftGroup,
+		"etc/hosts": "127.0.0.1 localhost\n", "etc/pkg.conf": "1\n", "etc/motd": "1\n", "etc/gone": "1\n",
+		"var/lib/dpkg/status": driftStatus, "var/lib/dpkg/info/pkg.list": driftList,
+		"var/log/syslog": "1\n", "var/mail/al": "first\n", "var/lib/db/data": "rows\n", "var/lib/both/data": "rows\n",
+		"usr/bin/pkg": "1\n", "home/al/moved/deep/file": "x", "home/al/acl": "x", "home/al/cap": "x",
+	} {
+		l.write(l.live, name, content)
+	}
+	storeMust(t, os.Chmod(filepath.Join(l.live, "etc/shadow"), 0o640))
+	storeMust(t, s.Snapshot("root", "base", true))
+	storeMust(t, s.Snapshot("base", "be", false))
+	l.base, l.next = s.Path("base"), s.Path("be")
+	return l
+}
+
+func (l driftLab) write(dir, name, content string) {
+	l.Helper()
+	file := filepath.Join(dir, name)
+	storeMust(l.T, os.MkdirAll(filepath.Dir(file), 0o755))
+	storeMust(l.T, os.WriteFile(file, []byte(content), 0o644))
+}
+
+func (l driftLab) add(dir, name, content string) {
+	l.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_APPEND|os.O_WRONLY, 0)
+	storeMust(l.T, err)
+	_, err = f.WriteString(content)
+	storeMust(l.T, err)
+	storeMust(l.T, f.Close())
+}
+
+func (l driftLab) find() *drift.Drift {
+	l.Helper()
+	d, err := drift.Find(l.store, driftSides, merge.DefaultRules())
+	storeMust(l.T, err)
+	return d
+}
+
+func (l driftLab) wantFile(name, want string) {
+	l.Helper()
+	got, err := os.ReadFile(filepath.Join(l.next, name))
+	if err != nil || string(got) != want {
+		l.Errorf("%s holds %q, %v; want %q", name, got, err, want)
+	}
+}
+
+// upgrade does to the environment what an upgrade might: a package with a user of
+// its own, whose number the running system gave away too.
+func (l driftLab) upgrade() {
+	l.add(l.next, "etc/passwd", "_pkg:x:102:102::/var/lib/pkg:/usr/sbin/nologin\n")
+	l.add(l.next, "etc/shadow", "_pkg:!:2::::::\n")
+	l.add(l.next, "etc/group", "_pkg:x:102:\n")
+	l.write(l.next, "var/lib/pkg/own", "x")
+	storeMust(l.T, os.Chown(filepath.Join(l.next, "var/lib/pkg/own"), 102, 102))
+	storeMust(l.T, os.Chmod(filepath.Join(l.next, "var/lib/pkg/own"), os.ModeSetuid|0o755))
+	l.write(l.next, "etc/pkg.conf", "2\n")
+	l.write(l.next, "usr/bin/pkg", "2\n")
+	l.add(l.next, "etc/hosts", "10.0.0.2 two\n")
+	l.add(l.next, "var/log/syslog", "upgrade\n")
+	l.add(l.next, "var/lib/dpkg/status", "\n")
+}
+
+// live goes on in the running system.
+func (l driftLab) goOn() {
+	l.write(l.live, "etc/passwd", strings.Replace(driftPasswd, "bo:x:1001:1001::/home/bo:/bin/sh\n", "mon:x:102:102::/:/bin/sh\n", 1))
+	l.write(l.live, "etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\nmon:m:2:0:99999:7:::\n")
+	l.write(l.live, "etc/group", "root:x:0:\nadm:x:4:al,mon\nal:x:1000:\nmon:x:102:\n")
+	l.add(l.live, "etc/pkg.conf", "admin\n")
+	l.add(l.live, "etc/hosts", "10.0.0.3 three\n")
+	l.add(l.live, "var/log/syslog", "2\n3\n")
+	l.add(l.live, "var/mail/al", "second\n")
+	l.add(l.live, "var/lib/db/data", "more\n")
+	l.write(l.live, "usr/bin/pkg", "patched\n")
+	l.write(l.live, "home/mon/own", "x")
+	storeMust(l.T, os.Chown(filepath.Join(l.live, "home/mon/own"), 102, 102))
+	storeMust(l.T, os.Remove(filepath.Join(l.live, "etc/gone")))
+	storeMust(l.T, os.Remove(filepath.Join(l.live, "etc/motd")))
+	storeMust(l.T, os.Symlink("/run/motd", filepath.Join(l.live, "etc/motd")))
+	storeMust(l.T, os.Rename(filepath.Join(l.live, "home/al/moved"), filepath.Join(l.live, "home/al/here")))
+	storeMust(l.T, unix.Setxattr(filepath.Join(l.live, "home/al/acl"), "user.note", []byte("x"), 0))
+	capability := "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	storeMust(l.T, unix.Setxattr(filepath.Join(l.live, "home/al/cap"), "security.capability", []byte(capability), 0))
+}
+
+// TestDrift carries over what happened in the running system, with a package's
+// changes in the environment, twice.
+func TestDrift(t *testing.T) {
+	l := newDriftLab(t)
+	if d := l.find(); len(d.Changes) > 0 {
+		t.Fatalf("nothing happened, and there are %+v", d.Changes)
+	}
+	l.upgrade()
+	if d := l.find(); len(d.Changes) > 0 {
+		t.Fatalf("nothing happened in the running system, and there are %+v", d.Changes)
+	}
+	l.goOn()
+	d := l.find()
+	if refused := d.Refused(); len(refused) > 0 {
+		t.Fatalf("refused are %+v", refused)
+	}
+	storeMust(t, d.Carry(l.store, driftSides))
+
+	l.wantFile("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nal:x:1000:1000::/home/al:/bin/sh\n_pkg:x:103:103::/var/lib/pkg:/usr/sbin/nologin\nmon:x:102:102::/:/bin/sh\n")
+	l.wantFile("etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\n_pkg:!:2::::::\nmon:m:2:0:99999:7:::\n")
+	l.wantFile("etc/group", "root:x:0:\nadm:x:4:al,mon\nal:x:1000:\n_pkg:x:103:\nmon:x:102:\n")
+	l.wantFile("etc/hosts", "127.0.0.1 localhost\n10.0.0.2 two\n10.0.0.3 three\n")
+	l.wantFile("etc/pkg.conf", "1\nadmin\n")
+	l.wantFile("etc/pkg.conf"+rootfs.Aside, "2\n")
+	l.wantFile("usr/bin/pkg", "2\n")
+	l.wantFile("var/log/syslog", "1\nupgrade\n2\n3\n")
+	l.wantFile("var/mail/al", "first\nsecond\n")
+	l.wantFile("var/lib/db/data", "rows\nmore\n")
+	l.wantFile("var/lib/dpkg/status", driftStatus+"\n")
+	l.wantFile("home/al/here/deep/file", "x")
+	for _, name := range []string{"etc/gone", "home/al/moved"} {
+		if _, err := os.Lstat(filepath.Join(l.next, name)); !os.IsNotExist(err) {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+	for name, want := range map[string][3]uint32{
+		"etc/shadow":      {0, 0, 0o640},
+		"var/lib/pkg/own": {103, 103, 0o4755},
+		"home/mon/own":    {102, 102, 0o644},
+	} {
+		var st unix.Stat_t
+		storeMust(t, unix.Lstat(filepath.Join(l.next, name), &st))
+		if got := [3]uint32{st.Uid, st.Gid, st.Mode & 0o7777}; got != want {
+			t.Errorf("%s has %o, want %o", name, got, want)
+		}
+	}
+	for name, attribute := range map[string]string{"home/al/acl": "user.note", "home/al/cap": "security.capability"} {
+		if _, err := unix.Lgetxattr(filepath.Join(l.next, name), attribute, nil); err != nil {
+			t.Errorf("%s has no %s: %v", name, attribute, err)
+		}
+	}
+	if target, err := os.Readlink(filepath.Join(l.next, "etc/motd")); target != "/run/motd" {
+		t.Errorf("/etc/motd leads to %q, %v", target, err)
+	}
+
+	left := l.find().Changes
+	left = slices.DeleteFunc(left, func(c drift.Change) bool { return !c.Decision.Changes(c.Next) })
+	var paths []string
+	for _, c := range left {
+		paths = append(paths, c.Path)
+	}
+	if len(paths) != 1 || paths[0] != "var/log/syslog" {
+		t.Errorf("to be done again are %q", paths)
+	}
+}
+
+// TestDriftRefuses has both sides change data.
+func TestDriftRefuses(t *testing.T) {
+	l := newDriftLab(t)
+	l.add(l.live, "var/lib/both/data", "live\n")
+	l.add(l.next, "var/lib/both/data", "migrated\n")
+	d := l.find()
+	refused := d.Refused()
+	if len(refused) != 1 || refused[0].Path != "var/lib/both/data" {
+		t.Fatalf("refused are %+v", refused)
+	}
+	if err := d.Carry(l.store, driftSides); err == nil {
+		t.Error("it was carried over")
+	}
+	l.wantFile("var/lib/both/data", "rows\nmigrated\n")
+}
