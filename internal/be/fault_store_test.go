@@ -74,6 +74,10 @@ func (f *faulty) Rename(path, to string) error {
 	return f.change(func() error { return f.Store.Rename(path, to) })
 }
 
+func (f *faulty) Exchange(path, with string) error {
+	return f.change(func() error { return f.Store.Exchange(path, with) })
+}
+
 func (f *faulty) Delete(path string) error {
 	return f.change(func() error { return f.Store.Delete(path) })
 }

@@ -18,6 +18,7 @@ type operation struct {
 	// before and after are the lists of which one must be found.
 	before, after []string
 	forward       bool // what failed is finished by the next one, and not taken back
+	renews        bool // old becomes another one of the same name
 }
 
 var operations = []operation{
@@ -77,6 +78,29 @@ var operations = []operation{
 		},
 		before: []string{"old", "rootfs"}, after: []string{"renamed", "rootfs"},
 	},
+	{
+		name:   "renew",
+		run:    renewOld,
+		before: []string{"old", "rootfs"}, after: []string{"old", "rootfs"}, renews: true,
+	},
+}
+
+func renewOld(w *world, reg *be.Registry) error {
+	e, err := reg.Get("old")
+	if err != nil {
+		return err
+	}
+	running, err := reg.Running()
+	if err != nil {
+		return err
+	}
+	build, _, err := reg.Renew(ctx, e, running)
+	if err != nil {
+		return err
+	}
+	w.write(build.Path+"/title", "Debian 13")
+	_, err = build.Replace(ctx, e)
+	return err
 }
 
 // At whichever call to the store something happens, an environment is there
@@ -129,7 +153,11 @@ func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) 
 			t.Errorf("there are %q, want %q or %q", got, op.before, op.after)
 		}
 		w.checkWhole()
-		w.checkContents()
+		if op.renews {
+			w.checkRenewed()
+		} else {
+			w.checkContents()
+		}
 		if settled := w.recover(); settled != 0 {
 			t.Errorf("a second Recover settled %d transactions", settled)
 		}
@@ -160,5 +188,21 @@ func (w *world) checkContents() {
 		if err != nil || string(title) != want {
 			w.Errorf("%s holds %q, %v, want %q", e.Name, title, err, want)
 		}
+	}
+}
+
+// checkRenewed checks that old is whole, in one of its versions.
+func (w *world) checkRenewed() {
+	w.Helper()
+	e := w.get("old")
+	title, err := os.ReadFile(w.store.Path(e.Subvolume.Path + "/title"))
+	if err != nil || string(title) != "Debian 12" && string(title) != "Debian 13" {
+		w.Errorf("old holds %q, %v", title, err)
+	}
+	if _, err := os.Lstat(w.store.Path(be.ScratchDir(e.Subvolume.UUID) + "/0/file")); err != nil {
+		w.Error(err)
+	}
+	if _, err := w.store.Get(e.Subvolume.Path + "/var/lib/machines"); err != nil {
+		w.Error(err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 const (
 	stepSnapshot = "snapshot" // src, dst, read-only
 	stepRename   = "rename"   // uuid, from, to
+	stepExchange = "exchange" // uuid, from, to: of two, the first of which has the uuid
+	stepScratch  = "scratch"  // from, to: UUIDs, of which the scratch directory has one
 	stepRecord   = "record"   // uuid, old, new: JSON, or "" for none; of an environment that is being built
 )
 
@@ -34,6 +36,20 @@ func (r *Registry) handlers() txn.Handlers {
 				return r.store.Rename(a["to"], a["from"])
 			},
 			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
+		},
+		stepExchange: {
+			Do: func(_ context.Context, a txn.Args) error { return r.store.Exchange(a["from"], a["to"]) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				if happened, err := r.isAt(a["to"], a["uuid"]); err != nil || !happened {
+					return err
+				}
+				return r.store.Exchange(a["to"], a["from"])
+			},
+			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
+		},
+		stepScratch: {
+			Do:   func(_ context.Context, a txn.Args) error { return r.moveScratch(a["from"], a["to"]) },
+			Undo: func(_ context.Context, a txn.Args) error { return r.moveScratch(a["to"], a["from"]) },
 		},
 		stepRecord: {
 			Do:   func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["new"]) },
@@ -102,6 +118,14 @@ func snapshotStep(src, dst string, readOnly bool) txn.Step {
 		args["read-only"] = "yes"
 	}
 	return txn.Step{Kind: stepSnapshot, Args: args, Volatile: true}
+}
+
+func exchangeStep(uuid, from, to string) txn.Step {
+	return txn.Step{Kind: stepExchange, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+}
+
+func scratchStep(from, to string) txn.Step {
+	return txn.Step{Kind: stepScratch, Args: txn.Args{"from": from, "to": to}}
 }
 
 func renameStep(uuid, from, to string) txn.Step {

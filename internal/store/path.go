@@ -35,6 +35,19 @@ func CheckNewPath(p string) error {
 	return CheckPath(p)
 }
 
+// CheckExchange is CheckNewPath for two subvolumes that change their places.
+func CheckExchange(p, with string) error {
+	for _, each := range []string{p, with} {
+		if err := CheckNewPath(each); err != nil {
+			return err
+		}
+	}
+	if p == with || strings.HasPrefix(p, with+"/") || strings.HasPrefix(with, p+"/") {
+		return fmt.Errorf("%w: one of %q and %q is in the other", ErrBadPath, p, with)
+	}
+	return nil
+}
+
 // ComparePaths compares two paths name by name, as slices.SortFunc wants it:
 // what is in a directory comes right after it.
 func ComparePaths(a, b string) int {

@@ -87,6 +87,11 @@ type Store interface {
 	// once the call returns. A read-only subvolume stays in its directory:
 	// only its last name can change (ErrReadOnly).
 	Rename(path, to string) error
+	// Exchange has two subvolumes change their places, with all that are
+	// nested in them, at one stroke: ErrNotFound, ErrNotSubvolume, and
+	// ErrBadPath if one is inside the other. It is durable once the call
+	// returns. Read-only ones have to be in one directory (ErrReadOnly).
+	Exchange(path, with string) error
 	// Delete removes the subvolume at path and all that are nested in it,
 	// read-only ones too: ErrNotFound, ErrNotSubvolume, ErrBusy. Those
 	// nested in it go first, one by one, so of a Delete that was cut off the

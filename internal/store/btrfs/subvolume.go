@@ -226,6 +226,41 @@ func (s *Store) rename(p, to string) error {
 	return errors.Join(dst.dir.Sync(), from.dir.Sync())
 }
 
+// Exchange implements store.Store (RENAME_EXCHANGE).
+func (s *Store) Exchange(p, with string) error {
+	if err := s.exchange(p, with); err != nil {
+		return fmt.Errorf("cannot exchange subvolume %q with %q: %w", p, with, err)
+	}
+	return nil
+}
+
+func (s *Store) exchange(p, with string) error {
+	if err := store.CheckExchange(p, with); err != nil {
+		return err
+	}
+	var places [2]*place
+	for i, name := range []string{p, with} {
+		at, err := s.place(name)
+		if err != nil {
+			return err
+		}
+		defer at.close()
+		if err := at.check(); err != nil {
+			return err
+		}
+		places[i] = at
+	}
+	one, other := places[0], places[1]
+	err := unix.Renameat2(int(one.dir.Fd()), one.name, int(other.dir.Fd()), other.name, unix.RENAME_EXCHANGE)
+	if errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+	}
+	if err != nil {
+		return sentinel(os.NewSyscallError("renameat2", err))
+	}
+	return errors.Join(other.dir.Sync(), one.dir.Sync()) // as after a rename
+}
+
 // sentinel returns the error of package store for one of the kernel.
 func sentinel(err error) error {
 	switch {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -241,6 +243,38 @@ func (s *Store) Rename(p, to string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("cannot rename subvolume %q to %q: %w", p, to, err)
+	}
+	return nil
+}
+
+// Exchange implements store.Store.
+func (s *Store) Exchange(p, with string) error {
+	err := s.update(func(st *state) error {
+		if err := store.CheckExchange(p, with); err != nil {
+			return err
+		}
+		one, err := s.lookup(st, p)
+		if err != nil {
+			return err
+		}
+		other, err := s.lookup(st, with)
+		if err != nil {
+			return err
+		}
+		if (one.ReadOnly || other.ReadOnly) && path.Dir(p) != path.Dir(with) {
+			return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+		}
+		if err := unix.Renameat2(unix.AT_FDCWD, s.Path(p), unix.AT_FDCWD, s.Path(with), unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+		const between = ".exchange"
+		st.move(p, between)
+		st.move(with, p)
+		st.move(between, with)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot exchange subvolume %q with %q: %w", p, with, err)
 	}
 	return nil
 }

@@ -215,6 +215,34 @@ func testRenameReadOnly(t *testing.T, s store.Store) {
 	checkGone(t, s, "@b")
 }
 
+func testExchange(t *testing.T, s store.Store) {
+	create(t, s, "@be/a", "@be/a/var/lib/machines", "@b")
+	write(t, s, "@be/a/file", "a")
+	write(t, s, "@b/file", "b")
+	a, b := get(t, s, "@be/a"), get(t, s, "@b")
+	check(t, s.Exchange("@be/a", "@b"))
+	if got := get(t, s, "@b").UUID; got != a.UUID {
+		t.Errorf("at @b is %s, want %s", got, a.UUID)
+	}
+	if got := get(t, s, "@be/a").UUID; got != b.UUID {
+		t.Errorf("at @be/a is %s, want %s", got, b.UUID)
+	}
+	checkContent(t, s, "@b/file", "a")
+	checkContent(t, s, "@be/a/file", "b")
+	got, err := s.Nested("@b")
+	checkPaths(t, "Nested after an exchange", got, err, "@b/var/lib/machines")
+
+	check(t, s.Snapshot("@b", "@be/fixed", true))
+	check(t, s.Snapshot("@b", "@be/other", true))
+	check(t, s.Exchange("@be/fixed", "@be/other"))
+	checkIs(t, "Exchange of a read-only one with another directory's", s.Exchange("@be/fixed", "@b"), store.ErrReadOnly)
+	checkIs(t, "Exchange with nothing", s.Exchange("@b", "@none"), store.ErrNotFound)
+	checkIs(t, "Exchange with a file", s.Exchange("@b", "@be/a/file"), store.ErrNotSubvolume)
+	checkIs(t, "Exchange with what is in it", s.Exchange("@b", "@b/var/lib/machines"), store.ErrBadPath)
+	checkIs(t, "Exchange with itself", s.Exchange("@b", "@b"), store.ErrBadPath)
+	checkContent(t, s, "@b/file", "a")
+}
+
 func testDelete(t *testing.T, s store.Store) {
 	create(t, s, "@a", "@keep", "@a/x", "@a/x/dir/with space/line\nbreak", "@a/x/dir/with space/line\nbreak/third")
 	write(t, s, "@a/x/dir/with space/line\nbreak/third/file", "x")

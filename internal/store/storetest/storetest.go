@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Rename", testRename},
 		{"RenameErrors", testRenameErrors},
 		{"RenameReadOnly", testRenameReadOnly},
+		{"Exchange", testExchange},
 		{"Delete", testDelete},
 		{"DeleteErrors", testDeleteErrors},
 		{"Shares", testShares},

@@ -1,0 +1,67 @@
+package be_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
+
+func TestRenew(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.store.Create("@rootfs/var/lib/machines"))
+	old := w.create("old")
+	w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
+	oldBase, err := w.reg.BaseOf(old)
+	check(t, err)
+	w.write("@rootfs/title", "Debian 12, edited")
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	check(t, err)
+	w.checkList("old", "rootfs")
+	w.write(build.Path+"/title", "Debian 13")
+	e, err := build.Replace(ctx, old)
+	check(t, err)
+	w.checkList("old", "rootfs")
+	w.checkWhole()
+	w.checkRenewed()
+	base, err := w.reg.BaseOf(e)
+	check(t, err)
+	if e.Subvolume.UUID == old.Subvolume.UUID || base.UUID == oldBase.UUID {
+		t.Errorf("it is the same: %+v, %+v", e, base)
+	}
+	want := old.Record
+	want.UUID, want.BaseUUID = e.Subvolume.UUID, base.UUID
+	if got := w.get("old").Record; got.State != want.State || !got.Created.Equal(want.Created) || got.UUID != want.UUID ||
+		got.BaseUUID != want.BaseUUID || got.OriginUUID != want.OriginUUID || got.Wanted != "" {
+		t.Errorf("the record is %+v, want %+v", got, want)
+	}
+	for path, want := range map[string]string{"@be/old/title": "Debian 13", "@be-base/old/title": "Debian 12, edited"} {
+		if content, err := os.ReadFile(w.store.Path(path)); err != nil || string(content) != want {
+			t.Errorf("%s holds %q, %v, want %q", path, content, err, want)
+		}
+	}
+	if _, err := w.store.Get("@be/old/var/lib/machines"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRenewOfAnother has the environment become another one meanwhile.
+func TestRenewOfAnother(t *testing.T) {
+	w := newWorld(t)
+	old := w.create("old")
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	check(t, err)
+	check(t, renewOld(w, w.reg))
+	_, err = build.Replace(ctx, old)
+	checkIs(t, "Replace of what is not there any more", err, be.ErrNotFound)
+	w.checkWhole()
+	w.checkRenewedTitle("Debian 13")
+}
+
+func (w *world) checkRenewedTitle(want string) {
+	w.Helper()
+	title, err := os.ReadFile(w.store.Path("@be/old/title"))
+	if err != nil || string(title) != want {
+		w.Errorf("old holds %q, %v, want %q", title, err, want)
+	}
+}
