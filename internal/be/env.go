@@ -73,6 +73,15 @@ func (e Env) Pending() bool {
 	return !e.Running && upgraded && e.Record.State == Ready
 }
 
+// Forked is the store's generation in which e was made, before anything was
+// changed in it.
+func (e Env) Forked() uint64 {
+	if e.Record.Forked > 0 {
+		return e.Record.Forked
+	}
+	return e.Subvolume.Made
+}
+
 // Original says whether e is the root that the installer made.
 func (e Env) Original() bool { return e.Record.Path != "" }
 

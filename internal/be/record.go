@@ -89,6 +89,7 @@ type Record struct {
 	Origin     string    `json:"origin,omitempty"`      // the name that its origin had
 	OriginUUID string    `json:"origin_uuid,omitempty"` // of its origin's subvolume
 	BaseUUID   string    `json:"base_uuid,omitempty"`   // of the base's subvolume
+	Forked     uint64    `json:"forked,omitempty"`      // the store's generation in which it was made, if that is another than its subvolume's, since it was built anew
 	Command    []string  `json:"command,omitempty"`     // that made it
 	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
 	Kept       bool      `json:"kept,omitempty"`

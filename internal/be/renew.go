@@ -66,7 +66,7 @@ func (b *Build) renew(ctx context.Context, e, origin Env) error {
 		return err
 	}
 	b.Record = e.Record
-	b.Record.UUID, b.Record.BaseUUID = sub.UUID, base.UUID
+	b.Record.UUID, b.Record.BaseUUID, b.Record.Forked = sub.UUID, base.UUID, e.Forked()
 	// It belongs to a transaction until it has its place.
 	b.Record.State, b.Record.Wanted = Creating, b.Name
 	step, err := recordStep(sub.UUID, nil, &b.Record)

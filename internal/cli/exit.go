@@ -10,6 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -67,7 +68,7 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.Is(err, be.ErrProtected):
+	case errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
@@ -89,6 +90,10 @@ func Hint(err error) string {
 		return "try again when it is done"
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
+	case errors.Is(err, drift.ErrRefused):
+		return "apt-be drift shows all such files; " + synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's"
+	case errors.Is(err, drift.ErrPackages):
+		return "the same upgrade once more makes an environment that has them"
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNotSetUp):

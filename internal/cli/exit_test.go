@@ -10,6 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -36,6 +37,8 @@ func TestStatus(t *testing.T) {
 		{wrap(&txn.HeldError{Holder: "process 1"}), 11, true},
 		{wrap(&dpkglock.BusyError{}), 11, false},
 		{wrap(be.ErrProtected), 12, false},
+		{wrap(drift.ErrRefused), 12, true},
+		{wrap(drift.ErrPackages), 12, true},
 		{wrap(context.Canceled), 130, false},
 	} {
 		exit := Status(tt.err)

@@ -13,6 +13,9 @@ import (
 // ErrRefused says that something has to be decided on before.
 var ErrRefused = errors.New("both systems changed it")
 
+// ErrPackages says that packages were changed in the running system.
+var ErrPackages = errors.New("packages were installed, removed or upgraded in the running system")
+
 // Carry carries the drift over to the environment that it was found of. What
 // it did before an error is no harm: it can be found again, and carried again.
 func (d *Drift) Carry(st store.Store, sides Sides) error {

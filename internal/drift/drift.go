@@ -19,9 +19,11 @@ import (
 )
 
 // Sides are subvolumes of a store: the base that a boot environment was made
-// with, the system that has been running since, and the environment.
+// with, the system that has been running since, and the environment. The last two
+// may be snapshots of those.
 type Sides struct {
 	Base, Live, Next string
+	Forked           uint64 // the generation in which the environment was made, before anything was changed in it
 }
 
 // Change is a path and what becomes of it.
@@ -60,16 +62,12 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what changed: %w", err)
 	}
-	next, err := st.Get(sides.Next)
-	if err != nil {
-		return nil, fmt.Errorf("cannot tell what changed: %w", err)
-	}
 	liveChanged, err := st.Changed(sides.Live, base.Made)
 	if err != nil {
 		return nil, err
 	}
 	d := &Drift{}
-	if d.nextChanged, err = st.Changed(sides.Next, next.Made); err != nil {
+	if d.nextChanged, err = st.Changed(sides.Next, sides.Forked); err != nil {
 		return nil, err
 	}
 	f, err := openSides(st, sides)
@@ -82,7 +80,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 		return nil, err
 	}
 	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same}
-	changes, err := merge.Plan(trees, liveChanged, d.nextChanged, rules, fileOf)
+	changes, err := merge.Plan(trees, liveChanged, rules, fileOf)
 	if err != nil {
 		return nil, err
 	}

@@ -36,14 +36,11 @@ type Change struct {
 
 // Plan decides on all paths at which the live side did something, in an order in
 // which a directory comes before what is in it. It is told what may have changed
-// on either side, as a store's Changed says it, and what a path is to the system.
-// What it can't compare it refuses.
-func Plan(trees Trees, liveChanged, nextChanged []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
-	p := planner{trees: trees, nextChanged: map[string]bool{}, found: map[string]bool{}}
-	for _, name := range nextChanged {
-		p.nextChanged[name] = true
-	}
-	for _, name := range liveChanged {
+// there, as a store's Changed says it, and what a path is to the system. What it
+// can't compare it refuses.
+func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
+	p := planner{trees: trees, found: map[string]bool{}}
+	for _, name := range changed {
 		if err := p.candidate(name); err != nil {
 			return nil, err
 		}
@@ -67,9 +64,8 @@ func Plan(trees Trees, liveChanged, nextChanged []string, rules Rules, fileOf fu
 }
 
 type planner struct {
-	trees       Trees
-	nextChanged map[string]bool
-	found       map[string]bool // the candidates
+	trees Trees
+	found map[string]bool // the candidates
 }
 
 // inOrder returns the candidates, what is in a directory after it.
@@ -175,10 +171,6 @@ func (p *planner) compare(c *Change) error {
 		c.Live.Content = pick(same, c.Base.Content, second)
 	}
 	if c.Next.Kind == Regular {
-		if !p.nextChanged[c.Path] && c.Base.Kind == Regular {
-			c.Next.Content = first
-			return nil
-		}
 		same, err := p.same(c.Path, t.Base, t.Next, c.Base, c.Next)
 		if err != nil {
 			return err

@@ -91,7 +91,7 @@ func TestPlan(t *testing.T) {
 		compared[name] = true
 		return a.(tree)[name].Content == b.(tree)[name].Content, nil
 	}}
-	changes, err := Plan(trees, live.changed(base), next.changed(base), rules, func(name string) File {
+	changes, err := Plan(trees, live.changed(base), rules, func(name string) File {
 		switch {
 		case strings.HasPrefix(name, "usr"):
 			return Packaged
@@ -142,7 +142,7 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 	trees := Trees{Base: base, Live: live, Next: next, Same: func(string, Tree, Tree) (bool, error) {
 		return false, errors.New("input/output error")
 	}}
-	changes, err := Plan(trees, []string{"a", "b"}, []string{"a", "b"}, nil, func(string) File { return Setting })
+	changes, err := Plan(trees, []string{"a", "b"}, nil, func(string) File { return Setting })
 	if err != nil || len(changes) != 2 {
 		t.Fatalf("%+v, %v", changes, err)
 	}
@@ -152,7 +152,7 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 		}
 	}
 	next["."], live["a"] = Node{Kind: Directory}, Node{Kind: Regular, Content: "unreadable"}
-	if _, err := Plan(trees, []string{"a"}, nil, nil, func(string) File { return Data }); err == nil {
+	if _, err := Plan(trees, []string{"a"}, nil, func(string) File { return Data }); err == nil {
 		t.Error("what can't be read in the running system is no error")
 	}
 }

@@ -39,6 +39,7 @@ func TestDebian(t *testing.T) {
 		{"interactive", testInteractive},
 		{"package", testPackage},
 		{"pending", testPending},
+		{"sync", testSync},
 		{"sandbox", testSandbox},
 		{"reference", testReference},
 		{"speed", testSpeed},

@@ -20,9 +20,8 @@ type driftLab struct {
 	*testing.T
 	store            *btrfs.Store
 	live, next, base string // directories
+	sides            drift.Sides
 }
-
-var driftSides = drift.Sides{Base: "base", Live: "root", Next: "be"}
 
 const (
 	driftPasswd = "root:x:0:0:root:/root:/bin/bash\nal:x:1000:1000::/home/al:/bin/sh\nbo:x:1001:1001::/home/bo:/bin/sh\n"
@@ -50,6 +49,9 @@ func newDriftLab(t *testing.T) driftLab {
 	storeMust(t, s.Snapshot("root", "base", true))
 	storeMust(t, s.Snapshot("base", "be", false))
 	l.base, l.next = s.Path("base"), s.Path("be")
+	be, err := s.Get("be")
+	storeMust(t, err)
+	l.sides = drift.Sides{Base: "base", Live: "root", Next: "be", Forked: be.Made}
 	return l
 }
 
@@ -71,7 +73,7 @@ func (l driftLab) add(dir, name, content string) {
 
 func (l driftLab) find() *drift.Drift {
 	l.Helper()
-	d, err := drift.Find(l.store, driftSides, merge.DefaultRules())
+	d, err := drift.Find(l.store, l.sides, merge.DefaultRules())
 	storeMust(l.T, err)
 	return d
 }
@@ -138,7 +140,7 @@ func TestDrift(t *testing.T) {
 	if refused := d.Refused(); len(refused) > 0 {
 		t.Fatalf("refused are %+v", refused)
 	}
-	storeMust(t, d.Carry(l.store, driftSides))
+	storeMust(t, d.Carry(l.store, l.sides))
 
 	l.wantFile("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nal:x:1000:1000::/home/al:/bin/sh\n_pkg:x:103:103::/var/lib/pkg:/usr/sbin/nologin\nmon:x:102:102::/:/bin/sh\n")
 	l.wantFile("etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\n_pkg:!:2::::::\nmon:m:2:0:99999:7:::\n")
@@ -198,7 +200,7 @@ func TestDriftRefuses(t *testing.T) {
 	if len(refused) != 1 || refused[0].Path != "var/lib/both/data" {
 		t.Fatalf("refused are %+v", refused)
 	}
-	if err := d.Carry(l.store, driftSides); err == nil {
+	if err := d.Carry(l.store, l.sides); err == nil {
 		t.Error("it was carried over")
 	}
 	l.wantFile("var/lib/both/data", "rows\nmigrated\n")

@@ -1,0 +1,84 @@
+package btrfs_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/btrfs/machine"
+	"github.com/apt-be/apt-be/tests/btrfs/packages"
+)
+
+// lived is what happens in a machine between an upgrade and the reboot.
+const lived = `set -e
+echo root:rotated | chpasswd
+usermod -L daemon
+useradd -m newcomer
+echo 'From: a' >>/var/mail/root
+echo '* * * * * root true' >/etc/cron.d/mine
+echo 10.9.8.7 peer >>/etc/hosts
+echo line >>/var/log/syslog
+mkdir -p /var/lib/app/deep && echo rows >/var/lib/app/deep/data
+rm /etc/motd
+ln -sf /run/motd /etc/issue
+chmod 0700 /srv
+echo '# admin' >>/etc/bash.bashrc
+mv /home/newcomer /home/moved && usermod -d /home/moved newcomer
+`
+
+// testSync upgrades, goes on living, and finds in the environment what both have
+// done: an upgrade's packages, and the files and accounts of the running system.
+func testSync(t *testing.T, l lab) {
+	m := l.system(t, with, running, packages.Good)
+	defer l.done(t, m)
+	m.Shell(t, `echo 'motd' >/etc/motd; echo old >/var/log/syslog`)
+	upgraded := m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}})
+	if upgraded.Status != 0 {
+		t.Fatalf("the upgrade ended with %d:\n%s", upgraded.Status, upgraded.Output)
+	}
+	var name string
+	for _, e := range environments(t, m) {
+		if e.Made != "guard" {
+			name = e.Name
+		}
+	}
+	if said := m.Shell(t, "apt-be drift"); !strings.Contains(said, "no file differs") {
+		t.Errorf("nothing happened yet, and drift says\n%s", said)
+	}
+	m.Shell(t, lived)
+	if said := m.Shell(t, "apt-be drift --files"); !strings.Contains(said, "/var/lib/app/deep/data") || strings.Contains(said, "refused") {
+		t.Errorf("drift says\n%s", said)
+	}
+	packagesBefore := m.Shell(t, "apt-be run -r "+name+" -- dpkg-query -W")
+	m.Shell(t, "apt-be sync "+name)
+	for command, want := range map[string]string{
+		"getent shadow root | cut -d: -f2 | cut -c1":              "$",
+		"getent shadow daemon | cut -d: -f2 | cut -c1":            "!",
+		"getent passwd newcomer | cut -d: -f6":                    "/home/moved",
+		"tail -n 1 /var/mail/root":                                "From: a",
+		"tail -n 1 /etc/hosts":                                    "10.9.8.7 peer",
+		"tail -n 1 /var/log/syslog":                               "line",
+		"cat /var/lib/app/deep/data":                              "rows",
+		"test -e /etc/motd || echo gone":                          "gone",
+		"readlink /etc/issue":                                     "/run/motd",
+		"stat -c %a /srv":                                         "700",
+		"tail -n 1 /etc/bash.bashrc":                              "# admin",
+		"stat -c %U /home/moved; test -e /home/newcomer; echo $?": "newcomer\n1",
+		"dpkg --audit; pwck -r -q >&2; grpck -r >&2; echo $?":     "0",
+	} {
+		got := m.Shell(t, "apt-be run -r "+name+" -- sh -c '"+command+"'")
+		if got = strings.TrimSpace(got); got != want {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+	if after := m.Shell(t, "apt-be run -r "+name+" -- dpkg-query -W"); after != packagesBefore {
+		t.Errorf("the packages are\n%s\nwant\n%s", after, packagesBefore)
+	}
+	if said := m.Shell(t, "apt-be sync "+name); !strings.Contains(said, "no file differs") {
+		t.Errorf("the second time it says\n%s", said)
+	}
+	// A change of packages can't be carried over.
+	m.Shell(t, "dpkg -r bt-svc")
+	if result := m.Run(t, machine.Command{Args: []string{"apt-be", "sync", name}}); result.Status != 12 {
+		t.Errorf("after a removal: status %d:\n%s", result.Status, result.Output)
+	}
+}
