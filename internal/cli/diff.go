@@ -7,30 +7,48 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// diffJSON is what diff --packages --json prints.
+// diffJSON is what diff --json prints.
 type diffJSON struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 	pkgdb.Diff
 }
 
+// filesJSON is what diff --files --json prints.
+type filesJSON struct {
+	From  string     `json:"from"`
+	To    string     `json:"to"`
+	Files []fileJSON `json:"files"`
+}
+
+type fileJSON struct {
+	Path   string `json:"path"`
+	Change string `json:"change"`
+}
+
 func newDiff(app *App) *cobra.Command {
-	var packages bool
+	var packages, files bool
 	cmd := &cobra.Command{
 		Use:   "diff A [B]",
-		Short: "Compare the packages of boot environments",
+		Short: "Compare the packages of boot environments, or their files",
 		Long: `Show which packages boot environment B has that A has not, the other way
 round, and in which versions they differ. Without B, A is compared with the
-running one: what is shown is what A would change.`,
+running one: what is shown is what A would change.
+
+With --files, show which files B has that A has not, the other way round, and
+which differ, in their content or only in mode, owner or attributes. Times are
+not compared.`,
 		Args: takes(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if !packages {
-				return usageError{errors.New("cannot compare anything but packages")}
+			if !packages && !files {
+				return usageError{errors.New("cannot compare anything but packages and files")}
 			}
 			reg, done, err := app.registry()
 			if err != nil {
@@ -41,10 +59,14 @@ running one: what is shown is what A would change.`,
 			if err != nil {
 				return err
 			}
+			if files {
+				return app.diffFiles(reg, from, to)
+			}
 			return app.diffPackages(reg, from, to)
 		},
 	}
-	cmd.Flags().BoolVar(&packages, "packages", true, "compare packages; there is nothing else to compare yet")
+	cmd.Flags().BoolVar(&packages, "packages", true, "compare packages")
+	cmd.Flags().BoolVar(&files, "files", false, "compare files")
 	return cmd
 }
 
@@ -96,4 +118,50 @@ func (app *App) diffPackages(reg *be.Registry, from, to be.Env) error {
 		fmt.Fprintf(app.Stdout, "%s\n", redirect.Count(diff).Summary())
 	}
 	return nil
+}
+
+func (app *App) diffFiles(reg *be.Registry, from, to be.Env) error {
+	before, err := rootfs.Open(reg.Store().Path(from.Subvolume.Path))
+	if err != nil {
+		return fmt.Errorf("cannot read the files of %s: %w", from.Name, err)
+	}
+	defer before.Close()
+	after, err := rootfs.Open(reg.Store().Path(to.Subvolume.Path))
+	if err != nil {
+		return fmt.Errorf("cannot read the files of %s: %w", to.Name, err)
+	}
+	defer after.Close()
+	result := filesJSON{from.Name, to.Name, []fileJSON{}}
+	err = merge.Compare(before, after, rootfs.Same, func(d merge.Difference) error {
+		result.Files = append(result.Files, fileJSON{"/" + d.Path, changeOf(d)})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot compare the files of %s and %s: %w", from.Name, to.Name, err)
+	}
+	if app.options.JSON {
+		return ui.JSON(app.Stdout, result)
+	}
+	if len(result.Files) == 0 && !app.options.Plain {
+		fmt.Fprintln(app.Stdout, "no file differs")
+		return nil
+	}
+	table := ui.NewTable(app.Stdout, app.options.Plain, "CHANGE", "PATH")
+	for _, file := range result.Files {
+		table.Row(file.Change, file.Path)
+	}
+	return table.Flush()
+}
+
+// changeOf says in a word what differs.
+func changeOf(d merge.Difference) string {
+	switch {
+	case d.Before.Kind == merge.Missing:
+		return "added"
+	case d.After.Kind == merge.Missing:
+		return "removed"
+	case d.Content:
+		return "changed"
+	}
+	return "attributes"
 }

@@ -40,6 +40,9 @@ var documented = map[string]any{
 	"Drift":       &driftJSON{},
 	"Drifted":     &driftedJSON{},
 	"Renumbered":  &renumberedJSON{},
+
+	"Differing files": &filesJSON{},
+	"Differing file":  &fileJSON{},
 }
 
 // row is a row of a table of fields: name, when it is there, and type.

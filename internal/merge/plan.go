@@ -39,7 +39,7 @@ type Change struct {
 // there, as a store's Changed says it, and what a path is to the system. What it
 // can't compare it refuses.
 func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
-	p := planner{trees: trees, found: map[string]bool{}}
+	p := planner{trees: trees, found: map[string]bool{}, carried: map[string]bool{}}
 	for _, name := range changed {
 		if err := p.candidate(name); err != nil {
 			return nil, err
@@ -58,6 +58,12 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 			continue
 		}
 		c.Decision = Decide(c.Base, c.Live, c.Next, c.File, rule.Action)
+		if err := p.checkWay(&c); err != nil {
+			return nil, err
+		}
+		if c.Thing == FromLive {
+			p.carried[name] = true
+		}
 		changes = append(changes, c)
 	}
 	return changes, nil
@@ -66,6 +72,8 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 type planner struct {
 	trees Trees
 	found map[string]bool // the candidates
+	// What will be as it is on the live side: of a path, all above it is decided first.
+	carried map[string]bool
 }
 
 // inOrder returns the candidates, what is in a directory after it.
@@ -183,6 +191,28 @@ func (p *planner) compare(c *Change) error {
 			return err
 		}
 		c.Next.Content = pick(same, c.Live.Content, third)
+	}
+	return nil
+}
+
+// checkWay refuses to make something where the new side has something else than a
+// directory above it.
+func (p *planner) checkWay(c *Change) error {
+	if c.Thing != FromLive || c.Live.Kind == Missing {
+		return nil
+	}
+	for up := path.Dir(c.Path); up != "." && !p.carried[up]; up = path.Dir(up) {
+		node, err := p.trees.Next.Node(up)
+		if err != nil {
+			return fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
+		}
+		if node.Kind == Directory {
+			return nil
+		}
+		if node.Kind != Missing {
+			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "/" + up + " is " + node.Kind.String() + " in the environment"}
+			return nil
+		}
 	}
 	return nil
 }

@@ -156,3 +156,24 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 		t.Error("what can't be read in the running system is no error")
 	}
 }
+
+// TestPlanNeedsADirectory has the running side add files below what is no
+// directory any more on the other.
+func TestPlanNeedsADirectory(t *testing.T) {
+	base := grow("d/", "d/old=1", "e/")
+	live := grow("d/", "d/old=1", "d/new=1", "d/n/", "d/n/x=1", "e/", "e/x=1")
+	next := grow("d>elsewhere", "e/")
+	trees := Trees{Base: base, Live: live, Next: next}
+	changes, err := Plan(trees, live.changed(base), nil, func(string) File { return Data })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		got = append(got, fmt.Sprintf("%s %t %s", c.Path, c.Refused, c.Why))
+	}
+	const why = "/d is a symbolic link in the environment"
+	if want := []string{"d/n true " + why, "d/n/x true " + why, "d/new true " + why, "e/x false "}; !slices.Equal(got, want) {
+		t.Errorf("the plan is %q, want %q", got, want)
+	}
+}

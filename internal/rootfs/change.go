@@ -3,14 +3,11 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"slices"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -223,65 +220,6 @@ func create(dir *os.File, name string) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path.Join(dir.Name(), name)), nil
-}
-
-// copyFile makes a file a copy of that at a path in From, or another name of the
-// copy that was made of it before.
-func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node, a merge.Attributes) error {
-	if first, ok := c.links[node.Inode]; ok {
-		up, err := c.To.open(path.Dir(first), unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return err
-		}
-		defer up.Close()
-		return unix.Linkat(int(up.Fd()), path.Base(first), int(dir.Fd()), temporary, 0)
-	}
-	source, err := c.From.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
-		return err
-	}
-	target, err := create(dir, temporary)
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlFileClone(int(target.Fd()), int(source.Fd())); err != nil {
-		_, err = io.Copy(target, source)
-		if err != nil {
-			return errors.Join(err, target.Close())
-		}
-	}
-	if err := target.Close(); err != nil {
-		return err
-	}
-	if err := c.To.dress(dir, temporary, a); err != nil {
-		return err
-	}
-	if st.Nlink > 1 {
-		if c.links == nil {
-			c.links = map[uint64]string{}
-		}
-		c.links[node.Inode] = name
-	}
-	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// makeSpecial makes what the Content of a Special node says.
-func makeSpecial(dir *os.File, name, content string) error {
-	kind, device, _ := strings.Cut(content, " ")
-	mode, err := strconv.ParseUint(kind, 8, 32)
-	if err != nil {
-		return err
-	}
-	var major, minor uint32
-	if _, err := fmt.Sscanf(device, "%d:%d", &major, &minor); err != nil {
-		return err
-	}
-	return unix.Mknodat(int(dir.Fd()), name, uint32(mode)|0o600, int(unix.Mkdev(major, minor)))
 }
 
 // dress gives something in a directory its attributes. A change of owner takes

@@ -82,7 +82,7 @@ func (l driftLab) wantFile(name, want string) {
 	l.Helper()
 	got, err := os.ReadFile(filepath.Join(l.next, name))
 	if err != nil || string(got) != want {
-		l.Errorf("%s holds %q, %v; want %q", name, got, err, want)
+		l.Errorf("%s holds %.200q, %v; want %.200q", name, got, err, want)
 	}
 }
 
@@ -188,6 +188,39 @@ func TestDrift(t *testing.T) {
 	if len(paths) != 1 || paths[0] != "var/log/syslog" {
 		t.Errorf("to be done again are %q", paths)
 	}
+}
+
+// TestDriftSharesData carries a large file over that is written in place, and one
+// that is not.
+func TestDriftSharesData(t *testing.T) {
+	l := newDriftLab(t)
+	const size = 64 << 20
+	db := filepath.Join(l.live, "var/lib/nocow")
+	storeMust(t, os.Mkdir(db, 0o755))
+	f, err := os.Open(db)
+	storeMust(t, err)
+	// FS_NOCOW_FL (linux/fs.h)
+	storeMust(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0x800000))
+	storeMust(t, f.Close())
+	content := strings.Repeat("0123456789abcdef", size/16)
+	l.write(l.live, "var/lib/nocow/data", content)
+	l.write(l.live, "var/lib/cow/data", content)
+	storeMust(t, l.store.Sync())
+	before := l.free()
+	storeMust(t, l.find().Carry(l.store, l.sides))
+	storeMust(t, l.store.Sync())
+	if used := before - l.free(); used > size/4 {
+		t.Errorf("%d bytes were written", used)
+	}
+	l.wantFile("var/lib/nocow/data", content)
+	l.wantFile("var/lib/cow/data", content)
+}
+
+func (l driftLab) free() int64 {
+	l.Helper()
+	var st unix.Statfs_t
+	storeMust(l.T, unix.Statfs(l.live, &st))
+	return int64(st.Bfree) * st.Bsize
 }
 
 // TestDriftRefuses has both sides change data.
