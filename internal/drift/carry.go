@@ -22,6 +22,11 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if refused := d.Refused(); len(refused) > 0 {
 		return fmt.Errorf("cannot carry over /%s: %w", refused[0].Path, ErrRefused)
 	}
+	base, err := rootfs.Open(st.Path(sides.Base))
+	if err != nil {
+		return err
+	}
+	defer base.Close()
 	live, err := rootfs.Open(st.Path(sides.Live))
 	if err != nil {
 		return err
@@ -32,7 +37,7 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		return err
 	}
 	defer next.Close()
-	c := &rootfs.Changer{To: next, From: live}
+	c := &rootfs.Changer{To: next, From: live, Base: base}
 	if err := d.renumber(next); err != nil {
 		return err
 	}
@@ -96,6 +101,9 @@ func carry(c *rootfs.Changer, change Change) error {
 	case merge.FromLive:
 		return c.Carry(change.Path, change.Live, change.Attributes)
 	case merge.FromMerged:
+		if change.Action == merge.Append {
+			return c.Append(change.Path, change.Attributes)
+		}
 		return c.Write(change.Path, change.Content, change.Attributes)
 	default:
 		return c.SetAttributes(change.Path, change.Attributes)

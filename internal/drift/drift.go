@@ -29,7 +29,7 @@ type Sides struct {
 // Change is a path and what becomes of it.
 type Change struct {
 	merge.Change
-	Content []byte        // what is put together, with merge.FromMerged
+	Content []byte        // what is put together, with merge.FromMerged, but for merge.Append
 	Clashes []merge.Clash // what of it is lost
 }
 
@@ -147,7 +147,7 @@ func (f *finder) complete(d *Drift, changes []merge.Change) error {
 			continue
 		}
 		change := Change{Change: c}
-		if c.Thing == merge.FromMerged {
+		if c.Thing == merge.FromMerged && c.Action != merge.Append {
 			if err := f.text(&change); err != nil {
 				// What can't be put together is the live side's.
 				change.Thing, change.Aside, change.Why = merge.FromLive, true, err.Error()

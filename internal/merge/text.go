@@ -5,14 +5,13 @@ import (
 	"fmt"
 )
 
-// Text puts a file together of which both sides changed the content, by one of
-// the actions Append, Prepend and Merge. The account files need MergeAccounts.
+// Text puts a file together of which both sides changed the content, by the
+// action Prepend or Merge. The account files need MergeAccounts, and what is
+// appended need not be read whole: that is for who writes.
 func Text(name string, action Action, base, live, next []byte) (merged []byte, clashes []Clash, err error) {
 	switch action {
-	case Append:
-		return join(next, added(live, base, bytes.CutPrefix)), nil, nil
 	case Prepend:
-		return join(added(live, base, bytes.CutSuffix), next), nil, nil
+		return join(added(live, base), next), nil, nil
 	case Merge:
 		f, ok := byLine[name]
 		if !ok {
@@ -24,13 +23,11 @@ func Text(name string, action Action, base, live, next []byte) (merged []byte, c
 	return nil, nil, fmt.Errorf("cannot merge %s: %s is not for what both sides changed", name, action)
 }
 
-// added is what the live side has besides the base, or all that it has if it
-// is another file by now, such as a log that was rotated.
-func added(live, base []byte, cut func(s, part []byte) ([]byte, bool)) []byte {
-	if rest, ok := cut(live, base); ok {
-		return rest
-	}
-	return live
+// added is what the live side has before the base, or all that it has if it is
+// another file by now.
+func added(live, base []byte) []byte {
+	before, _ := bytes.CutSuffix(live, base)
+	return before
 }
 
 // join puts one text after another, each in lines of its own.

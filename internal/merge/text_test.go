@@ -9,10 +9,6 @@ func TestText(t *testing.T) {
 		base, live, next string
 		want             string
 	}{
-		{"var/log/syslog", Append, "1\n", "1\n2\n", "1\npkg\n", "1\npkg\n2\n"},
-		{"var/log/syslog", Append, "1\n", "rotated\n", "1\npkg\n", "1\npkg\nrotated\n"},
-		{"var/log/syslog", Append, "", "2\n", "pkg", "pkg\n2\n"},
-		{"var/log/syslog", Append, "1\n2\n", "", "1\npkg\n", "1\npkg\n"},
 		{"etc/motd", Prepend, "1\n", "0\n1\n", "1\n2\n", "0\n1\n2\n"},
 		{"etc/motd", Prepend, "1\n", "other", "1\n2\n", "other\n1\n2\n"},
 		{"etc/hosts", Merge, "1\n", "1\n2\n", "1\n3\n", "1\n3\n2\n"},

@@ -24,6 +24,7 @@ const Aside = ".apt-be-dist"
 // of a file is whole or not there.
 type Changer struct {
 	To, From *Root
+	Base     *Root             // what both were once, for Append
 	links    map[uint64]string // where the files with several names are by now, by their inodes in From
 }
 

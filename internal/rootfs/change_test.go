@@ -139,3 +139,34 @@ func TestWrite(t *testing.T) {
 		t.Errorf("there are %q, want %q", got, want)
 	}
 }
+
+func TestAppend(t *testing.T) {
+	c, to, from := pair(t)
+	base, was := open(t)
+	c.Base = base
+	long := strings.Repeat("line\n", 100_000)
+	for _, test := range []struct{ name, base, live, next, want string }{
+		{"log", "1\n", "1\n2\n", "1\nupgrade\n", "1\nupgrade\n2\n"},
+		{"rotated", "1\n", "new\n", "1\nupgrade\n", "1\nupgrade\nnew\n"},
+		{"shorter", "1\n2\n", "1\n", "1\n2\nupgrade\n", "1\n2\nupgrade\n1\n"},
+		{"empty", "1\n", "", "1\nupgrade\n", "1\nupgrade\n"},
+		{"no line end", "", "2\n", "upgrade", "upgrade\n2\n"},
+		{"large", long, long + "2\n", long + "upgrade\n", long + "upgrade\n2\n"},
+	} {
+		check(t, os.WriteFile(filepath.Join(was, test.name), []byte(test.base), 0o644))
+		check(t, os.WriteFile(filepath.Join(from, test.name), []byte(test.live), 0o644))
+		check(t, os.WriteFile(filepath.Join(to, test.name), []byte(test.next), 0o644))
+		check(t, c.Append(test.name, merge.Attributes{Mode: 0o640, Owner: "me", Group: "mine"}))
+		got, err := os.ReadFile(filepath.Join(to, test.name))
+		check(t, err)
+		if string(got) != test.want || node(t, c.To, test.name).Mode != 0o640 {
+			t.Errorf("%s holds %.80q, want %.80q", test.name, got, test.want)
+		}
+	}
+	check(t, os.Remove(filepath.Join(was, "log")))
+	check(t, os.WriteFile(filepath.Join(from, "log"), []byte("all\n"), 0o644))
+	check(t, c.Append("log", merge.Attributes{Mode: 0o640, Owner: "me", Group: "mine"}))
+	if got := node(t, c.To, "log").Size; got != int64(len("1\nupgrade\n2\nall\n")) {
+		t.Errorf("without a base it has %d bytes", got)
+	}
+}

@@ -85,3 +85,91 @@ func makeSpecial(dir *os.File, name, content string) error {
 	}
 	return unix.Mknodat(int(dir.Fd()), name, uint32(mode)|0o600, int(unix.Mkdev(major, minor)))
 }
+
+// Append puts what a file has in From, and had not in Base, after what it has in
+// To: all of it if it does not begin with what it was in Base, such as a log that
+// was rotated.
+func (c *Changer) Append(name string, a merge.Attributes) error {
+	source, err := c.From.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	known, err := c.beginsAsBefore(name, source)
+	if err != nil {
+		return err
+	}
+	if _, err := source.Seek(known, io.SeekStart); err != nil {
+		return err
+	}
+	there, err := c.To.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	dir, err := c.parent(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return c.put(dir, name, func(temporary string) error {
+		f, err := create(dir, temporary)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(appendTo(f, there, source), f.Close()); err != nil {
+			return err
+		}
+		return c.To.dress(dir, temporary, a)
+	})
+}
+
+// beginsAsBefore returns how much of a file is what it was in Base: all that it
+// had there, or nothing.
+func (c *Changer) beginsAsBefore(name string, f *os.File) (int64, error) {
+	before, err := c.Base.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if gone(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer before.Close()
+	info, err := before.Stat()
+	if err != nil {
+		return 0, err
+	}
+	same, err := sameContent(before, io.LimitReader(f, info.Size()))
+	if err != nil || !same {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// appendTo makes an empty file one text after another, each in lines of its own.
+func appendTo(f, first, second *os.File) error {
+	if err := share(f, first); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	end := info.Size()
+	if _, err := f.Seek(end, io.SeekStart); err != nil {
+		return err
+	}
+	last := []byte{'\n'}
+	if end > 0 {
+		if _, err := first.ReadAt(last, end-1); err != nil {
+			return err
+		}
+	}
+	if last[0] != '\n' {
+		if _, err := f.WriteString("\n"); err != nil {
+			return err
+		}
+	}
+	_, err = io.Copy(f, second)
+	return err
+}
