@@ -50,28 +50,31 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if err := next.ReadAccounts(); err != nil {
 		return err
 	}
+	// What is in a directory goes before it, and comes after it.
 	for _, change := range slices.Backward(rest) {
-		if change.Thing == merge.FromLive && change.Live.Kind == merge.Missing {
-			if err := remove(c, change); err != nil {
+		if change.deletes() {
+			if err := carry(c, change); err != nil {
 				return err
 			}
 		}
 	}
 	for _, change := range rest {
-		if change.Thing == merge.FromLive && change.Live.Kind == merge.Missing {
-			continue
-		}
-		if err := carry(c, change); err != nil {
-			return err
+		if !change.deletes() {
+			if err := carry(c, change); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// deletes says whether there is nothing afterwards.
+func (c Change) deletes() bool { return c.Thing == merge.FromLive && c.Live.Kind == merge.Missing }
+
 // split separates the account files from all else.
 func (d *Drift) split() (accounts, rest []Change) {
 	for _, change := range d.Changes {
-		if change.Thing == merge.FromMerged && slices.Contains(merge.AccountFiles, change.Path) {
+		if slices.Contains(merge.AccountFiles, change.Path) {
 			accounts = append(accounts, change)
 		} else {
 			rest = append(rest, change)
@@ -80,14 +83,7 @@ func (d *Drift) split() (accounts, rest []Change) {
 	return accounts, rest
 }
 
-func remove(c *rootfs.Changer, change Change) error {
-	if change.Aside {
-		return c.SetAside(change.Path)
-	}
-	return c.Remove(change.Path)
-}
-
-// carry does what was decided on a path that is there afterwards.
+// carry does what was decided on a path.
 func carry(c *rootfs.Changer, change Change) error {
 	if !change.Decision.Changes(change.Next) {
 		return nil
@@ -96,6 +92,9 @@ func carry(c *rootfs.Changer, change Change) error {
 		if err := c.SetAside(change.Path); err != nil {
 			return err
 		}
+	}
+	if change.deletes() {
+		return c.Remove(change.Path)
 	}
 	switch change.Thing {
 	case merge.FromLive:

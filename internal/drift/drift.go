@@ -84,7 +84,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.complete(d, changes); err != nil {
+	if err := f.complete(d, changes, rules); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -139,11 +139,11 @@ func (f *finder) files() (func(path string) merge.File, error) {
 }
 
 // complete puts together what is to be put together.
-func (f *finder) complete(d *Drift, changes []merge.Change) error {
-	accounts := false
+func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) error {
+	accounts := map[string]merge.Change{}
 	for _, c := range changes {
-		if slices.Contains(merge.AccountFiles, c.Path) && c.Action != merge.Ignore && c.Rule.Action == merge.Merge {
-			accounts = true
+		if slices.Contains(merge.AccountFiles, c.Path) && c.Rule.Action == merge.Merge {
+			accounts[c.Path] = c
 			continue
 		}
 		change := Change{Change: c}
@@ -155,10 +155,10 @@ func (f *finder) complete(d *Drift, changes []merge.Change) error {
 		}
 		d.Changes = append(d.Changes, change)
 	}
-	if !accounts {
+	if len(accounts) == 0 {
 		return nil
 	}
-	return f.accounts(d)
+	return f.accounts(d, accounts, rules)
 }
 
 // text puts a file together of which both sides changed the content.
@@ -176,8 +176,9 @@ func (f *finder) text(c *Change) (err error) {
 	return err
 }
 
-// accounts adds the account files, which are merged together.
-func (f *finder) accounts(d *Drift) error {
+// accounts adds the account files, which are merged together, but for those with
+// another rule.
+func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge.Rules) error {
 	sides := [3]merge.Accounts{{}, {}, {}}
 	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
 		for _, file := range merge.AccountFiles {
@@ -197,16 +198,24 @@ func (f *finder) accounts(d *Drift) error {
 	d.Renumbered = renumbered
 	var files []Change
 	for _, file := range merge.AccountFiles {
+		rule, _ := rules.For("/" + file)
 		content, ok := merged[file]
-		if !ok || bytes.Equal(content, sides[2][file]) {
+		if !ok || rule.Action != merge.Merge {
 			continue
 		}
-		c, err := f.account(file)
-		if err != nil {
-			return err
+		c, ok := planned[file]
+		if !ok {
+			if c, err = f.unplanned(file, rule); err != nil {
+				return err
+			}
 		}
-		c.Content = content
-		files = append(files, c)
+		c.Thing, c.Action, c.Aside, c.Why = merge.FromMerged, merge.Merge, false, ""
+		if bytes.Equal(content, sides[2][file]) {
+			c.Thing = merge.FromNext
+		}
+		if c.Decision.Changes(c.Next) {
+			files = append(files, Change{Change: c, Content: content})
+		}
 	}
 	if len(files) > 0 {
 		files[0].Clashes = clashes
@@ -216,9 +225,10 @@ func (f *finder) accounts(d *Drift) error {
 	return nil
 }
 
-// account describes the change of an account file.
-func (f *finder) account(file string) (c Change, err error) {
-	c.Path, c.File = file, merge.Setting
+// unplanned describes an account file that the live side did not change, and that
+// changes with the others.
+func (f *finder) unplanned(file string, rule merge.Rule) (c merge.Change, err error) {
+	c.Path, c.File, c.Rule = file, merge.Setting, rule
 	for _, side := range []struct {
 		root *rootfs.Root
 		node *merge.Node
@@ -227,10 +237,7 @@ func (f *finder) account(file string) (c Change, err error) {
 			return c, err
 		}
 	}
-	c.Thing, c.Action, c.Attributes = merge.FromMerged, merge.Merge, c.Next.Attributes
-	if c.Next.Kind == merge.Missing {
-		c.Attributes = c.Live.Attributes
-	}
+	c.Attributes = c.Next.Attributes
 	return c, nil
 }
 

@@ -35,8 +35,13 @@ func (r Renumbering) String() string {
 }
 
 // MergeAccounts merges the account files. Numbers that the live side knows stay
-// as they are there, since files that are carried over have them.
+// as they are there, since files that are carried over have them. A file that the
+// live side lacks is the other one's. It is an error if the live side has no root,
+// as where its passwd file was cut off: nobody could log in.
 func MergeAccounts(base, live, next Accounts) (merged Accounts, renumbered []Renumbering, clashes []Clash, err error) {
+	if err := live.checkRoot(); err != nil {
+		return nil, nil, nil, err
+	}
 	next = next.clone()
 	users, err := renumber("etc/passwd", false, base, live, next)
 	if err != nil {
@@ -49,9 +54,11 @@ func MergeAccounts(base, live, next Accounts) (merged Accounts, renumbered []Ren
 	next.setPrimaryGroups(base, groups)
 	merged = Accounts{}
 	for _, file := range AccountFiles {
-		_, inLive := live[file]
-		_, inNext := next[file]
-		if !inLive && !inNext {
+		nexts, inNext := next[file]
+		if _, inLive := live[file]; !inLive {
+			if inNext {
+				merged[file] = nexts
+			}
 			continue
 		}
 		content, clash := accountFormats[file].lines(base[file], live[file], next[file])
@@ -82,6 +89,17 @@ func (a Accounts) clone() Accounts {
 		c[file] = content
 	}
 	return c
+}
+
+// checkRoot returns an error if the accounts lack root in a file that they have.
+func (a Accounts) checkRoot() error {
+	for _, file := range []string{"etc/passwd", "etc/shadow", "etc/group"} {
+		content, ok := a[file]
+		if ok && !bytes.HasPrefix(content, []byte("root:")) && !bytes.Contains(content, []byte("\nroot:")) {
+			return fmt.Errorf("cannot merge /%s: there is no root in that of the running system", file)
+		}
+	}
+	return nil
 }
 
 // numbers returns the ids of a table by name: its third fields.

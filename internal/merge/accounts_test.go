@@ -32,25 +32,25 @@ func TestAccounts(t *testing.T) {
 		},
 		{
 			name: "a deleted user does not come back, whatever the package did to it",
-			base: side("passwd", "al:x:1000:1000::/home/al:/bin/sh bo:x:1001:1001::/home/bo:/bin/sh"),
-			live: side("passwd", "al:x:1000:1000::/home/al:/bin/sh"),
-			next: side("passwd", "al:x:1000:1000::/home/al:/bin/sh bo:x:1001:1001::/home/bo:/bin/false"),
-			want: side("passwd", "al:x:1000:1000::/home/al:/bin/sh"),
+			base: side("passwd", "root:x:0:0::/: al:x:1000:1000::/home/al:/bin/sh bo:x:1001:1001::/home/bo:/bin/sh"),
+			live: side("passwd", "root:x:0:0::/: al:x:1000:1000::/home/al:/bin/sh"),
+			next: side("passwd", "root:x:0:0::/: al:x:1000:1000::/home/al:/bin/sh bo:x:1001:1001::/home/bo:/bin/false"),
+			want: side("passwd", "root:x:0:0::/: al:x:1000:1000::/home/al:/bin/sh"),
 			lost: []string{"bo:x:1001:1001::/home/bo:/bin/false"},
 		},
 		{
 			name: "different fields of an entry",
-			base: side("passwd", "daemon:x:1:1:d:/usr/sbin:/usr/sbin/nologin"),
-			live: side("passwd", "daemon:x:1:1:d:/usr/sbin:/bin/sh"),
-			next: side("passwd", "daemon:x:1:1:the-daemon:/:/usr/sbin/nologin"),
-			want: side("passwd", "daemon:x:1:1:the-daemon:/:/bin/sh"),
+			base: side("passwd", "root:x:0:0::/: daemon:x:1:1:d:/usr/sbin:/usr/sbin/nologin"),
+			live: side("passwd", "root:x:0:0::/: daemon:x:1:1:d:/usr/sbin:/bin/sh"),
+			next: side("passwd", "root:x:0:0::/: daemon:x:1:1:the-daemon:/:/usr/sbin/nologin"),
+			want: side("passwd", "root:x:0:0::/: daemon:x:1:1:the-daemon:/:/bin/sh"),
 		},
 		{
 			name: "members of a group",
-			base: side("group", "adm:x:4:al,bo audio:x:29:"),
-			live: side("group", "adm:x:4:al,cy audio:x:29:al"),
-			next: side("group", "adm:x:4:al,bo,_pkg audio:x:29:_pkg"),
-			want: side("group", "adm:x:4:al,cy,_pkg audio:x:29:al,_pkg"),
+			base: side("group", "root:x:0: adm:x:4:al,bo audio:x:29:"),
+			live: side("group", "root:x:0: adm:x:4:al,cy audio:x:29:al"),
+			next: side("group", "root:x:0: adm:x:4:al,bo,_pkg audio:x:29:_pkg"),
+			want: side("group", "root:x:0: adm:x:4:al,cy,_pkg audio:x:29:al,_pkg"),
 		},
 		{
 			name: "administrators and members in gshadow",
@@ -90,13 +90,13 @@ func TestAccounts(t *testing.T) {
 		},
 		{
 			name: "an entry with too few fields is left alone",
-			base: side("group", "a:x:4:"), live: side("group", "a:x:4"), next: side("group", "a:x:4:_pkg"),
-			want: side("group", "a:x:4"), lost: []string{"a:x:4:_pkg"},
+			base: side("group", "root:x:0: a:x:4:"), live: side("group", "root:x:0: a:x:4"), next: side("group", "root:x:0: a:x:4:_pkg"),
+			want: side("group", "root:x:0: a:x:4"), lost: []string{"a:x:4:_pkg"},
 		},
 		{
 			name: "passwords are not reported",
-			base: side("shadow", "al:x:1:0:9:7:::"), live: side("shadow", "al:y:2:0:9:7:::"), next: side("shadow", "al:z:3:0:9:7:::"),
-			want: side("shadow", "al:y:2:0:9:7:::"), lost: []string{"another password"},
+			base: side("shadow", "root:*:1:::::: al:x:1:0:9:7:::"), live: side("shadow", "root:*:1:::::: al:y:2:0:9:7:::"), next: side("shadow", "root:*:1:::::: al:z:3:0:9:7:::"),
+			want: side("shadow", "root:*:1:::::: al:y:2:0:9:7:::"), lost: []string{"another password"},
 		},
 		{
 			name: "subordinate ids don't overlap",
@@ -105,8 +105,8 @@ func TestAccounts(t *testing.T) {
 		},
 		{
 			name: "a file that one side has not",
-			base: side("passwd", "a:x:1:1:::"), live: side("passwd", "a:x:1:1:::"), next: side("passwd", "a:x:1:1:::", "subgid", "a:1:1"),
-			want: side("passwd", "a:x:1:1:::", "subgid", "a:1:1"),
+			base: side("passwd", "root:x:0:0:::", "subuid", "a:1:1"), live: side("passwd", "root:x:0:0:::"), next: side("passwd", "root:x:0:0:::", "subgid", "a:1:1", "subuid", "a:1:1"),
+			want: side("passwd", "root:x:0:0:::", "subgid", "a:1:1", "subuid", "a:1:1"),
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -146,8 +146,11 @@ func TestAccounts(t *testing.T) {
 }
 
 func TestAccountsThatCannotBeMerged(t *testing.T) {
-	good := side("passwd", "a:x:1:1:::")
-	for _, bad := range []Accounts{side("passwd", "a:x:many:1:::"), side("passwd", "a:x")} {
+	good := side("passwd", "root:x:0:0:::")
+	if _, _, _, err := MergeAccounts(good, side("passwd", "a:x:1:1:::"), good); err == nil {
+		t.Error("no error without root")
+	}
+	for _, bad := range []Accounts{side("passwd", "root:x:many:1:::"), side("passwd", "root:x")} {
 		for i := range 3 {
 			sides := []Accounts{good, good, good}
 			sides[i] = bad
