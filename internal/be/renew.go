@@ -54,8 +54,12 @@ func (b *Build) renew(ctx context.Context, e, origin Env) error {
 	if err := b.txn.Do(ctx, snapshotStep(e.Subvolume.Path, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", e.Subvolume.Path, err)
 	}
-	if _, err := b.copyNested(BuildOptions{Origin: e}); err != nil {
+	leftOut, err := b.copyNested(BuildOptions{Origin: e})
+	if err != nil {
 		return err
+	}
+	if len(leftOut) > 0 {
+		return fmt.Errorf("%w: the subvolume %s in %s would be lost", ErrProtected, leftOut[0], e.Name)
 	}
 	base, err := r.store.Get(b.Base)
 	if err != nil {
@@ -90,11 +94,7 @@ func (b *Build) Replace(ctx context.Context, e Env) (renewed Env, err error) {
 		}
 		release() // only now: what is taken back writes to the registry too
 	}()
-	record := b.Record
-	record.State, record.Wanted = e.Record.State, ""
-	if err := b.note(ctx, &record); err != nil {
-		return Env{}, err
-	}
+	// Most of it is durable before anybody is locked out.
 	if err := r.store.Sync(); err != nil {
 		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
 	}
@@ -103,8 +103,19 @@ func (b *Build) Replace(ctx context.Context, e Env) (renewed Env, err error) {
 		return Env{}, err
 	}
 	release = unlock
-	if at, err := r.isAt(e.Subvolume.Path, e.Subvolume.UUID); err != nil || !at {
-		return Env{}, errors.Join(fmt.Errorf("%w: %s, as it was", ErrNotFound, e.Name), err)
+	record, err := b.recordOf(e)
+	if err != nil {
+		return Env{}, err
+	}
+	step, err := recordStep(record.UUID, &b.Record, &record)
+	if err != nil {
+		return Env{}, err
+	}
+	if err := b.txn.Do(ctx, step); err != nil {
+		return Env{}, err
+	}
+	if err := r.store.Sync(); err != nil {
+		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
 	}
 	if err := b.txn.Do(ctx, scratchStep(e.Subvolume.UUID, record.UUID)); err != nil {
 		return Env{}, err
@@ -114,7 +125,7 @@ func (b *Build) Replace(ctx context.Context, e Env) (renewed Env, err error) {
 		return Env{}, err
 	}
 	place := BaseDir + "/" + b.Name
-	step := renameStep(record.BaseUUID, b.Base, place)
+	step = renameStep(record.BaseUUID, b.Base, place)
 	if base == place {
 		step = exchangeStep(record.BaseUUID, b.Base, place)
 	}
@@ -126,6 +137,29 @@ func (b *Build) Replace(ctx context.Context, e Env) (renewed Env, err error) {
 	}
 	_ = r.collect()
 	return r.Get(b.Name)
+}
+
+// recordOf returns the record of a build that takes the place of an environment:
+// that has the other one's as it is by now. It is an error if it became another
+// one meanwhile, or is of no use any more.
+func (b *Build) recordOf(e Env) (Record, error) {
+	r := b.registry
+	if at, err := r.isAt(e.Subvolume.Path, e.Subvolume.UUID); err != nil || !at {
+		return Record{}, errors.Join(fmt.Errorf("%w: %s, as it was", ErrNotFound, e.Name), err)
+	}
+	records, err := r.records()
+	if err != nil {
+		return Record{}, err
+	}
+	record, ok := records[e.Subvolume.UUID]
+	if !ok {
+		return Record{}, fmt.Errorf("%w: the record of %s", ErrNotFound, e.Name)
+	}
+	if record.State != e.Record.State {
+		return Record{}, fmt.Errorf("%w: %s is %s meanwhile", ErrProtected, e.Name, record.State)
+	}
+	record.UUID, record.BaseUUID, record.Forked = b.Record.UUID, b.Record.BaseUUID, b.Record.Forked
+	return record, nil
 }
 
 // moveScratch has what an environment wrote to other file systems known by

@@ -58,6 +58,41 @@ func TestRenewOfAnother(t *testing.T) {
 	w.checkRenewedTitle("Debian 13")
 }
 
+// TestRenewKeepsWhatChanged has somebody else change the record meanwhile.
+func TestRenewKeepsWhatChanged(t *testing.T) {
+	w := newWorld(t)
+	old := w.create("old")
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	check(t, err)
+	check(t, w.locked(func() error { return w.reg.Change(old, func(r *be.Record) { r.Kept = true }) }))
+	e, err := build.Replace(ctx, old)
+	check(t, err)
+	if !e.Record.Kept {
+		t.Error("it is not kept any more")
+	}
+	build, _, err = w.reg.Renew(ctx, e, w.get("rootfs"))
+	check(t, err)
+	check(t, w.locked(func() error { return w.reg.Change(e, func(r *be.Record) { r.State = be.Stale }) }))
+	_, err = build.Replace(ctx, e)
+	checkIs(t, "Replace of what became stale", err, be.ErrProtected)
+	w.checkWhole()
+	if got := w.get("old").Record.State; got != be.Stale {
+		t.Errorf("it is %s", got)
+	}
+}
+
+func TestRenewLosesNoSubvolume(t *testing.T) {
+	w := newWorld(t)
+	old := w.create("old")
+	check(t, w.store.Snapshot("@rootfs", "@be/old/snapshot", true))
+	_, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	checkIs(t, "Renew with a read-only subvolume inside", err, be.ErrProtected)
+	w.checkWhole()
+	if _, err := w.store.Get("@be/old/snapshot"); err != nil {
+		t.Error(err)
+	}
+}
+
 func (w *world) checkRenewedTitle(want string) {
 	w.Helper()
 	title, err := os.ReadFile(w.store.Path("@be/old/title"))

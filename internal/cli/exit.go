@@ -91,7 +91,7 @@ func Hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):
-		return "apt-be drift shows all such files; " + synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's"
+		return "apt-be drift shows all such files; " + synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
 	case errors.Is(err, drift.ErrPackages):
 		return "the same upgrade once more makes an environment that has them"
 	case errors.Is(err, be.ErrNotFound):

@@ -80,6 +80,9 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 	if err != nil {
 		return err
 	}
+	if at := app.Mounted(st, e); len(at) > 0 {
+		return fmt.Errorf("cannot carry anything over to %s: %w: it is mounted at %s", e.Name, be.ErrProtected, at[0])
+	}
 	if app.would("carry over to %s what happened in %s", e.Name, running.Name) {
 		return nil
 	}
@@ -102,6 +105,10 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 	found, err := carryOver(st, sides, rules, be.EnvDir+"/"+e.Name)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err), build.Discard(ctx))
+	}
+	if at := app.Mounted(st, e); len(at) > 0 {
+		err := fmt.Errorf("cannot carry anything over to %s: %w: it is mounted at %s", e.Name, be.ErrProtected, at[0])
+		return errors.Join(err, build.Discard(ctx))
 	}
 	if _, err := build.Replace(ctx, e); err != nil {
 		return fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err)

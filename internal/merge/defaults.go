@@ -14,5 +14,8 @@ func DefaultRules() Rules {
 	if err != nil {
 		panic(fmt.Sprintf("cannot read %v", err))
 	}
+	for i := range rules {
+		rules[i].Own = false
+	}
 	return rules
 }

@@ -39,18 +39,26 @@ type Change struct {
 // there, as a store's Changed says it, and what a path is to the system. What it
 // can't compare it refuses.
 func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
-	p := planner{trees: trees, found: map[string]bool{}, carried: map[string]bool{}}
+	p := planner{trees: trees, found: map[string]bool{}, carried: map[string]bool{}, failed: map[string]error{}}
 	for _, name := range changed {
 		if err := p.candidate(name); err != nil {
-			return nil, err
+			p.failed[name] = err
 		}
 	}
 	var changes []Change
 	for _, name := range p.inOrder() {
 		rule, _ := rules.For("/" + name)
 		c := Change{Path: name, File: fileOf(name), Rule: rule}
-		if err := p.compare(&c); err != nil {
-			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
+		if rule.Own && rule.Action == Overwrite && c.File == Packaged {
+			c.File = Setting // the admin has said so
+		}
+		err := p.failed[name]
+		if err == nil {
+			err = p.compare(&c)
+		}
+		if err != nil {
+			// Not to know is no reason to leave something behind, but by a rule.
+			c.Decision = Decision{Refused: rule.Action != Ignore, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
 			changes = append(changes, c)
 			continue
 		}
@@ -74,6 +82,7 @@ type planner struct {
 	found map[string]bool // the candidates
 	// What will be as it is on the live side: of a path, all above it is decided first.
 	carried map[string]bool
+	failed  map[string]error // what can't be looked at, and what is in it
 }
 
 // inOrder returns the candidates, what is in a directory after it.
@@ -94,36 +103,40 @@ func comparePaths(a, b string) int {
 
 // candidate notes a path that may have changed on the live side. Of a directory
 // the names on both sides are compared: what was deleted is not among what
-// changed, and of a directory that was moved only itself is.
+// changed, and of a directory that was moved only itself is. If that was moved
+// into the place of another one, all that is in both is a candidate.
 func (p *planner) candidate(name string) error {
 	p.found[name] = true
 	live, err := p.trees.Live.Node(name)
 	if err != nil {
-		return fmt.Errorf("cannot look at /%s in the running system: %w", name, err)
+		return err
 	}
 	base, err := p.trees.Base.Node(name)
 	if err != nil {
-		return fmt.Errorf("cannot look at /%s as it was: %w", name, err)
+		return err
 	}
 	var now, before []string
 	if live.Kind == Directory {
 		if now, err = p.trees.Live.Names(name); err != nil {
-			return fmt.Errorf("cannot read the directory /%s: %w", name, err)
+			return err
 		}
 	}
 	if base.Kind == Directory {
 		if before, err = p.trees.Base.Names(name); err != nil {
-			return fmt.Errorf("cannot read the directory /%s as it was: %w", name, err)
+			return err
 		}
 	}
+	another := live.Inode != base.Inode
 	for _, list := range []struct {
 		names, others []string
 		tree          Tree
 	}{{now, before, p.trees.Live}, {before, now, p.trees.Base}} {
-		for _, entry := range without(list.names, list.others) {
-			if err := p.whole(list.tree, path.Join(name, entry)); err != nil {
-				return err
-			}
+		names := list.names
+		if !another {
+			names = without(list.names, list.others)
+		}
+		for _, entry := range names {
+			p.whole(list.tree, path.Join(name, entry))
 		}
 	}
 	return nil
@@ -139,18 +152,15 @@ func without(names, others []string) []string {
 }
 
 // whole notes a path and all that is below it in a tree.
-func (p *planner) whole(tree Tree, name string) error {
+func (p *planner) whole(tree Tree, name string) {
 	p.found[name] = true
 	names, err := tree.Names(name)
 	if err != nil {
-		return fmt.Errorf("cannot read the directory /%s: %w", name, err)
+		p.failed[name] = err
 	}
 	for _, entry := range names {
-		if err := p.whole(tree, path.Join(name, entry)); err != nil {
-			return err
-		}
+		p.whole(tree, path.Join(name, entry))
 	}
-	return nil
 }
 
 // compare looks at a path on all sides, and gives the same Content to files that

@@ -151,9 +151,40 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 			t.Errorf("%s: %+v", c.Path, c.Decision)
 		}
 	}
-	next["."], live["a"] = Node{Kind: Directory}, Node{Kind: Regular, Content: "unreadable"}
-	if _, err := Plan(trees, []string{"a"}, nil, func(string) File { return Data }); err == nil {
-		t.Error("what can't be read in the running system is no error")
+	live["a"] = Node{Kind: Regular, Content: "unreadable"}
+	rules, err := ParseRules("s", []byte("/b IGNORE\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changes, err = Plan(trees, []string{"a", "b"}, rules, func(string) File { return Data }); err != nil || len(changes) != 2 {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	if !changes[0].Refused || changes[1].Refused {
+		t.Errorf("without the rule %+v, with it %+v", changes[0].Decision, changes[1].Decision)
+	}
+}
+
+// TestPlanOfAnotherDirectory has another directory in the place of one, with
+// files of the same names that did not change themselves.
+func TestPlanOfAnotherDirectory(t *testing.T) {
+	base := grow("app/", "app/f=old", "app/d/", "app/d/g=old", "app/same=1", "new/", "new/f=new", "new/d/", "new/d/g=new", "new/same=1")
+	live := grow("app/", "app/f=new", "app/d/", "app/d/g=new", "app/same=1")
+	app := live["app"]
+	app.Inode = 7
+	live["app"] = app
+	trees := Trees{Base: base, Live: live, Next: base, Same: func(name string, a, b Tree) (bool, error) {
+		return a.(tree)[name].Content == b.(tree)[name].Content, nil
+	}}
+	changes, err := Plan(trees, []string{".", "app"}, nil, func(string) File { return Data })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		got = append(got, c.Path)
+	}
+	if want := []string{"app/d/g", "app/f", "new", "new/d", "new/d/g", "new/f", "new/same"}; !slices.Equal(got, want) {
+		t.Errorf("changed are %q, want %q", got, want)
 	}
 }
 

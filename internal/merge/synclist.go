@@ -15,6 +15,7 @@ type Rule struct {
 	Pattern string // an absolute path, or one with path.Match's wildcards, of a file or of a directory with all below it
 	Action  Action
 	From    string // the file and the line that it comes from
+	Own     bool   // it is the admin's
 }
 
 // Rules are a synclist. Of two that match a path the later one holds.
@@ -36,7 +37,7 @@ func ParseRules(file string, content []byte) (Rules, error) {
 		if len(words) == 0 {
 			continue
 		}
-		rule := Rule{Action: Overwrite, From: from}
+		rule := Rule{Action: Overwrite, From: from, Own: true}
 		var err error
 		if rule.Pattern, err = unescape(words[0]); err != nil {
 			return nil, fmt.Errorf("%s: %w", from, err)

@@ -14,10 +14,10 @@ func TestParseRules(t *testing.T) {
 /with\040space
 `))
 	want := Rules{
-		{"/var/mail", Overwrite, "synclist:2"},
-		{"/etc/passwd", Merge, "synclist:3"},
-		{"/var/log/syslog*", Append, "synclist:5"},
-		{"/with space", Overwrite, "synclist:6"},
+		{"/var/mail", Overwrite, "synclist:2", true},
+		{"/etc/passwd", Merge, "synclist:3", true},
+		{"/var/log/syslog*", Append, "synclist:5", true},
+		{"/with space", Overwrite, "synclist:6", true},
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
@@ -75,7 +75,7 @@ func TestDefaultRules(t *testing.T) {
 		"/var/log/journal/x/y":   Overwrite,
 		"/var/lib/dpkg/status":   Ignore,
 		"/var/lib/mysql/ibdata1": "",
-		"/var/mail/al":           "",
+		"/var/mail/al":           Append,
 		"/etc/ssh/sshd_config":   "",
 	} {
 		if rule, _ := rules.For(name); rule.Action != want {

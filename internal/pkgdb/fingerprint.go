@@ -9,7 +9,8 @@ import (
 
 // Fingerprint is the same for two roots if and only if their package
 // databases are byte for byte the same: dpkg's status, its journal with the
-// names of its files, and apt's marks. It is a SHA-256 in hexadecimal.
+// names of its files, apt's marks, and the admin's diversions and overrides of
+// modes. It is a SHA-256 in hexadecimal.
 //
 // It differs while dpkg is at work, and after dpkg was cut off.
 func Fingerprint(root string) (string, error) {
@@ -27,7 +28,7 @@ func Fingerprint(root string) (string, error) {
 	for _, name := range names {
 		files = append(files, updatesDir+"/"+name)
 	}
-	files = append(files, extendedFile)
+	files = append(files, extendedFile, "var/lib/dpkg/diversions", "var/lib/dpkg/statoverride")
 
 	sum := sha256.New()
 	for _, file := range files {

@@ -1,13 +1,13 @@
 package rootfs
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -58,7 +58,7 @@ func (c *Changer) Carry(name string, node merge.Node, a merge.Attributes) error 
 		default:
 			return fmt.Errorf("there is %s", node.Kind)
 		}
-		return c.To.dress(dir, temporary, a)
+		return c.dress(dir, temporary, a)
 	})
 }
 
@@ -78,21 +78,21 @@ func (c *Changer) Write(name string, content []byte, a merge.Attributes) error {
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
-		return c.To.dress(dir, temporary, a)
+		return c.dress(dir, temporary, a)
 	})
 }
 
 // SetAttributes changes nothing else.
 func (c *Changer) SetAttributes(name string, a merge.Attributes) error {
 	if name == "." {
-		return c.To.dress(c.To.dir, ".", a)
+		return c.dress(c.To.dir, ".", a)
 	}
 	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	return c.To.dress(dir, path.Base(name), a)
+	return c.dress(dir, path.Base(name), a)
 }
 
 // Remove removes what is at a path: nothing is no error, and neither is a
@@ -106,6 +106,7 @@ func (c *Changer) Remove(name string) error {
 		return err
 	}
 	defer dir.Close()
+	unlock(dir, path.Base(name))
 	err = unix.Unlinkat(int(dir.Fd()), path.Base(name), 0)
 	if errors.Is(err, unix.EISDIR) {
 		err = unix.Unlinkat(int(dir.Fd()), path.Base(name), unix.AT_REMOVEDIR)
@@ -127,6 +128,7 @@ func (c *Changer) SetAside(name string) error {
 	}
 	defer dir.Close()
 	from := path.Base(name)
+	unlock(dir, from)
 	if err := unix.Renameat(int(dir.Fd()), from, int(dir.Fd()), from+Aside); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: "rename", Path: path.Join(dir.Name(), from), Err: err}
 	}
@@ -172,7 +174,7 @@ func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) e
 	if err != nil {
 		return &fs.PathError{Op: "mkdir", Path: path.Join(dir.Name(), base), Err: err}
 	}
-	return c.To.dress(dir, base, a)
+	return c.dress(dir, base, a)
 }
 
 // makeWay removes a directory from where something else is to be. If something is
@@ -196,15 +198,15 @@ func (c *Changer) makeWay(dir *os.File, name string) error {
 
 // put has something made under another name, and moves it to its place.
 func (c *Changer) put(dir *os.File, name string, make func(temporary string) error) error {
-	base := path.Base(name)
-	temporary := unfinished + base
-	if len(temporary) > unix.NAME_MAX {
-		temporary = temporary[:unix.NAME_MAX]
-	}
-	fd := int(dir.Fd())
-	_ = unix.Unlinkat(fd, temporary, 0) // of a run that was cut off
-	err := make(temporary)
+	fd, base := int(dir.Fd()), path.Base(name)
+	var random [8]byte
+	_, err := rand.Read(random[:])
+	temporary := unfinished + hex.EncodeToString(random[:])
 	if err == nil {
+		err = make(temporary)
+	}
+	if err == nil {
+		unlock(dir, base)
 		err = unix.Renameat(fd, temporary, fd, base)
 	}
 	// Two names of one file are both left by a rename.
@@ -215,113 +217,23 @@ func (c *Changer) put(dir *os.File, name string, make func(temporary string) err
 	return nil
 }
 
+// unlock makes a file one that can be replaced (chattr(1)'s i and a), if it is
+// not.
+func unlock(dir *os.File, name string) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^locked)
+	}
+}
+
 func create(dir *os.File, name string) (*os.File, error) {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path.Join(dir.Name(), name)), nil
-}
-
-// dress gives something in a directory its attributes. A change of owner takes
-// file capabilities away, and a mode is part of an access control list, so the
-// order counts.
-func (r *Root) dress(dir *os.File, name string, a merge.Attributes) error {
-	uid, err := r.users.number(a.Owner)
-	if err != nil {
-		return err
-	}
-	gid, err := r.groups.number(a.Group)
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
-	}
-	f := os.NewFile(uintptr(fd), path.Join(dir.Name(), name))
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
-	if st.Uid != uid || st.Gid != gid {
-		if err := unix.Fchownat(fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH); err != nil {
-			return &fs.PathError{Op: "chown", Path: f.Name(), Err: err}
-		}
-	}
-	link := fmt.Sprintf("/proc/self/fd/%d", fd)
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Chmod(link, a.Mode); err != nil {
-			return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
-		}
-	}
-	return dressXattrs(f, link, a.Xattrs)
-}
-
-func dressXattrs(f *os.File, link string, wanted map[string]string) error {
-	there, err := xattrs(f)
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if _, ok := wanted[name]; ok {
-			continue
-		}
-		if err := unix.Removexattr(link, name); err != nil && !errors.Is(err, unix.ENODATA) {
-			return &fs.PathError{Op: "removexattr", Path: f.Name(), Err: fmt.Errorf("%s: %w", name, err)}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if value, ok := there[name]; ok && value == wanted[name] {
-			continue
-		}
-		if err := unix.Setxattr(link, name, []byte(wanted[name]), 0); err != nil {
-			return &fs.PathError{Op: "setxattr", Path: f.Name(), Err: fmt.Errorf("%s: %w", name, err)}
-		}
-	}
-	return nil
-}
-
-// Renumber gives what is at a path other numbers for its owner and its group,
-// where there are any for them. What is gone is no error.
-func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
-	f, err := r.openLeaf(name)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
-	uid, ok := users[st.Uid]
-	if !ok {
-		uid = st.Uid
-	}
-	gid, ok := groups[st.Gid]
-	if !ok {
-		gid = st.Gid
-	}
-	if uid == st.Uid && gid == st.Gid {
-		return nil
-	}
-	before, err := xattrs(f)
-	if err != nil {
-		return err
-	}
-	if err := unix.Fchownat(int(f.Fd()), "", int(uid), int(gid), unix.AT_EMPTY_PATH); err != nil {
-		return &fs.PathError{Op: "chown", Path: f.Name(), Err: err}
-	}
-	// A new owner takes setuid, setgid and file capabilities away.
-	link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Chmod(link, st.Mode&0o7777); err != nil {
-			return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
-		}
-	}
-	return dressXattrs(f, link, before)
 }

@@ -121,7 +121,7 @@ func TestRemove(t *testing.T) {
 
 func TestWrite(t *testing.T) {
 	c, to, _ := pair(t)
-	plant(t, to, "file", unfinished+"file")
+	plant(t, to, "file", unfinished+"file") // the second one is somebody's own
 	a := merge.Attributes{Mode: 0o604, Owner: "me", Group: "mine"}
 	check(t, c.Write("file", []byte("new"), a))
 	if got := node(t, c.To, "file"); got.Size != 3 || got.Mode != 0o604 {
@@ -131,11 +131,11 @@ func TestWrite(t *testing.T) {
 	if err := c.Write("file", []byte("newer"), a); err == nil {
 		t.Error("it belongs to somebody who isn't there")
 	}
-	if got, want := list(t, to), []string{"file"}; !slices.Equal(got, want) || node(t, c.To, "file").Size != 3 {
+	if got, want := list(t, to), []string{unfinished + "file", "file"}; !slices.Equal(got, want) || node(t, c.To, "file").Size != 3 {
 		t.Errorf("after an error there are %q, want %q", got, want)
 	}
 	check(t, c.SetAside("file"))
-	if got, want := list(t, to), []string{"file" + Aside}; !slices.Equal(got, want) {
+	if got, want := list(t, to), []string{unfinished + "file", "file" + Aside}; !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
 	}
 }

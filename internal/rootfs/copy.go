@@ -14,8 +14,11 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// nocow is FS_NOCOW_FL (linux/fs.h): a file that is written in place.
-const nocow = 0x800000
+// Flags of chattr(1) (linux/fs.h).
+const (
+	nocow  = 0x800000    // FS_NOCOW_FL: a file that is written in place
+	locked = 0x10 | 0x20 // FS_IMMUTABLE_FL and FS_APPEND_FL
+)
 
 // copyFile makes a file a copy of that at a path in From, or another name of the
 // copy that was made of it before.
@@ -44,7 +47,7 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 	if err := errors.Join(share(target, source), target.Close()); err != nil {
 		return err
 	}
-	if err := c.To.dress(dir, temporary, a); err != nil {
+	if err := c.dress(dir, temporary, a); err != nil {
 		return err
 	}
 	if st.Nlink > 1 {
@@ -62,14 +65,46 @@ func share(target, source *os.File) error {
 	// Only files that are both written in place, or both not, can share data
 	// (chattr(1)'s C), and only an empty one can be made such.
 	flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS)
-	if err == nil && flags&nocow != 0 {
-		_ = unix.IoctlSetPointerInt(int(target.Fd()), unix.FS_IOC_SETFLAGS, nocow)
+	if err == nil {
+		if own, err := unix.IoctlGetInt(int(target.Fd()), unix.FS_IOC_GETFLAGS); err == nil && (own^flags)&nocow != 0 {
+			_ = unix.IoctlSetPointerInt(int(target.Fd()), unix.FS_IOC_SETFLAGS, own&^nocow|flags&nocow)
+		}
 	}
 	if unix.IoctlFileClone(int(target.Fd()), int(source.Fd())) == nil {
 		return nil
 	}
-	_, err = io.Copy(target, source)
-	return err
+	return copyData(target, source)
+}
+
+// copyData copies a file's data, and not its holes.
+func copyData(target, source *os.File) error {
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	for at := int64(0); ; {
+		start, err := unix.Seek(int(source.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // no more
+			return target.Truncate(info.Size())
+		}
+		if err != nil {
+			return err
+		}
+		end, err := unix.Seek(int(source.Fd()), start, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		if _, err := source.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := target.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(target, source, end-start); err != nil {
+			return err
+		}
+		at = end
+	}
 }
 
 // makeSpecial makes what the Content of a Special node says.
@@ -120,7 +155,7 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 		if err := errors.Join(appendTo(f, there, source), f.Close()); err != nil {
 			return err
 		}
-		return c.To.dress(dir, temporary, a)
+		return c.dress(dir, temporary, a)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"unsafe"
 
@@ -29,22 +30,28 @@ func Same(name string, a, b merge.Tree) (bool, error) {
 		return false, err
 	}
 	defer second.Close()
-	one, err := extents(int(first.Fd()))
-	if err != nil {
-		return false, fmt.Errorf("cannot find where %s is on the disk: %w", first.Name(), err)
+	var known [2][]extent
+	var modified [2]int64
+	size := int64(0)
+	for i, f := range []*os.File{first, second} {
+		if known[i], err = extents(int(f.Fd())); err != nil {
+			return false, fmt.Errorf("cannot find where %s is on the disk: %w", f.Name(), err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return false, err
+		}
+		size = max(size, info.Size())
+		modified[i] = info.ModTime().UnixNano()
 	}
-	other, err := extents(int(second.Fd()))
-	if err != nil {
-		return false, fmt.Errorf("cannot find where %s is on the disk: %w", second.Name(), err)
+	if known[0] != nil && slices.Equal(known[0], known[1]) {
+		// Of what is compressed the place says all but which part of it is meant.
+		compressed := slices.ContainsFunc(known[0], func(e extent) bool { return e.compressed })
+		if !compressed || modified[0] == modified[1] {
+			return true, nil
+		}
 	}
-	if one != nil && slices.Equal(one, other) {
-		return true, nil
-	}
-	info, err := first.Stat()
-	if err != nil {
-		return false, err
-	}
-	if one != nil && other != nil && info.Size() > large {
+	if size > large {
 		return false, nil
 	}
 	return sameContent(first, second)
@@ -72,7 +79,10 @@ func sameContent(a, b io.Reader) (bool, error) {
 }
 
 // extent is a part of a file, where it is on the disk.
-type extent struct{ logical, physical, length uint64 }
+type extent struct {
+	logical, physical, length uint64
+	compressed                bool
+}
 
 // fiemap is struct fiemap with its extents (linux/fiemap.h).
 type fiemap struct {
@@ -93,15 +103,15 @@ const (
 	fsIocFiemap = 0xc020660b // FS_IOC_FIEMAP: _IOWR('f', 11, struct fiemap)
 	fiemapSync  = 0x1        // FIEMAP_FLAG_SYNC
 	extentLast  = 0x1        // FIEMAP_EXTENT_LAST
-	// Of what is unknown, not written yet, compressed, or in a tree, the place says
-	// nothing.
-	extentVague = 0x2 | 0x4 | 0x8 | 0x200 | 0x400
+	extentCoded = 0x8        // FIEMAP_EXTENT_ENCODED
+	// Of what is unknown, not written yet, or in a tree, the place says nothing.
+	extentVague = 0x2 | 0x4 | 0x200 | 0x400
 )
 
 // extents returns where a file is on the disk, and nil if that says nothing of its
 // content, such as that of a file that is so small that it is in the tree.
 func extents(fd int) ([]extent, error) {
-	var found []extent
+	found := []extent{}
 	for start := uint64(0); ; {
 		args := fiemap{start: start, length: ^uint64(0) - start, flags: fiemapSync, count: 256}
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), fsIocFiemap, uintptr(unsafe.Pointer(&args)))
@@ -115,7 +125,7 @@ func extents(fd int) ([]extent, error) {
 			if e.flags&extentVague != 0 {
 				return nil, nil
 			}
-			found = append(found, extent{e.logical, e.physical, e.length})
+			found = append(found, extent{e.logical, e.physical, e.length, e.flags&extentCoded != 0})
 			if e.flags&extentLast != 0 {
 				return found, nil
 			}

@@ -72,3 +72,31 @@ func changeRoot(t testing.TB, s *btrfs.Store) []string {
 		"d8", "d9", "d10", "d10/renamed", "d30/f1", "d31/linked", ".", "top", "d11",
 	}
 }
+
+// TestChangedHasAllNames changes a file that has more names than one item of the
+// file system holds, and one far down.
+func TestChangedHasAllNames(t *testing.T) {
+	s, _ := newStore(t, 512<<20)
+	storeMust(t, s.Create("root"))
+	file := s.Path("root/file")
+	storeMust(t, os.WriteFile(file, nil, 0o644))
+	want := []string{"file"}
+	storeMust(t, os.Mkdir(s.Path("root/d"), 0o755))
+	for i := range 2000 {
+		name := fmt.Sprintf("d/a name that is not so short %d", i)
+		storeMust(t, os.Link(file, s.Path("root/"+name)))
+		want = append(want, name)
+	}
+	storeMust(t, s.Snapshot("root", "base", true))
+	base, err := s.Get("base")
+	storeMust(t, err)
+	storeMust(t, os.WriteFile(file, []byte("changed"), 0o644))
+	storeMust(t, s.Sync())
+	got, err := s.Changed("root", base.Made)
+	storeMust(t, err)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("there are %d names, want %d", len(got), len(want))
+	}
+}

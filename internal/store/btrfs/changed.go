@@ -2,18 +2,15 @@
 
 package btrfs
 
-// #include <linux/btrfs.h>
 // #include <linux/btrfs_tree.h>
 import "C"
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,46 +73,70 @@ func changedInodes(f *os.File, since uint64) ([]uint64, error) {
 // rootInode is the number of a subvolume's root directory.
 const rootInode = C.BTRFS_FIRST_FREE_OBJECTID
 
-// inodePaths returns all paths of an inode in the subvolume that holds f: ENOENT
-// if it has none.
+// inodePaths returns all paths of an inode in the subvolume that holds f, by the
+// references that it has to the directories it is in. BTRFS_IOC_INO_PATHS would
+// return no more than fit in 4 KiB. A path of some 4,000 bytes, which nobody could
+// open, is left out.
 func inodePaths(f *os.File, inode uint64) ([]string, error) {
 	if inode == rootInode {
 		return []string{"."}, nil
 	}
-	for size := 4 << 10; ; size *= 4 {
-		words := make([]uint64, size/8)
-		args := C.struct_btrfs_ioctl_ino_path_args{inum: C.__u64(inode), size: C.__u64(size)}
-		args.fspath = C.__u64(uintptr(unsafe.Pointer(&words[0])))
-		err := ioctl(f, "BTRFS_IOC_INO_PATHS", C.BTRFS_IOC_INO_PATHS, unsafe.Pointer(&args))
-		if err != nil {
-			return nil, err
-		}
-		buf := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), size)
-		if missed := binary.NativeEndian.Uint32(buf[12:]); missed > 0 && size < 1<<20 {
-			continue
-		}
-		return parsePaths(buf)
+	part := span{
+		from: key{object: inode, kind: C.BTRFS_INODE_REF_KEY},
+		to:   key{inode, C.BTRFS_INODE_EXTREF_KEY, math.MaxUint64},
 	}
+	var paths []string
+	err := search(f, part, func(k key, item []byte) error {
+		names, err := parseNames(k, item)
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			dir := ""
+			if n.dir != rootInode {
+				dir, err = directory(f, 0, n.dir)
+				if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+			}
+			paths = append(paths, dir+n.name)
+		}
+		return nil
+	})
+	return paths, err
 }
 
-// parsePaths reads a struct btrfs_data_container: four numbers, of which the
-// third is how many paths there are, then where each is from there on.
-func parsePaths(buf []byte) ([]string, error) {
-	const header = 16
-	count := int(binary.NativeEndian.Uint32(buf[8:]))
-	missed := binary.NativeEndian.Uint32(buf[12:])
-	values := buf[header:]
-	if missed > 0 || count > len(values)/8 {
-		return nil, fmt.Errorf("%d paths are too many", count+int(missed))
-	}
-	paths := make([]string, 0, count)
-	for i := range count {
-		at := binary.NativeEndian.Uint64(values[8*i:])
-		if at >= uint64(len(values)) {
-			return nil, errors.New("a path is outside of what was returned")
+// name is one of an inode, in a directory.
+type name struct {
+	dir  uint64
+	name string
+}
+
+// parseNames reads an item with names of an inode: of one directory, the number
+// of which is in the key (struct btrfs_inode_ref), or where there are too many for
+// that, of any (struct btrfs_inode_extref). Both are little endian and packed.
+func parseNames(k key, item []byte) ([]name, error) {
+	var names []name
+	for len(item) > 0 {
+		dir, header := k.offset, 10
+		if k.kind == C.BTRFS_INODE_EXTREF_KEY {
+			header = 18
 		}
-		name, _, _ := bytes.Cut(values[at:], []byte{0})
-		paths = append(paths, string(name))
+		if len(item) < header {
+			return nil, fmt.Errorf("inode %d has a name of %d bytes", k.object, len(item))
+		}
+		if k.kind == C.BTRFS_INODE_EXTREF_KEY {
+			dir = binary.LittleEndian.Uint64(item)
+		}
+		size := int(binary.LittleEndian.Uint16(item[header-2:]))
+		if size > len(item)-header {
+			return nil, fmt.Errorf("inode %d has a name that is cut off", k.object)
+		}
+		names = append(names, name{dir, string(item[header : header+size])})
+		item = item[header+size:]
 	}
-	return paths, nil
+	return names, nil
 }
