@@ -137,7 +137,7 @@ func driftSides(reg *be.Registry, e be.Env) (drift.Sides, error) {
 	if base.ParentUUID != running.Subvolume.UUID {
 		return drift.Sides{}, errors.New("it was not made of the running system")
 	}
-	return drift.Sides{Base: base.Path, Live: running.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked()}, nil
+	return drift.Sides{Base: base.Path, Live: running.Subvolume.Path, Running: running.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked()}, nil
 }
 
 // readRules returns the default rules and those of a root's admin.

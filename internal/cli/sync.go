@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -113,7 +114,35 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 	if _, err := build.Replace(ctx, e); err != nil {
 		return fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err)
 	}
+	for _, d := range derived {
+		if slices.ContainsFunc(found.Changes, d.concerns) {
+			app.notice().Warn("%s was changed: apt-be run %s -- %s brings what is made from it up to date.", d.what, e.Name, d.command)
+		}
+	}
 	return app.tellDrift(e.Name, found, false, false)
+}
+
+// derivation is what files of an environment are made from, and by which command.
+type derivation struct {
+	what, command string
+	inputs        []string // paths, and those of directories
+}
+
+var derived = []derivation{
+	{"Where libraries are", "ldconfig", []string{"usr/local/lib", "etc/ld.so.conf", "etc/ld.so.conf.d"}},
+	{"What the initramfs holds", "update-initramfs -u", []string{
+		"etc/crypttab", "etc/initramfs-tools", "etc/modprobe.d", "etc/modules", "etc/modules-load.d", "etc/lvm", "etc/mdadm",
+	}},
+}
+
+// concerns says whether a change is of one of the inputs, and is carried over.
+func (d derivation) concerns(c drift.Change) bool {
+	if c.Fate() == drift.Left {
+		return false
+	}
+	return slices.ContainsFunc(d.inputs, func(input string) bool {
+		return c.Path == input || strings.HasPrefix(c.Path, input+"/")
+	})
 }
 
 // carryOver changes an environment that is being built, which will be at a place

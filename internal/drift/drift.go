@@ -23,6 +23,7 @@ import (
 // may be snapshots of those.
 type Sides struct {
 	Base, Live, Next string
+	Running          string // the running system itself, of which Live may be a snapshot without what is nested in it
 	Forked           uint64 // the generation in which the environment was made, before anything was changed in it
 }
 
@@ -87,7 +88,33 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err := f.complete(d, changes, rules); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, d.addNested(st, sides, base.Made)
+}
+
+// addNested tells of subvolumes nested in the running system that were changed or
+// made since: they stay behind.
+func (d *Drift) addNested(st store.Store, sides Sides, since uint64) error {
+	nested, err := st.Nested(sides.Running)
+	if err != nil {
+		return err
+	}
+	for _, sub := range nested {
+		changed, err := st.Changed(sub.Path, since)
+		if err != nil {
+			return err
+		}
+		if len(changed) == 0 || sub.ReadOnly {
+			continue
+		}
+		path := strings.TrimPrefix(sub.Path, sides.Running+"/")
+		d.Changes = slices.DeleteFunc(d.Changes, func(c Change) bool {
+			return c.Path == path || strings.HasPrefix(c.Path, path+"/")
+		})
+		d.Changes = append(d.Changes, Change{Change: merge.Change{Path: path, Decision: merge.Decision{
+			Why: "what changed in this subvolume stays behind",
+		}}})
+	}
+	return nil
 }
 
 func openSides(st store.Store, sides Sides) (*finder, error) {
@@ -190,6 +217,19 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 				sides[i][file] = content
 			}
 		}
+	}
+	moved, err := merge.Moved(sides[0], sides[1])
+	if err != nil {
+		return err
+	}
+	if moved != "" {
+		c := planned["etc/passwd"]
+		c.Path, c.Decision = "etc/passwd", merge.Decision{
+			Refused: true, Attributes: c.Next.Attributes,
+			Why: "the number of " + moved + " was changed, which can't be carried over; the same upgrade anew has it",
+		}
+		d.Changes = append(d.Changes, Change{Change: c})
+		return nil
 	}
 	merged, renumbered, clashes, err := merge.MergeAccounts(sides[0], sides[1], sides[2])
 	if err != nil {

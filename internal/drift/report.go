@@ -39,7 +39,7 @@ func (c Change) Fate() Fate {
 // Settled says that the environment has it already, so that there is nothing
 // to tell.
 func (c Change) Settled() bool {
-	return !c.Decision.Refused && c.Thing == merge.FromNext && !c.Changes(c.Next) && c.Live.Same(c.Next)
+	return !c.Decision.Refused && c.Why == "" && c.Thing == merge.FromNext && !c.Changes(c.Next) && c.Live.Same(c.Next)
 }
 
 // Area is the part of the system that a path is in, as an admin thinks of it:

@@ -91,6 +91,28 @@ func (a Accounts) clone() Accounts {
 	return c
 }
 
+// Moved returns an account to which the live side has given another number than
+// it had, "" if there is none. Its files in the environment that nobody touched
+// would have the old one.
+func Moved(base, live Accounts) (name string, err error) {
+	for _, file := range []string{"etc/passwd", "etc/group"} {
+		before, err := numbers(base[file])
+		if err != nil {
+			return "", fmt.Errorf("cannot read /%s as it was: %w", file, err)
+		}
+		now, err := numbers(live[file])
+		if err != nil {
+			return "", fmt.Errorf("cannot read /%s: %w", file, err)
+		}
+		for _, name := range sorted(before) {
+			if id, ok := now[name]; ok && id != before[name] {
+				return name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
 // checkRoot returns an error if the accounts lack root in a file that they have.
 func (a Accounts) checkRoot() error {
 	for _, file := range []string{"etc/passwd", "etc/shadow", "etc/group"} {

@@ -175,3 +175,21 @@ func TestFree(t *testing.T) {
 		t.Errorf("%d is free although none is", got)
 	}
 }
+
+func TestMoved(t *testing.T) {
+	base := side("passwd", "root:x:0:0::/: al:x:1000:1000:::", "group", "root:x:0: al:x:1000:")
+	for want, live := range map[string]Accounts{
+		"":   side("passwd", "root:x:0:0::/: bo:x:1000:1000:::", "group", "root:x:0: bo:x:1000:"),
+		"al": side("passwd", "root:x:0:0::/: al:x:2000:1000:::", "group", "root:x:0: al:x:1000:"),
+	} {
+		if got, err := Moved(base, live); got != want || err != nil {
+			t.Errorf("%q was moved, %v; want %q", got, err, want)
+		}
+	}
+	if got, err := Moved(base, side("passwd", "root:x:0:0::/:", "group", "al:x:7:")); got != "al" || err != nil {
+		t.Errorf("%q was moved, %v; want the group", got, err)
+	}
+	if _, err := Moved(base, side("passwd", "root:x")); err == nil {
+		t.Error("no error")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,12 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// large is from which size on files are not read to compare them.
-const large = 16 << 20
+// From which size on it is asked where files are on the disk before they are read,
+// which takes as long as to read some pages, and from which on they are not read.
+const (
+	medium = 64 << 10
+	large  = 16 << 20
+)
 
 // Same says whether the regular files at a path in two Roots have the same
 // content. Of large ones it says so if they share all that they have on the disk,
@@ -30,10 +35,27 @@ func Same(name string, a, b merge.Tree) (bool, error) {
 		return false, err
 	}
 	defer second.Close()
+	info, err := first.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info.Size() > medium {
+		if shared, err := sharesAll(first, second); err != nil || shared {
+			return shared, err
+		}
+	}
+	if info.Size() > large {
+		return false, nil
+	}
+	return sameContent(first, second)
+}
+
+// sharesAll says whether two files certainly have all their data in common.
+func sharesAll(a, b *os.File) (bool, error) {
 	var known [2][]extent
-	var modified [2]int64
-	size := int64(0)
-	for i, f := range []*os.File{first, second} {
+	var modified [2]time.Time
+	for i, f := range []*os.File{a, b} {
+		var err error
 		if known[i], err = extents(int(f.Fd())); err != nil {
 			return false, fmt.Errorf("cannot find where %s is on the disk: %w", f.Name(), err)
 		}
@@ -41,20 +63,14 @@ func Same(name string, a, b merge.Tree) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		size = max(size, info.Size())
-		modified[i] = info.ModTime().UnixNano()
+		modified[i] = info.ModTime()
 	}
-	if known[0] != nil && slices.Equal(known[0], known[1]) {
-		// Of what is compressed the place says all but which part of it is meant.
-		compressed := slices.ContainsFunc(known[0], func(e extent) bool { return e.compressed })
-		if !compressed || modified[0] == modified[1] {
-			return true, nil
-		}
-	}
-	if size > large {
+	if known[0] == nil || !slices.Equal(known[0], known[1]) {
 		return false, nil
 	}
-	return sameContent(first, second)
+	// Of what is compressed the place does not say which part of it is meant.
+	compressed := slices.ContainsFunc(known[0], func(e extent) bool { return e.compressed })
+	return !compressed || modified[0].Equal(modified[1]), nil
 }
 
 // sameContent compares what is to be read.

@@ -51,7 +51,7 @@ func newDriftLab(t *testing.T) driftLab {
 	l.base, l.next = s.Path("base"), s.Path("be")
 	be, err := s.Get("be")
 	storeMust(t, err)
-	l.sides = drift.Sides{Base: "base", Live: "root", Next: "be", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base", Live: "root", Running: "root", Next: "be", Forked: be.Made}
 	return l
 }
 
@@ -221,6 +221,37 @@ func (l driftLab) free() int64 {
 	var st unix.Statfs_t
 	storeMust(l.T, unix.Statfs(l.live, &st))
 	return int64(st.Bfree) * st.Bsize
+}
+
+// TestDriftTellsOfSubvolumes changes one that was nested before, and makes one.
+func TestDriftTellsOfSubvolumes(t *testing.T) {
+	l := newDriftLab(t)
+	storeMust(t, l.store.Create("root/var/lib/machines"))
+	storeMust(t, l.store.Create("root/var/lib/quiet"))
+	storeMust(t, l.store.Snapshot("root", "base2", true))
+	storeMust(t, l.store.Snapshot("base2", "be2", false))
+	be, err := l.store.Get("be2")
+	storeMust(t, err)
+	l.sides = drift.Sides{Base: "base2", Live: "root", Running: "root", Next: "be2", Forked: be.Made}
+	l.write(l.live, "var/lib/machines/m", "x")
+	storeMust(t, l.store.Create("root/srv/new"))
+	l.write(l.live, "srv/new/file", "x")
+	fates := map[string]drift.Fate{}
+	for _, c := range l.find().Changes {
+		fates[c.Path] = c.Fate()
+	}
+	if fates["var/lib/machines"] != drift.Left || fates["srv/new"] != drift.Left || fates["var/lib/quiet"] != "" {
+		t.Errorf("the fates are %v", fates)
+	}
+}
+
+// TestDriftRefusesNumbers has the running system give somebody another number.
+func TestDriftRefusesNumbers(t *testing.T) {
+	l := newDriftLab(t)
+	l.write(l.live, "etc/passwd", strings.Replace(driftPasswd, "al:x:1000:", "al:x:2000:", 1))
+	if refused := l.find().Refused(); len(refused) != 1 || refused[0].Path != "etc/passwd" {
+		t.Errorf("refused are %+v", refused)
+	}
 }
 
 // TestDriftRefuses has both sides change data.
