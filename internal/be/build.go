@@ -37,6 +37,14 @@ type Build struct {
 // its origin, with what is nested in it. It takes the Lock meanwhile, and
 // recovers first; what it settled it returns even with an error.
 func (r *Registry) Begin(ctx context.Context, o BuildOptions) (b *Build, recovered []txn.Recovered, err error) {
+	return r.begin(ctx, "building boot environment %s",
+		func() (string, error) { return r.freeName(o.Name) },
+		func(b *Build) error { return b.snapshot(ctx, o) })
+}
+
+// begin begins a transaction that builds the environment that name returns, and
+// has snapshot make its subvolumes.
+func (r *Registry) begin(ctx context.Context, title string, name func() (string, error), snapshot func(*Build) error) (b *Build, recovered []txn.Recovered, err error) {
 	release, err := r.Lock(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -45,28 +53,26 @@ func (r *Registry) Begin(ctx context.Context, o BuildOptions) (b *Build, recover
 	if recovered, err = r.Recover(ctx); err != nil {
 		return nil, recovered, err
 	}
-	name, err := r.freeName(o.Name)
-	if err != nil {
+	b = &Build{registry: r}
+	if b.Name, err = name(); err != nil {
 		return nil, recovered, err
 	}
-	t, err := r.journal.Begin("building boot environment " + name)
-	if err != nil {
+	if b.txn, err = r.journal.Begin(fmt.Sprintf(title, b.Name)); err != nil {
 		return nil, recovered, err
 	}
-	b = &Build{
-		Name:     name,
-		Path:     EnvDir + "/" + newPrefix + t.ID,
-		Base:     BaseDir + "/" + newPrefix + t.ID,
-		registry: r,
-		txn:      t,
-	}
-	if err := b.snapshot(ctx, o); err != nil {
-		if undoErr := t.Rollback(ctx); undoErr != nil {
-			err = fmt.Errorf("%w (and %w)", err, undoErr)
-		}
-		return nil, recovered, err
+	b.Path, b.Base = EnvDir+"/"+newPrefix+b.ID(), BaseDir+"/"+newPrefix+b.ID()
+	if err := snapshot(b); err != nil {
+		return nil, recovered, b.takeBack(ctx, err)
 	}
 	return b, recovered, nil
+}
+
+// takeBack takes everything back because of an error, which it returns.
+func (b *Build) takeBack(ctx context.Context, err error) error {
+	if undoErr := b.txn.Rollback(ctx); undoErr != nil {
+		return fmt.Errorf("%w (and %w)", err, undoErr)
+	}
+	return err
 }
 
 func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
@@ -83,33 +89,40 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	if err := b.txn.Do(ctx, snapshotStep(b.Base, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
 	}
-	leftOut, err := b.copyNested(o)
+	leftOut, err := b.copyNested(origin.Path, o.LeaveOut, itself)
 	if err != nil {
 		return err
 	}
-	base, err := r.store.Get(b.Base)
+	return b.describe(ctx, func(sub, base store.Subvolume) Record {
+		return Record{
+			Schema:     RecordSchema,
+			UUID:       sub.UUID,
+			Made:       o.Made,
+			Created:    now(),
+			Origin:     o.Origin.Name,
+			OriginUUID: origin.UUID,
+			BaseUUID:   base.UUID,
+			Command:    o.Command,
+			Title:      o.Origin.Record.Title,
+			Parameters: o.Origin.Record.Parameters,
+			LeftOut:    leftOut,
+		}
+	})
+}
+
+// describe gives the environment, which belongs to a transaction until it has
+// its place, its record.
+func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvolume) Record) error {
+	base, err := b.registry.store.Get(b.Base)
 	if err != nil {
 		return err
 	}
-	sub, err := r.store.Get(b.Path)
+	sub, err := b.registry.store.Get(b.Path)
 	if err != nil {
 		return err
 	}
-	b.Record = Record{
-		Schema:     RecordSchema,
-		UUID:       sub.UUID,
-		Wanted:     b.Name,
-		State:      Creating,
-		Made:       o.Made,
-		Created:    now(),
-		Origin:     o.Origin.Name,
-		OriginUUID: origin.UUID,
-		BaseUUID:   base.UUID,
-		Command:    o.Command,
-		Title:      o.Origin.Record.Title,
-		Parameters: o.Origin.Record.Parameters,
-		LeftOut:    leftOut,
-	}
+	b.Record = record(sub, base)
+	b.Record.State, b.Record.Wanted = Creating, b.Name
 	step, err := recordStep(sub.UUID, nil, &b.Record)
 	if err != nil {
 		return err
@@ -128,22 +141,25 @@ func (r *Registry) adopt(e Env) error {
 
 // copyNested snapshots the subvolumes nested in the origin into their places,
 // where the snapshot has empty directories, and returns those left out: other
-// tools' read-only snapshots, what the options name, and what was moved meanwhile.
-func (b *Build) copyNested(o BuildOptions) (leftOut []string, err error) {
+// tools' read-only snapshots, what the globs name, and what was moved meanwhile.
+// instead may name another source than the one in the origin.
+func (b *Build) copyNested(origin string, leaveOut []string, instead func(sub store.Subvolume, inside string) (source string, err error)) (leftOut []string, err error) {
 	st := b.registry.store
-	origin := o.Origin.Subvolume.Path
 	nested, err := st.Nested(origin)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the subvolumes nested in %s: %w", origin, err)
 	}
 	for _, sub := range nested {
 		inside := strings.TrimPrefix(sub.Path, origin) // with its leading slash
-		if sub.ReadOnly || matches(o.LeaveOut, inside) || within(leftOut, inside) {
+		if sub.ReadOnly || matches(leaveOut, inside) || within(leftOut, inside) {
 			leftOut = append(leftOut, inside)
 			continue
 		}
-		// No step of its own: undoing the outer snapshot deletes what is nested in it.
-		err := st.SnapshotOver(sub.Path, b.Path+inside, false)
+		source, err := instead(sub, inside)
+		if err == nil {
+			// No step of its own: undoing the outer snapshot deletes what is nested in it.
+			err = st.SnapshotOver(source, b.Path+inside, false)
+		}
 		if moved(err) {
 			leftOut = append(leftOut, inside)
 			continue
@@ -154,6 +170,9 @@ func (b *Build) copyNested(o BuildOptions) (leftOut []string, err error) {
 	}
 	return leftOut, nil
 }
+
+// itself is what a nested subvolume is copied from when an environment is made.
+func itself(sub store.Subvolume, _ string) (string, error) { return sub.Path, nil }
 
 // moved says whether a nested subvolume could not be copied because it is not,
 // or was not when the origin was snapshotted, where it was found to be: whoever
@@ -202,40 +221,49 @@ func (b *Build) Discard(ctx context.Context) error {
 // Commit makes the environment real: what was written in it is made durable,
 // its record gets its state and whatever edit sets, and one rename(2) gives it
 // its name. On an error everything is taken back.
-func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (e Env, err error) {
-	r := b.registry
-	release := func() {}
-	defer func() {
-		if err != nil {
-			if undoErr := b.txn.Rollback(ctx); undoErr != nil {
-				err = fmt.Errorf("%w (and %w)", err, undoErr)
-			}
-		}
-		release() // only now: what is taken back writes to the registry too
-	}()
+func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (Env, error) {
 	record := b.Record
 	edit(&record)
 	record.State, record.Wanted = state, ""
-	if err := b.note(ctx, &record); err != nil {
-		return Env{}, err
+	return b.finish(ctx,
+		func() error { return b.note(ctx, &record) },
+		func() error {
+			if err := b.txn.Do(ctx, renameStep(record.BaseUUID, b.Base, BaseDir+"/"+b.Name)); err != nil {
+				return err
+			}
+			return b.txn.Commit(ctx, renameStep(record.UUID, b.Path, EnvDir+"/"+b.Name))
+		})
+}
+
+// finish ends a build: it has prepare do what is left to do, makes all of it
+// durable, and then, with the Lock, has place give it its place. On an error
+// everything is taken back.
+func (b *Build) finish(ctx context.Context, prepare, place func() error) (Env, error) {
+	err := prepare()
+	if err == nil {
+		// All of it is durable before anything has a name, the record too. It
+		// may take a while, so nobody is locked out meanwhile.
+		err = b.sync()
 	}
-	// All of it is durable before anything has a name, the record too. It may
-	// take a while, so nobody is locked out meanwhile.
-	if err := r.store.Sync(); err != nil {
-		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
-	}
-	unlock, err := r.Lock(ctx)
 	if err != nil {
-		return Env{}, err
+		return Env{}, b.takeBack(ctx, err)
 	}
-	release = unlock
-	if err := b.txn.Do(ctx, renameStep(record.BaseUUID, b.Base, BaseDir+"/"+b.Name)); err != nil {
-		return Env{}, err
+	release, err := b.registry.Lock(ctx)
+	if err != nil {
+		return Env{}, b.takeBack(ctx, err)
 	}
-	if err := b.txn.Commit(ctx, renameStep(record.UUID, b.Path, EnvDir+"/"+b.Name)); err != nil {
-		return Env{}, err
+	defer release()
+	if err := place(); err != nil {
+		return Env{}, b.takeBack(ctx, err) // with the Lock: it writes to the registry too
 	}
-	return r.Get(b.Name)
+	return b.registry.Get(b.Name)
+}
+
+func (b *Build) sync() error {
+	if err := b.registry.store.Sync(); err != nil {
+		return fmt.Errorf("cannot write the boot environment to disk: %w", err)
+	}
+	return nil
 }
 
 // note writes what the environment's record will be. That it is ready counts

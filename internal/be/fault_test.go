@@ -99,7 +99,7 @@ func renewOld(w *world, reg *be.Registry) error {
 		return err
 	}
 	w.write(build.Path+"/title", "Debian 13")
-	_, err = build.Replace(ctx, e)
+	_, err = build.Replace(ctx, e, func(*be.Record) {})
 	return err
 }
 

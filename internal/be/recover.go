@@ -33,8 +33,13 @@ func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
 // collect removes what belongs to no environment: subvolumes under
 // construction whose transaction is settled or that Destroy made such, then
 // records half written or without a subvolume, and bases and scratch directories without a
-// record. What can't be removed doesn't keep the rest from it.
+// record. What can't be removed doesn't keep the rest from it. The root that runs
+// stays, whatever it is.
 func (r *Registry) collect() error {
+	running, err := r.store.Locate(r.root)
+	if err != nil {
+		return err
+	}
 	unsettled, err := r.journal.Unsettled()
 	if err != nil {
 		return err
@@ -48,7 +53,7 @@ func (r *Registry) collect() error {
 		}
 		for _, sub := range subvolumes {
 			id, unfinished := strings.CutPrefix(sub.Path, dir+"/"+newPrefix)
-			if unfinished && !unsettled[id] {
+			if unfinished && !unsettled[id] && sub.ID != running.ID {
 				errs = append(errs, r.destroy(sub.Path))
 			} else {
 				here[sub.UUID] = true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -15,114 +16,101 @@ import (
 // whatever happens, that is as it was. Renew takes the Lock meanwhile, and
 // recovers first; what it settled it returns even with an error.
 func (r *Registry) Renew(ctx context.Context, e, origin Env) (b *Build, recovered []txn.Recovered, err error) {
-	release, err := r.Lock(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer release()
-	if recovered, err = r.Recover(ctx); err != nil {
-		return nil, recovered, err
-	}
-	if e, err = r.Get(e.Name); err != nil {
-		return nil, recovered, err
-	}
-	t, err := r.journal.Begin("building boot environment " + e.Name + " anew")
-	if err != nil {
-		return nil, recovered, err
-	}
-	b = &Build{
-		Name:     e.Name,
-		Path:     EnvDir + "/" + newPrefix + t.ID,
-		Base:     BaseDir + "/" + newPrefix + t.ID,
-		registry: r,
-		txn:      t,
-	}
-	if err := b.renew(ctx, e, origin); err != nil {
-		if undoErr := t.Rollback(ctx); undoErr != nil {
-			err = fmt.Errorf("%w (and %w)", err, undoErr)
-		}
-		return nil, recovered, err
-	}
-	return b, recovered, nil
+	return r.begin(ctx, "building boot environment %s anew",
+		func() (string, error) {
+			e, err = r.Get(e.Name)
+			return e.Name, err
+		},
+		func(b *Build) error { return b.renew(ctx, e, origin) })
 }
 
 func (b *Build) renew(ctx context.Context, e, origin Env) error {
-	r := b.registry
+	if err := b.sync(); err != nil { // what has changed counts once it is written
+		return err
+	}
 	if err := b.txn.Do(ctx, snapshotStep(origin.Subvolume.Path, b.Base, true)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", origin.Subvolume.Path, err)
 	}
 	if err := b.txn.Do(ctx, snapshotStep(e.Subvolume.Path, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", e.Subvolume.Path, err)
 	}
-	leftOut, err := b.copyNested(BuildOptions{Origin: e})
+	leftOut, err := b.copyNested(e.Subvolume.Path, nil, b.newest(origin))
 	if err != nil {
 		return err
 	}
 	if len(leftOut) > 0 {
 		return fmt.Errorf("%w: the subvolume %s in %s would be lost", ErrProtected, leftOut[0], e.Name)
 	}
-	base, err := r.store.Get(b.Base)
-	if err != nil {
-		return err
+	return b.describe(ctx, func(sub, base store.Subvolume) Record {
+		record := e.Record
+		record.UUID, record.BaseUUID, record.Forked = sub.UUID, base.UUID, e.Forked()
+		return record
+	})
+}
+
+// newest returns what a subvolume nested in an environment is copied from: from
+// its counterpart in the origin as it is by now, unless the environment has
+// changed its own.
+func (b *Build) newest(origin Env) func(sub store.Subvolume, inside string) (string, error) {
+	st := b.registry.store
+	return func(sub store.Subvolume, inside string) (string, error) {
+		counterpart, err := st.Get(origin.Subvolume.Path + inside)
+		if gone(err) {
+			return sub.Path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		untouched, err := store.Untouched(st, sub, counterpart)
+		if err != nil || !untouched {
+			return sub.Path, err
+		}
+		return counterpart.Path, nil
 	}
-	sub, err := r.store.Get(b.Path)
+}
+
+// TakeNested gives the build a subvolume that is nested in its origin, by its
+// path there, and that it has an empty directory for.
+func (b *Build) TakeNested(origin Env, path string) error {
+	err := b.registry.store.SnapshotOver(origin.Subvolume.Path+"/"+path, b.Path+"/"+path, false)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot copy nested subvolume /%s: %w", path, err)
 	}
-	b.Record = e.Record
-	b.Record.UUID, b.Record.BaseUUID, b.Record.Forked = sub.UUID, base.UUID, e.Forked()
-	// It belongs to a transaction until it has its place.
-	b.Record.State, b.Record.Wanted = Creating, b.Name
-	step, err := recordStep(sub.UUID, nil, &b.Record)
-	if err != nil {
-		return err
-	}
-	return b.txn.Do(ctx, step)
+	return nil
 }
 
 // Replace has the build take the place and the state of an environment, which it
-// was begun with, and destroys that. On an error everything is taken back. What
-// could not be destroyed is garbage for the next command.
-func (b *Build) Replace(ctx context.Context, e Env) (renewed Env, err error) {
-	r := b.registry
-	release := func() {}
-	defer func() {
-		if err != nil {
-			if undoErr := b.txn.Rollback(ctx); undoErr != nil {
-				err = fmt.Errorf("%w (and %w)", err, undoErr)
-			}
-		}
-		release() // only now: what is taken back writes to the registry too
-	}()
-	// Most of it is durable before anybody is locked out.
-	if err := r.store.Sync(); err != nil {
-		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
-	}
-	unlock, err := r.Lock(ctx)
-	if err != nil {
-		return Env{}, err
-	}
-	release = unlock
+// was begun with, and destroys that; edit changes its record further. On an error
+// everything is taken back. What could not be destroyed is garbage for the next
+// command: the running root is, until another one runs.
+func (b *Build) Replace(ctx context.Context, e Env, edit func(*Record)) (Env, error) {
+	return b.finish(ctx,
+		func() error { return nil },
+		func() error { return b.replace(ctx, e, edit) })
+}
+
+func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 	record, err := b.recordOf(e)
 	if err != nil {
-		return Env{}, err
+		return err
 	}
+	edit(&record)
 	step, err := recordStep(record.UUID, &b.Record, &record)
 	if err != nil {
-		return Env{}, err
+		return err
 	}
 	if err := b.txn.Do(ctx, step); err != nil {
-		return Env{}, err
+		return err
 	}
-	if err := r.store.Sync(); err != nil {
-		return Env{}, fmt.Errorf("cannot write the boot environment to disk: %w", err)
+	if err := b.sync(); err != nil {
+		return err
 	}
-	if err := b.txn.Do(ctx, scratchStep(e.Subvolume.UUID, record.UUID)); err != nil {
-		return Env{}, err
+	if err := b.txn.Do(ctx, filesStep(e.Subvolume.UUID, record.UUID)); err != nil {
+		return err
 	}
-	base, err := r.baseOf(e)
+	base, err := b.registry.baseOf(e)
 	if err != nil {
-		return Env{}, err
+		return err
 	}
 	place := BaseDir + "/" + b.Name
 	step = renameStep(record.BaseUUID, b.Base, place)
@@ -130,13 +118,13 @@ func (b *Build) Replace(ctx context.Context, e Env) (renewed Env, err error) {
 		step = exchangeStep(record.BaseUUID, b.Base, place)
 	}
 	if err := b.txn.Do(ctx, step); err != nil {
-		return Env{}, err
+		return err
 	}
 	if err := b.txn.Commit(ctx, exchangeStep(record.UUID, b.Path, e.Subvolume.Path)); err != nil {
-		return Env{}, err
+		return err
 	}
-	_ = r.collect()
-	return r.Get(b.Name)
+	_ = b.registry.collect()
+	return nil
 }
 
 // recordOf returns the record of a build that takes the place of an environment:
@@ -162,16 +150,15 @@ func (b *Build) recordOf(e Env) (Record, error) {
 	return record, nil
 }
 
-// moveScratch has what an environment wrote to other file systems known by
-// another UUID. It may have been moved before, and there may be nothing.
-func (r *Registry) moveScratch(from, to string) error {
-	old, fresh := r.store.Path(ScratchDir(from)), r.store.Path(ScratchDir(to))
-	err := os.Rename(old, fresh)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("cannot keep what was written to other file systems: %w", err)
+// moveFiles has what is kept of an environment known by another UUID: what it
+// wrote to other file systems, and the journal of its failed trial. It may have
+// been moved before, and there may be nothing.
+func (r *Registry) moveFiles(from, to string) error {
+	for _, dir := range []func(uuid string) string{ScratchDir, FailedDir} {
+		err := os.Rename(r.store.Path(dir(from)), r.store.Path(dir(to)))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cannot keep what belongs to a boot environment: %w", err)
+		}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ func TestRenew(t *testing.T) {
 	check(t, w.store.Create("@rootfs/var/lib/machines"))
 	old := w.create("old")
 	w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
+	w.write(be.FailedDir(old.Subvolume.UUID)+"/journal.txt", "x")
 	oldBase, err := w.reg.BaseOf(old)
 	check(t, err)
 	w.write("@rootfs/title", "Debian 12, edited")
@@ -19,11 +20,14 @@ func TestRenew(t *testing.T) {
 	check(t, err)
 	w.checkList("old", "rootfs")
 	w.write(build.Path+"/title", "Debian 13")
-	e, err := build.Replace(ctx, old)
+	e, err := build.Replace(ctx, old, func(*be.Record) {})
 	check(t, err)
 	w.checkList("old", "rootfs")
 	w.checkWhole()
 	w.checkRenewed()
+	if _, err := os.Lstat(w.store.Path(be.FailedDir(e.Subvolume.UUID) + "/journal.txt")); err != nil {
+		t.Error(err)
+	}
 	base, err := w.reg.BaseOf(e)
 	check(t, err)
 	if e.Subvolume.UUID == old.Subvolume.UUID || base.UUID == oldBase.UUID {
@@ -52,7 +56,7 @@ func TestRenewOfAnother(t *testing.T) {
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
 	check(t, err)
 	check(t, renewOld(w, w.reg))
-	_, err = build.Replace(ctx, old)
+	_, err = build.Replace(ctx, old, func(*be.Record) {})
 	checkIs(t, "Replace of what is not there any more", err, be.ErrNotFound)
 	w.checkWhole()
 	w.checkRenewedTitle("Debian 13")
@@ -65,7 +69,7 @@ func TestRenewKeepsWhatChanged(t *testing.T) {
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
 	check(t, err)
 	check(t, w.locked(func() error { return w.reg.Change(old, func(r *be.Record) { r.Kept = true }) }))
-	e, err := build.Replace(ctx, old)
+	e, err := build.Replace(ctx, old, func(*be.Record) {})
 	check(t, err)
 	if !e.Record.Kept {
 		t.Error("it is not kept any more")
@@ -73,7 +77,7 @@ func TestRenewKeepsWhatChanged(t *testing.T) {
 	build, _, err = w.reg.Renew(ctx, e, w.get("rootfs"))
 	check(t, err)
 	check(t, w.locked(func() error { return w.reg.Change(e, func(r *be.Record) { r.State = be.Stale }) }))
-	_, err = build.Replace(ctx, e)
+	_, err = build.Replace(ctx, e, func(*be.Record) {})
 	checkIs(t, "Replace of what became stale", err, be.ErrProtected)
 	w.checkWhole()
 	if got := w.get("old").Record.State; got != be.Stale {
@@ -98,5 +102,32 @@ func (w *world) checkRenewedTitle(want string) {
 	title, err := os.ReadFile(w.store.Path("@be/old/title"))
 	if err != nil || string(title) != want {
 		w.Errorf("old holds %q, %v, want %q", title, err, want)
+	}
+}
+
+// TestRenewTakesTheNewest has subvolumes nested in the origin go on being written
+// to: the environment has them as they are by now, unless it has changed its own.
+func TestRenewTakesTheNewest(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"var/lib/machines", "var/lib/portables"} {
+		check(t, w.store.Create("@rootfs/"+path))
+	}
+	old := w.create("old")
+	w.write("@rootfs/var/lib/machines/file", "new")
+	w.write("@rootfs/var/lib/portables/file", "new")
+	w.write("@be/old/var/lib/portables/file", "own")
+	check(t, w.store.Create("@rootfs/var/lib/fresh"))
+	w.write("@rootfs/var/lib/fresh/file", "new")
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	check(t, err)
+	check(t, os.Mkdir(w.store.Path(build.Path+"/var/lib/fresh"), 0o755))
+	check(t, build.TakeNested(w.get("rootfs"), "var/lib/fresh"))
+	_, err = build.Replace(ctx, old, func(*be.Record) {})
+	check(t, err)
+	for path, want := range map[string]string{"machines": "new", "portables": "own", "fresh": "new"} {
+		content, err := os.ReadFile(w.store.Path("@be/old/var/lib/" + path + "/file"))
+		if err != nil || string(content) != want {
+			t.Errorf("%s has %q, %v, want %q", path, content, err, want)
+		}
 	}
 }

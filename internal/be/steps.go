@@ -15,7 +15,7 @@ const (
 	stepSnapshot = "snapshot" // src, dst, read-only
 	stepRename   = "rename"   // uuid, from, to
 	stepExchange = "exchange" // uuid, from, to: of two, the first of which has the uuid
-	stepScratch  = "scratch"  // from, to: UUIDs, of which the scratch directory has one
+	stepFiles    = "files"    // from, to: UUIDs, one of which an environment's files are kept under
 	stepRecord   = "record"   // uuid, old, new: JSON, or "" for none; of an environment that is being built
 )
 
@@ -47,9 +47,9 @@ func (r *Registry) handlers() txn.Handlers {
 			},
 			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
 		},
-		stepScratch: {
-			Do:   func(_ context.Context, a txn.Args) error { return r.moveScratch(a["from"], a["to"]) },
-			Undo: func(_ context.Context, a txn.Args) error { return r.moveScratch(a["to"], a["from"]) },
+		stepFiles: {
+			Do:   func(_ context.Context, a txn.Args) error { return r.moveFiles(a["from"], a["to"]) },
+			Undo: func(_ context.Context, a txn.Args) error { return r.moveFiles(a["to"], a["from"]) },
 		},
 		stepRecord: {
 			Do:   func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["new"]) },
@@ -124,8 +124,8 @@ func exchangeStep(uuid, from, to string) txn.Step {
 	return txn.Step{Kind: stepExchange, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
 }
 
-func scratchStep(from, to string) txn.Step {
-	return txn.Step{Kind: stepScratch, Args: txn.Args{"from": from, "to": to}}
+func filesStep(from, to string) txn.Step {
+	return txn.Step{Kind: stepFiles, Args: txn.Args{"from": from, "to": to}}
 }
 
 func renameStep(uuid, from, to string) txn.Step {

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 
@@ -11,9 +10,6 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/drift"
-	"github.com/apt-be/apt-be/internal/inroot"
-	"github.com/apt-be/apt-be/internal/merge"
-	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -39,9 +35,6 @@ type renumberedJSON struct {
 	From uint32 `json:"from"`
 	To   uint32 `json:"to"`
 }
-
-// synclist has the admin's rules.
-const synclist = "/etc/apt-be/synclist"
 
 func newDrift(app *App) *cobra.Command {
 	var files bool
@@ -95,62 +88,19 @@ func driftOf(reg *be.Registry, args []string) (be.Env, error) {
 }
 
 func (app *App) drift(reg *be.Registry, e be.Env, files bool) error {
-	sides, err := driftSides(reg, e)
-	if err != nil {
-		return fmt.Errorf("cannot tell what changed since %s was made: %w", e.Name, err)
-	}
-	st := reg.Store()
-	rules, err := readRules(st.Path(sides.Live))
+	l, err := app.lifeOfRunning(reg, e)
 	if err != nil {
 		return err
 	}
-	found, err := drift.Find(st, sides, rules)
+	found, err := l.find(reg.Store())
 	if err != nil {
 		return err
 	}
-	found.Changes = slices.DeleteFunc(found.Changes, drift.Change.Settled)
-	before, err := pkgdb.Fingerprint(st.Path(sides.Base))
+	packages, err := drift.PackagesChanged(reg.Store(), l.sides)
 	if err != nil {
 		return err
 	}
-	now, err := pkgdb.Fingerprint(st.Path(sides.Live))
-	if err != nil {
-		return err
-	}
-	return app.tellDrift(e.Name, found, before != now, files)
-}
-
-// driftSides finds what an environment was made of and with. It has to be the
-// running one: nothing is known of what another one went through.
-func driftSides(reg *be.Registry, e be.Env) (drift.Sides, error) {
-	running, err := reg.Running()
-	if err != nil {
-		return drift.Sides{}, err
-	}
-	base, err := reg.BaseOf(e)
-	if errors.Is(err, be.ErrNotFound) {
-		return drift.Sides{}, errors.New("there is no snapshot of what it was made from")
-	}
-	if err != nil {
-		return drift.Sides{}, err
-	}
-	if base.ParentUUID != running.Subvolume.UUID {
-		return drift.Sides{}, errors.New("it was not made of the running system")
-	}
-	return drift.Sides{Base: base.Path, Live: running.Subvolume.Path, Running: running.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked()}, nil
-}
-
-// readRules returns the default rules and those of a root's admin.
-func readRules(root string) (merge.Rules, error) {
-	content, err := inroot.ReadFile(root, synclist)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read the synclist: %w", err)
-	}
-	own, err := merge.ParseRules(synclist, content)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the synclist: %w", err)
-	}
-	return append(merge.DefaultRules(), own...), nil
+	return app.tellDrift(e.Name, found, packages, files)
 }
 
 func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) error {
@@ -198,7 +148,7 @@ func (app *App) driftTable(d *drift.Drift, files bool) error {
 	areas, counts := d.Areas()
 	for _, area := range areas {
 		row := []string{area}
-		for _, fate := range []drift.Fate{drift.Carried, drift.Merged, drift.Prefers, drift.Left, drift.Refused} {
+		for _, fate := range []drift.Fate{drift.Carried, drift.Merged, drift.Clashes, drift.Left, drift.Refused} {
 			n := ""
 			if counts[area][fate] > 0 || app.options.Plain {
 				n = strconv.Itoa(counts[area][fate])

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,10 +9,6 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/drift"
-	"github.com/apt-be/apt-be/internal/merge"
-	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -66,53 +60,20 @@ func (app *App) showRules(reg *be.Registry) error {
 	return table.Flush()
 }
 
-// sync has an environment that is changed take the place of e: a copy of it.
 func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
-	sides, err := driftSides(reg, e)
-	if err != nil {
-		return fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err)
-	}
-	st := reg.Store()
-	rules, err := readRules(st.Path(sides.Live))
+	l, err := app.lifeOfRunning(reg, e)
 	if err != nil {
 		return err
 	}
-	running, err := reg.Running()
-	if err != nil {
+	if err := app.unmounted(reg, e); err != nil {
 		return err
 	}
-	if at := app.Mounted(st, e); len(at) > 0 {
-		return fmt.Errorf("cannot carry anything over to %s: %w: it is mounted at %s", e.Name, be.ErrProtected, at[0])
-	}
-	if app.would("carry over to %s what happened in %s", e.Name, running.Name) {
+	if app.would("carry over to %s what happened in %s", e.Name, l.live.Name) {
 		return nil
 	}
-	lock, err := app.use(ctx, reg, e)
+	found, err := app.carryOver(ctx, reg, l, func(*be.Record) {})
 	if err != nil {
 		return err
-	}
-	defer lock.Release()
-	release, err := app.hold(ctx, reg, running)
-	if err != nil {
-		return err
-	}
-	build, recovered, err := reg.Renew(ctx, e, running)
-	release()
-	app.tellRecovered(recovered)
-	if err != nil {
-		return fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err)
-	}
-	sides.Live, sides.Next = build.Base, build.Path
-	found, err := carryOver(st, sides, rules, be.EnvDir+"/"+e.Name)
-	if err != nil {
-		return errors.Join(fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err), build.Discard(ctx))
-	}
-	if at := app.Mounted(st, e); len(at) > 0 {
-		err := fmt.Errorf("cannot carry anything over to %s: %w: it is mounted at %s", e.Name, be.ErrProtected, at[0])
-		return errors.Join(err, build.Discard(ctx))
-	}
-	if _, err := build.Replace(ctx, e); err != nil {
-		return fmt.Errorf("cannot carry anything over to %s: %w", e.Name, err)
 	}
 	for _, d := range derived {
 		if slices.ContainsFunc(found.Changes, d.concerns) {
@@ -143,38 +104,4 @@ func (d derivation) concerns(c drift.Change) bool {
 	return slices.ContainsFunc(d.inputs, func(input string) bool {
 		return c.Path == input || strings.HasPrefix(c.Path, input+"/")
 	})
-}
-
-// carryOver changes an environment that is being built, which will be at a place
-// in the store. The drift that it returns is what it has carried over.
-func carryOver(st store.Store, sides drift.Sides, rules merge.Rules, place string) (*drift.Drift, error) {
-	if err := samePackages(st.Path(sides.Base), st.Path(sides.Live)); err != nil {
-		return nil, err
-	}
-	found, err := drift.Find(st, sides, rules)
-	if err != nil {
-		return nil, err
-	}
-	found.Changes = slices.DeleteFunc(found.Changes, drift.Change.Settled)
-	if err := found.Carry(st, sides); err != nil {
-		return nil, err
-	}
-	// An fstab that came from the running system names that.
-	return found, redirect.SetRoot(st.Path(sides.Next), place)
-}
-
-// samePackages returns an error if packages were changed between two roots.
-func samePackages(before, after string) error {
-	old, err := pkgdb.Fingerprint(before)
-	if err != nil {
-		return err
-	}
-	now, err := pkgdb.Fingerprint(after)
-	if err != nil {
-		return err
-	}
-	if old != now {
-		return drift.ErrPackages
-	}
-	return nil
 }

@@ -65,18 +65,20 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 			}
 		}
 	}
-	return nil
+	return d.makePlaces(c)
 }
 
 // deletes says whether there is nothing afterwards.
 func (c Change) deletes() bool { return c.Thing == merge.FromLive && c.Live.Kind == merge.Missing }
 
-// split separates the account files from all else.
+// split separates the account files from all else that is a file.
 func (d *Drift) split() (accounts, rest []Change) {
 	for _, change := range d.Changes {
-		if slices.Contains(merge.AccountFiles, change.Path) {
+		switch {
+		case change.Subvolume:
+		case slices.Contains(merge.AccountFiles, change.Path):
 			accounts = append(accounts, change)
-		} else {
+		default:
 			rest = append(rest, change)
 		}
 	}

@@ -30,21 +30,33 @@ type Sides struct {
 // Change is a path and what becomes of it.
 type Change struct {
 	merge.Change
-	Content []byte        // what is put together, with merge.FromMerged, but for merge.Append
-	Clashes []merge.Clash // what of it is lost
+	Subvolume bool          // one that is nested in the running system, whole
+	Content   []byte        // what is put together, with merge.FromMerged, but for merge.Append
+	Clashes   []merge.Clash // what of it is lost
 }
 
 // Drift is what the running system did since.
 type Drift struct {
 	Changes    []Change // a directory before what is in it
 	Renumbered []merge.Renumbering
+	Nested     []string // subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeNested)
 
 	nextChanged []string
+	places      []string // of those of Nested that the environment needs a directory for
 }
 
 // Refused returns the changes that nobody but the admin can decide on.
 func (d *Drift) Refused() []Change {
 	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return !c.Refused })
+}
+
+// Settle forgets the changes of which there is nothing to tell.
+func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settled) }
+
+// PackagesChanged says whether packages were installed, removed or upgraded in
+// the running system.
+func PackagesChanged(st store.Store, sides Sides) (bool, error) {
+	return pkgdb.Changed(st.Path(sides.Base), st.Path(sides.Live))
 }
 
 // finder has the three sides open.
@@ -88,33 +100,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err := f.complete(d, changes, rules); err != nil {
 		return nil, err
 	}
-	return d, d.addNested(st, sides, base.Made)
-}
-
-// addNested tells of subvolumes nested in the running system that were changed or
-// made since: they stay behind.
-func (d *Drift) addNested(st store.Store, sides Sides, since uint64) error {
-	nested, err := st.Nested(sides.Running)
-	if err != nil {
-		return err
-	}
-	for _, sub := range nested {
-		changed, err := st.Changed(sub.Path, since)
-		if err != nil {
-			return err
-		}
-		if len(changed) == 0 || sub.ReadOnly {
-			continue
-		}
-		path := strings.TrimPrefix(sub.Path, sides.Running+"/")
-		d.Changes = slices.DeleteFunc(d.Changes, func(c Change) bool {
-			return c.Path == path || strings.HasPrefix(c.Path, path+"/")
-		})
-		d.Changes = append(d.Changes, Change{Change: merge.Change{Path: path, Decision: merge.Decision{
-			Why: "what changed in this subvolume stays behind",
-		}}})
-	}
-	return nil
+	return d, d.addNested(st, sides, base)
 }
 
 func openSides(st store.Store, sides Sides) (*finder, error) {

@@ -15,7 +15,7 @@ type Fate string
 const (
 	Carried Fate = "carried" // it will be in the environment
 	Merged  Fate = "merged"  // so will what the environment changed
-	Prefers Fate = "clashes" // it will be in the environment, and something of the environment will not
+	Clashes Fate = "clashes" // it will be in the environment, and something of the environment will not
 	Left    Fate = "left"    // it stays behind
 	Refused Fate = "refused" // both changed it, and somebody has to decide
 )
@@ -28,7 +28,7 @@ func (c Change) Fate() Fate {
 	case c.Thing == merge.FromNext && !c.Changes(c.Next):
 		return Left
 	case c.Aside || len(c.Clashes) > 0 || c.Why != "":
-		return Prefers
+		return Clashes
 	case c.Thing == merge.FromLive:
 		return Carried
 	default:
@@ -36,9 +36,9 @@ func (c Change) Fate() Fate {
 	}
 }
 
-// Settled says that the environment has it already, so that there is nothing
+// settled says that the environment has it already, so that there is nothing
 // to tell.
-func (c Change) Settled() bool {
+func (c Change) settled() bool {
 	return !c.Decision.Refused && c.Why == "" && c.Thing == merge.FromNext && !c.Changes(c.Next) && c.Live.Same(c.Next)
 }
 

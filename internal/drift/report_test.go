@@ -32,7 +32,7 @@ func TestFates(t *testing.T) {
 	for want, c := range map[Fate]Change{
 		Refused: {Change: merge.Change{Decision: merge.Decision{Refused: true}}},
 		Left:    {Change: merge.Change{Next: file, Decision: merge.Decision{Why: "a package's"}}},
-		Prefers: {Change: merge.Change{Decision: merge.Decision{Thing: merge.FromLive, Aside: true}}},
+		Clashes: {Change: merge.Change{Decision: merge.Decision{Thing: merge.FromLive, Aside: true}}},
 		Carried: {Change: merge.Change{Decision: merge.Decision{Thing: merge.FromLive}}},
 		Merged:  {Change: merge.Change{Next: file, Decision: merge.Decision{Attributes: merge.Attributes{Mode: 1}}}},
 	} {
@@ -41,13 +41,13 @@ func TestFates(t *testing.T) {
 		}
 	}
 	c := Change{Change: merge.Change{Decision: merge.Decision{Thing: merge.FromMerged}}, Clashes: []merge.Clash{{}}}
-	if got := c.Fate(); got != Prefers {
+	if got := c.Fate(); got != Clashes {
 		t.Errorf("what is lost is %s", got)
 	}
 	d := Drift{Changes: []Change{{Change: merge.Change{Path: "var/mail/al", Decision: merge.Decision{Thing: merge.FromLive}}}, c}}
 	d.Changes[1].Path = "etc/group"
 	areas, counts := d.Areas()
-	if len(areas) != 2 || areas[0] != "/etc" || counts["/etc"][Prefers] != 1 || counts["/var/mail"][Carried] != 1 {
+	if len(areas) != 2 || areas[0] != "/etc" || counts["/etc"][Clashes] != 1 || counts["/var/mail"][Carried] != 1 {
 		t.Errorf("%q, %v", areas, counts)
 	}
 }

@@ -51,3 +51,13 @@ func addFile(sum hash.Hash, name string, content []byte) {
 	fmt.Fprintf(sum, "%d %s %d\n", len(name), name, length)
 	sum.Write(content)
 }
+
+// Changed says whether two root file systems differ in their Fingerprint.
+func Changed(before, after string) (bool, error) {
+	then, err := Fingerprint(before)
+	if err != nil {
+		return false, err
+	}
+	now, err := Fingerprint(after)
+	return then != now, err
+}

@@ -44,12 +44,7 @@ func PackagesChanged(reg *be.Registry, e be.Env) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	then, err := pkgdb.Fingerprint(reg.Store().Path(base.Path))
-	if err != nil {
-		return false, err
-	}
-	now, err := pkgdb.Fingerprint(reg.Store().Path(running.Subvolume.Path))
-	return now != then, err
+	return pkgdb.Changed(reg.Store().Path(base.Path), reg.Store().Path(running.Subvolume.Path))
 }
 
 // earlier finds the environment that an earlier redirect made of the running

@@ -64,6 +64,14 @@ func (c *Changer) Carry(name string, node merge.Node, a merge.Attributes) error 
 
 // Write gives a file a content and attributes.
 func (c *Changer) Write(name string, content []byte, a merge.Attributes) error {
+	return c.makeFile(name, a, func(f *os.File) error {
+		_, err := f.Write(content)
+		return err
+	})
+}
+
+// makeFile makes what is at a path a file, which fill fills.
+func (c *Changer) makeFile(name string, a merge.Attributes, fill func(*os.File) error) error {
 	dir, err := c.parent(name)
 	if err != nil {
 		return err
@@ -74,8 +82,7 @@ func (c *Changer) Write(name string, content []byte, a merge.Attributes) error {
 		if err != nil {
 			return err
 		}
-		_, err = f.Write(content)
-		if err := errors.Join(err, f.Close()); err != nil {
+		if err := errors.Join(fill(f), f.Close()); err != nil {
 			return err
 		}
 		return c.dress(dir, temporary, a)
@@ -98,27 +105,27 @@ func (c *Changer) SetAttributes(name string, a merge.Attributes) error {
 // Remove removes what is at a path: nothing is no error, and neither is a
 // directory in which something is left, which stays.
 func (c *Changer) Remove(name string) error {
-	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
+	return c.clear("unlink", name, func(dir int, name string) error {
+		err := unix.Unlinkat(dir, name, 0)
+		if errors.Is(err, unix.EISDIR) {
+			err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+		}
+		if errors.Is(err, unix.ENOTEMPTY) {
+			err = nil
+		}
 		return err
-	}
-	defer dir.Close()
-	unlock(dir, path.Base(name))
-	err = unix.Unlinkat(int(dir.Fd()), path.Base(name), 0)
-	if errors.Is(err, unix.EISDIR) {
-		err = unix.Unlinkat(int(dir.Fd()), path.Base(name), unix.AT_REMOVEDIR)
-	}
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) {
-		return &fs.PathError{Op: "unlink", Path: path.Join(dir.Name(), path.Base(name)), Err: err}
-	}
-	return nil
+	})
 }
 
-// SetAside moves what is at a path beside it.
+// SetAside moves what is at a path beside it: nothing is no error.
 func (c *Changer) SetAside(name string) error {
+	return c.clear("rename", name, func(dir int, name string) error {
+		return unix.Renameat(dir, name, dir, name+Aside)
+	})
+}
+
+// clear takes away what is at a path, if anything is.
+func (c *Changer) clear(op, name string, away func(dir int, name string) error) error {
 	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	if gone(err) {
 		return nil
@@ -127,10 +134,10 @@ func (c *Changer) SetAside(name string) error {
 		return err
 	}
 	defer dir.Close()
-	from := path.Base(name)
-	unlock(dir, from)
-	if err := unix.Renameat(int(dir.Fd()), from, int(dir.Fd()), from+Aside); err != nil && !errors.Is(err, unix.ENOENT) {
-		return &fs.PathError{Op: "rename", Path: path.Join(dir.Name(), from), Err: err}
+	base := path.Base(name)
+	unlock(dir, base)
+	if err := away(int(dir.Fd()), base); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &fs.PathError{Op: op, Path: path.Join(dir.Name(), base), Err: err}
 	}
 	return nil
 }
@@ -217,9 +224,14 @@ func (c *Changer) put(dir *os.File, name string, make func(temporary string) err
 	return nil
 }
 
-// unlock makes a file one that can be replaced (chattr(1)'s i and a), if it is
-// not.
+// unlock makes a file or a directory one that can be replaced (chattr(1)'s i and
+// a), if it is not. Others have no such flags; to open a device may do something.
 func unlock(dir *os.File, name string) {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if kind := st.Mode & unix.S_IFMT; err != nil || kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		return
+	}
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return

@@ -142,21 +142,7 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 		return err
 	}
 	defer there.Close()
-	dir, err := c.parent(name)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return c.put(dir, name, func(temporary string) error {
-		f, err := create(dir, temporary)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(appendTo(f, there, source), f.Close()); err != nil {
-			return err
-		}
-		return c.dress(dir, temporary, a)
-	})
+	return c.makeFile(name, a, func(f *os.File) error { return appendTo(f, there, source) })
 }
 
 // beginsAsBefore returns how much of a file is what it was in Base: all that it

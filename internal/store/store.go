@@ -114,3 +114,13 @@ type Store interface {
 	// Close lets go of the file system.
 	Close() error
 }
+
+// Untouched says whether a subvolume still is what it was when it was made as a
+// snapshot of another one, whatever became of that.
+func Untouched(st Store, snapshot, of Subvolume) (bool, error) {
+	if snapshot.ParentUUID != of.UUID {
+		return false, nil
+	}
+	changed, err := st.Changed(snapshot.Path, snapshot.Made)
+	return len(changed) == 0, err
+}

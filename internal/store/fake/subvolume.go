@@ -308,9 +308,9 @@ func (s *Store) Delete(p string) error {
 	return nil
 }
 
-// Changed implements store.Store: everything may have changed.
-func (s *Store) Changed(p string, _ uint64) ([]string, error) {
-	if _, err := s.Get(p); err != nil {
+// Changed implements store.Store: nothing or everything may have changed.
+func (s *Store) Changed(p string, since uint64) ([]string, error) {
+	if sub, err := s.Get(p); err != nil || sub.Generation <= since {
 		return nil, err
 	}
 	nested, err := s.Nested(p)

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// life is what the system that an environment was made of went through since.
+type life struct {
+	e, live be.Env
+	sides   drift.Sides
+	rules   merge.Rules // the live system's
+}
+
+// lifeOf finds what an environment was made of and with.
+func lifeOf(reg *be.Registry, e be.Env) (life, error) {
+	base, err := reg.BaseOf(e)
+	if errors.Is(err, be.ErrNotFound) {
+		return life{}, errors.New("there is no snapshot of what it was made from")
+	}
+	if err != nil {
+		return life{}, err
+	}
+	envs, err := reg.List()
+	if err != nil {
+		return life{}, err
+	}
+	for _, live := range envs {
+		if live.Subvolume.UUID != base.ParentUUID {
+			continue
+		}
+		rules, err := readRules(reg.Store().Path(live.Subvolume.Path))
+		return life{e, live, drift.Sides{
+			Base: base.Path, Live: live.Subvolume.Path, Running: live.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked(),
+		}, rules}, err
+	}
+	return life{}, errors.New("what it was made of is not there any more")
+}
+
+// lifeOfRunning is lifeOf for one that was made of the running system: who asks
+// for another one's has mistaken it.
+func (app *App) lifeOfRunning(reg *be.Registry, e be.Env) (life, error) {
+	l, err := lifeOf(reg, e)
+	if err == nil && !l.live.Running {
+		err = errors.New("it was not made of the running system")
+	}
+	if err != nil {
+		return l, fmt.Errorf("cannot tell what happened since %s was made: %w", e.Name, err)
+	}
+	return l, nil
+}
+
+// find compares, and changes nothing.
+func (l life) find(st store.Store) (*drift.Drift, error) {
+	found, err := drift.Find(st, l.sides, l.rules)
+	if err != nil {
+		return nil, err
+	}
+	found.Settle()
+	return found, nil
+}
+
+// synclist has the admin's rules.
+const synclist = "/etc/apt-be/synclist"
+
+// readRules returns the default rules and those of a root's admin.
+func readRules(root string) (merge.Rules, error) {
+	content, err := inroot.ReadFile(root, synclist)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the synclist: %w", err)
+	}
+	own, err := merge.ParseRules(synclist, content)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the synclist: %w", err)
+	}
+	return append(merge.DefaultRules(), own...), nil
+}
+
+// carryOver has an environment take the place of l.e that is a copy of it, to
+// which what l tells was carried over. edit changes its record besides. The drift
+// that it returns is what was carried over.
+func (app *App) carryOver(ctx context.Context, reg *be.Registry, l life, edit func(*be.Record)) (*drift.Drift, error) {
+	found, err := app.tryCarryOver(ctx, reg, l, edit)
+	if err != nil {
+		return nil, fmt.Errorf("cannot bring %s up to date with %s: %w", l.e.Name, l.live.Name, err)
+	}
+	return found, nil
+}
+
+func (app *App) tryCarryOver(ctx context.Context, reg *be.Registry, l life, edit func(*be.Record)) (*drift.Drift, error) {
+	lock, err := app.use(ctx, reg, l.e)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	release, err := app.hold(ctx, reg, l.live)
+	if err != nil {
+		return nil, err
+	}
+	build, recovered, err := reg.Renew(ctx, l.e, l.live)
+	release()
+	app.tellRecovered(recovered)
+	if err != nil {
+		return nil, err
+	}
+	found, err := l.change(reg.Store(), build)
+	if err == nil {
+		err = app.unmounted(reg, l.e)
+	}
+	if err != nil {
+		return nil, errors.Join(err, build.Discard(ctx))
+	}
+	_, err = build.Replace(ctx, l.e, edit)
+	return found, err
+}
+
+// unmounted returns an error if somebody may be changing an environment that is
+// about to be replaced. What runs is mounted, of course.
+func (app *App) unmounted(reg *be.Registry, e be.Env) error {
+	if e.Running {
+		return nil
+	}
+	if at := app.Mounted(reg.Store(), e); len(at) > 0 {
+		return fmt.Errorf("%w: %s is mounted at %s", be.ErrProtected, e.Name, at[0])
+	}
+	return nil
+}
+
+// change changes an environment that is being built.
+func (l life) change(st store.Store, build *be.Build) (*drift.Drift, error) {
+	l.sides.Live, l.sides.Next = build.Base, build.Path
+	changed, err := drift.PackagesChanged(st, l.sides)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		return nil, drift.ErrPackages
+	}
+	found, err := l.find(st)
+	if err != nil {
+		return nil, err
+	}
+	if err := found.Carry(st, l.sides); err != nil {
+		return nil, err
+	}
+	for _, path := range found.Nested {
+		if err := build.TakeNested(l.live, path); err != nil {
+			return nil, err
+		}
+	}
+	// An fstab that came from the running system names that.
+	return found, redirect.SetRoot(st.Path(build.Path), l.e.Subvolume.Path)
+}
