@@ -80,6 +80,7 @@ func command() {
 		Patience:  cli.Patience,
 		Attach:    machine.Attach,
 		Arming:    machine.Arming,
+		Booted:    machine.Booted,
 		Live:      true,
 	}
 	cli.Main(context.Background(), app, os.Args[1:]).Die()

@@ -60,7 +60,7 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	// The record comes first: a trial that the loader knows and nobody else
 	// would never be judged.
 	err = a.Registry.Change(e, func(r *be.Record) {
-		r.Trial, r.Title, r.Kernels = t, e.Record.Title, e.Record.Kernels
+		r.Trial, r.Title, r.Kernels, r.Held = t, e.Record.Title, e.Record.Kernels, ""
 		if r.State == be.FailedBack {
 			r.State, r.Reason = be.Ready, ""
 		}
@@ -140,6 +140,29 @@ func (a *Activator) Disarm() error {
 		return err
 	}
 	return a.Refresh()
+}
+
+// Next returns the environment on trial that the machine goes to next, in
+// whichever way, and whether there is one.
+func (a *Activator) Next() (be.Env, bool, error) {
+	envs, err := a.Registry.List()
+	if err != nil {
+		return be.Env{}, false, err
+	}
+	for _, e := range envs {
+		// The loader knows nothing of a trial that it does not begin.
+		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
+			return e, !e.Running, nil
+		}
+	}
+	return be.Env{}, false, nil
+}
+
+// Hold takes the trial of an environment back as it was about to begin, or had
+// just begun, and notes why.
+func (a *Activator) Hold(e be.Env, why string) error {
+	err := a.Disarm()
+	return errors.Join(err, a.Registry.Change(e, func(r *be.Record) { r.Held = why }))
 }
 
 func newNonce() (string, error) {

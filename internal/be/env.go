@@ -68,9 +68,14 @@ func (e Env) ShownState() State {
 }
 
 // Pending says whether e is an upgraded system that waits for its first boot.
-func (e Env) Pending() bool {
+func (e Env) Pending() bool { return !e.Running && e.Unproved() }
+
+// Unproved says whether e is an upgraded system that has never come up. Such a
+// one is the running system's successor, and gets what happens there meanwhile;
+// one that was made by hand may be meant to go back to.
+func (e Env) Unproved() bool {
 	upgraded := e.Record.Made == Redirect || e.Record.Made == Command
-	return !e.Running && upgraded && e.Record.State == Ready
+	return upgraded && e.Record.State == Ready
 }
 
 // Forked is the store's generation in which e was made, before anything was

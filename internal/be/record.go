@@ -93,6 +93,7 @@ type Record struct {
 	Command    []string  `json:"command,omitempty"`     // that made it
 	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
 	Kept       bool      `json:"kept,omitempty"`
+	Held       string    `json:"held,omitempty"`       // why its trial was taken back as it was to begin, in a sentence
 	Trial      *Trial    `json:"trial,omitempty"`      // that is armed, under way, or has failed
 	BlessedAt  time.Time `json:"blessed_at,omitzero"`  // when a trial of it ended well; zero for one that never had any
 	Failbacks  int       `json:"failbacks,omitempty"`  // how often the machine has left it by itself

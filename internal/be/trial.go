@@ -10,6 +10,7 @@ type Trial struct {
 	Armed    time.Time     `json:"armed"`
 	From     string        `json:"from,omitempty"`    // the boot id of the kernel that armed it
 	Deadline time.Duration `json:"deadline"`          // how long it may take to become healthy; in JSON, nanoseconds
+	Synced   time.Time     `json:"synced,omitzero"`   // when the environment got what had happened in the running system, as that went down
 	Started  time.Time     `json:"started,omitzero"`  // when the environment itself said so
 	BootID   string        `json:"boot_id,omitempty"` // of the kernel then, see random(4)
 	Units    Units         `json:"units"`

@@ -173,15 +173,7 @@ func proven(e be.Env) bool {
 
 // try arms a trial of an environment.
 func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, way be.Method, once bool) error {
-	conf, err := app.readConfig(ctx, aptconf.Query{})
-	if err != nil {
-		return err
-	}
-	policy, err := conf.Policy()
-	if err != nil {
-		return err
-	}
-	arming, err := app.Arming(ctx, way, policy.Deadline)
+	arming, err := app.trialOptions(ctx, way)
 	if err != nil {
 		return err
 	}
@@ -199,6 +191,19 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 	level, why := act.Loader.Level()
 	app.notice().Say("The next boot tries %s. It is safe from what goes wrong from the %s on: %s.", e.Name, level, why)
 	return nil
+}
+
+// trialOptions are those of a trial by what runs now and the policy.
+func (app *App) trialOptions(ctx context.Context, way be.Method) (activation.ArmOptions, error) {
+	conf, err := app.readConfig(ctx, aptconf.Query{})
+	if err != nil {
+		return activation.ArmOptions{}, err
+	}
+	policy, err := conf.Policy()
+	if err != nil {
+		return activation.ArmOptions{}, err
+	}
+	return app.Arming(ctx, way, policy.Deadline)
 }
 
 // checkState says why an environment may not be booted, by what became of it.

@@ -43,6 +43,9 @@ type App struct {
 	Attach func(reg *be.Registry, root string) (*activation.Activator, error)
 	// Arming prepares the options of a trial, from what runs now.
 	Arming func(ctx context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error)
+	// Booted tells of this boot: the nonce of the trial that it is, or "", and
+	// the boot id of the kernel.
+	Booted func() (nonce, bootID string, err error)
 	// Live says that the running root is this machine's: what is not in a store
 	// or a loader, such as its watchdog, is only touched then.
 	Live bool
@@ -222,6 +225,12 @@ func (app *App) record(ctx context.Context, do func(reg *be.Registry) error) err
 	if app.options.DryRun {
 		return do(reg)
 	}
+	return app.settled(ctx, reg, func() error { return do(reg) })
+}
+
+// settled does something as the only writer to a registry, after what earlier
+// runs left has been settled.
+func (app *App) settled(ctx context.Context, reg *be.Registry, do func() error) error {
 	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
@@ -232,7 +241,7 @@ func (app *App) record(ctx context.Context, do func(reg *be.Registry) error) err
 	if err != nil {
 		return err
 	}
-	return do(reg)
+	return do()
 }
 
 // refresh has the boot menu name the environments that there are by now. The

@@ -22,28 +22,28 @@ func newBoot(app *App) *cobra.Command {
 			if app.would("settle what became of trials") {
 				return nil
 			}
-			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.boot(cmd.Context(), reg) })
+			nonce, id, err := app.Booted()
+			if err != nil {
+				return err
+			}
+			leaving, err := app.catchUp(cmd.Context(), nonce)
 			if errors.Is(err, store.ErrUnsupported) {
 				return nil // the unit is there on every machine
 			}
-			return err
+			if leaving {
+				return err
+			}
+			settle := func(reg *be.Registry) error { return app.boot(cmd.Context(), reg, nonce, id) }
+			return errors.Join(err, app.changeFromHook(cmd.Context(), settle))
 		},
 	}
 }
 
-func (app *App) boot(ctx context.Context, reg *be.Registry) error {
+func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) error {
 	act, err := app.activator()
 	if errors.Is(err, be.ErrNotSetUp) {
 		return app.announce(reg)
 	}
-	if err != nil {
-		return err
-	}
-	nonce, err := machine.TrialNonce()
-	if err != nil {
-		return err
-	}
-	id, err := machine.BootID()
 	if err != nil {
 		return err
 	}
@@ -86,6 +86,12 @@ func (app *App) announce(reg *be.Registry) error {
 	}
 	if cut {
 		text = "apt-be: an apt-be init was cut off: run apt-be init to settle it before kernels are installed or removed.\n"
+	}
+	for _, e := range envs {
+		if e.Record.Held != "" && !e.Running {
+			text += fmt.Sprintf("apt-be: %s was not booted: %s.\napt-be: apt-be drift %s tells more; apt-be activate %s tries again.\n",
+				e.Name, e.Record.Held, e.Name, e.Name)
+		}
 	}
 	for _, e := range unseen(envs) {
 		text += fmt.Sprintf("apt-be: the machine came back from %s by itself: %s.\napt-be: apt-be status tells more; apt-be status --acknowledge ends this message.\n",

@@ -21,6 +21,10 @@ type life struct {
 	rules   merge.Rules // the live system's
 }
 
+// errOrphan says that nothing can have happened to what an environment was made
+// of: it is gone.
+var errOrphan = errors.New("what it was made of is not there any more")
+
 // lifeOf finds what an environment was made of and with.
 func lifeOf(reg *be.Registry, e be.Env) (life, error) {
 	base, err := reg.BaseOf(e)
@@ -43,7 +47,7 @@ func lifeOf(reg *be.Registry, e be.Env) (life, error) {
 			Base: base.Path, Live: live.Subvolume.Path, Running: live.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked(),
 		}, rules}, err
 	}
-	return life{}, errors.New("what it was made of is not there any more")
+	return life{}, errOrphan
 }
 
 // lifeOfRunning is lifeOf for one that was made of the running system: who asks

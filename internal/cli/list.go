@@ -25,6 +25,7 @@ type envJSON struct {
 	Origin    string      `json:"origin,omitempty"`
 	Title     string      `json:"title,omitempty"`
 	Reason    string      `json:"reason,omitempty"`
+	Held      string      `json:"held,omitempty"`
 	Trial     *trialJSON  `json:"trial,omitempty"`
 	Command   []string    `json:"command,omitempty"`
 	Subvolume string      `json:"subvolume"`
@@ -70,6 +71,7 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 		Origin:    e.Record.Origin,
 		Title:     e.Record.Title,
 		Reason:    e.Record.Reason,
+		Held:      e.Record.Held,
 		Trial:     toTrialJSON(e.Record.Trial),
 		Command:   e.Record.Command,
 		Subvolume: e.Subvolume.Path,

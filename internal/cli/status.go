@@ -151,6 +151,9 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		case e.Pending():
 			line("pending", "%s, %s, %s, %s old", e.Name, dash(e.Record.Title),
 				e.Record.Changes.Summary(), ui.Age(time.Since(e.Record.Created)))
+			if e.Record.Held != "" {
+				line("", "it was not booted: %s", e.Record.Held)
+			}
 		case e.Record.State == be.Failed:
 			line("failed", "%s, %s old: %s", e.Name, ui.Age(time.Since(e.Record.Created)), e.Record.Reason)
 		case e.Record.State == be.FailedBack:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -9,11 +10,12 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
 func newSync(app *App) *cobra.Command {
-	var showRules bool
+	var showRules, next bool
 	cmd := &cobra.Command{
 		Use:   "sync [NAME]",
 		Short: "Carry over to a boot environment what happened in the running system",
@@ -26,10 +28,16 @@ Files that services are writing to are carried over as they are at that moment.`
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reg, done, err := app.registry()
+			if next && errors.Is(err, store.ErrUnsupported) {
+				return nil // the unit is there on every machine
+			}
 			if err != nil {
 				return err
 			}
 			defer done()
+			if next {
+				return app.syncNext(cmd.Context(), reg)
+			}
 			if showRules {
 				return app.showRules(reg)
 			}
@@ -41,6 +49,8 @@ Files that services are writing to are carried over as they are at that moment.`
 		},
 	}
 	cmd.Flags().BoolVar(&showRules, "show-rules", false, "show the rules for files that both systems may change")
+	cmd.Flags().BoolVar(&next, "next", false, "to the one that the machine goes to next, as it goes down")
+	_ = cmd.Flags().MarkHidden("next")
 	return cmd
 }
 

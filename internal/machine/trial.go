@@ -35,8 +35,18 @@ const (
 	panicParameter = "/proc/sys/kernel/panic"
 )
 
-// TrialNonce is that of the trial that this boot is, or "".
-func TrialNonce() (string, error) {
+// Booted tells of this boot: the nonce of the trial that it is, or "", and the
+// boot id of the kernel (random(4)).
+func Booted() (nonce, bootID string, err error) {
+	if nonce, err = trialNonce(); err != nil {
+		return "", "", err
+	}
+	bootID, err = BootID()
+	return nonce, bootID, err
+}
+
+// trialNonce is that of the trial that this boot is, or "".
+func trialNonce() (string, error) {
 	// After a soft-reboot the kernel's command line is the old one.
 	if nonce, err := softreboot.Prepared(); err != nil || nonce != "" {
 		return nonce, err
@@ -169,6 +179,25 @@ func Systemctl(ctx context.Context, verb string) error {
 		return fmt.Errorf("cannot %s: %w: %s", verb, err, said)
 	}
 	return nil
+}
+
+// Stopping says whether the machine, or all of its userspace, is going down.
+func Stopping(ctx context.Context) bool {
+	// It exits with another status than 0 for all but "running".
+	said, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
+	return strings.TrimSpace(string(said)) == "stopping"
+}
+
+// LeaveJournal has the journal's files on disk closed, and what is logged from
+// then on kept in memory (journalctl(1)); ReturnToJournal takes that back. Where
+// no journal runs, there is nothing to close.
+func LeaveJournal(ctx context.Context) { tellJournal(ctx, "--relinquish-var") }
+
+// ReturnToJournal has what was logged since LeaveJournal written to disk.
+func ReturnToJournal(ctx context.Context) { tellJournal(ctx, "--flush") }
+
+func tellJournal(ctx context.Context, what string) {
+	_ = exec.CommandContext(ctx, "journalctl", what).Run()
 }
 
 // KeepJournal keeps what the journal of a failed environment says of its trial,

@@ -65,11 +65,27 @@ func bootID(next bool) (string, error) {
 	return "boot" + string(id), nil
 }
 
-// powerOn boots what the loader says, or what is picked, and prints its name.
-func powerOn(st interface {
+// nonceFile has the nonce of the trial that the boot is.
+const nonceFile = "nonce"
+
+// booted is machine.Booted for the fake machine.
+func booted() (nonce, id string, err error) {
+	data, err := os.ReadFile(filepath.Join(loader().Dir, nonceFile))
+	if err == nil {
+		id, err = bootID(false)
+	}
+	return string(data), id, err
+}
+
+// runnable is a store that says what runs.
+type runnable interface {
 	store.Store
 	SetRunning(path string) error
-}, picked []string) error {
+}
+
+// powerOn boots what the loader says, or what is picked, as far as its init, and
+// prints its name.
+func powerOn(st runnable, picked []string) error {
 	name, nonce, err := "", "", error(nil)
 	if len(picked) > 0 {
 		name = picked[0]
@@ -83,7 +99,19 @@ func powerOn(st interface {
 	if err := st.SetRunning(e.Subvolume.Path); err != nil {
 		return err
 	}
-	id, err := bootID(true)
+	if _, err := bootID(true); err != nil {
+		return err
+	}
+	fmt.Println(name)
+	return os.WriteFile(filepath.Join(loader().Dir, nonceFile), []byte(nonce), 0o644)
+}
+
+// boot is powerOn, and what apt-be-boot.service does to trials.
+func boot(st runnable, picked []string) error {
+	if err := powerOn(st, picked); err != nil {
+		return err
+	}
+	nonce, id, err := booted()
 	if err != nil {
 		return err
 	}
@@ -91,6 +119,5 @@ func powerOn(st interface {
 	if err == nil {
 		_, err = act.Boot(nonce, id)
 	}
-	fmt.Println(name)
 	return err
 }

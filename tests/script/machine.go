@@ -57,6 +57,8 @@ func change(st *fake.Store, args []string) error {
 	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it
 		return setUp(st)
 	case verb == "boot" && len(args) <= 1: // [NAME]: a reset, and what is picked from the menu
+		return boot(st, args)
+	case verb == "power-on" && len(args) <= 1: // so too, as far as init: apt-be boot is next
 		return powerOn(st, args)
 	case verb == "bless" && len(args) == 0: // what runs is on trial, and healthy
 		act, err := attach(registry(st), "/")

@@ -87,6 +87,7 @@ func aptBe() {
 			id, err := bootID(false)
 			return activation.ArmOptions{Method: method, Deadline: deadline, BootID: id}, err
 		},
+		Booted: booted,
 		OpenStore: func(string) (store.Store, error) {
 			st, err := openStore()
 			if os.Getenv(noSpaceVar) != "" {

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/machine"
+)
+
+// catchUp does, early in the first boot of an environment, what syncNext could not
+// do because the machine went down by itself. What runs can't be replaced under
+// its own feet: a copy that has everything takes its place, and the machine boots
+// once more, into that. leaving says so.
+func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err error) {
+	reg, done, err := app.registry()
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	act, err := app.activator()
+	if errors.Is(err, be.ErrNotSetUp) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	e, err := reg.Running()
+	if err != nil || !lacksSync(e) {
+		return false, err
+	}
+	if _, err := lifeOf(reg, e); errors.Is(err, errOrphan) {
+		return false, nil
+	}
+	err = app.settled(ctx, reg, func() error { return app.armAgain(ctx, reg, act) })
+	if err == nil {
+		if e, err = reg.Running(); err == nil {
+			_, err = app.syncTrial(ctx, reg, e)
+		}
+	}
+	if err == nil {
+		app.Log.Warnf("what happened since %s was made was not in it yet: the machine boots it once more", e.Name)
+		return true, app.leave(ctx)
+	}
+	lacks := fmt.Errorf("cannot carry over to %s what happened since it was made: %w", e.Name, err)
+	if nonce == "" {
+		// Somebody has chosen it from the menu, and may have no other.
+		return false, errors.Join(lacks, app.settled(ctx, reg, act.Disarm))
+	}
+	return true, errors.Join(lacks, app.stay(ctx, reg, act, e.Name, err), app.leave(ctx))
+}
+
+// lacksSync says whether the running environment has come up for the first time
+// without what happened in the system that it was made of.
+func lacksSync(e be.Env) bool {
+	t := e.Record.Trial
+	return e.Unproved() && (t == nil || t.Started.IsZero() && t.Synced.IsZero())
+}
+
+// armAgain arms a trial of the running environment, like the one that this boot is
+// if it is one.
+func (app *App) armAgain(ctx context.Context, reg *be.Registry, act *activation.Activator) error {
+	e, err := reg.Running()
+	if err != nil {
+		return err
+	}
+	o, err := app.trialOptions(ctx, be.Reboot)
+	if err != nil {
+		return err
+	}
+	if t := e.Record.Trial; t != nil {
+		o.Once, o.Deadline, o.Units = t.Once, t.Deadline, t.Units
+	}
+	o.NoWayBack = true // it was accepted, or found to have one
+	_, err = act.Arm(e, o)
+	return err
+}
+
+// leave reboots, and ends with the machine.
+func (app *App) leave(ctx context.Context) error {
+	if !app.live() {
+		return nil
+	}
+	if err := machine.Reboot(ctx); err != nil {
+		return err
+	}
+	// What is started after this unit must not be.
+	<-ctx.Done()
+	return ctx.Err()
+}

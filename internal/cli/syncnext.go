@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/softreboot"
+	"github.com/apt-be/apt-be/internal/machine"
+)
+
+// syncNext carries over to the environment that the machine goes to next what
+// happened in the running system, whose services have been stopped:
+// apt-be-sync.service runs it as the machine goes down. If that can't be done, the
+// machine stays with the running system: it would lose what happened.
+func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
+	act, err := app.activator()
+	if errors.Is(err, be.ErrNotSetUp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e, ok, err := act.Next()
+	if err != nil {
+		return err
+	}
+	if !ok || !e.Pending() || !e.Record.Trial.Synced.IsZero() {
+		return nil
+	}
+	if app.live() {
+		if !machine.Stopping(ctx) {
+			app.notice().Say("The running system is not going down: apt-be sync %s carries over now what happened in it.", e.Name)
+			return nil
+		}
+		machine.LeaveJournal(ctx)
+	}
+	began := time.Now()
+	n, err := app.syncTrial(ctx, reg, e)
+	if err == nil {
+		err = app.mountAnew(reg, e.Name)
+	}
+	if err != nil {
+		if app.live() {
+			machine.ReturnToJournal(ctx)
+		}
+		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
+	}
+	app.notice().Say("What happened since %s was made is in it now (files: %d, seconds: %.2f).", e.Name, n, time.Since(began).Seconds())
+	return nil
+}
+
+// syncTrial brings an environment on trial up to date, and returns how many files
+// that concerned.
+func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int, error) {
+	l, err := lifeOf(reg, e)
+	if err == nil {
+		err = app.unmounted(reg, e)
+	}
+	if err != nil {
+		return 0, err
+	}
+	found, err := app.carryOver(ctx, reg, l, func(r *be.Record) { r.Trial.Synced = time.Now().UTC().Truncate(time.Second) })
+	if err != nil {
+		return 0, err
+	}
+	return len(found.Changes), nil
+}
+
+// mountAnew has a soft reboot, if one is prepared, go to the environment that has
+// taken the place of the one that was prepared.
+func (app *App) mountAnew(reg *be.Registry, name string) error {
+	if !app.live() {
+		return nil
+	}
+	nonce, err := softreboot.Prepared()
+	if err != nil || nonce == "" {
+		return err
+	}
+	e, err := reg.Get(name)
+	if err != nil {
+		return err
+	}
+	return softreboot.Prepare(reg.Store().Device(), e.Subvolume.Path, nonce)
+}
+
+// stay has the machine boot what it boots by default, in whichever way it was to
+// go to an environment, and notes why.
+func (app *App) stay(ctx context.Context, reg *be.Registry, act *activation.Activator, name string, why error) error {
+	return app.settled(ctx, reg, func() error {
+		e, err := reg.Get(name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(app.unprepare(), act.Hold(e, why.Error()))
+	})
+}
