@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
+	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -26,7 +27,7 @@ const riskNoWayBack = "no-way-back"
 var risks = []string{riskFailedBack, riskNoWayBack}
 
 type activateOptions struct {
-	once                     bool
+	once, replay             bool
 	now, reboot, kexec, soft bool
 }
 
@@ -72,11 +73,25 @@ With --now the machine goes there at once, in the way that apt-be plan picks;
 with --reboot, --kexec or --soft, in that one if it is possible at all: a soft
 reboot keeps the running kernel, also where the other one has a new one.
 
+What happens in the running system until then is carried over to an upgraded
+boot environment as the machine goes down (apt-be drift). If packages were
+installed, removed or upgraded in the running system, it takes --replay-packages,
+or the same upgrade again, which makes one anew.
+
 A boot environment that the machine has left by itself takes --accept-risk
 failed-back. Where the boot loader leaves it to the initramfs to end a trial, one
 whose initramfs does not do so takes --accept-risk no-way-back.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.replay {
+				would, err := app.replayPackages(cmd.Context(), args[0])
+				if err != nil {
+					return fmt.Errorf("cannot activate %s: %w", args[0], err)
+				}
+				if would {
+					return nil
+				}
+			}
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
 				return app.activate(cmd.Context(), reg, args[0], o)
 			})
@@ -84,6 +99,7 @@ whose initramfs does not do so takes --accept-risk no-way-back.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.once, "once", "t", false, "for one boot: the one after it takes the present one again")
+	flags.BoolVar(&o.replay, "replay-packages", false, "first install, remove and upgrade in it what was in the running system since it was made")
 	flags.BoolVar(&o.now, "now", false, "go there now, by the cheapest way that is enough")
 	flags.BoolVar(&o.reboot, "reboot", false, "reboot now")
 	flags.BoolVar(&o.kexec, "kexec", false, "boot its kernel now, without the firmware and the boot loader")
@@ -220,8 +236,8 @@ func (app *App) checkState(reg *be.Registry, e be.Env) error {
 	return app.checkFresh(reg, e)
 }
 
-// checkFresh refuses an environment that lacks what happened to the packages
-// of the running system since.
+// checkFresh refuses an upgraded environment that could not be given what
+// happened in the running system since.
 func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if !e.Pending() && e.Record.State != be.Stale {
 		return nil
@@ -231,7 +247,13 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 		return nil
 	}
 	if err == nil && changed {
-		err = fmt.Errorf("%w: packages of the running system changed since it was made; the same upgrade again makes one anew", be.ErrProtected)
+		err = drift.ErrPackages
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if l, err := lifeOf(reg, e); err == nil && !l.live.Running {
+		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.live.Name)
+	}
+	return CheckDrift(reg)(e)
 }

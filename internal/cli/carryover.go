@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
 )
 
 // life is what the system that an environment was made of went through since.
@@ -19,6 +20,9 @@ type life struct {
 	e, live be.Env
 	sides   drift.Sides
 	rules   merge.Rules // the live system's
+	// packages does to the packages of the environment, which is being built and
+	// locked, what was done to those of the live system; nil if that is refused.
+	packages func(sides drift.Sides, lock *txn.Lock) error
 }
 
 // errOrphan says that nothing can have happened to what an environment was made
@@ -43,9 +47,10 @@ func lifeOf(reg *be.Registry, e be.Env) (life, error) {
 			continue
 		}
 		rules, err := readRules(reg.Store().Path(live.Subvolume.Path))
-		return life{e, live, drift.Sides{
+		sides := drift.Sides{
 			Base: base.Path, Live: live.Subvolume.Path, Running: live.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked(),
-		}, rules}, err
+		}
+		return life{e: e, live: live, sides: sides, rules: rules}, err
 	}
 	return life{}, errOrphan
 }
@@ -71,6 +76,25 @@ func (l life) find(st store.Store) (*drift.Drift, error) {
 	}
 	found.Settle()
 	return found, nil
+}
+
+// CheckDrift says why environments could not be given what happened in the system
+// that they were made of, if so. Nothing is changed.
+func CheckDrift(reg *be.Registry) func(e be.Env) error {
+	return func(e be.Env) error {
+		l, err := lifeOf(reg, e)
+		if errors.Is(err, errOrphan) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found, err := l.find(reg.Store())
+		if err != nil {
+			return err
+		}
+		return found.CheckRefused()
+	}
 }
 
 // synclist has the admin's rules.
@@ -116,7 +140,7 @@ func (app *App) tryCarryOver(ctx context.Context, reg *be.Registry, l life, edit
 	if err != nil {
 		return nil, err
 	}
-	found, err := l.change(reg.Store(), build)
+	found, err := l.change(reg.Store(), build, lock)
 	if err == nil {
 		err = app.unmounted(reg, l.e)
 	}
@@ -140,14 +164,17 @@ func (app *App) unmounted(reg *be.Registry, e be.Env) error {
 }
 
 // change changes an environment that is being built.
-func (l life) change(st store.Store, build *be.Build) (*drift.Drift, error) {
+func (l life) change(st store.Store, build *be.Build, lock *txn.Lock) (*drift.Drift, error) {
 	l.sides.Live, l.sides.Next = build.Base, build.Path
 	changed, err := drift.PackagesChanged(st, l.sides)
+	if err == nil && changed {
+		if l.packages == nil {
+			return nil, drift.ErrPackages
+		}
+		err = l.packages(l.sides, lock)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if changed {
-		return nil, drift.ErrPackages
 	}
 	found, err := l.find(st)
 	if err != nil {

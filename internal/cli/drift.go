@@ -148,7 +148,7 @@ func (app *App) driftTable(d *drift.Drift, files bool) error {
 	areas, counts := d.Areas()
 	for _, area := range areas {
 		row := []string{area}
-		for _, fate := range []drift.Fate{drift.Carried, drift.Merged, drift.Clashes, drift.Left, drift.Refused} {
+		for _, fate := range drift.Fates {
 			n := ""
 			if counts[area][fate] > 0 || app.options.Plain {
 				n = strconv.Itoa(counts[area][fate])

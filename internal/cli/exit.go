@@ -11,6 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -68,7 +69,7 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages):
+	case errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, errReplay), errors.Is(err, pkgdb.ErrDowngraded):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
@@ -93,7 +94,7 @@ func Hint(err error) string {
 	case errors.Is(err, drift.ErrRefused):
 		return "apt-be drift shows all such files; " + synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
 	case errors.Is(err, drift.ErrPackages):
-		return "the same upgrade once more makes an environment that has them"
+		return "the same upgrade once more makes a boot environment that has them; apt-be activate --replay-packages does there what was done here"
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNotSetUp):

@@ -30,6 +30,7 @@ var documented = map[string]any{
 	"Destruction": &destructionJSON{},
 	"Doomed":      &doomedJSON{},
 	"Failback":    &levelJSON{},
+	"Life":        &lifeJSON{},
 	"Trial":       &trialJSON{},
 	"Plan":        &planJSON{},
 	"Way":         &method.Option{},
@@ -143,6 +144,8 @@ func fill(v reflect.Value) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
 	case reflect.String:
 		v.SetString("x")
 	case reflect.Bool:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -21,7 +23,16 @@ type statusJSON struct {
 	Pending    []envJSON  `json:"pending"`
 	Failed     []envJSON  `json:"failed"`
 	FailedBack []envJSON  `json:"failed_back"`
+	Drift      *lifeJSON  `json:"drift"`
 	Failback   *levelJSON `json:"failback"`
+}
+
+// lifeJSON is what happened in the running system since the environment that is
+// pending was made of it, in numbers.
+type lifeJSON struct {
+	Name     string             `json:"name"`
+	Packages bool               `json:"packages"`
+	Files    map[drift.Fate]int `json:"files"`
 }
 
 // levelJSON is what a trial is safe from.
@@ -102,8 +113,49 @@ func (app *App) failback() *levelJSON {
 	return &levelJSON{act.Loader.String(), level, why}
 }
 
+// driftOfPending counts what happened since the youngest environment that is
+// pending was made, or is nil if there is none, or it can't be told.
+func (app *App) driftOfPending(reg *be.Registry) *lifeJSON {
+	e, err := driftOf(reg, nil)
+	if err != nil {
+		return nil
+	}
+	l, err := lifeOf(reg, e)
+	if err != nil || !l.live.Running {
+		return nil
+	}
+	packages, err := drift.PackagesChanged(reg.Store(), l.sides)
+	var found *drift.Drift
+	if err == nil {
+		found, err = l.find(reg.Store())
+	}
+	if err != nil {
+		app.Log.WithError(err).Warnf("cannot tell what happened since %s was made", e.Name)
+		return nil
+	}
+	return &lifeJSON{e.Name, packages, found.Count()}
+}
+
+// summary says it in words.
+func (l *lifeJSON) summary() string {
+	var parts []string
+	for _, fate := range drift.Fates {
+		if n := l.Files[fate]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
+		}
+	}
+	text := "no file differs"
+	if len(parts) > 0 {
+		text = "files: " + strings.Join(parts, ", ")
+	}
+	if l.Packages {
+		text += "; packages were changed"
+	}
+	return text
+}
+
 func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) statusJSON {
-	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FailedBack: []envJSON{}, Failback: app.failback()}
+	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FailedBack: []envJSON{}, Drift: app.driftOfPending(reg), Failback: app.failback()}
 	for _, e := range envs {
 		j := app.toJSON(reg, e)
 		j.Frees = frees(space, e)
@@ -165,6 +217,9 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 				line("", "apt-be status --acknowledge says that you know")
 			}
 		}
+	}
+	if d := app.driftOfPending(reg); d != nil {
+		line("drift", "since %s was made, %s", d.Name, d.summary())
 	}
 	if f := app.failback(); f != nil {
 		line("failback", "%s: %s", f.Level, f.Why)

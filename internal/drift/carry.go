@@ -11,7 +11,7 @@ import (
 )
 
 // ErrRefused says that something has to be decided on before.
-var ErrRefused = errors.New("both systems changed it")
+var ErrRefused = errors.New("both systems changed that")
 
 // ErrPackages says that packages were changed in the running system.
 var ErrPackages = errors.New("packages were installed, removed or upgraded in the running system")
@@ -19,8 +19,8 @@ var ErrPackages = errors.New("packages were installed, removed or upgraded in th
 // Carry carries the drift over to the environment that it was found of. What
 // it did before an error is no harm: it can be found again, and carried again.
 func (d *Drift) Carry(st store.Store, sides Sides) error {
-	if refused := d.Refused(); len(refused) > 0 {
-		return fmt.Errorf("cannot carry over /%s: %w", refused[0].Path, ErrRefused)
+	if err := d.CheckRefused(); err != nil {
+		return err
 	}
 	base, err := rootfs.Open(st.Path(sides.Base))
 	if err != nil {

@@ -50,6 +50,23 @@ func (d *Drift) Refused() []Change {
 	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return !c.Refused })
 }
 
+// CheckRefused returns an ErrRefused if there are such changes, which names some.
+func (d *Drift) CheckRefused() error {
+	refused := d.Refused()
+	if len(refused) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range refused[:min(3, len(refused))] {
+		names = append(names, "/"+c.Path)
+	}
+	more := ""
+	if n := len(refused) - len(names); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("cannot carry over %s%s: %w", strings.Join(names, ", "), more, ErrRefused)
+}
+
 // Settle forgets the changes of which there is nothing to tell.
 func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settled) }
 

@@ -20,6 +20,9 @@ const (
 	Refused Fate = "refused" // both changed it, and somebody has to decide
 )
 
+// Fates are all fates, the worst last.
+var Fates = []Fate{Carried, Merged, Clashes, Left, Refused}
+
 // Fate says what becomes of a change.
 func (c Change) Fate() Fate {
 	switch {
@@ -72,4 +75,13 @@ func (d *Drift) Areas() (areas []string, counts map[string]map[Fate]int) {
 	}
 	slices.Sort(areas)
 	return areas, counts
+}
+
+// Count counts the changes by their fates.
+func (d *Drift) Count() map[Fate]int {
+	counts := map[Fate]int{}
+	for _, c := range d.Changes {
+		counts[c.Fate()]++
+	}
+	return counts
 }

@@ -35,7 +35,7 @@ func (b *fakeBoot) Try(_ context.Context, e be.Env, _ time.Duration) error {
 func TestActivate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		without, waits, failed, seen bool
-		err                          error
+		err, drift                   error
 		tried                        bool
 		says                         string
 	}{
@@ -44,6 +44,7 @@ func TestActivate(t *testing.T) {
 		"not wanted":      {waits: true, says: "apt-be activate new, then reboot"},
 		"a failback":      {failed: true, says: "came back from old and nobody has acknowledged that"},
 		"one that is old": {failed: true, seen: true, tried: true, says: "The next reboot tries the new one"},
+		"a decision":      {drift: errors.New("both changed it"), says: "has to be decided on"},
 		"not possible":    {err: errors.New("no space"), tried: true, says: "is what boots"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +85,7 @@ func TestActivate(t *testing.T) {
 			log := logrus.New()
 			log.SetOutput(io.Discard)
 			loader := &fakeBoot{err: tt.err}
-			s := &Supervisor{Registry: reg, Notice: ui.NewNotice(&said, false), Log: log}
+			s := &Supervisor{Registry: reg, Notice: ui.NewNotice(&said, false), Log: log, Drift: func(be.Env) error { return tt.drift }}
 			if !tt.without {
 				s.Boot = loader
 			}

@@ -27,6 +27,9 @@ type Supervisor struct {
 	Notice   *ui.Notice
 	Log      logrus.FieldLogger
 	Boot     Boot // nil where apt-be init was not run
+	// Drift says why an environment could not be given what happened in the
+	// running system while it was made, if so.
+	Drift func(e be.Env) error
 }
 
 // Boot is what a supervisor needs of the machine's boot loader.

@@ -40,6 +40,7 @@ func TestDebian(t *testing.T) {
 		{"package", testPackage},
 		{"pending", testPending},
 		{"sync", testSync},
+		{"replay", testReplay},
 		{"sandbox", testSandbox},
 		{"reference", testReference},
 		{"speed", testSpeed},

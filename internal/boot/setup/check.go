@@ -105,10 +105,21 @@ func (i *Installer) checkWatchdog() Finding {
 	return f
 }
 
-// units are those that judge a trial.
+// units are those that judge a trial, and one that goes before it.
 var units = [...]string{
 	"apt-be-boot.service", "apt-be-health.service", "apt-be-health.target",
 	"apt-be-bless.service", "apt-be-failback.service", "apt-be-emergency.service",
+	syncUnit,
+}
+
+const syncUnit = "apt-be-sync.service"
+
+// without says what a machine lacks without a unit.
+func without(unit string) string {
+	if unit == syncUnit {
+		return "what happens before a boot environment is booted is carried over by a second boot only"
+	}
+	return "trials are not judged"
 }
 
 // masked says whether systemd has been told to pass over a unit: by a link to
@@ -127,12 +138,12 @@ func (i *Installer) checkUnits() Finding {
 	for _, unit := range units {
 		switch {
 		case i.Host.masked(unit):
-			return Finding{"units", Problem, unit + " is masked: trials are not judged", "systemctl unmask " + unit + ", with --runtime if it is in /run"}
+			return Finding{"units", Problem, unit + " is masked: " + without(unit), "systemctl unmask " + unit + ", with --runtime if it is in /run"}
 		case !i.Host.has("usr/lib/systemd/system/"+unit) && !i.Host.has("lib/systemd/system/"+unit):
-			return Finding{"units", Problem, unit + " is missing: trials are not judged", "install the package apt-be again"}
+			return Finding{"units", Problem, unit + " is missing: " + without(unit), "install the package apt-be again"}
 		}
 	}
-	return Finding{Check: "units", Grade: OK, Text: "the units that judge a trial are there"}
+	return Finding{Check: "units", Grade: OK, Text: "the units of a trial are there"}
 }
 
 func (i *Installer) checkJournal() Finding {

@@ -1,0 +1,115 @@
+package pkgdb
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrDowngraded says that a package was downgraded on purpose, and that nobody but
+// the admin knows what that means for an upgraded system.
+var ErrDowngraded = errors.New("it was downgraded")
+
+// Replay is what has to be done to the packages of a root file system so that it
+// has what happened to those of another one. The names are apt's.
+type Replay struct {
+	Install []string // or upgrade
+	Remove  []string
+	Auto    []string // to be marked so (apt-mark(8)), and so on
+	Manual  []string
+	Hold    []string
+	Unhold  []string
+}
+
+// Empty says whether there is nothing to do.
+func (r Replay) Empty() bool {
+	return len(r.Install)+len(r.Remove)+len(r.Auto)+len(r.Manual)+len(r.Hold)+len(r.Unhold) == 0
+}
+
+// Missing says what of the changes from base to live is missing in next, which was
+// made of base too: ErrDowngraded. What an upgrade has removed from next stays
+// removed.
+func Missing(base, live, next *DB) (Replay, error) {
+	var r Replay
+	before, after, known := byKey(base), byKey(next), map[string]bool{}
+	for _, p := range live.Packages {
+		known[p.key()] = true
+		old, had := before[p.key()]
+		now, has := after[p.key()]
+		wanted, err := missing(p, old, had, now, has)
+		if err != nil {
+			return Replay{}, err
+		}
+		switch {
+		case wanted:
+			r.Install = append(r.Install, p.AptName())
+		case had && !p.Present() && has:
+			r.Remove = append(r.Remove, p.AptName())
+		}
+		if !p.Present() || !has && !wanted {
+			continue
+		}
+		if p.Auto != (had && old.Auto) && p.Auto != (has && now.Auto) {
+			mark(&r.Auto, &r.Manual, p, p.Auto)
+		}
+		if p.held() != (had && old.held()) && p.held() != (has && now.held()) {
+			mark(&r.Hold, &r.Unhold, p, p.held())
+		}
+	}
+	for _, p := range base.Packages { // and those that live has no record of any more
+		if _, has := after[p.key()]; has && p.Present() && !known[p.key()] {
+			r.Remove = append(r.Remove, p.AptName())
+		}
+	}
+	return r, nil
+}
+
+// missing says whether a package of live has to be installed or upgraded, given
+// what of it there was before, and is in the other root.
+func missing(p, old Package, had bool, now Package, has bool) (bool, error) {
+	if !p.Present() || had && old.Version == p.Version {
+		return false, nil
+	}
+	if !had {
+		return !has, nil
+	}
+	order, err := compareVersions(old.Version, p.Version)
+	if err != nil || !has {
+		return false, err
+	}
+	if order > 0 && now.Version != p.Version {
+		return false, fmt.Errorf("%w: %s %s, which was %s", ErrDowngraded, p.AptName(), p.Version, old.Version)
+	}
+	order, err = compareVersions(now.Version, p.Version)
+	return order < 0, err
+}
+
+func mark(yes, no *[]string, p Package, is bool) {
+	if is {
+		*yes = append(*yes, p.AptName())
+	} else {
+		*no = append(*no, p.AptName())
+	}
+}
+
+func (p Package) held() bool { return p.Want == "hold" }
+
+// AptName is how apt is told which package is meant.
+func (p Package) AptName() string {
+	if p.Arch == "all" || p.Arch == "" {
+		return p.Name
+	}
+	return p.Name + ":" + p.Arch
+}
+
+func (p Package) key() string { return p.Name + ":" + p.Arch }
+
+// byKey has the packages that are present.
+func byKey(db *DB) map[string]Package {
+	found := map[string]Package{}
+	for _, p := range db.Packages {
+		if p.Present() {
+			found[p.key()] = p
+		}
+	}
+	return found
+}
