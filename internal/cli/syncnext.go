@@ -39,10 +39,7 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 		machine.LeaveJournal(ctx)
 	}
 	began := time.Now()
-	n, err := app.syncTrial(ctx, reg, e)
-	if err == nil {
-		err = app.mountAnew(reg, e.Name)
-	}
+	n, err := app.syncPrepared(ctx, reg, e)
 	if err != nil {
 		if app.live() {
 			machine.ReturnToJournal(ctx)
@@ -70,21 +67,24 @@ func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int,
 	return len(found.Changes), nil
 }
 
-// mountAnew has a soft reboot, if one is prepared, go to the environment that has
-// taken the place of the one that was prepared.
-func (app *App) mountAnew(reg *be.Registry, name string) error {
+// syncPrepared is syncTrial for an environment that may be mounted for a soft
+// reboot: what takes its place is mounted then.
+func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, e be.Env) (int, error) {
 	if !app.live() {
-		return nil
+		return app.syncTrial(ctx, reg, e)
 	}
 	nonce, err := softreboot.Prepared()
-	if err != nil || nonce == "" {
-		return err
+	if err == nil && nonce != "" {
+		err = softreboot.Undo()
 	}
-	e, err := reg.Get(name)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return softreboot.Prepare(reg.Store().Device(), e.Subvolume.Path, nonce)
+	n, err := app.syncTrial(ctx, reg, e)
+	if err == nil && nonce != "" {
+		err = softreboot.Prepare(reg.Store().Device(), e.Subvolume.Path, nonce)
+	}
+	return n, err
 }
 
 // stay has the machine boot what it boots by default, in whichever way it was to

@@ -161,6 +161,8 @@ func (f *finder) files() (func(path string) merge.File, error) {
 			return merge.Conffile
 		case before.Packaged[path] || after.Packaged[path]:
 			return merge.Packaged
+		case strings.HasPrefix(path, "etc/alternatives/"):
+			return merge.Alternative
 		case strings.HasPrefix(path, "etc/"):
 			return merge.Setting
 		}

@@ -19,10 +19,11 @@ type File int
 
 // Files that no package has, and that are no settings, are Data.
 const (
-	Data     File = iota
-	Setting       // below /etc, and not a conffile
-	Conffile      // dpkg knows it as one
-	Packaged      // belongs to a package that has it from its archive
+	Data        File = iota
+	Setting          // below /etc, and not a conffile
+	Conffile         // dpkg knows it as one
+	Packaged         // belongs to a package that has it from its archive
+	Alternative      // a link of update-alternatives(1), to a file of a package
 )
 
 // Source says where a node of the result comes from.
@@ -79,6 +80,9 @@ func Decide(base, live, next Node, file File, action Action) Decision {
 	}
 	why := clash(base, live, next)
 	switch {
+	case file == Alternative:
+		stays.Why = why
+		return stays
 	case next.Kind == Missing:
 		// An edited file outlives that the package dropped it.
 		return Decision{Thing: FromLive, Attributes: live.Attributes, Why: why}

@@ -36,6 +36,8 @@ func TestDecide(t *testing.T) {
 		{"data that both added", none, b, c, Data, "", "stays c refused"},
 		{"data deleted and changed", a, none, c, Data, "", "live nothing aside"},
 		{"a setting of both", a, b, c, Setting, "", "live b aside"},
+		{"an alternative of both", a, b, c, Alternative, "", "stays c"},
+		{"an alternative of the live side", a, b, a, Alternative, "", "live b"},
 		{"a conffile of both", a, b, c, Conffile, "", "live b aside"},
 		{"a conffile deleted and changed", a, none, c, Conffile, "", "live nothing aside"},
 		{"a conffile changed and dropped", a, b, none, Conffile, "", "live b"},

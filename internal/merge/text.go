@@ -3,6 +3,8 @@ package merge
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Text puts a file together of which both sides changed the content, by the
@@ -13,6 +15,9 @@ func Text(name string, action Action, base, live, next []byte) (merged []byte, c
 	case Prepend:
 		return join(added(live, base), next), nil, nil
 	case Merge:
+		if strings.HasPrefix(name, "var/lib/dpkg/alternatives/") {
+			return alternative(base, live, next), nil, nil
+		}
 		f, ok := byLine[name]
 		if !ok {
 			f = format{key: wholeLine}
@@ -21,6 +26,19 @@ func Text(name string, action Action, base, live, next []byte) (merged []byte, c
 		return merged, clashes, nil
 	}
 	return nil, nil, fmt.Errorf("cannot merge %s: %s is not for what both sides changed", name, action)
+}
+
+// alternative puts together what update-alternatives(1) knows of one: that it was
+// chosen by hand, in the first line, is the admin's; which there are is for
+// the packages to say.
+func alternative(base, live, next []byte) []byte {
+	was, _, _ := bytes.Cut(base, []byte("\n"))
+	is, _, _ := bytes.Cut(live, []byte("\n"))
+	_, rest, ok := bytes.Cut(next, []byte("\n"))
+	if bytes.Equal(was, is) || !ok {
+		return next
+	}
+	return slices.Concat(is, []byte("\n"), rest)
 }
 
 // added is what the live side has before the base, or all that it has if it is

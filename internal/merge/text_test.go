@@ -14,6 +14,8 @@ func TestText(t *testing.T) {
 		{"etc/hosts", Merge, "1\n", "1\n2\n", "1\n3\n", "1\n3\n2\n"},
 		{"etc/fstab", Merge, "a / x\n", "a / y\nb /b x\n", "a / x\nc /c x\n", "a / y\nc /c x\nb /b x\n"},
 		{"etc/own.list", Merge, "1\n2\n", "2\n3\n", "1\n2\n4\n", "2\n4\n3\n"},
+		{"var/lib/dpkg/alternatives/editor", Merge, "auto\n/nano\n", "manual\n/nano\n", "auto\n/nano\n/vim\n", "manual\n/nano\n/vim\n"},
+		{"var/lib/dpkg/alternatives/editor", Merge, "manual\n/nano\n", "manual\n/vim\n", "auto\n/nano\n/vim\n", "auto\n/nano\n/vim\n"},
 	} {
 		got, _, err := Text(test.name, test.action, []byte(test.base), []byte(test.live), []byte(test.next))
 		if err != nil || string(got) != test.want {
