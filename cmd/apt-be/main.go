@@ -49,7 +49,7 @@ func wrap(f redirect.Frontend) {
 				Notice:   notice,
 				Log:      newLog(),
 			}
-			s.Drift = cli.CheckDrift(s.Registry)
+			s.Drift = cli.LookAtDrift(s.Registry)
 			act, err := machine.Attach(s.Registry, "/")
 			if err == nil {
 				s.Boot = machine.Boot{Activator: act}

@@ -255,5 +255,6 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if l, err := lifeOf(reg, e); err == nil && !l.live.Running {
 		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.live.Name)
 	}
-	return CheckDrift(reg)(e)
+	_, err = LookAtDrift(reg)(e)
+	return err
 }

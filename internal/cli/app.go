@@ -306,7 +306,7 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
 		Notice:   app.notice(),
 		Log:      app.Log,
-		Drift:    CheckDrift(reg),
+		Drift:    LookAtDrift(reg),
 	}
 	if act, err := app.activator(); err == nil {
 		s.Boot = machine.Boot{Activator: act}

@@ -78,22 +78,23 @@ func (l life) find(st store.Store) (*drift.Drift, error) {
 	return found, nil
 }
 
-// CheckDrift says why environments could not be given what happened in the system
-// that they were made of, if so. Nothing is changed.
-func CheckDrift(reg *be.Registry) func(e be.Env) error {
-	return func(e be.Env) error {
+// LookAtDrift tells in words what happened in the system that an environment was
+// made of, "" if nothing did, and why the environment could not be given that, if
+// so. Nothing is changed.
+func LookAtDrift(reg *be.Registry) func(e be.Env) (summary string, err error) {
+	return func(e be.Env) (string, error) {
 		l, err := lifeOf(reg, e)
 		if errors.Is(err, errOrphan) {
-			return nil
+			return "", nil
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 		found, err := l.find(reg.Store())
 		if err != nil {
-			return err
+			return "", err
 		}
-		return found.CheckRefused()
+		return found.Count().String(), found.CheckRefused()
 	}
 }
 

@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -30,9 +30,9 @@ type statusJSON struct {
 // lifeJSON is what happened in the running system since the environment that is
 // pending was made of it, in numbers.
 type lifeJSON struct {
-	Name     string             `json:"name"`
-	Packages bool               `json:"packages"`
-	Files    map[drift.Fate]int `json:"files"`
+	Name     string       `json:"name"`
+	Packages bool         `json:"packages"`
+	Files    drift.Counts `json:"files"`
 }
 
 // levelJSON is what a trial is safe from.
@@ -136,24 +136,6 @@ func (app *App) driftOfPending(reg *be.Registry) *lifeJSON {
 	return &lifeJSON{e.Name, packages, found.Count()}
 }
 
-// summary says it in words.
-func (l *lifeJSON) summary() string {
-	var parts []string
-	for _, fate := range drift.Fates {
-		if n := l.Files[fate]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
-		}
-	}
-	text := "no file differs"
-	if len(parts) > 0 {
-		text = "files: " + strings.Join(parts, ", ")
-	}
-	if l.Packages {
-		text += "; packages were changed"
-	}
-	return text
-}
-
 func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) statusJSON {
 	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FailedBack: []envJSON{}, Drift: app.driftOfPending(reg), Failback: app.failback()}
 	for _, e := range envs {
@@ -219,7 +201,11 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		}
 	}
 	if d := app.driftOfPending(reg); d != nil {
-		line("drift", "since %s was made, %s", d.Name, d.summary())
+		text := cmp.Or(d.Files.String(), "no file differs")
+		if d.Packages {
+			text += "; packages were changed"
+		}
+		line("drift", "since %s was made, %s", d.Name, text)
 	}
 	if f := app.failback(); f != nil {
 		line("failback", "%s: %s", f.Level, f.Why)

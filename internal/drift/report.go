@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -63,12 +64,12 @@ func Area(name string) string {
 
 // Areas counts the changes in each area by their fates, and returns the areas
 // in order.
-func (d *Drift) Areas() (areas []string, counts map[string]map[Fate]int) {
-	counts = map[string]map[Fate]int{}
+func (d *Drift) Areas() (areas []string, counts map[string]Counts) {
+	counts = map[string]Counts{}
 	for _, c := range d.Changes {
 		area := Area(c.Path)
 		if counts[area] == nil {
-			counts[area] = map[Fate]int{}
+			counts[area] = Counts{}
 			areas = append(areas, area)
 		}
 		counts[area][c.Fate()]++
@@ -77,11 +78,29 @@ func (d *Drift) Areas() (areas []string, counts map[string]map[Fate]int) {
 	return areas, counts
 }
 
+// Counts is how many changes have each fate, of those that have any.
+type Counts map[Fate]int
+
 // Count counts the changes by their fates.
-func (d *Drift) Count() map[Fate]int {
-	counts := map[Fate]int{}
+func (d *Drift) Count() Counts {
+	counts := Counts{}
 	for _, c := range d.Changes {
 		counts[c.Fate()]++
 	}
 	return counts
+}
+
+// String says it in words, such as "files: 12 carried, 1 merged"; it is "" if
+// nothing changed.
+func (c Counts) String() string {
+	var parts []string
+	for _, fate := range Fates {
+		if n := c[fate]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "files: " + strings.Join(parts, ", ")
 }

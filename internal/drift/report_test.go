@@ -47,6 +47,9 @@ func TestFates(t *testing.T) {
 	d := Drift{Changes: []Change{{Change: merge.Change{Path: "var/mail/al", Decision: merge.Decision{Thing: merge.FromLive}}}, c}}
 	d.Changes[1].Path = "etc/group"
 	areas, counts := d.Areas()
+	if got := d.Count().String(); got != "files: 1 carried, 1 clashes" {
+		t.Errorf("in words: %q", got)
+	}
 	if len(areas) != 2 || areas[0] != "/etc" || counts["/etc"][Clashes] != 1 || counts["/var/mail"][Carried] != 1 {
 		t.Errorf("%q, %v", areas, counts)
 	}

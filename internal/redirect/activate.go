@@ -17,12 +17,16 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 	case !job.Activate:
 		s.Notice.Say("The running system is unchanged. To boot the new one: apt-be activate %s, then reboot.", e.Name)
 	default:
-		if err := s.Drift(e); err != nil {
+		happened, err := s.Drift(e)
+		if err != nil {
 			s.Log.Warn(err)
 			s.Notice.Say("The running system is unchanged, and is what boots. apt-be drift shows what has to be decided on before the new one is booted; then apt-be activate %s.", e.Name)
 			return
 		}
 		s.try(ctx, job, e)
+		if happened != "" {
+			s.Notice.Say("What happens in the running system until then will be in the new one; so far, %s.", happened)
+		}
 	}
 }
 

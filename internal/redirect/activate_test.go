@@ -39,7 +39,7 @@ func TestActivate(t *testing.T) {
 		tried                        bool
 		says                         string
 	}{
-		"tried":           {tried: true, says: "The next reboot tries the new one"},
+		"tried":           {tried: true, says: "so far, files: 1 carried."},
 		"not set up":      {without: true, says: "apt-be init, once"},
 		"not wanted":      {waits: true, says: "apt-be activate new, then reboot"},
 		"a failback":      {failed: true, says: "came back from old and nobody has acknowledged that"},
@@ -85,7 +85,7 @@ func TestActivate(t *testing.T) {
 			log := logrus.New()
 			log.SetOutput(io.Discard)
 			loader := &fakeBoot{err: tt.err}
-			s := &Supervisor{Registry: reg, Notice: ui.NewNotice(&said, false), Log: log, Drift: func(be.Env) error { return tt.drift }}
+			s := &Supervisor{Registry: reg, Notice: ui.NewNotice(&said, false), Log: log, Drift: func(be.Env) (string, error) { return "files: 1 carried", tt.drift }}
 			if !tt.without {
 				s.Boot = loader
 			}

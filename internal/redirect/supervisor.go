@@ -27,9 +27,10 @@ type Supervisor struct {
 	Notice   *ui.Notice
 	Log      logrus.FieldLogger
 	Boot     Boot // nil where apt-be init was not run
-	// Drift says why an environment could not be given what happened in the
-	// running system while it was made, if so.
-	Drift func(e be.Env) error
+	// Drift tells in words what happened in the running system while an
+	// environment was made, "" if nothing did, and why the environment could not
+	// be given that, if so.
+	Drift func(e be.Env) (summary string, err error)
 }
 
 // Boot is what a supervisor needs of the machine's boot loader.
