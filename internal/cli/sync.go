@@ -101,6 +101,7 @@ type derivation struct {
 
 var derived = []derivation{
 	{"Where libraries are", "ldconfig", []string{"usr/local/lib", "etc/ld.so.conf", "etc/ld.so.conf.d"}},
+	{"Which certificates are trusted", "update-ca-certificates", []string{"usr/local/share/ca-certificates", "etc/ca-certificates.conf"}},
 	{"What the initramfs holds", "update-initramfs -u", []string{
 		"etc/crypttab", "etc/initramfs-tools", "etc/modprobe.d", "etc/modules", "etc/modules-load.d", "etc/lvm", "etc/mdadm",
 	}},

@@ -145,6 +145,10 @@ func (f *finder) close() {
 	}
 }
 
+// derived are the directories of what can be made anew: caches (FHS 3.0, 5.5), the
+// links of update-alternatives(1), those of update-ca-certificates(8).
+var derived = []string{"var/cache/", "etc/alternatives/", "etc/ssl/certs/"}
+
 // files returns what a path is to the packages of either side.
 func (f *finder) files() (func(path string) merge.File, error) {
 	before, err := pkgdb.ReadFiles(f.dirs.base)
@@ -161,8 +165,8 @@ func (f *finder) files() (func(path string) merge.File, error) {
 			return merge.Conffile
 		case before.Packaged[path] || after.Packaged[path]:
 			return merge.Packaged
-		case strings.HasPrefix(path, "etc/alternatives/"):
-			return merge.Alternative
+		case slices.ContainsFunc(derived, func(dir string) bool { return strings.HasPrefix(path, dir) }):
+			return merge.Derived
 		case strings.HasPrefix(path, "etc/"):
 			return merge.Setting
 		}

@@ -19,11 +19,11 @@ type File int
 
 // Files that no package has, and that are no settings, are Data.
 const (
-	Data        File = iota
-	Setting          // below /etc, and not a conffile
-	Conffile         // dpkg knows it as one
-	Packaged         // belongs to a package that has it from its archive
-	Alternative      // a link of update-alternatives(1), to a file of a package
+	Data     File = iota
+	Setting       // below /etc, and not a conffile
+	Conffile      // dpkg knows it as one
+	Packaged      // belongs to a package that has it from its archive
+	Derived       // can be made anew from others, such as a cache, or follows from what packages have
 )
 
 // Source says where a node of the result comes from.
@@ -80,7 +80,7 @@ func Decide(base, live, next Node, file File, action Action) Decision {
 	}
 	why := clash(base, live, next)
 	switch {
-	case file == Alternative:
+	case file == Derived:
 		stays.Why = why
 		return stays
 	case next.Kind == Missing:
