@@ -252,9 +252,20 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if err != nil {
 		return err
 	}
-	if l, err := lifeOf(reg, e); err == nil && !l.live.Running {
+	l, err := lifeOf(reg, e)
+	if errors.Is(err, errOrphan) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !l.live.Running {
 		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.live.Name)
 	}
-	_, err = LookAtDrift(reg)(e)
-	return err
+	found, err := l.find(reg.Store())
+	if err != nil {
+		return err
+	}
+	app.warnOfInitramfs(e, found)
+	return found.CheckRefused()
 }

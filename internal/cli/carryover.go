@@ -148,6 +148,7 @@ func (app *App) tryCarryOver(ctx context.Context, reg *be.Registry, l life, edit
 	if err != nil {
 		return nil, errors.Join(err, build.Discard(ctx))
 	}
+	app.derive(reg, l.e, build, found, lock)
 	_, err = build.Replace(ctx, l.e, edit)
 	return found, err
 }

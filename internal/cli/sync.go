@@ -3,13 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -85,34 +82,6 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range derived {
-		if slices.ContainsFunc(found.Changes, d.concerns) {
-			app.notice().Warn("%s was changed: apt-be run %s -- %s brings what is made from it up to date.", d.what, e.Name, d.command)
-		}
-	}
+	app.warnOfInitramfs(e, found)
 	return app.tellDrift(e.Name, found, false, false)
-}
-
-// derivation is what files of an environment are made from, and by which command.
-type derivation struct {
-	what, command string
-	inputs        []string // paths, and those of directories
-}
-
-var derived = []derivation{
-	{"Where libraries are", "ldconfig", []string{"usr/local/lib", "etc/ld.so.conf", "etc/ld.so.conf.d"}},
-	{"Which certificates are trusted", "update-ca-certificates", []string{"usr/local/share/ca-certificates", "etc/ca-certificates.conf"}},
-	{"What the initramfs holds", "update-initramfs -u", []string{
-		"etc/crypttab", "etc/initramfs-tools", "etc/modprobe.d", "etc/modules", "etc/modules-load.d", "etc/lvm", "etc/mdadm",
-	}},
-}
-
-// concerns says whether a change is of one of the inputs, and is carried over.
-func (d derivation) concerns(c drift.Change) bool {
-	if c.Fate() == drift.Left {
-		return false
-	}
-	return slices.ContainsFunc(d.inputs, func(input string) bool {
-		return c.Path == input || strings.HasPrefix(c.Path, input+"/")
-	})
 }
