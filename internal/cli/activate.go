@@ -13,8 +13,6 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/drift"
-	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/store"
 )
 
 // riskFailedBack is the risk of booting what the machine has left by itself.
@@ -242,19 +240,16 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if !e.Pending() && e.Record.State != be.Stale {
 		return nil
 	}
-	changed, err := redirect.PackagesChanged(reg, e)
-	if errors.Is(err, be.ErrNotFound) || errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err == nil && changed {
-		err = drift.ErrPackages
-	}
-	if err != nil {
-		return err
-	}
 	l, err := lifeOf(reg, e)
 	if errors.Is(err, errOrphan) {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", be.ErrProtected, err)
+	}
+	changed, err := drift.PackagesChanged(reg.Store(), l.sides)
+	if err == nil && changed {
+		err = drift.ErrPackages
 	}
 	if err != nil {
 		return err
