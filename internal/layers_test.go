@@ -21,6 +21,7 @@ const module = "github.com/apt-be/apt-be"
 var layers = [][]string{
 	{"cmd/apt-be"},
 	{"internal/cli"},
+	{"internal/succession"},
 	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/drift"},
 	{"internal/machine", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},

@@ -18,6 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/btrfs"
+	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -49,7 +50,7 @@ func wrap(f redirect.Frontend) {
 				Notice:   notice,
 				Log:      newLog(),
 			}
-			s.Drift = cli.LookAtDrift(s.Registry)
+			s.Drift = func(e be.Env) (string, error) { return succession.Look(s.Registry, e) }
 			act, err := machine.Attach(s.Registry, "/")
 			if err == nil {
 				s.Boot = machine.Boot{Activator: act}

@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/succession"
 )
 
 // riskFailedBack is the risk of booting what the machine has left by itself.
@@ -240,24 +241,24 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if !e.Pending() && e.Record.State != be.Stale {
 		return nil
 	}
-	l, err := lifeOf(reg, e)
-	if errors.Is(err, errOrphan) {
+	l, err := succession.Of(reg, e)
+	if errors.Is(err, succession.ErrOrphan) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", be.ErrProtected, err)
 	}
-	changed, err := drift.PackagesChanged(reg.Store(), l.sides)
+	changed, err := l.PackagesChanged()
 	if err == nil && changed {
 		err = drift.ErrPackages
 	}
 	if err != nil {
 		return err
 	}
-	if !l.live.Running {
-		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.live.Name)
+	if !l.Live.Running {
+		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.Live.Name)
 	}
-	found, err := l.find(reg.Store())
+	found, err := l.Drift()
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -306,7 +307,7 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
 		Notice:   app.notice(),
 		Log:      app.Log,
-		Drift:    LookAtDrift(reg),
+		Drift:    func(e be.Env) (string, error) { return succession.Look(reg, e) },
 	}
 	if act, err := app.activator(); err == nil {
 		s.Boot = machine.Boot{Activator: act}

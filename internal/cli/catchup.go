@@ -8,6 +8,7 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/succession"
 )
 
 // catchUp does, early in the first boot of an environment, what syncNext could not
@@ -31,7 +32,7 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 	if err != nil || !lacksSync(e) {
 		return false, err
 	}
-	if _, err := lifeOf(reg, e); errors.Is(err, errOrphan) {
+	if _, err := succession.Of(reg, e); errors.Is(err, succession.ErrOrphan) {
 		return false, nil
 	}
 	err = app.settled(ctx, reg, func() error { return app.armAgain(ctx, reg, act) })

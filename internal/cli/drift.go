@@ -88,15 +88,15 @@ func driftOf(reg *be.Registry, args []string) (be.Env, error) {
 }
 
 func (app *App) drift(reg *be.Registry, e be.Env, files bool) error {
-	l, err := app.lifeOfRunning(reg, e)
+	l, err := lifeOfRunning(reg, e)
 	if err != nil {
 		return err
 	}
-	found, err := l.find(reg.Store())
+	found, err := l.Drift()
 	if err != nil {
 		return err
 	}
-	packages, err := drift.PackagesChanged(reg.Store(), l.sides)
+	packages, err := l.PackagesChanged()
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -69,7 +70,7 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, errReplay), errors.Is(err, pkgdb.ErrDowngraded):
+	case errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
@@ -92,7 +93,7 @@ func Hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):
-		return "apt-be drift shows all such files; " + synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
+		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
 	case errors.Is(err, drift.ErrPackages):
 		return "the same upgrade once more makes a boot environment that has them; apt-be activate --replay-packages does there what was done here"
 	case errors.Is(err, be.ErrNotFound):

@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -120,14 +121,14 @@ func (app *App) driftOfPending(reg *be.Registry) *lifeJSON {
 	if err != nil {
 		return nil
 	}
-	l, err := lifeOf(reg, e)
-	if err != nil || !l.live.Running {
+	l, err := succession.Of(reg, e)
+	if err != nil || !l.Live.Running {
 		return nil
 	}
-	packages, err := drift.PackagesChanged(reg.Store(), l.sides)
+	packages, err := l.PackagesChanged()
 	var found *drift.Drift
 	if err == nil {
-		found, err = l.find(reg.Store())
+		found, err = l.Drift()
 	}
 	if err != nil {
 		app.Log.WithError(err).Warnf("cannot tell what happened since %s was made", e.Name)

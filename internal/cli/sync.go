@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -56,7 +58,7 @@ func (app *App) showRules(reg *be.Registry) error {
 	if err != nil {
 		return err
 	}
-	rules, err := readRules(reg.Store().Path(running.Subvolume.Path))
+	rules, err := succession.Rules(reg.Store().Path(running.Subvolume.Path))
 	if err != nil {
 		return err
 	}
@@ -68,17 +70,18 @@ func (app *App) showRules(reg *be.Registry) error {
 }
 
 func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
-	l, err := app.lifeOfRunning(reg, e)
+	l, err := lifeOfRunning(reg, e)
 	if err != nil {
 		return err
 	}
-	if err := app.unmounted(reg, e); err != nil {
-		return err
+	carrier := app.carrier(reg)
+	if err := carrier.CheckUnmounted(e); err != nil {
+		return fmt.Errorf("cannot bring %s up to date: %w", e.Name, err)
 	}
-	if app.would("carry over to %s what happened in %s", e.Name, l.live.Name) {
+	if app.would("carry over to %s what happened in %s", e.Name, l.Live.Name) {
 		return nil
 	}
-	found, err := app.carryOver(ctx, reg, l, func(*be.Record) {})
+	found, err := carrier.Carry(ctx, l, succession.Options{})
 	if err != nil {
 		return err
 	}

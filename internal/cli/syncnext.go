@@ -10,6 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/succession"
 )
 
 // syncNext carries over to the environment that the machine goes to next what
@@ -53,14 +54,12 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 // syncTrial brings an environment on trial up to date, and returns how many files
 // that concerned.
 func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int, error) {
-	l, err := lifeOf(reg, e)
-	if err == nil {
-		err = app.unmounted(reg, e)
-	}
+	l, err := succession.Of(reg, e)
 	if err != nil {
 		return 0, err
 	}
-	found, err := app.carryOver(ctx, reg, l, func(r *be.Record) { r.Trial.Synced = time.Now().UTC().Truncate(time.Second) })
+	synced := func(r *be.Record) { r.Trial.Synced = time.Now().UTC().Truncate(time.Second) }
+	found, err := app.carrier(reg).Carry(ctx, l, succession.Options{Edit: synced})
 	if err != nil {
 		return 0, err
 	}

@@ -1,13 +1,11 @@
-package cli
+package succession
 
 import (
-	"slices"
-	"strings"
-
-	"github.com/apt-be/apt-be/internal/be"
+	"fmt"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/txn"
+	"slices"
+	"strings"
 )
 
 // derivation is a command that makes files from others.
@@ -39,25 +37,23 @@ func (d derivation) concerns(found *drift.Drift) bool {
 // down.
 const longest = "60"
 
-// derive makes anew, in an environment that is being built, what is made from files
-// that were carried over, unless that takes long. Without it the environment is
-// still one that boots.
-func (app *App) derive(reg *be.Registry, e be.Env, build *be.Build, found *drift.Drift, lock *txn.Lock) {
+// derive makes anew what is made from files that were carried over, unless that
+// takes long. Without it the environment is still one that boots.
+func (w work) derive(found *drift.Drift) {
 	for _, d := range quick {
 		if !d.concerns(found) {
 			continue
 		}
-		root := redirect.Root{Name: e.Name, Subvolume: build.Path, UUID: e.Subvolume.UUID}
-		exit, err := app.supervisor(reg).Execute(root, "/usr/bin/timeout", []string{"timeout", longest, d.command}, lock.File())
-		if err != nil || exit != (redirect.Exit{}) {
-			app.Log.WithError(err).Warnf("%s ended with %d in %s: apt-be run %s -- %s tries again", d.command, exit.Code, e.Name, e.Name, d.command)
+		exit, err := w.run("/usr/bin/timeout", []string{"timeout", longest, d.command})
+		if err == nil && exit != (redirect.Exit{}) {
+			err = fmt.Errorf("exit status %d", exit.Code)
+		}
+		if err != nil {
+			w.Notice.Warn("%s could not be run in %s: %v.", d.command, w.Heir.Name, err)
 		}
 	}
 }
 
-// warnOfInitramfs says so if what the initramfs is made from was changed.
-func (app *App) warnOfInitramfs(e be.Env, found *drift.Drift) {
-	if initramfs.concerns(found) {
-		app.notice().Warn("What the initramfs holds was changed: apt-be sync %s; apt-be run %s -- %s brings it up to date.", e.Name, e.Name, initramfs.command)
-	}
-}
+// NeedsInitramfs says whether what initramfses are made from is carried over: they
+// are not made anew, which takes long.
+func NeedsInitramfs(found *drift.Drift) bool { return initramfs.concerns(found) }

@@ -1,0 +1,103 @@
+// Package succession gives an upgraded boot environment what happened in the system
+// that it was made of and whose successor it is: the files (package drift), the
+// packages, and what is made from them.
+package succession
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// ErrOrphan says that nothing can have happened to what an environment was made
+// of: it is gone.
+var ErrOrphan = errors.New("what it was made of is not there any more")
+
+// Life is what the system that an environment was made of went through since.
+type Life struct {
+	Heir be.Env // the environment
+	Live be.Env // what it was made of
+
+	store store.Store
+	sides drift.Sides
+	rules merge.Rules // the live system's
+}
+
+// Of finds what an environment was made of and with, and the rules for what is to
+// become of changed files: ErrOrphan.
+func Of(reg *be.Registry, e be.Env) (Life, error) {
+	base, err := reg.BaseOf(e)
+	if errors.Is(err, be.ErrNotFound) {
+		return Life{}, errors.New("there is no snapshot of what it was made from")
+	}
+	if err != nil {
+		return Life{}, err
+	}
+	envs, err := reg.List()
+	if err != nil {
+		return Life{}, err
+	}
+	for _, live := range envs {
+		if live.Subvolume.UUID != base.ParentUUID {
+			continue
+		}
+		sides := drift.Sides{
+			Base: base.Path, Live: live.Subvolume.Path, Running: live.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked(),
+		}
+		rules, err := Rules(reg.Store().Path(live.Subvolume.Path))
+		return Life{Heir: e, Live: live, store: reg.Store(), sides: sides, rules: rules}, err
+	}
+	return Life{}, ErrOrphan
+}
+
+// Drift compares the files, and changes nothing.
+func (l Life) Drift() (*drift.Drift, error) {
+	found, err := drift.Find(l.store, l.sides, l.rules)
+	if err != nil {
+		return nil, err
+	}
+	found.Settle()
+	return found, nil
+}
+
+// PackagesChanged says whether packages were installed, removed or upgraded.
+func (l Life) PackagesChanged() (bool, error) { return drift.PackagesChanged(l.store, l.sides) }
+
+// Look tells in words what happened to the files, "" if nothing did, and why the
+// environment could not be given that, if so. Nothing is changed.
+func Look(reg *be.Registry, e be.Env) (summary string, err error) {
+	l, err := Of(reg, e)
+	if errors.Is(err, ErrOrphan) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	found, err := l.Drift()
+	if err != nil {
+		return "", err
+	}
+	return found.Count().String(), found.CheckRefused()
+}
+
+// Synclist has the admin's rules.
+const Synclist = "/etc/apt-be/synclist"
+
+// Rules returns the default rules and those of the admin of a root.
+func Rules(root string) (merge.Rules, error) {
+	content, err := inroot.ReadFile(root, Synclist)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the synclist: %w", err)
+	}
+	own, err := merge.ParseRules(Synclist, content)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the synclist: %w", err)
+	}
+	return append(merge.DefaultRules(), own...), nil
+}
