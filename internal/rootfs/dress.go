@@ -47,7 +47,11 @@ func (c *Changer) dress(dir *os.File, name string, a merge.Attributes) error {
 			return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
 		}
 	}
-	return dressXattrs(f, link, a.Xattrs)
+	wanted, err := c.numberACLs(a.Xattrs)
+	if err != nil {
+		return &fs.PathError{Op: "dress", Path: f.Name(), Err: err}
+	}
+	return dressXattrs(f, link, wanted)
 }
 
 // number is an account's in a root, or, if it has none there, such as one that an
@@ -84,8 +88,9 @@ func dressXattrs(f *os.File, link string, wanted map[string]string) error {
 	return nil
 }
 
-// Renumber gives what is at a path other numbers for its owner and its group,
-// where there are any for them. What is gone is no error.
+// Renumber gives what is at a path other numbers for its owner, its group, and
+// whom its access control lists name, where there are any for them. What is gone
+// is no error.
 func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
 	f, err := r.openLeaf(name)
 	if gone(err) {
@@ -107,22 +112,25 @@ func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
 	if !ok {
 		gid = st.Gid
 	}
-	if uid == st.Uid && gid == st.Gid {
-		return nil
-	}
-	before, err := xattrs(f)
+	attributes, err := xattrs(f)
 	if err != nil {
 		return err
+	}
+	if err := renumberACLs(attributes, users, groups); err != nil {
+		return err
+	}
+	link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	if uid == st.Uid && gid == st.Gid {
+		return dressXattrs(f, link, attributes)
 	}
 	if err := unix.Fchownat(int(f.Fd()), "", int(uid), int(gid), unix.AT_EMPTY_PATH); err != nil {
 		return &fs.PathError{Op: "chown", Path: f.Name(), Err: err}
 	}
 	// A new owner takes setuid, setgid and file capabilities away.
-	link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := unix.Chmod(link, st.Mode&0o7777); err != nil {
 			return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
 		}
 	}
-	return dressXattrs(f, link, before)
+	return dressXattrs(f, link, attributes)
 }

@@ -1,7 +1,7 @@
 // Package rootfs reads and changes root file systems that are not running, as
 // package merge sees them: node by node, by paths in which no symbolic link is
-// followed (openat2(2), Linux 5.6), with owners by name, and with all extended
-// attributes, access control lists and file capabilities among them.
+// followed (openat2(2), Linux 5.6), with owners by name, in access control lists
+// too, and with all other extended attributes, file capabilities among them.
 package rootfs
 
 import (
@@ -183,6 +183,7 @@ func (r *Root) Node(name string) (merge.Node, error) {
 		node.Content = fmt.Sprintf("%o %d:%d", st.Mode&unix.S_IFMT, unix.Major(st.Rdev), unix.Minor(st.Rdev))
 	}
 	node.Xattrs, err = xattrs(f)
+	nameACLs(node.Xattrs, r.users, r.groups)
 	return node, err
 }
 
