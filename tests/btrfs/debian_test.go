@@ -41,6 +41,7 @@ func TestDebian(t *testing.T) {
 		{"pending", testPending},
 		{"sync", testSync},
 		{"replay", testReplay},
+		{"synclist", testSynclist},
 		{"sandbox", testSandbox},
 		{"reference", testReference},
 		{"speed", testSpeed},
