@@ -69,7 +69,6 @@ func (c *Carrier) carry(ctx context.Context, l Life, o Options) (*drift.Drift, e
 	if err != nil {
 		return nil, err
 	}
-	l.sides.Live, l.sides.Next = build.Base, build.Path
 	w := work{Carrier: c, Life: l, lock: lock.File()}
 	found, err := w.change(build, o.Replay)
 	if err == nil {
@@ -107,6 +106,12 @@ type work struct {
 }
 
 func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
+	// What was recovered from before may have moved the base.
+	base, err := w.Registry.BaseOf(w.Heir)
+	if err != nil {
+		return nil, err
+	}
+	w.sides.Base, w.sides.Live, w.sides.Next = base.Path, build.Base, build.Path
 	changed, err := w.PackagesChanged()
 	if err == nil && changed {
 		if !replay {

@@ -21,7 +21,20 @@ type command struct {
 // newCommand makes n environments.
 func newCommand(b *testing.B, n int) command {
 	b.Helper()
-	s, image := bigRoot(b)
+	c := newCommandOn(b, 4<<30, func(s *btrfs.Store) { fillBigRoot(b, s) })
+	for i := range n {
+		c.run("create", fmt.Sprintf("be%d", i))
+	}
+	storeMust(b, c.store.Sync())
+	return c
+}
+
+// newCommandOn makes a file system of size bytes, and has the running root filled.
+func newCommandOn(b *testing.B, size int64, fill func(s *btrfs.Store)) command {
+	b.Helper()
+	s, image := newStore(b, size)
+	storeMust(b, s.Create("@rootfs"))
+	fill(s)
 	storeMust(b, os.MkdirAll(s.Path("@rootfs/etc"), 0o755))
 	storeMust(b, os.WriteFile(s.Path("@rootfs/etc/fstab"), []byte(image.Device+" / btrfs subvol=@rootfs 0 0\n"), 0o644))
 	c := command{B: b, store: s, binary: filepath.Join(b.TempDir(), "apt-be"), root: b.TempDir()}
@@ -29,9 +42,6 @@ func newCommand(b *testing.B, n int) command {
 		b.Fatalf("cannot build apt-be: %v\n%s", err, out)
 	}
 	image.Mount(b, c.root, "subvol=@rootfs")
-	for i := range n {
-		c.run("create", fmt.Sprintf("be%d", i))
-	}
 	storeMust(b, s.Sync())
 	return c
 }

@@ -36,6 +36,19 @@ func newDriftLab(t *testing.T) driftLab {
 	s, _ := newStore(t, 512<<20)
 	storeMust(t, s.Create("root"))
 	l := driftLab{T: t, store: s, live: s.Path("root")}
+	l.fill()
+	storeMust(t, s.Snapshot("root", "base", true))
+	storeMust(t, s.Snapshot("base", "be", false))
+	l.base, l.next = s.Path("base"), s.Path("be")
+	be, err := s.Get("be")
+	storeMust(t, err)
+	l.sides = drift.Sides{Base: "base", Live: "root", Running: "root", Next: "be", Forked: be.Made}
+	return l
+}
+
+// fill makes what both sides begin with.
+func (l driftLab) fill() {
+	l.Helper()
 	for name, content := range map[string]string{
 		"etc/passwd": driftPasswd, "etc/shadow": driftShadow, "etc/group": driftGroup,
 		"etc/hosts": "127.0.0.1 localhost\n", "etc/pkg.conf": "1\n", "etc/motd": "1\n", "etc/gone": "1\n",
@@ -45,14 +58,7 @@ func newDriftLab(t *testing.T) driftLab {
 	} {
 		l.write(l.live, name, content)
 	}
-	storeMust(t, os.Chmod(filepath.Join(l.live, "etc/shadow"), 0o640))
-	storeMust(t, s.Snapshot("root", "base", true))
-	storeMust(t, s.Snapshot("base", "be", false))
-	l.base, l.next = s.Path("base"), s.Path("be")
-	be, err := s.Get("be")
-	storeMust(t, err)
-	l.sides = drift.Sides{Base: "base", Live: "root", Running: "root", Next: "be", Forked: be.Made}
-	return l
+	storeMust(l.T, os.Chmod(filepath.Join(l.live, "etc/shadow"), 0o640))
 }
 
 func (l driftLab) write(dir, name, content string) {

@@ -14,6 +14,13 @@ func bigRoot(b *testing.B) (*btrfs.Store, *loop.Image) {
 	b.Helper()
 	s, image := newStore(b, 4<<30)
 	storeMust(b, s.Create("@rootfs"))
+	fillBigRoot(b, s)
+	storeMust(b, s.Sync())
+	return s, image
+}
+
+func fillBigRoot(b *testing.B, s *btrfs.Store) {
+	b.Helper()
 	for dir := range 200 {
 		name := s.Path(fmt.Sprintf("@rootfs/usr/share/d%d", dir))
 		storeMust(b, os.MkdirAll(name, 0o755))
@@ -24,8 +31,6 @@ func bigRoot(b *testing.B) (*btrfs.Store, *loop.Image) {
 	for _, p := range []string{"var/lib/machines", "var/lib/machines/m", "var/lib/portables"} {
 		storeMust(b, s.Create("@rootfs/"+p))
 	}
-	storeMust(b, s.Sync())
-	return s, image
 }
 
 func BenchmarkNested(b *testing.B) {
