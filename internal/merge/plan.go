@@ -1,10 +1,10 @@
 package merge
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 )
 
 // Tree is one version of a root file system. Paths in it are relative to its
@@ -96,9 +96,20 @@ func (p *planner) inOrder() []string {
 }
 
 // comparePaths orders paths part by part, so that nothing comes between a
-// directory and what is in it.
+// directory and what is in it: a slash comes before all else.
 func comparePaths(a, b string) int {
-	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+	for i := range min(len(a), len(b)) {
+		switch {
+		case a[i] == b[i]:
+		case a[i] == '/':
+			return -1
+		case b[i] == '/':
+			return 1
+		default:
+			return cmp.Compare(a[i], b[i])
+		}
+	}
+	return cmp.Compare(len(a), len(b))
 }
 
 // candidate notes a path that may have changed on the live side. Of a directory

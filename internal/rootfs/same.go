@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -73,10 +74,14 @@ func sharesAll(a, b *os.File) (bool, error) {
 	return !compressed || modified[0].Equal(modified[1]), nil
 }
 
+// compareBuffers are what sameContent reads into.
+var compareBuffers = sync.Pool{New: func() any { return new([2][128 << 10]byte) }}
+
 // sameContent compares what is to be read.
 func sameContent(a, b io.Reader) (bool, error) {
-	const size = 128 << 10
-	first, second := make([]byte, size), make([]byte, size)
+	buffers := compareBuffers.Get().(*[2][128 << 10]byte)
+	defer compareBuffers.Put(buffers)
+	first, second := buffers[0][:], buffers[1][:]
 	for {
 		n, err := io.ReadFull(a, first)
 		m, err2 := io.ReadFull(b, second)
@@ -88,7 +93,7 @@ func sameContent(a, b io.Reader) (bool, error) {
 		if !bytes.Equal(first[:n], second[:m]) {
 			return false, nil
 		}
-		if n < size {
+		if n < len(first) {
 			return true, nil
 		}
 	}

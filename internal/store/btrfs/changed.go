@@ -28,42 +28,58 @@ func (s *Store) Changed(path string, since uint64) ([]string, error) {
 		return nil, fmt.Errorf("cannot find what changed in %s: %w", path, err)
 	}
 	var paths []string
+	dirs := directories{f: f, paths: map[uint64]string{rootInode: ""}}
 	for _, inode := range inodes {
-		names, err := inodePaths(f, inode)
-		if err != nil && !errors.Is(err, unix.ENOENT) { // deleted, and still open
-			return nil, fmt.Errorf("cannot find the name of inode %d in %s: %w", inode, path, err)
+		found, err := dirs.pathsOf(inode)
+		if err != nil {
+			return nil, fmt.Errorf("cannot find the name of inode %d in %s: %w", inode.number, path, err)
 		}
-		paths = append(paths, names...)
+		paths = append(paths, found...)
 	}
 	return paths, nil
+}
+
+// changedInode is one whose item was written.
+type changedInode struct {
+	number uint64
+	links  int    // how many names it has: none if it was deleted, and is still open
+	names  []name // those that are in leaves that were written, too
 }
 
 // Places in struct btrfs_inode_item, which is little endian and packed.
 const (
 	inodeTransid  = 8
+	inodeLinks    = 40
 	inodeItemSize = 160
 )
 
 // changedInodes returns the inodes of the subvolume that holds f whose item was
-// written after a generation, by number.
-func changedInodes(f *os.File, since uint64) ([]uint64, error) {
+// written after a generation, by number. Most have their names in the same leaf.
+func changedInodes(f *os.File, since uint64) ([]changedInode, error) {
 	part := span{
 		tree:  0, // the one that f is in
 		from:  key{object: rootInode},
 		to:    key{uint64(math.MaxUint64 - 255), math.MaxUint8, math.MaxUint64}, // BTRFS_LAST_FREE_OBJECTID
 		since: since + 1,
 	}
-	var inodes []uint64
+	var inodes []changedInode
 	err := search(f, part, func(k key, item []byte) error {
-		if k.kind != C.BTRFS_INODE_ITEM_KEY {
-			return nil
-		}
-		if len(item) < inodeItemSize {
-			return fmt.Errorf("inode %d has an item of %d bytes", k.object, len(item))
-		}
-		// A leaf that was written again has inodes besides that didn't change.
-		if binary.LittleEndian.Uint64(item[inodeTransid:]) > since {
-			inodes = append(inodes, k.object)
+		switch k.kind {
+		case C.BTRFS_INODE_ITEM_KEY:
+			if len(item) < inodeItemSize {
+				return fmt.Errorf("inode %d has an item of %d bytes", k.object, len(item))
+			}
+			// A leaf that was written again has inodes besides that didn't change.
+			if binary.LittleEndian.Uint64(item[inodeTransid:]) > since {
+				links := binary.LittleEndian.Uint32(item[inodeLinks:])
+				inodes = append(inodes, changedInode{number: k.object, links: int(links)})
+			}
+		case C.BTRFS_INODE_REF_KEY, C.BTRFS_INODE_EXTREF_KEY:
+			if n := len(inodes); n > 0 && inodes[n-1].number == k.object {
+				names, err := parseNames(k, item)
+				inodes[n-1].names = append(inodes[n-1].names, names...)
+				return err
+			}
 		}
 		return nil
 	})
@@ -73,40 +89,59 @@ func changedInodes(f *os.File, since uint64) ([]uint64, error) {
 // rootInode is the number of a subvolume's root directory.
 const rootInode = C.BTRFS_FIRST_FREE_OBJECTID
 
-// inodePaths returns all paths of an inode in the subvolume that holds f, by the
-// references that it has to the directories it is in. BTRFS_IOC_INO_PATHS would
-// return no more than fit in 4 KiB. A path of some 4,000 bytes, which nobody could
-// open, is left out.
-func inodePaths(f *os.File, inode uint64) ([]string, error) {
-	if inode == rootInode {
+// directories are those of a subvolume, looked up once.
+type directories struct {
+	f     *os.File
+	paths map[uint64]string // with a slash at the end
+}
+
+// pathsOf returns all paths of an inode. One of some 4,000 bytes, which nobody
+// could open, is left out, and so is one in a directory that was deleted.
+func (d directories) pathsOf(inode changedInode) ([]string, error) {
+	if inode.number == rootInode {
 		return []string{"."}, nil
 	}
+	names := inode.names
+	if len(names) != inode.links {
+		var err error
+		if names, err = namesOf(d.f, inode.number); err != nil {
+			return nil, err
+		}
+	}
+	var paths []string
+	for _, n := range names {
+		dir, known := d.paths[n.dir]
+		if !known {
+			var err error
+			dir, err = directory(d.f, 0, n.dir)
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			d.paths[n.dir] = dir
+		}
+		paths = append(paths, dir+n.name)
+	}
+	return paths, nil
+}
+
+// namesOf returns all names of an inode in the subvolume that holds f, by the
+// references that it has to the directories it is in. BTRFS_IOC_INO_PATHS would
+// return no more than fit in 4 KiB.
+func namesOf(f *os.File, inode uint64) ([]name, error) {
 	part := span{
 		from: key{object: inode, kind: C.BTRFS_INODE_REF_KEY},
 		to:   key{inode, C.BTRFS_INODE_EXTREF_KEY, math.MaxUint64},
 	}
-	var paths []string
+	var names []name
 	err := search(f, part, func(k key, item []byte) error {
-		names, err := parseNames(k, item)
-		if err != nil {
-			return err
-		}
-		for _, n := range names {
-			dir := ""
-			if n.dir != rootInode {
-				dir, err = directory(f, 0, n.dir)
-				if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
-					continue
-				}
-				if err != nil {
-					return err
-				}
-			}
-			paths = append(paths, dir+n.name)
-		}
-		return nil
+		found, err := parseNames(k, item)
+		names = append(names, found...)
+		return err
 	})
-	return paths, err
+	return names, err
 }
 
 // name is one of an inode, in a directory.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"sync"
 	"unsafe"
 )
 
@@ -52,15 +53,22 @@ type span struct {
 // 1 MiB it makes no difference: a system call is nothing beside its items.
 const searchBuffer = 256 << 10
 
+// searchBuffers are arguments of searches with room for what those return: of
+// words, so that the kernel's structure is aligned in them.
+var searchBuffers = sync.Pool{New: func() any {
+	return new([(searchArgs + searchBuffer) / 8]uint64)
+}}
+
+const searchArgs = unsafe.Sizeof(C.struct_btrfs_ioctl_search_args_v2{})
+
 // search calls visit for each item of a part of a tree, in order. The item is
 // valid until visit returns. Trees are read as they are now, and may change
 // meanwhile: what is seen is right for each leaf, and not for all at once.
 func search(f *os.File, part span, visit func(k key, item []byte) error) error {
-	const header = int(unsafe.Sizeof(C.struct_btrfs_ioctl_search_args_v2{}))
-	// Of words, so that the kernel's structure is aligned in it.
-	words := make([]uint64, (header+searchBuffer)/8)
-	args := (*C.struct_btrfs_ioctl_search_args_v2)(unsafe.Pointer(&words[0]))
-	buf := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*8)[header:]
+	words := searchBuffers.Get().(*[(searchArgs + searchBuffer) / 8]uint64)
+	defer searchBuffers.Put(words)
+	args := (*C.struct_btrfs_ioctl_search_args_v2)(unsafe.Pointer(words))
+	buf := unsafe.Slice((*byte)(unsafe.Pointer(words)), len(words)*8)[searchArgs:]
 	from := part.from
 	for {
 		args.key = C.struct_btrfs_ioctl_search_key{
