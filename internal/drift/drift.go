@@ -110,6 +110,13 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 		return nil, err
 	}
 	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same}
+	if base.Made <= sides.Forked { // else the base is a later one
+		touched := map[string]bool{}
+		for _, path := range d.nextChanged {
+			touched[path] = true
+		}
+		trees.Touched = func(path string) bool { return touched[path] }
+	}
 	changes, err := merge.Plan(trees, liveChanged, rules, fileOf)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,9 @@ type Trees struct {
 	// Same says whether the regular files at a path in two of them, which have
 	// the same size, have the same content.
 	Same func(path string, a, b Tree) (bool, error)
+	// Touched says whether something was done to what has a path on the new side
+	// since that was a snapshot of the base; nil if it is not known to be one.
+	Touched func(path string) bool
 }
 
 // Change is a path at which the live side did something, and what becomes of it.
@@ -39,7 +42,10 @@ type Change struct {
 // there, as a store's Changed says it, and what a path is to the system. What it
 // can't compare it refuses.
 func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
-	p := planner{trees: trees, found: map[string]bool{}, carried: map[string]bool{}, failed: map[string]error{}}
+	p := planner{
+		trees: trees, found: map[string]*pair{}, carried: map[string]bool{}, failed: map[string]error{},
+		ways: map[string]Kind{}, stayed: map[string]bool{},
+	}
 	for _, name := range changed {
 		if err := p.candidate(name); err != nil {
 			p.failed[name] = err
@@ -79,11 +85,16 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 
 type planner struct {
 	trees Trees
-	found map[string]bool // the candidates
+	found map[string]*pair // the candidates, with what they are if they have been looked at
 	// What will be as it is on the live side: of a path, all above it is decided first.
 	carried map[string]bool
 	failed  map[string]error // what can't be looked at, and what is in it
+	ways    map[string]Kind  // what directories on the live side are on the new one
+	stayed  map[string]bool  // whether directories of the base are what has their paths on the new side
 }
+
+// pair is what is at a path on two sides.
+type pair struct{ base, live Node }
 
 // inOrder returns the candidates, what is in a directory after it.
 func (p *planner) inOrder() []string {
@@ -117,15 +128,13 @@ func comparePaths(a, b string) int {
 // changed, and of a directory that was moved only itself is. If that was moved
 // into the place of another one, all that is in both is a candidate.
 func (p *planner) candidate(name string) error {
-	p.found[name] = true
-	live, err := p.trees.Live.Node(name)
+	p.found[name] = nil
+	both, err := p.look(name)
 	if err != nil {
 		return err
 	}
-	base, err := p.trees.Base.Node(name)
-	if err != nil {
-		return err
-	}
+	p.found[name] = both
+	base, live := both.base, both.live
 	var now, before []string
 	if live.Kind == Directory {
 		if now, err = p.trees.Live.Names(name); err != nil {
@@ -164,7 +173,9 @@ func without(names, others []string) []string {
 
 // whole notes a path and all that is below it in a tree.
 func (p *planner) whole(tree Tree, name string) {
-	p.found[name] = true
+	if _, known := p.found[name]; !known {
+		p.found[name] = nil
+	}
 	names, err := tree.Names(name)
 	if err != nil {
 		p.failed[name] = err
@@ -174,19 +185,36 @@ func (p *planner) whole(tree Tree, name string) {
 	}
 }
 
+// look looks at a path on the live side, and in the base.
+func (p *planner) look(name string) (*pair, error) {
+	live, err := p.trees.Live.Node(name)
+	if err != nil {
+		return nil, err
+	}
+	base, err := p.trees.Base.Node(name)
+	return &pair{base, live}, err
+}
+
 // compare looks at a path on all sides, and gives the same Content to files that
 // have it.
 func (p *planner) compare(c *Change) error {
 	t := p.trees
-	for _, side := range []struct {
-		tree Tree
-		node *Node
-	}{{t.Base, &c.Base}, {t.Live, &c.Live}, {t.Next, &c.Next}} {
-		node, err := side.tree.Node(c.Path)
-		if err != nil {
+	both := p.found[c.Path]
+	if both == nil {
+		var err error
+		if both, err = p.look(c.Path); err != nil {
 			return err
 		}
-		*side.node = node
+	}
+	c.Base, c.Live = both.base, both.live
+	untouched, err := p.untouched(c.Path)
+	if err != nil {
+		return err
+	}
+	if !untouched {
+		if c.Next, err = t.Next.Node(c.Path); err != nil {
+			return err
+		}
 	}
 	const first, second, third = "first", "second", "third"
 	if c.Base.Kind == Regular {
@@ -198,6 +226,10 @@ func (p *planner) compare(c *Change) error {
 			return err
 		}
 		c.Live.Content = pick(same, c.Base.Content, second)
+	}
+	if untouched {
+		c.Next = c.Base
+		return nil
 	}
 	if c.Next.Kind == Regular {
 		same, err := p.same(c.Path, t.Base, t.Next, c.Base, c.Next)
@@ -216,6 +248,38 @@ func (p *planner) compare(c *Change) error {
 	return nil
 }
 
+// untouched says whether a path is certainly on the new side what it is in the
+// base: neither that nor the names in its directory were touched, and the directory
+// is still that of the base.
+func (p *planner) untouched(name string) (bool, error) {
+	touched, dir := p.trees.Touched, path.Dir(name)
+	if touched == nil || name == "." || touched(name) || touched(dir) {
+		return false, nil
+	}
+	return p.stays(dir)
+}
+
+// stays says whether a directory of the base is what has its path on the new side.
+func (p *planner) stays(dir string) (bool, error) {
+	if dir == "." {
+		return true, nil
+	}
+	if stayed, known := p.stayed[dir]; known {
+		return stayed, nil
+	}
+	before, err := p.trees.Base.Node(dir)
+	if err != nil {
+		return false, err
+	}
+	now, err := p.trees.Next.Node(dir)
+	if err != nil {
+		return false, err
+	}
+	stayed := before.Kind == now.Kind && before.Inode == now.Inode
+	p.stayed[dir] = stayed
+	return stayed, nil
+}
+
 // checkWay refuses to make something where the new side has something else than a
 // directory above it.
 func (p *planner) checkWay(c *Change) error {
@@ -223,15 +287,20 @@ func (p *planner) checkWay(c *Change) error {
 		return nil
 	}
 	for up := path.Dir(c.Path); up != "." && !p.carried[up]; up = path.Dir(up) {
-		node, err := p.trees.Next.Node(up)
-		if err != nil {
-			return fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
+		kind, known := p.ways[up]
+		if !known {
+			node, err := p.trees.Next.Node(up)
+			if err != nil {
+				return fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
+			}
+			kind = node.Kind
+			p.ways[up] = kind
 		}
-		if node.Kind == Directory {
+		if kind == Directory {
 			return nil
 		}
-		if node.Kind != Missing {
-			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "/" + up + " is " + node.Kind.String() + " in the environment"}
+		if kind != Missing {
+			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "/" + up + " is " + kind.String() + " in the environment"}
 			return nil
 		}
 	}

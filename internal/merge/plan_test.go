@@ -208,3 +208,53 @@ func TestPlanNeedsADirectory(t *testing.T) {
 		t.Errorf("the plan is %q, want %q", got, want)
 	}
 }
+
+// TestPlanOfUntouched looks at nothing on the new side where nothing was done, and
+// decides as if it had.
+func TestPlanOfUntouched(t *testing.T) {
+	base := grow("a/", "a/one=1", "a/two=1", "b/", "b/one=1", "c/", "c/one=1")
+	live := grow("a/", "a/one=2", "a/two=2", "a/new=1", "b/", "b/one=2", "c/", "c/one=2", "d/", "d/new=1")
+	next := grow("a/", "a/one=1", "a/two=3", "b/", "b/one=1", "b/more=1", "c>b")
+	touched := next.changed(base)
+	looked := map[string]bool{}
+	trees := Trees{Base: base, Live: live, Next: spy{next, looked},
+		Same: func(name string, a, b Tree) (bool, error) {
+			if s, ok := b.(spy); ok {
+				b = s.tree
+			}
+			return a.(tree)[name].Content == b.(tree)[name].Content, nil
+		},
+		Touched: func(name string) bool { return slices.Contains(touched, name) },
+	}
+	fates := func() (fates []string) {
+		changes, err := Plan(trees, live.changed(base), nil, func(string) File { return Setting })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			fates = append(fates, fmt.Sprintf("%s %v %v %q", c.Path, c.Thing, c.Aside, c.Why))
+		}
+		return fates
+	}
+	got := fates()
+	for _, name := range []string{"a/one", "a/new", "d/new"} {
+		if looked[name] {
+			t.Errorf("%s was looked at", name)
+		}
+	}
+	trees.Touched = nil
+	if want := fates(); !slices.Equal(got, want) {
+		t.Errorf("decided was\n%q, want\n%q", got, want)
+	}
+}
+
+// spy notes what is looked at.
+type spy struct {
+	tree
+	looked map[string]bool
+}
+
+func (s spy) Node(name string) (Node, error) {
+	s.looked[name] = true
+	return s.tree.Node(name)
+}

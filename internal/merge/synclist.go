@@ -98,14 +98,25 @@ func unescape(word string) (string, error) {
 // For returns the rule for an absolute path.
 func (r Rules) For(name string) (rule Rule, ok bool) {
 	for _, rule := range slices.Backward(r) {
-		for p := name; ; p = path.Dir(p) {
-			if match, _ := path.Match(rule.Pattern, p); match || p == rule.Pattern {
-				return rule, true
-			}
-			if p == "/" || p == "." {
-				break
-			}
+		if rule.covers(name) {
+			return rule, true
 		}
 	}
 	return Rule{}, false
+}
+
+// covers says whether a rule is for an absolute path, or for a directory above it.
+func (r Rule) covers(name string) bool {
+	if below, found := strings.CutPrefix(name, r.Pattern); found && (below == "" || below[0] == '/' || r.Pattern == "/") {
+		return true
+	}
+	if !strings.ContainsAny(r.Pattern, `*?[\`) {
+		return false
+	}
+	for p := name; p != "/" && p != "."; p = path.Dir(p) {
+		if match, _ := path.Match(r.Pattern, p); match {
+			return true
+		}
+	}
+	return false
 }

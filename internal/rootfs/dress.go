@@ -65,9 +65,9 @@ func number(name string, here, there *names) (uint32, error) {
 }
 
 func dressXattrs(f *os.File, link string, wanted map[string]string) error {
-	there, err := xattrs(f)
+	there, err := xattrs(int(f.Fd()))
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "look at", Path: f.Name(), Err: err}
 	}
 	for _, name := range slices.Sorted(maps.Keys(there)) {
 		if _, ok := wanted[name]; ok {
@@ -92,7 +92,7 @@ func dressXattrs(f *os.File, link string, wanted map[string]string) error {
 // whom its access control lists name, where there are any for them. What is gone
 // is no error.
 func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
-	f, err := r.openLeaf(name)
+	f, err := r.open(name, unix.O_PATH)
 	if gone(err) {
 		return nil
 	}
@@ -112,9 +112,9 @@ func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
 	if !ok {
 		gid = st.Gid
 	}
-	attributes, err := xattrs(f)
+	attributes, err := xattrs(int(f.Fd()))
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "look at", Path: f.Name(), Err: err}
 	}
 	if err := renumberACLs(attributes, users, groups); err != nil {
 		return err

@@ -115,33 +115,25 @@ func (n *names) number(name string) (uint32, error) {
 }
 
 // open opens what is at a path: an error for which gone is true if there is
-// nothing.
+// nothing. With O_PATH that may be a link itself.
 func (r *Root) open(name string, flags uint64) (*os.File, error) {
+	fd, err := r.descriptor(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path.Join(r.dir.Name(), name)), nil
+}
+
+// descriptor is open for what is closed at once: an os.File costs more than a look.
+func (r *Root) descriptor(name string, flags uint64) (int, error) {
 	fd, err := openat2.Open(int(r.dir.Fd()), name, unix.OpenHow{
 		Flags:   flags | unix.O_NOFOLLOW,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: err}
+		return -1, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: err}
 	}
-	return os.NewFile(uintptr(fd), path.Join(r.dir.Name(), name)), nil
-}
-
-// openLeaf is open for the last part of a path, which may be a link itself.
-func (r *Root) openLeaf(name string) (*os.File, error) {
-	if name == "." {
-		return r.open(name, unix.O_PATH)
-	}
-	dir, err := r.open(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	fd, err := unix.Openat(int(dir.Fd()), path.Base(name), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: err}
-	}
-	return os.NewFile(uintptr(fd), path.Join(r.dir.Name(), name)), nil
+	return fd, nil
 }
 
 // gone says whether an error says that there is nothing at a path, or that it
@@ -152,22 +144,31 @@ func gone(err error) bool {
 
 // Node implements merge.Tree.
 func (r *Root) Node(name string) (merge.Node, error) {
-	f, err := r.openLeaf(name)
+	fd, err := r.descriptor(name, unix.O_PATH)
 	if gone(err) {
 		return merge.Node{}, nil
 	}
 	if err != nil {
 		return merge.Node{}, err
 	}
-	defer f.Close()
+	defer unix.Close(fd)
+	node, err := r.describe(fd)
+	if err != nil {
+		return merge.Node{}, &fs.PathError{Op: "look at", Path: path.Join(r.dir.Name(), name), Err: err}
+	}
+	return node, nil
+}
+
+func (r *Root) describe(fd int) (merge.Node, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return merge.Node{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	if err := unix.Fstat(fd, &st); err != nil {
+		return merge.Node{}, os.NewSyscallError("fstat", err)
 	}
 	node := merge.Node{
 		Size: st.Size, Inode: st.Ino,
 		Attributes: merge.Attributes{Mode: st.Mode & 0o7777, Owner: r.users.name(st.Uid), Group: r.groups.name(st.Gid)},
 	}
+	var err error
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		node.Kind = merge.Regular
@@ -175,25 +176,24 @@ func (r *Root) Node(name string) (merge.Node, error) {
 		node.Kind, node.Size = merge.Directory, 0
 	case unix.S_IFLNK:
 		node.Kind, node.Mode = merge.Symlink, 0
-		if node.Content, err = readLink(f); err != nil {
+		if node.Content, err = readLink(fd); err != nil {
 			return merge.Node{}, err
 		}
 	default:
 		node.Kind = merge.Special
 		node.Content = fmt.Sprintf("%o %d:%d", st.Mode&unix.S_IFMT, unix.Major(st.Rdev), unix.Minor(st.Rdev))
 	}
-	node.Xattrs, err = xattrs(f)
+	if node.Xattrs, err = xattrs(fd); err != nil {
+		return merge.Node{}, err
+	}
 	nameACLs(node.Xattrs, r.users, r.groups)
-	return node, err
+	return node, nil
 }
 
-func readLink(f *os.File) (string, error) {
+func readLink(fd int) (string, error) {
 	target := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(int(f.Fd()), "", target)
-	if err != nil {
-		return "", &fs.PathError{Op: "readlink", Path: f.Name(), Err: err}
-	}
-	return string(target[:n]), nil
+	n, err := unix.Readlinkat(fd, "", target)
+	return string(target[:max(n, 0)]), os.NewSyscallError("readlinkat", err)
 }
 
 // Names implements merge.Tree.
@@ -219,15 +219,15 @@ func (r *Root) Names(name string) ([]string, error) {
 }
 
 // xattrs returns the extended attributes of what an O_PATH descriptor is of.
-func xattrs(f *os.File) (map[string]string, error) {
+func xattrs(fd int) (map[string]string, error) {
 	// fgetxattr(2) does not take such a descriptor, its link in /proc does.
-	link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	link := "/proc/self/fd/" + strconv.Itoa(fd)
 	list, err := read(func(buf []byte) (int, error) { return unix.Listxattr(link, buf) })
 	if errors.Is(err, unix.ENOTSUP) || len(list) == 0 && err == nil {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &fs.PathError{Op: "listxattr", Path: f.Name(), Err: err}
+		return nil, os.NewSyscallError("listxattr", err)
 	}
 	found := map[string]string{}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
@@ -236,7 +236,7 @@ func xattrs(f *os.File) (map[string]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, &fs.PathError{Op: "getxattr", Path: f.Name(), Err: err}
+			return nil, os.NewSyscallError("getxattr", err)
 		}
 		found[name] = string(value)
 	}

@@ -276,3 +276,19 @@ func TestDriftRefuses(t *testing.T) {
 	}
 	l.wantFile("var/lib/both/data", "rows\nmigrated\n")
 }
+
+// TestDriftOfWhatStayedBehind changes a file once more that a rule has left behind
+// when the base was made anew.
+func TestDriftOfWhatStayedBehind(t *testing.T) {
+	l := newDriftLab(t)
+	l.add(l.live, "var/lib/db/data", "left\n")
+	storeMust(t, l.store.Snapshot("root", "base2", true))
+	l.sides.Base = "base2"
+	if d := l.find(); len(d.Changes) > 0 {
+		t.Fatalf("nothing happened since, and there are %+v", d.Changes)
+	}
+	l.add(l.live, "var/lib/db/data", "again\n")
+	if refused := l.find().Refused(); len(refused) != 1 || refused[0].Path != "var/lib/db/data" {
+		t.Errorf("refused are %+v", refused)
+	}
+}
