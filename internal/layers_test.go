@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"internal/txn"},
 	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs"},
 	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "aptconf"},
-	{"internal/openat2"},
+	{"internal/openat2", "internal/parallel"},
 }
 
 // only says who may import what is for few.

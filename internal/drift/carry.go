@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/parallel"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -58,14 +59,38 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 			}
 		}
 	}
+	alone := apart(rest)
+	var files []Change
 	for _, change := range rest {
-		if !change.deletes() {
+		switch {
+		case change.deletes():
+		case alone(change):
+			files = append(files, change)
+		default:
 			if err := carry(c, change); err != nil {
 				return err
 			}
 		}
 	}
+	if err := parallel.Each(len(files), func(i int) error { return carry(c, files[i]) }); err != nil {
+		return err
+	}
 	return d.makePlaces(c)
+}
+
+// apart returns a function that says whether a change is of a file that is copied
+// as it is, which can be done in any order once the directories are there, unless it
+// has another name among the changes.
+func apart(changes []Change) func(Change) bool {
+	names := map[uint64]int{}
+	for _, c := range changes {
+		if c.Live.Kind == merge.Regular {
+			names[c.Live.Inode]++
+		}
+	}
+	return func(c Change) bool {
+		return c.Thing == merge.FromLive && c.Live.Kind == merge.Regular && !c.Aside && names[c.Live.Inode] == 1
+	}
 }
 
 // deletes says whether there is nothing afterwards.

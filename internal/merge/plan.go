@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"sync"
+
+	"github.com/apt-be/apt-be/internal/parallel"
 )
 
 // Tree is one version of a root file system. Paths in it are relative to its
-// root, which is ".", and cleaned. No symbolic link is followed.
+// root, which is ".", and cleaned. No symbolic link is followed. It is looked at
+// from several goroutines at once.
 type Tree interface {
 	// Node describes what is at a path: Missing also if a directory above it is
 	// none. A file's Content is left to Trees.Same.
@@ -46,23 +50,25 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		trees: trees, found: map[string]*pair{}, carried: map[string]bool{}, failed: map[string]error{},
 		ways: map[string]Kind{}, stayed: map[string]bool{},
 	}
-	for _, name := range changed {
-		if err := p.candidate(name); err != nil {
-			p.failed[name] = err
+	p.candidates(changed)
+	names := p.inOrder()
+	compared, failed := make([]Change, len(names)), make([]error, len(names))
+	_ = parallel.Each(len(names), func(i int) error {
+		compared[i].Path = names[i]
+		if failed[i] = p.failed[names[i]]; failed[i] == nil {
+			failed[i] = p.compare(&compared[i])
 		}
-	}
+		return nil
+	})
 	var changes []Change
-	for _, name := range p.inOrder() {
+	for i, c := range compared {
+		name := c.Path
 		rule, _ := rules.For("/" + name)
-		c := Change{Path: name, File: fileOf(name), Rule: rule}
+		c.File, c.Rule = fileOf(name), rule
 		if rule.Own && rule.Action == Overwrite && c.File == Packaged {
 			c.File = Setting // the admin has said so
 		}
-		err := p.failed[name]
-		if err == nil {
-			err = p.compare(&c)
-		}
-		if err != nil {
+		if err := failed[i]; err != nil {
 			// Not to know is no reason to leave something behind, but by a rule.
 			c.Decision = Decision{Refused: rule.Action != Ignore, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
 			changes = append(changes, c)
@@ -90,6 +96,7 @@ type planner struct {
 	carried map[string]bool
 	failed  map[string]error // what can't be looked at, and what is in it
 	ways    map[string]Kind  // what directories on the live side are on the new one
+	mutex   sync.Mutex       // for stayed
 	stayed  map[string]bool  // whether directories of the base are what has their paths on the new side
 }
 
@@ -123,19 +130,34 @@ func comparePaths(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// candidate notes a path that may have changed on the live side. Of a directory
-// the names on both sides are compared: what was deleted is not among what
-// changed, and of a directory that was moved only itself is. If that was moved
-// into the place of another one, all that is in both is a candidate.
-func (p *planner) candidate(name string) error {
-	p.found[name] = nil
-	both, err := p.look(name)
-	if err != nil {
-		return err
+// candidates notes paths that may have changed on the live side, and what comes
+// with them.
+func (p *planner) candidates(changed []string) {
+	pairs, failed := make([]*pair, len(changed)), make([]error, len(changed))
+	_ = parallel.Each(len(changed), func(i int) error {
+		pairs[i], failed[i] = p.look(changed[i])
+		return nil
+	})
+	for i, name := range changed {
+		p.found[name] = pairs[i]
+		err := failed[i]
+		if err == nil {
+			err = p.inside(name, *pairs[i])
+		}
+		if err != nil {
+			p.failed[name] = err
+		}
 	}
-	p.found[name] = both
+}
+
+// inside notes what is in a directory that may have changed. The names on both
+// sides are compared: what was deleted is not among what changed, and of a directory
+// that was moved only itself is. If that was moved into the place of another one,
+// all that is in both is a candidate.
+func (p *planner) inside(name string, both pair) error {
 	base, live := both.base, both.live
 	var now, before []string
+	var err error
 	if live.Kind == Directory {
 		if now, err = p.trees.Live.Names(name); err != nil {
 			return err
@@ -264,7 +286,10 @@ func (p *planner) stays(dir string) (bool, error) {
 	if dir == "." {
 		return true, nil
 	}
-	if stayed, known := p.stayed[dir]; known {
+	p.mutex.Lock()
+	stayed, known := p.stayed[dir]
+	p.mutex.Unlock()
+	if known {
 		return stayed, nil
 	}
 	before, err := p.trees.Base.Node(dir)
@@ -275,7 +300,9 @@ func (p *planner) stays(dir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	stayed := before.Kind == now.Kind && before.Inode == now.Inode
+	stayed = before.Kind == now.Kind && before.Inode == now.Inode
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	p.stayed[dir] = stayed
 	return stayed, nil
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -86,8 +87,11 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var mutex sync.Mutex
 	compared := map[string]bool{}
 	trees := Trees{Base: base, Live: live, Next: next, Same: func(name string, a, b Tree) (bool, error) {
+		mutex.Lock()
+		defer mutex.Unlock()
 		compared[name] = true
 		return a.(tree)[name].Content == b.(tree)[name].Content, nil
 	}}
@@ -216,8 +220,8 @@ func TestPlanOfUntouched(t *testing.T) {
 	live := grow("a/", "a/one=2", "a/two=2", "a/new=1", "b/", "b/one=2", "c/", "c/one=2", "d/", "d/new=1")
 	next := grow("a/", "a/one=1", "a/two=3", "b/", "b/one=1", "b/more=1", "c>b")
 	touched := next.changed(base)
-	looked := map[string]bool{}
-	trees := Trees{Base: base, Live: live, Next: spy{next, looked},
+	var looked sync.Map
+	trees := Trees{Base: base, Live: live, Next: spy{next, &looked},
 		Same: func(name string, a, b Tree) (bool, error) {
 			if s, ok := b.(spy); ok {
 				b = s.tree
@@ -238,7 +242,7 @@ func TestPlanOfUntouched(t *testing.T) {
 	}
 	got := fates()
 	for _, name := range []string{"a/one", "a/new", "d/new"} {
-		if looked[name] {
+		if _, ok := looked.Load(name); ok {
 			t.Errorf("%s was looked at", name)
 		}
 	}
@@ -251,10 +255,10 @@ func TestPlanOfUntouched(t *testing.T) {
 // spy notes what is looked at.
 type spy struct {
 	tree
-	looked map[string]bool
+	looked *sync.Map
 }
 
 func (s spy) Node(name string) (Node, error) {
-	s.looked[name] = true
+	s.looked.Store(name, true)
 	return s.tree.Node(name)
 }

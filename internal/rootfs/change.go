@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,11 +22,12 @@ const unfinished = ".apt-be-merge-"
 const Aside = ".apt-be-dist"
 
 // Changer changes a root file system, taking nodes from another one. Each change
-// of a file is whole or not there.
+// of a file is whole or not there. Files that have no names in common may be carried
+// at once.
 type Changer struct {
 	To, From *Root
-	Base     *Root             // what both were once, for Append
-	links    map[uint64]string // where the files with several names are by now, by their inodes in From
+	Base     *Root    // what both were once, for Append
+	links    sync.Map // where the files with several names are by now, by their inodes in From
 }
 
 // Carry makes what is at a path what it is in From, but for its attributes. The

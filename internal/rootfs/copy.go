@@ -23,7 +23,8 @@ const (
 // copyFile makes a file a copy of that at a path in From, or another name of the
 // copy that was made of it before.
 func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node, a merge.Attributes) error {
-	if first, ok := c.links[node.Inode]; ok {
+	if first, ok := c.links.Load(node.Inode); ok {
+		first := first.(string)
 		up, err := c.To.open(path.Dir(first), unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
 			return err
@@ -51,10 +52,7 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 		return err
 	}
 	if st.Nlink > 1 {
-		if c.links == nil {
-			c.links = map[uint64]string{}
-		}
-		c.links[node.Inode] = name
+		c.links.Store(node.Inode, name)
 	}
 	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
