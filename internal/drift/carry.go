@@ -39,6 +39,9 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	}
 	defer next.Close()
 	c := &rootfs.Changer{To: next, From: live, Base: base}
+	for inode, path := range d.same {
+		c.Has(inode, path)
+	}
 	if err := d.renumber(next); err != nil {
 		return err
 	}

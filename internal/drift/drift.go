@@ -42,7 +42,8 @@ type Drift struct {
 	Nested     []string // subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeNested)
 
 	nextChanged []string
-	places      []string // of those of Nested that the environment needs a directory for
+	same        map[uint64]string // files that have not changed and may have got another name, by inode in the running system
+	places      []string          // of those of Nested that the environment needs a directory for
 }
 
 // Refused returns the changes that nobody but the admin can decide on.
@@ -117,8 +118,8 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 		}
 		trees.Touched = func(path string) bool { return touched[path] }
 	}
-	changes, err := merge.Plan(trees, liveChanged, rules, fileOf)
-	if err != nil {
+	var changes []merge.Change
+	if changes, d.same, err = merge.Plan(trees, liveChanged, rules, fileOf); err != nil {
 		return nil, err
 	}
 	if err := f.complete(d, changes, rules); err != nil {

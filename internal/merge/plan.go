@@ -44,8 +44,10 @@ type Change struct {
 // Plan decides on all paths at which the live side did something, in an order in
 // which a directory comes before what is in it. It is told what may have changed
 // there, as a store's Changed says it, and what a path is to the system. What it
-// can't compare it refuses.
-func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) ([]Change, error) {
+// can't compare it refuses. It returns also what turned out to be the same on all
+// sides: a path for each such file, by its inode on the live side, which may have got
+// another name.
+func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) (changes []Change, same map[uint64]string, err error) {
 	p := planner{
 		trees: trees, found: map[string]*pair{}, carried: map[string]bool{}, failed: map[string]error{},
 		ways: map[string]Kind{}, stayed: map[string]bool{},
@@ -60,7 +62,7 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		}
 		return nil
 	})
-	var changes []Change
+	same = map[uint64]string{}
 	for i, c := range compared {
 		name := c.Path
 		rule, _ := rules.For("/" + name)
@@ -75,18 +77,21 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 			continue
 		}
 		if c.Live.Same(c.Base) {
+			if c.Live.Kind == Regular && c.Live.Same(c.Next) {
+				same[c.Live.Inode] = name
+			}
 			continue
 		}
 		c.Decision = Decide(c.Base, c.Live, c.Next, c.File, rule.Action)
 		if err := p.checkWay(&c); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c.Thing == FromLive {
 			p.carried[name] = true
 		}
 		changes = append(changes, c)
 	}
-	return changes, nil
+	return changes, same, nil
 }
 
 type planner struct {

@@ -95,7 +95,7 @@ func TestPlan(t *testing.T) {
 		compared[name] = true
 		return a.(tree)[name].Content == b.(tree)[name].Content, nil
 	}}
-	changes, err := Plan(trees, live.changed(base), rules, func(name string) File {
+	changes, _, err := Plan(trees, live.changed(base), rules, func(name string) File {
 		switch {
 		case strings.HasPrefix(name, "usr"):
 			return Packaged
@@ -146,7 +146,7 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 	trees := Trees{Base: base, Live: live, Next: next, Same: func(string, Tree, Tree) (bool, error) {
 		return false, errors.New("input/output error")
 	}}
-	changes, err := Plan(trees, []string{"a", "b"}, nil, func(string) File { return Setting })
+	changes, _, err := Plan(trees, []string{"a", "b"}, nil, func(string) File { return Setting })
 	if err != nil || len(changes) != 2 {
 		t.Fatalf("%+v, %v", changes, err)
 	}
@@ -160,7 +160,7 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if changes, err = Plan(trees, []string{"a", "b"}, rules, func(string) File { return Data }); err != nil || len(changes) != 2 {
+	if changes, _, err = Plan(trees, []string{"a", "b"}, rules, func(string) File { return Data }); err != nil || len(changes) != 2 {
 		t.Fatalf("%+v, %v", changes, err)
 	}
 	if !changes[0].Refused || changes[1].Refused {
@@ -179,7 +179,7 @@ func TestPlanOfAnotherDirectory(t *testing.T) {
 	trees := Trees{Base: base, Live: live, Next: base, Same: func(name string, a, b Tree) (bool, error) {
 		return a.(tree)[name].Content == b.(tree)[name].Content, nil
 	}}
-	changes, err := Plan(trees, []string{".", "app"}, nil, func(string) File { return Data })
+	changes, _, err := Plan(trees, []string{".", "app"}, nil, func(string) File { return Data })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestPlanNeedsADirectory(t *testing.T) {
 	live := grow("d/", "d/old=1", "d/new=1", "d/n/", "d/n/x=1", "e/", "e/x=1")
 	next := grow("d>elsewhere", "e/")
 	trees := Trees{Base: base, Live: live, Next: next}
-	changes, err := Plan(trees, live.changed(base), nil, func(string) File { return Data })
+	changes, _, err := Plan(trees, live.changed(base), nil, func(string) File { return Data })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestPlanOfUntouched(t *testing.T) {
 		Touched: func(name string) bool { return slices.Contains(touched, name) },
 	}
 	fates := func() (fates []string) {
-		changes, err := Plan(trees, live.changed(base), nil, func(string) File { return Setting })
+		changes, _, err := Plan(trees, live.changed(base), nil, func(string) File { return Setting })
 		if err != nil {
 			t.Fatal(err)
 		}

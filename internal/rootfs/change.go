@@ -30,6 +30,10 @@ type Changer struct {
 	links    sync.Map // where the files with several names are by now, by their inodes in From
 }
 
+// Has says that a file of From, known by its inode there, is at a path in To
+// already, so that what is carried of it is another name of that.
+func (c *Changer) Has(inode uint64, name string) { c.links.Store(inode, name) }
+
 // Carry makes what is at a path what it is in From, but for its attributes. The
 // directories above it are made as they are there. On btrfs a file's data is
 // shared.

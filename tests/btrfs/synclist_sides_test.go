@@ -112,10 +112,11 @@ var (
 	acl   twist = func(t *testing.T, file, side string) {
 		storeMust(t, setACL(file, map[string]uint32{"live": 1, "next": 2}[side]))
 	}
-	// another gives the file a second name.
-	another twist = func(t *testing.T, file, side string) {
+	another twist = func(t *testing.T, file, _ string) { storeMust(t, os.Link(file, file+".too")) }
+	// anotherEdited is another, and edit.
+	anotherEdited twist = func(t *testing.T, file, side string) {
+		another(t, file, side)
 		edit(t, file, side)
-		storeMust(t, os.Link(file, file+".too"))
 	}
 )
 

@@ -106,9 +106,10 @@ var meetings = map[string]struct {
 	"acl here":              {acl, keep, fates{"": "carried base acl 1", packaged: "merged base acl 1", ignored: "left base"}},
 	"acl here, changed there": {acl, edit, fates{"": "merged base+next acl 1", overwritten: "carried base acl 1",
 		ignored: "left base+next"}},
-	"changed here, acl there": {edit, acl, fates{"": "carried base+live acl 2", overwritten: "carried base+live", packaged: "left base acl 2", ignored: "left base acl 2"}},
-	"acls by both":            {acl, acl, fates{"": "clashes base acl 1", overwritten: "carried base acl 1", ignored: "left base acl 2"}},
-	"two names here":          {another, keep, fates{"": "carried base+live 2 names", packaged: "left base", ignored: "left base"}},
+	"changed here, acl there":        {edit, acl, fates{"": "carried base+live acl 2", overwritten: "carried base+live", packaged: "left base acl 2", ignored: "left base acl 2"}},
+	"acls by both":                   {acl, acl, fates{"": "clashes base acl 1", overwritten: "carried base acl 1", ignored: "left base acl 2"}},
+	"two names here":                 {another, keep, fates{"": "untold base 2 names", ignored: "untold base"}},
+	"two names of what changed here": {anotherEdited, keep, fates{"": "carried base+live 2 names", packaged: "left base", ignored: "left base"}},
 
 	"new\nline":      {edit, keep, fates{"": "carried base+live", packaged: "left base", ignored: "left base"}},
 	"-rf":            {drop, keep, fates{"": "carried gone", packaged: "left base", ignored: "left base"}},
