@@ -36,7 +36,7 @@ type App struct {
 	Lib            string                                                             // where apt-be's own files are
 	OpenStore      func(root string) (store.Store, error)                             // the store that holds a directory
 	Mounted        func(st store.Store, e be.Env) []string                            // where an environment is mounted
-	LockDpkg       func() (release func(), err error)                                 // keeps packages of the running root as they are
+	LockDpkg       func(root string) (release func(), err error)                      // keeps packages of the running root as they are
 	ReadConfig     func(ctx context.Context, q aptconf.Query) (aptconf.Config, error) // nil: aptconf.Read
 	Patience       time.Duration                                                      // how long to wait for another that writes to the registry
 	// Attach makes a registry ask the machine's boot loader what boots next:
@@ -316,8 +316,8 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 }
 
 // LockDpkg is App.LockDpkg for the machine.
-func LockDpkg() (release func(), err error) {
-	lock, err := dpkglock.Take()
+func LockDpkg(root string) (release func(), err error) {
+	lock, err := dpkglock.Take(root)
 	if err != nil {
 		return nil, err
 	}

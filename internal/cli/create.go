@@ -107,7 +107,7 @@ func findOrigin(reg *be.Registry, name string) (be.Env, error) {
 // the running one, other commands away from another one.
 func (app *App) hold(ctx context.Context, reg *be.Registry, e be.Env) (release func(), err error) {
 	if e.Running {
-		release, err := app.LockDpkg()
+		release, err := app.LockDpkg(app.options.Root)
 		if err != nil {
 			return nil, fmt.Errorf("cannot snapshot the running system while packages are installed: %w", err)
 		}

@@ -47,7 +47,7 @@ func newFixture(t *testing.T) *fixture {
 		Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}, Log: log,
 		OpenStore:  func(string) (store.Store, error) { return st, nil },
 		Mounted:    func(store.Store, be.Env) []string { return nil },
-		LockDpkg:   func() (func(), error) { return func() {}, nil },
+		LockDpkg:   func(string) (func(), error) { return func() {}, nil },
 		ReadConfig: func(context.Context, aptconf.Query) (aptconf.Config, error) { return aptconf.Config{}, nil },
 		Patience:   time.Second,
 		Attach: func(reg *be.Registry, _ string) (*activation.Activator, error) {

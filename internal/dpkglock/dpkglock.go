@@ -5,6 +5,7 @@ package dpkglock
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is dpkg's database.
+// Dir is dpkg's database, below a root.
 const Dir = "/var/lib/dpkg"
 
 // BusyError says that another process holds a lock.
@@ -32,12 +33,17 @@ func (e *BusyError) Error() string {
 type Lock struct{ files []*os.File }
 
 // Take locks lock-frontend, which keeps apt and its kin out, and then lock,
-// which keeps dpkg out (dpkg(1), apt's FrontendLocking.md). If one of them is
-// held the error is a *BusyError.
-func Take() (*Lock, error) {
+// which keeps dpkg out (dpkg(1), apt's FrontendLocking.md), of the packages of a
+// root. If one of them is held the error is a *BusyError. A root without packages
+// has nothing to lock.
+func Take(root string) (*Lock, error) {
 	l := &Lock{}
+	dir := filepath.Join(root, Dir)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
 	for _, name := range []string{"lock-frontend", "lock"} {
-		if err := l.take(filepath.Join(Dir, name)); err != nil {
+		if err := l.take(filepath.Join(dir, name)); err != nil {
 			l.Release()
 			return nil, err
 		}

@@ -319,7 +319,7 @@ func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Re
 func takeDpkgLock(ctx context.Context, job Job) (*dpkglock.Lock, error) {
 	end := time.Now().Add(job.LockTimeout)
 	for waiting := false; ; {
-		lock, err := dpkglock.Take()
+		lock, err := dpkglock.Take("/")
 		var busy *dpkglock.BusyError
 		if err == nil || !errors.As(err, &busy) {
 			return lock, err

@@ -108,7 +108,7 @@ func aptBe() {
 			}
 			return aptconf.Parse(dump)
 		},
-		LockDpkg: func() (func(), error) {
+		LockDpkg: func(string) (func(), error) {
 			if _, err := os.Lstat(os.Getenv(dpkgVar)); err == nil {
 				return nil, &dpkglock.BusyError{File: "/var/lib/dpkg/lock", PID: 4711, Command: "dpkg"}
 			}
