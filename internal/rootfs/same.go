@@ -16,9 +16,11 @@ import (
 )
 
 // From which size on it is asked where files are on the disk before they are read,
-// which takes as long as to read some pages, and from which on they are not read.
+// and from which on they are not read. What is smaller is in the tree that says where
+// they are (btrfs(5), max_inline); what is larger may be much to read, as after a
+// backup that changed the time of access of all that there is (mount(8), relatime).
 const (
-	medium = 64 << 10
+	medium = 4 << 10
 	large  = 16 << 20
 )
 

@@ -1,11 +1,13 @@
 package btrfs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -291,4 +293,35 @@ func TestDriftOfWhatStayedBehind(t *testing.T) {
 	if refused := l.find().Refused(); len(refused) != 1 || refused[0].Path != "var/lib/db/data" {
 		t.Errorf("refused are %+v", refused)
 	}
+}
+
+// TestDriftReadsNoSharedData has everything accessed, as by a backup.
+func TestDriftReadsNoSharedData(t *testing.T) {
+	l := newDriftLab(t)
+	const files, size = 200, 16 << 10
+	for i := range files {
+		l.write(l.live, fmt.Sprintf("srv/%d", i), strings.Repeat(fmt.Sprintf("%8d", i), size/8))
+	}
+	storeMust(t, l.store.Snapshot("root", "base2", true))
+	l.sides.Base = "base2"
+	for i := range files {
+		storeMust(t, os.Chtimes(filepath.Join(l.live, fmt.Sprintf("srv/%d", i)), time.Now(), time.Time{}))
+	}
+	before := bytesRead(t)
+	if d := l.find(); len(d.Changes) > 0 {
+		t.Errorf("nothing happened, and there are %+v", d.Changes)
+	}
+	if n := bytesRead(t) - before; n > files*size/4 {
+		t.Errorf("%d bytes were read", n)
+	}
+}
+
+// bytesRead returns how much this process has read from files (proc_pid_io(5)).
+func bytesRead(t *testing.T) (n int64) {
+	t.Helper()
+	io, err := os.ReadFile("/proc/self/io")
+	storeMust(t, err)
+	_, err = fmt.Sscanf(string(io), "rchar: %d", &n)
+	storeMust(t, err)
+	return n
 }
