@@ -159,15 +159,17 @@ func (c *Changer) parent(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	node, err := c.From.Node(up)
-	if err != nil {
-		return nil, err
-	}
-	if there.Kind != merge.Missing || node.Kind != merge.Directory {
-		return nil, fmt.Errorf("cannot make /%s: /%s is %s, and %s where it comes from", name, up, there.Kind, node.Kind)
-	}
-	if err := c.Carry(up, node, node.Attributes); err != nil {
-		return nil, err
+	if there.Kind != merge.Directory { // else another file needed it, too
+		node, err := c.From.Node(up)
+		if err != nil {
+			return nil, err
+		}
+		if there.Kind != merge.Missing || node.Kind != merge.Directory {
+			return nil, fmt.Errorf("cannot make /%s: /%s is %s, and %s where it comes from", name, up, there.Kind, node.Kind)
+		}
+		if err := c.Carry(up, node, node.Attributes); err != nil {
+			return nil, err
+		}
 	}
 	return c.To.open(up, unix.O_RDONLY|unix.O_DIRECTORY)
 }

@@ -325,3 +325,28 @@ func bytesRead(t *testing.T) (n int64) {
 	storeMust(t, err)
 	return n
 }
+
+// TestDriftIntoDeletedDirectories changes files whose directories the environment
+// has deleted.
+func TestDriftIntoDeletedDirectories(t *testing.T) {
+	l := newDriftLab(t)
+	const files = 400
+	name := func(i int) string { return fmt.Sprintf("srv/%d/in/%d", i/4, i) }
+	for i := range files {
+		l.write(l.live, name(i), "1\n")
+	}
+	storeMust(t, l.store.Snapshot("root", "base2", true))
+	storeMust(t, l.store.Snapshot("base2", "be2", false))
+	be, err := l.store.Get("be2")
+	storeMust(t, err)
+	l.next = l.store.Path("be2")
+	l.sides = drift.Sides{Base: "base2", Live: "root", Running: "root", Next: "be2", Forked: be.Made}
+	storeMust(t, os.RemoveAll(filepath.Join(l.next, "srv")))
+	for i := range files {
+		l.add(l.live, name(i), "2\n")
+	}
+	storeMust(t, l.find().Carry(l.store, l.sides))
+	for i := range files {
+		l.wantFile(name(i), "1\n2\n")
+	}
+}
