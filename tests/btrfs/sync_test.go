@@ -26,6 +26,7 @@ echo rows >/var/lib/app/deep/data
 rm /etc/motd
 ln -sf /run/motd /etc/issue
 chmod 0700 /srv
+mkdir -p /opt/lib && cp /lib/*/libz.so.1 /opt/lib && echo /opt/lib >/etc/ld.so.conf.d/opt.conf
 echo '# admin' >>/etc/bash.bashrc
 `
 
@@ -66,6 +67,7 @@ func testSync(t *testing.T, l lab) {
 		"test -e /etc/motd || echo gone":            "gone",
 		"readlink /etc/issue":                       "/run/motd",
 		"stat -c %a /srv":                           "700",
+		"ldconfig -p | grep -o /opt/lib/libz.so.1":  "/opt/lib/libz.so.1",
 		"tail -n 1 /etc/bash.bashrc":                "# admin",
 		"stat -c %U /home/moved/deep/file":          "newcomer",
 		"test -e /home/newcomer || echo gone":       "gone",
