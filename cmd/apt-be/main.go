@@ -16,6 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 	"github.com/apt-be/apt-be/internal/succession"
@@ -51,6 +52,7 @@ func wrap(f redirect.Frontend) {
 				Log:      newLog(),
 			}
 			s.Drift = func(e be.Env) (string, error) { return succession.Look(s.Registry, e) }
+			share.New(s.Registry, share.Live{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot
 			act, err := machine.Attach(s.Registry, "/")
 			if err == nil {
 				s.Boot = machine.Boot{Activator: act}

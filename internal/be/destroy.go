@@ -72,6 +72,27 @@ func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 	return r.store.Get(path)
 }
 
+// PastOf returns the snapshots of shares that are kept with an environment, by
+// the names of the shares.
+func (r *Registry) PastOf(e Env) (map[string]store.Subvolume, error) {
+	if len(e.Record.Past) == 0 {
+		return nil, nil
+	}
+	all, err := r.store.List(PastDir)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]store.Subvolume{}
+	for _, past := range e.Record.Past {
+		for _, sub := range all {
+			if sub.UUID == past.UUID {
+				found[past.Share] = sub
+			}
+		}
+	}
+	return found, nil
+}
+
 // Rename gives an environment another name. The caller holds the Lock.
 func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	if err := r.CheckFree(name); err != nil {

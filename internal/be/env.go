@@ -12,6 +12,9 @@ const (
 	EnvDir  = "@be"
 	BaseDir = "@be-base"
 	HomeDir = "@apt-be"
+	// PastDir holds read-only snapshots of shares: what those were when the
+	// machine left for an environment.
+	PastDir = "@share-past"
 )
 
 // newPrefix begins the name of a subvolume under construction. No

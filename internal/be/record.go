@@ -104,4 +104,12 @@ type Record struct {
 	Kernels    []Kernel  `json:"kernels,omitempty"`
 	Changes    Changes   `json:"changes"`
 	LeftOut    []string  `json:"left_out,omitempty"` // subvolumes nested in the origin and not copied
+	Past       []Past    `json:"past,omitempty"`     // what shares were when the machine left for it
+}
+
+// Past is a read-only snapshot of a share, in PastDir.
+type Past struct {
+	Share string    `json:"share"` // the name that the share had
+	UUID  string    `json:"uuid"`  // of the snapshot
+	Taken time.Time `json:"taken"`
 }

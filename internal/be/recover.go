@@ -32,9 +32,9 @@ func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
 
 // collect removes what belongs to no environment: subvolumes under
 // construction whose transaction is settled or that Destroy made such, then
-// records half written or without a subvolume, and bases and scratch directories without a
-// record. What can't be removed doesn't keep the rest from it. The root that runs
-// stays, whatever it is.
+// records half written or without a subvolume, and bases, snapshots of shares and
+// scratch directories without a record. What can't be removed doesn't keep the
+// rest from it. The root that runs stays, whatever it is.
 func (r *Registry) collect() error {
 	running, err := r.store.Locate(r.root)
 	if err != nil {
@@ -65,7 +65,7 @@ func (r *Registry) collect() error {
 	if err != nil {
 		return err
 	}
-	bases := map[string]bool{}
+	bases, past := map[string]bool{}, map[string]bool{}
 	for uuid, record := range records {
 		if record.Path != "" {
 			if here[uuid], err = r.isAt(record.Path, uuid); err != nil {
@@ -74,6 +74,9 @@ func (r *Registry) collect() error {
 		}
 		if here[uuid] {
 			bases[record.BaseUUID] = true
+			for _, p := range record.Past {
+				past[p.UUID] = true
+			}
 			continue
 		}
 		delete(records, uuid)
@@ -81,7 +84,7 @@ func (r *Registry) collect() error {
 			return err
 		}
 	}
-	errs = append(errs, r.collectBases(bases), r.collectFiles("scratch", records), r.collectFiles("use", records),
+	errs = append(errs, r.collectSnapshots(BaseDir, bases), r.collectSnapshots(PastDir, past), r.collectFiles("scratch", records), r.collectFiles("use", records),
 		r.collectFiles("failed", records))
 	return errors.Join(errs...)
 }
@@ -106,8 +109,10 @@ func (r *Registry) collectTemporary() error {
 	return errors.Join(errs...)
 }
 
-func (r *Registry) collectBases(wanted map[string]bool) error {
-	subvolumes, err := r.store.List(BaseDir)
+// collectSnapshots removes the subvolumes in a directory that are not wanted, by
+// their UUIDs, but for those under construction.
+func (r *Registry) collectSnapshots(dir string, wanted map[string]bool) error {
+	subvolumes, err := r.store.List(dir)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -42,6 +43,31 @@ func NewRegistry(st store.Store, root string, identify func(root string) (Identi
 	r := &Registry{store: st, root: root, identify: identify}
 	r.journal = &txn.Journal{Dir: st.Path(HomeDir + "/journal"), Handlers: r.handlers()}
 	return r
+}
+
+// Handle has transactions of a package above this one recovered with those on
+// the registry: they may be of further kinds of steps.
+func (r *Registry) Handle(handlers txn.Handlers) { maps.Copy(r.journal.Handlers, handlers) }
+
+// Transaction begins one of the kinds of steps that Handle was called with. The
+// caller holds the Lock.
+func (r *Registry) Transaction(title string) (*txn.Txn, error) { return r.journal.Begin(title) }
+
+// Building returns the names that environments will get which are being built.
+// The caller holds the Lock, and has recovered.
+func (r *Registry) Building() ([]string, error) {
+	records, err := r.records()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, record := range records {
+		if record.State == Creating {
+			names = append(names, record.Wanted)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // Store is the store that holds the environments.

@@ -20,8 +20,8 @@ type Space struct {
 	beside map[string]uint64 // by the same: bytes of what is kept elsewhere for it
 }
 
-// Space accounts for the space of environments, each with its base and all that
-// is nested in them: ErrNoAccounting. What others than these environments have
+// Space accounts for the space of environments, each with its base, all that is
+// nested in them, and its snapshots of shares: ErrNoAccounting. What others than these environments have
 // as well is not counted as theirs.
 func (r *Registry) Space(envs []Env) (*Space, error) {
 	accountant, ok := r.store.(store.Accountant)
@@ -56,6 +56,13 @@ func (r *Registry) unit(e Env) ([]string, error) {
 	}
 	if base != "" {
 		paths = append(paths, base)
+	}
+	past, err := r.PastOf(e)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range past {
+		paths = append(paths, sub.Path)
 	}
 	if e.Subvolume.Path == "." {
 		return paths, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/succession"
 )
 
@@ -23,7 +24,7 @@ const riskFailedBack = "failed-back"
 const riskNoWayBack = "no-way-back"
 
 // risks are all that --accept-risk knows.
-var risks = []string{riskFailedBack, riskNoWayBack}
+var risks = []string{riskFailedBack, riskNoWayBack, share.RiskOpenFiles, share.RiskDeleteShare}
 
 type activateOptions struct {
 	once, replay             bool

@@ -22,6 +22,7 @@ import (
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -52,7 +53,8 @@ type App struct {
 	Live bool
 
 	options   Options
-	act       *activation.Activator // of the registry that is open
+	shares    *share.Shares         // beside the environments of the registry that is open
+	act       *activation.Activator // of that registry
 	attachErr error                 // why there is none
 	began     bool                  // the command line made sense, and its verb runs
 }
@@ -113,7 +115,7 @@ func NewCommand(app *App) *cobra.Command {
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
 		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
-		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app),
+		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))
@@ -162,6 +164,11 @@ func (app *App) registry() (reg *be.Registry, done func(), err error) {
 		return nil, nil, err
 	}
 	reg = be.NewRegistry(st, app.options.Root, redirect.Identify)
+	var host share.Machine = share.None{}
+	if app.live() {
+		host = share.Live{Root: "/", Device: st.Device()}
+	}
+	app.shares = share.New(reg, host)
 	app.act, app.attachErr = app.Attach(reg, app.options.Root)
 	if app.attachErr != nil && !errors.Is(app.attachErr, be.ErrNotSetUp) {
 		app.Log.Warnf("it is not known what the next boot takes: %v", app.attachErr)

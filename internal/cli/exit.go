@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -57,6 +58,7 @@ func Status(err error) redirect.Exit {
 		end   ended
 		held  *txn.HeldError
 		busy  *dpkglock.BusyError
+		no    *share.Refusal
 	)
 	code := exitError
 	switch {
@@ -70,7 +72,7 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
+	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
@@ -85,6 +87,7 @@ func Status(err error) redirect.Exit {
 // Hint is what a user can do about an error, or "".
 func Hint(err error) string {
 	var held *txn.HeldError
+	var no *share.Refusal
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the verbs and options"
@@ -96,6 +99,10 @@ func Hint(err error) string {
 		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
 	case errors.Is(err, drift.ErrPackages):
 		return "the same upgrade once more makes a boot environment that has them; apt-be activate --replay-packages does there what was done here"
+	case errors.As(err, &no):
+		return no.Hint
+	case errors.Is(err, share.ErrNotFound):
+		return "apt-be share list shows the shares that there are"
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNotSetUp):

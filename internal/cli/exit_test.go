@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
@@ -37,6 +38,9 @@ func TestStatus(t *testing.T) {
 		{wrap(&txn.HeldError{Holder: "process 1"}), 11, true},
 		{wrap(&dpkglock.BusyError{}), 11, false},
 		{wrap(be.ErrProtected), 12, false},
+		{wrap(&share.Refusal{Reason: "x"}), 12, false},
+		{wrap(&share.Refusal{Reason: "x", Hint: "y"}), 12, true},
+		{wrap(share.ErrNotFound), 1, true},
 		{wrap(drift.ErrRefused), 12, true},
 		{wrap(drift.ErrPackages), 12, true},
 		{wrap(context.Canceled), 130, false},

@@ -41,6 +41,8 @@ var documented = map[string]any{
 	"Drift":       &driftJSON{},
 	"Drifted":     &driftedJSON{},
 	"Renumbered":  &renumberedJSON{},
+	"Share":       &shareJSON{},
+	"Snapshot":    &pastJSON{},
 
 	"Differing files": &filesJSON{},
 	"Differing file":  &fileJSON{},

@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -30,6 +31,32 @@ func only(device, subvolume string) mountinfo.FilterFunc {
 		inside := m.Root == "/"+subvolume || strings.HasPrefix(m.Root, "/"+subvolume+"/")
 		return m.FSType != "btrfs" || m.Source != device || !inside, false
 	}
+}
+
+// Points returns what is mounted at each mount point of this process's name
+// space: of a btrfs its path from the top level, and "" of all else.
+func Points() (map[string]string, error) {
+	found, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	points := map[string]string{}
+	for _, m := range found { // the last one at a place hides the others
+		points[m.Mountpoint] = ""
+		if m.FSType == "btrfs" {
+			points[m.Mountpoint] = strings.TrimPrefix(m.Root, "/")
+		}
+	}
+	return points, nil
+}
+
+// MountBy mounts a file system by mount(8), with options as in an fstab.
+func MountBy(device, kind, options, dir string) error {
+	out, err := exec.Command("mount", "-t", kind, "-o", options, device, dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cannot mount %s at %s: %w: %s", device, dir, err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // Mount mounts a subvolume at dir. Each mount of a file system is read-only or

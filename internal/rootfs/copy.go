@@ -16,8 +16,9 @@ import (
 
 // Flags of chattr(1) (linux/fs.h).
 const (
-	nocow  = 0x800000    // FS_NOCOW_FL: a file that is written in place
-	locked = 0x10 | 0x20 // FS_IMMUTABLE_FL and FS_APPEND_FL
+	nocow     = 0x800000         // FS_NOCOW_FL: a file that is written in place
+	immutable = 0x10             // FS_IMMUTABLE_FL
+	locked    = immutable | 0x20 // and FS_APPEND_FL
 )
 
 // copyFile makes a file a copy of that at a path in From, or another name of the

@@ -24,19 +24,25 @@ import (
 // Root is a root file system. What is on other file systems and subvolumes in it
 // is not looked into.
 type Root struct {
-	dir    *os.File
-	device uint64
-	users  *names
-	groups *names
+	dir      *os.File
+	device   uint64
+	accounts string // the directory with the etc/passwd and the etc/group that say who owns what
+	users    *names
+	groups   *names
 }
 
 // Open opens the root file system in a directory.
-func Open(dir string) (*Root, error) {
+func Open(dir string) (*Root, error) { return OpenTree(dir, dir) }
+
+// OpenTree opens a directory that is a part of a root file system, or of several.
+// Who owns what in it is said by the accounts of the root file system in another
+// directory; if that is "", nobody has a name.
+func OpenTree(dir, accounts string) (*Root, error) {
 	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{dir: f}
+	r := &Root{dir: f, accounts: accounts}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, errors.Join(&fs.PathError{Op: "stat", Path: dir, Err: err}, f.Close())
@@ -58,9 +64,13 @@ func (r *Root) ReadAccounts() error {
 		file  string
 		names **names
 	}{{"etc/passwd", &r.users}, {"etc/group", &r.groups}} {
-		content, err := inroot.ReadFile(r.dir.Name(), table.file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("cannot read who owns files in %s: %w", r.dir.Name(), err)
+		var content []byte
+		if r.accounts != "" {
+			var err error
+			content, err = inroot.ReadFile(r.accounts, table.file)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("cannot read who owns files in %s: %w", r.dir.Name(), err)
+			}
 		}
 		*table.names = parseNames(content)
 	}

@@ -48,6 +48,16 @@ func (i *Image) Fingerprint(t testing.TB, subvolume string) Fingerprint {
 	return prints
 }
 
+// FingerprintOf describes the files below a directory of this system.
+func FingerprintOf(t testing.TB, dir string) Fingerprint {
+	t.Helper()
+	prints, err := fingerprint(dir)
+	if err != nil {
+		t.Fatalf("cannot fingerprint %s: %v", dir, err)
+	}
+	return prints
+}
+
 func fingerprint(root string) (Fingerprint, error) {
 	prints := make(Fingerprint)
 	root = filepath.Clean(root)

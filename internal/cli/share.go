@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/share"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+func newShare(app *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "share",
+		Short: "Keep data that all boot environments have in common",
+		Long: `Keep data that all boot environments have in common: mail, logs, spools, home
+directories, databases. A share is a subvolume that each of them mounts, so what
+is in it does not go back when an older one boots.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("cannot share %s: there is no such verb", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newShareAdd(app), newShareRemove(app), newShareList(app), newShareRestore(app))
+	return cmd
+}
+
+// shareJSON is a share as --json prints it. docs/json.md describes it.
+type shareJSON struct {
+	Name         string     `json:"name"`
+	Path         string     `json:"path,omitempty"`
+	Subvolume    string     `json:"subvolume"`
+	Environments []string   `json:"environments"`
+	Snapshots    []pastJSON `json:"snapshots"`
+}
+
+// pastJSON is what a share was when the machine left for an environment.
+type pastJSON struct {
+	Environment string    `json:"environment"`
+	Taken       time.Time `json:"taken"`
+	Subvolume   string    `json:"subvolume"`
+}
+
+func newShareList(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the shares",
+		Long: `List the shares: where they are mounted, by which boot environments, and of
+which of those there is a snapshot of what the share was when the machine left
+for it. A share that no boot environment mounts is not deleted by itself.`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return app.look(func(*be.Registry, []be.Env) error {
+				shares, err := app.shares.List()
+				if err != nil {
+					return err
+				}
+				return app.printShares(shares)
+			})
+		},
+	}
+}
+
+func (app *App) printShares(shares []share.Share) error {
+	if app.options.JSON {
+		list := make([]shareJSON, len(shares))
+		for i, s := range shares {
+			list[i] = shareToJSON(s)
+		}
+		return ui.JSON(app.Stdout, map[string]any{"shares": list})
+	}
+	table := ui.NewTable(app.Stdout, app.options.Plain, "NAME", "PATH", "ENVIRONMENTS", "SNAPSHOTS")
+	for _, s := range shares {
+		j := shareToJSON(s)
+		mountedBy := strings.Join(j.Environments, ",")
+		if mountedBy == "" && !app.options.Plain {
+			mountedBy = "none: unused"
+		}
+		table.Row(j.Name, dash(j.Path), dash(mountedBy), strconv.Itoa(len(j.Snapshots)))
+	}
+	return table.Flush()
+}
+
+func shareToJSON(s share.Share) shareJSON {
+	j := shareJSON{Name: s.Name, Path: s.Path, Subvolume: s.Subvolume.Path, Environments: []string{}, Snapshots: []pastJSON{}}
+	for _, m := range s.Mounts {
+		j.Environments = append(j.Environments, m.Env.Name)
+	}
+	for _, p := range s.Past {
+		j.Snapshots = append(j.Snapshots, pastJSON{p.Env.Name, p.Taken, p.Subvolume.Path})
+	}
+	return j
+}

@@ -1,0 +1,86 @@
+package fstab
+
+import (
+	"bytes"
+	"path"
+	"strings"
+)
+
+// Entry is a line of an fstab (fstab(5)).
+type Entry struct {
+	Source  string // such as UUID=1b2c-d
+	Dir     string // where it is mounted
+	Type    string
+	Options string // as they are written
+}
+
+// Subvolume is the path, from the top of a btrfs file system, of what an entry
+// mounts: "" if it is no btrfs, or its options don't say.
+func (e Entry) Subvolume() string {
+	if e.Type != "btrfs" {
+		return ""
+	}
+	return strings.Trim(unescape(subvolumeOf(e.Options)), "/")
+}
+
+// Entries are those of an fstab, in their order.
+func Entries(fstab []byte) []Entry {
+	var entries []Entry
+	for text := range bytes.Lines(fstab) {
+		if l, isEntry := parseLine(string(text)); isEntry {
+			entries = append(entries, l.entry())
+		}
+	}
+	return entries
+}
+
+func (l line) entry() Entry {
+	return Entry{
+		Source:  unescape(l.field(0)),
+		Dir:     path.Clean(l.mountPoint()),
+		Type:    l.field(2),
+		Options: l.field(3),
+	}
+}
+
+// BesideRoot is an entry that mounts another subvolume of the root's file system
+// at dir, by the options of the / line but for its subvolume. The errors are
+// [ErrNoRoot], [ErrNotBtrfs] and [ErrBadSubvolume].
+func BesideRoot(fstab []byte, dir, subvol string) (Entry, error) {
+	if err := checkSubvolume(subvol); err != nil {
+		return Entry{}, err
+	}
+	if _, err := RootSubvolume(fstab); err != nil {
+		return Entry{}, err
+	}
+	for _, e := range Entries(fstab) {
+		if e.Dir == "/" {
+			return Entry{Source: e.Source, Dir: dir, Type: "btrfs", Options: setSubvolume(e.Options, subvol, escape)}, nil
+		}
+	}
+	return Entry{}, ErrNoRoot
+}
+
+// Append adds an entry after the last line of an fstab. It is checked by nobody
+// at boot, as a btrfs is.
+func Append(fstab []byte, e Entry) []byte {
+	out := bytes.Clone(fstab)
+	if len(out) > 0 && out[len(out)-1] != '\n' {
+		out = append(out, '\n')
+	}
+	fields := []string{escape(e.Source), escape(e.Dir), e.Type, e.Options, "0", "0\n"}
+	return append(out, strings.Join(fields, " ")...)
+}
+
+// Remove removes the entries of an fstab for which match is true. All other
+// bytes stay as they are.
+func Remove(fstab []byte, match func(Entry) bool) (out []byte, changed bool) {
+	for text := range bytes.Lines(fstab) {
+		if l, isEntry := parseLine(string(text)); isEntry && match(l.entry()) {
+			changed = true
+			continue
+		}
+		out = append(out, text...)
+	}
+	return out, changed
+}

@@ -1,0 +1,282 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// settled is how old a change time has to be: two changes within one tick of the
+// kernel's clock, of 10 ms at most, have the same.
+const settled = 20 * time.Millisecond
+
+// Mirror makes a tree the same as another one, in which others are at work.
+type Mirror struct {
+	to, from *Root
+	copied   map[string]stamp // what each was when its copy was made
+}
+
+// NewMirror returns a Mirror of the tree from, whose copy to will be. Both belong
+// to the caller.
+func NewMirror(to, from *Root) *Mirror {
+	return &Mirror{to: to, from: from, copied: map[string]stamp{}}
+}
+
+// Pass copies what is new or has changed since the last Pass, with all its names,
+// attributes and times, and removes from the copy what is gone. It returns the
+// paths of all that. If there are none the copy is what the tree is.
+func (m *Mirror) Pass() (changed []string, err error) {
+	begun := time.Now()
+	now, err := m.from.scan()
+	if err != nil {
+		return nil, err
+	}
+	changed, lost := m.compare(now)
+	for _, name := range slices.Backward(lost) {
+		if err := m.drop(name); err != nil {
+			return nil, err
+		}
+	}
+	// Each Pass links the names of a file to each other anew: the copy that was
+	// made of it before is one of what it was.
+	c := &Changer{To: m.to, From: m.from}
+	for _, name := range changed {
+		done, err := m.copy(c, name, now[name])
+		if err != nil {
+			return nil, fmt.Errorf("cannot copy %s: %w", name, err)
+		}
+		s := now[name]
+		if changed := time.Unix(s.changed.Unix()); !done || begun.Sub(changed) < settled {
+			s.changed = unix.Timespec{} // to be looked at again
+		}
+		m.copied[name] = s
+	}
+	return append(changed, lost...), nil
+}
+
+// Changed returns the paths of what has changed since the last Pass.
+func (m *Mirror) Changed() ([]string, error) {
+	now, err := m.from.scan()
+	if err != nil {
+		return nil, err
+	}
+	changed, lost := m.compare(now)
+	return append(changed, lost...), nil
+}
+
+// compare returns what there is now that is not copied, what is in a directory
+// after it, and what is copied and no more there. All names of a file go together.
+func (m *Mirror) compare(now map[string]stamp) (changed, lost []string) {
+	dirty := map[uint64]bool{}
+	for name, s := range now {
+		if s != m.copied[name] {
+			dirty[s.inode] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if dirty[now[name].inode] {
+			changed = append(changed, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.copied)) {
+		if _, ok := now[name]; !ok {
+			lost = append(lost, name)
+		}
+	}
+	return changed, lost
+}
+
+// Fingerprint is that of the tree as of the last Pass.
+func (m *Mirror) Fingerprint() string { return fingerprint(m.copied) }
+
+// Inodes are those that the last Pass found.
+func (m *Mirror) Inodes() map[uint64]bool {
+	inodes := make(map[uint64]bool, len(m.copied))
+	for _, s := range m.copied {
+		inodes[s.inode] = true
+	}
+	return inodes
+}
+
+// drop removes what is at a path of the copy, with all that is in it.
+func (m *Mirror) drop(name string) error {
+	delete(m.copied, name)
+	return m.to.Clear(name)
+}
+
+// copy says whether it has copied what the stamp is of. What became something
+// else meanwhile it leaves to the next Pass.
+func (m *Mirror) copy(c *Changer, name string, s stamp) (done bool, err error) {
+	node, err := m.from.Node(name)
+	if err != nil || node.Kind != s.nodeKind() {
+		return false, err
+	}
+	if name == "." {
+		return true, c.SetAttributes(name, node.Attributes)
+	}
+	if old, ok := m.copied[name]; ok && old.kind != s.kind {
+		if err := m.drop(name); err != nil {
+			return false, err
+		}
+	}
+	err = c.Carry(name, node, node.Attributes)
+	if gone(err) {
+		return false, nil
+	}
+	if err == nil && node.Kind != merge.Regular && node.Kind != merge.Directory {
+		err = m.setTimes(name)
+	}
+	return err == nil, err
+}
+
+// Finish gives the copy what would have been in the way before: the times of
+// directories, and the flags of chattr(1), of which some forbid to change a file.
+func (m *Mirror) Finish() error {
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(m.copied))) {
+		kind := m.copied[name].kind
+		if kind != unix.S_IFDIR && kind != unix.S_IFREG {
+			continue
+		}
+		if kind == unix.S_IFDIR {
+			if err := m.setTimes(name); err != nil {
+				return err
+			}
+		}
+		if err := m.setFlags(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Mirror) setTimes(name string) error {
+	source, err := m.from.openLeaf(name)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: source.Name(), Err: err}
+	}
+	dir, err := m.to.open(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	err = unix.UtimesNanoAt(int(dir.Fd()), path.Base(name), []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return &fs.PathError{Op: "utimensat", Path: path.Join(dir.Name(), path.Base(name)), Err: err}
+	}
+	return nil
+}
+
+// setFlags gives a file or a directory the flags that it has in the other tree,
+// if both file systems have any.
+func (m *Mirror) setFlags(name string) error {
+	source, err := m.from.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return nil
+	}
+	target, err := m.to.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	own, err := unix.IoctlGetInt(int(target.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil || own&carried == flags&carried {
+		return nil
+	}
+	err = unix.IoctlSetPointerInt(int(target.Fd()), unix.FS_IOC_SETFLAGS, own&^carried|flags&carried)
+	if err != nil && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return &fs.PathError{Op: "set flags of", Path: target.Name(), Err: err}
+	}
+	return nil
+}
+
+// carried are the flags of chattr(1) that a copy has as well: A, C, D, S, a, c, d
+// and i, and m, which is against c (linux/fs.h).
+const carried = nocow | locked | 0x80 | 0x10000 | 0x8 | 0x4 | 0x40 | 0x400
+
+// Clear removes what is at a path, with all that is in it; of ".", only that. It
+// is an error if something is left, such as a subvolume.
+func (r *Root) Clear(name string) error {
+	inner, err := r.Names(name)
+	if err != nil {
+		return err
+	}
+	if len(inner) > 0 {
+		unlockDirectory(r, name)
+	}
+	for _, n := range inner {
+		if err := r.Clear(path.Join(name, n)); err != nil {
+			return err
+		}
+	}
+	if name == "." {
+		return nil
+	}
+	if err := (&Changer{To: r}).Remove(name); err != nil {
+		return err
+	}
+	node, err := r.Node(name)
+	if err == nil && node.Kind != merge.Missing {
+		err = fmt.Errorf("cannot remove %s: something else is in it", path.Join(r.dir.Name(), name))
+	}
+	return err
+}
+
+// unlockDirectory is unlock for the directory at a path, which may be ".".
+func unlockDirectory(r *Root, name string) {
+	if dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
+		unlock(dir, ".")
+		dir.Close()
+	}
+}
+
+// Sealed says whether nothing can be made or removed in a directory, as after Seal.
+func (r *Root) Sealed(name string) (bool, error) {
+	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	flags, err := unix.IoctlGetInt(int(dir.Fd()), unix.FS_IOC_GETFLAGS)
+	return err == nil && flags&locked != 0, nil
+}
+
+// Seal has nothing be made or removed in a directory any more, as chattr(1)'s i
+// does, where the file system can do that.
+func (r *Root) Seal(name string) error {
+	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if flags, err := unix.IoctlGetInt(int(dir.Fd()), unix.FS_IOC_GETFLAGS); err == nil {
+		_ = unix.IoctlSetPointerInt(int(dir.Fd()), unix.FS_IOC_SETFLAGS, flags|immutable)
+	}
+	return nil
+}
+
+// Unseal takes that back.
+func (r *Root) Unseal(name string) { unlockDirectory(r, name) }

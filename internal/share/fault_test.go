@@ -1,0 +1,210 @@
+package share_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+var errFault = errors.New("a fault was injected")
+
+// fault is what happens at one of the calls to the store or the machine.
+type fault string
+
+const (
+	fails  fault = "an error"
+	killed fault = "killed"    // mounts stay
+	reset  fault = "power cut" // the next boot mounts what the fstab says
+)
+
+// faulty is a store, and the machine beside it, in which something happens before
+// the nth call, whatever it is.
+type faulty struct {
+	store.Store
+	at, calls int
+	fault     fault
+}
+
+func (f *faulty) step() error {
+	f.calls++
+	switch {
+	case f.calls != f.at:
+		return nil
+	case f.fault == fails:
+		return errFault
+	}
+	panic(errFault)
+}
+
+func (f *faulty) Get(path string) (sub store.Subvolume, err error) {
+	if err := f.step(); err != nil {
+		return sub, err
+	}
+	return f.Store.Get(path)
+}
+
+func (f *faulty) List(dir string) ([]store.Subvolume, error) {
+	if err := f.step(); err != nil {
+		return nil, err
+	}
+	return f.Store.List(dir)
+}
+
+func (f *faulty) change(do func() error) error {
+	if err := f.step(); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return f.step()
+}
+
+func (f *faulty) Create(p string) error { return f.change(func() error { return f.Store.Create(p) }) }
+func (f *faulty) Delete(p string) error { return f.change(func() error { return f.Store.Delete(p) }) }
+func (f *faulty) Sync() error           { return f.change(f.Store.Sync) }
+func (f *faulty) Rename(p, to string) error {
+	return f.change(func() error { return f.Store.Rename(p, to) })
+}
+func (f *faulty) Exchange(p, with string) error {
+	return f.change(func() error { return f.Store.Exchange(p, with) })
+}
+func (f *faulty) SetReadOnly(p string, readOnly bool) error {
+	return f.change(func() error { return f.Store.SetReadOnly(p, readOnly) })
+}
+func (f *faulty) Snapshot(src, dst string, readOnly bool) error {
+	return f.change(func() error { return f.Store.Snapshot(src, dst, readOnly) })
+}
+
+// survive runs something until it ends or the process dies: what that would have
+// locked is free then.
+func survive(t *testing.T, dir string, do func() error) (died bool, err error) {
+	t.Helper()
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errFault:
+			died = true
+			dropLocks(t, dir)
+		default:
+			panic(r)
+		}
+	}()
+	return false, do()
+}
+
+func dropLocks(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name()))
+		if err != nil || !strings.HasPrefix(target, dir+"/") {
+			continue
+		}
+		var fd int
+		_, err = fmt.Sscan(entry.Name(), &fd)
+		check(t, err)
+		check(t, unix.Flock(fd, unix.LOCK_UN))
+	}
+}
+
+// operation is something that can be interrupted.
+type operation struct {
+	name    string
+	prepare func(w *world)
+	run     func(w *world) error
+	// check finds all that is to be there after a Recover, and what came since.
+	check  func(w *world, since map[string]string)
+	sealed bool // nobody can write while nothing is mounted
+}
+
+var operations = []operation{
+	{"add", func(*world) {}, (*world).add, (*world).checkMail, false},
+	{"remove", func(w *world) { check(w.T, w.add()) }, (*world).remove, (*world).checkMail, false},
+	{"restore beside", (*world).spoil, func(w *world) error { return w.restore(false) }, (*world).checkBeside, false},
+	{"restore in place", (*world).spoil, func(w *world) error { return w.restore(true) }, (*world).checkInPlace, true},
+}
+
+// At whichever call something happens, and whatever the services write before the
+// next command: all mail is there once, and nothing is left over.
+func TestFaultsAtEachCall(t *testing.T) {
+	for _, op := range operations {
+		for _, fault := range []fault{fails, killed, reset} {
+			t.Run(op.name+"/"+string(fault), func(t *testing.T) {
+				t.Parallel()
+				for n, reached := 1, true; reached; n++ {
+					t.Run(fmt.Sprint(n), func(t *testing.T) { reached = newWorld(t).injectFault(op, fault, n) })
+					if !reached && n < 10 {
+						t.Errorf("there were only %d calls", n)
+					}
+				}
+			})
+		}
+	}
+}
+
+func (w *world) injectFault(op operation, fault fault, n int) (reached bool) {
+	w.Helper()
+	op.prepare(w)
+	st := &faulty{Store: w.store, at: n, fault: fault}
+	w.open(st)
+	w.machine.call, w.machine.done = st.step, st.step
+	died, err := survive(w.T, w.dir, func() error { return op.run(w) })
+	reached = st.calls >= n
+	if !reached && (err != nil || died) {
+		w.Fatalf("without a fault it ended with %v", err)
+	}
+	if err != nil && !errors.Is(err, errFault) {
+		w.Errorf("it failed by %v", err)
+	}
+	w.machine.call, w.machine.done = nil, nil
+	if died && fault == reset {
+		delete(w.machine.mounts, "/var/mail")
+		if strings.Contains(w.fstab("@rootfs"), "@share/mail") {
+			w.machine.mounts["/var/mail"] = "@share/mail"
+		}
+	}
+	since := map[string]string{}
+	if !w.frozen() && !(op.sealed && w.machine.mounts["/var/mail"] == "") {
+		since["new"] = "came since"
+		w.write(w.visible()+"/new", since["new"])
+	}
+	w.recover()
+	op.check(w, since)
+	w.noJournals()
+	return reached
+}
+
+func both(a, b map[string]string) map[string]string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+func (w *world) checkMail(since map[string]string) {
+	w.Helper()
+	if strings.Contains(w.fstab("@rootfs"), "@share/mail") {
+		w.isShare(both(mail, since))
+	} else {
+		w.isDirectory(both(mail, since))
+		w.noShareBut()
+	}
+}
+
+// noShareBut checks that there is no share, or one that others mount.
+func (w *world) noShareBut() {
+	w.Helper()
+	mounted := strings.Contains(w.fstab("@be/other"), "@share/mail")
+	if names := w.names(); mounted != (len(names) == 1) || len(names) > 1 {
+		w.Errorf("there are shares %q, and the fstab of the other one is\n%s", names, w.fstab("@be/other"))
+	}
+}

@@ -1,0 +1,221 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/procs"
+	"github.com/apt-be/apt-be/internal/rootfs"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// RiskDeleteShare is the name of the risk that RemoveOptions.Delete takes.
+const RiskDeleteShare = "delete-share"
+
+// RemoveOptions say which share is to be one no more.
+type RemoveOptions struct {
+	What   string // its name, or where the running environment mounts it
+	Delete bool   // also if nobody mounts it, and with it goes what is in it
+}
+
+// Removal is a share that can be one no more.
+type Removal struct {
+	Share   Share
+	Running be.Env
+	Back    bool     // what is in it goes back into the running environment; else it is deleted
+	Others  []be.Env // those that go on mounting it
+}
+
+// PlanRemove looks whether what is in a share can go back into the running
+// environment, or, if nobody mounts it, be deleted: a *Refusal if not, ErrNotFound.
+func (s *Shares) PlanRemove(o RemoveOptions) (*Removal, error) {
+	r, err := s.planRemove(o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot remove the share %s: %w", o.What, err)
+	}
+	return r, nil
+}
+
+func (s *Shares) planRemove(o RemoveOptions) (*Removal, error) {
+	share, err := s.Find(o.What)
+	if err != nil {
+		return nil, err
+	}
+	running, err := s.registry.Running()
+	if err != nil {
+		return nil, err
+	}
+	r := &Removal{Share: share, Running: running, Back: share.MountedBy(running)}
+	for _, m := range share.Mounts {
+		if m.Env.Subvolume.UUID != running.Subvolume.UUID {
+			r.Others = append(r.Others, m.Env)
+		}
+	}
+	if err := s.quiet(); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Back:
+		return r, s.checkBack(r)
+	case len(r.Others) > 0:
+		return nil, refuse("it is mounted by boot environment %s, and not by the running one", r.Others[0].Name)
+	case !o.Delete:
+		return nil, refuse("no boot environment mounts it, and with it would go what is in it: %s", s.describe(share)).
+			hint("--accept-risk %s deletes it", RiskDeleteShare)
+	}
+	return r, nil
+}
+
+// describe says what is in a share.
+func (s *Shares) describe(share Share) string {
+	files, bytes := 0, int64(0)
+	_ = filepath.WalkDir(s.store.Path(share.Subvolume.Path), func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			files++
+			if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+				bytes += info.Size()
+			}
+		}
+		return nil
+	})
+	return fmt.Sprintf("%d files of %d bytes", files, bytes)
+}
+
+// checkBack refuses what can't go back.
+func (s *Shares) checkBack(r *Removal) error {
+	dir := r.Share.Path
+	points, err := s.machine.Points()
+	if err != nil {
+		return err
+	}
+	for point, what := range points {
+		switch {
+		case point == dir && what != r.Share.Subvolume.Path:
+			return refuse("something else is mounted at %s", dir)
+		case point != dir && within(point, dir):
+			return refuse("%s is mounted in it", point)
+		}
+	}
+	nested, err := s.store.Nested(r.Share.Subvolume.Path)
+	if err != nil {
+		return err
+	}
+	if len(nested) > 0 {
+		return refuse("there are subvolumes in it, such as %s", dir+strings.TrimPrefix(nested[0].Path, r.Share.Subvolume.Path))
+	}
+	below, err := s.hasData(r.Running, dir)
+	if err != nil {
+		return err
+	}
+	if below {
+		return refuse("%s has data of its own at %s, below the mount", r.Running.Name, dir).
+			hint("apt-be mount --writable %s shows it: move or delete it there", r.Running.Name)
+	}
+	return s.checkIdle(r.Share)
+}
+
+// checkIdle refuses while files of a share are open: it can't be unmounted then.
+func (s *Shares) checkIdle(share Share) error {
+	device, err := deviceOf(s.store.Path(share.Subvolume.Path))
+	if err != nil {
+		return err
+	}
+	users, err := s.machine.Users(func(f procs.File) bool { return f.Device == device })
+	if err == nil && len(users) > 0 {
+		refusal := inUse(users)
+		refusal.Hint, _, _ = strings.Cut(refusal.Hint, "; or --accept-risk")
+		err = refusal
+	}
+	return err
+}
+
+// Remove puts what is in a share back into the running environment, and deletes
+// the share if no other one mounts it. The caller holds the Lock, and has planned
+// it since. Until the fstab names the share no more all is taken back on an error,
+// and finished afterwards.
+func (s *Shares) Remove(ctx context.Context, r *Removal) error {
+	if !r.Back {
+		if err := s.store.Delete(r.Share.Subvolume.Path); err != nil {
+			return fmt.Errorf("cannot remove the share %s: %w", r.Share.Name, err)
+		}
+		return nil
+	}
+	t, err := s.registry.Transaction("putting " + r.Share.Path + " back")
+	if err == nil {
+		err = s.remove(ctx, t, r)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove the share %s: %w", r.Share.Name, err)
+	}
+	return nil
+}
+
+func (s *Shares) remove(ctx context.Context, t *txn.Txn, r *Removal) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.Rollback(ctx))
+		}
+	}()
+	m := move{
+		name: r.Share.Name, uuid: r.Share.Subvolume.UUID, dir: r.Share.Path,
+		env: r.Running.Subvolume.Path, envUUID: r.Running.Subvolume.UUID,
+	}
+	if m.wasMounted, err = s.mounted(m); err != nil {
+		return err
+	}
+	if err := t.Do(ctx, m.step(stepFill)); err != nil {
+		return err
+	}
+	to, from, err := s.openTrees(m.below(), m.subvolume())
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	defer from.Close()
+	if err := s.bringBack(ctx, t, &m, to, from); err != nil {
+		return err
+	}
+	if err := s.lower(m); err != nil {
+		return err
+	}
+	if err := t.Do(ctx, m.step(stepLeave)); err != nil {
+		return err
+	}
+	return t.End()
+}
+
+// bringBack makes the directory below the mount the same as the share, which
+// nobody can change any more afterwards.
+func (s *Shares) bringBack(ctx context.Context, t *txn.Txn, m *move, to, from *rootfs.Root) error {
+	mirror := rootfs.NewMirror(to, from)
+	const tries = 10
+	var changed []string
+	for range tries {
+		if err := copyTree(ctx, mirror); err != nil {
+			return err
+		}
+		if err := s.store.Sync(); err != nil {
+			return err
+		}
+		m.old = mirror.Fingerprint()
+		var err error
+		if m.copy, err = to.Fingerprint(); err != nil {
+			return err
+		}
+		if err := t.Do(ctx, m.step(stepLift)); err != nil {
+			return err
+		}
+		if changed, err = mirror.Changed(); err != nil || len(changed) == 0 {
+			return err
+		}
+		if err := s.thaw(*m); err != nil {
+			return err
+		}
+	}
+	return written(changed)
+}

@@ -1,0 +1,304 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/rootfs"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// RestoreOptions say what of a share's past is to be had again.
+type RestoreOptions struct {
+	What    string // the share's name, or where the running environment mounts it
+	From    string // the environment that the machine left for then
+	InPlace bool   // in the place of what the share is now
+}
+
+// Restoration is a past of a share that can be had again.
+type Restoration struct {
+	Share   Share
+	Past    Past
+	Running be.Env
+	Dir     string // where it will be in the running environment; "" if in place
+	Kept    string // in place: the share that what there is now will be
+}
+
+// PlanRestore looks whether what a share was can be had again: a *Refusal if not,
+// ErrNotFound.
+func (s *Shares) PlanRestore(o RestoreOptions) (*Restoration, error) {
+	r, err := s.planRestore(o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot restore the share %s: %w", o.What, err)
+	}
+	return r, nil
+}
+
+func (s *Shares) planRestore(o RestoreOptions) (*Restoration, error) {
+	share, err := s.Find(o.What)
+	if err != nil {
+		return nil, err
+	}
+	running, err := s.registry.Running()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.registry.Get(o.From); err != nil {
+		return nil, err
+	}
+	r := &Restoration{Share: share, Running: running}
+	for _, past := range share.Past {
+		if past.Env.Name == o.From {
+			r.Past = past
+		}
+	}
+	if r.Past.UUID == "" {
+		return nil, refuse("nothing is kept of it from when the machine left for %s", o.From).
+			hint("apt-be share list --json tells what is kept")
+	}
+	if !share.MountedBy(running) {
+		return nil, refuse("the running boot environment does not mount it")
+	}
+	if err := s.quiet(); err != nil {
+		return nil, err
+	}
+	if o.InPlace {
+		r.Kept = share.Name + "-" + be.AutoName(time.Now(), func(day string) bool {
+			return s.checkFree(share.Name+"-"+day) != nil
+		})
+		return r, s.checkIdle(share)
+	}
+	r.Dir = share.Path + "." + o.From
+	return r, s.checkBeside(r)
+}
+
+// checkBeside refuses if a directory can't be made beside the share.
+func (s *Shares) checkBeside(r *Restoration) error {
+	points, err := s.machine.Points()
+	if err != nil {
+		return err
+	}
+	if err := checkMounts(r.Dir, points); err != nil {
+		return err
+	}
+	root, err := rootfs.Open(s.store.Path(r.Running.Subvolume.Path))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if up := path.Dir(r.Dir); up != "/" {
+		if err := checkWay(root, up); err != nil {
+			return err
+		}
+	}
+	node, err := root.Node(strings.TrimPrefix(r.Dir, "/"))
+	if err == nil && node.Kind != merge.Missing {
+		err = refuse("there is %s already", r.Dir)
+	}
+	return err
+}
+
+// Restore gives back what a share was. The caller holds the Lock, and has planned
+// it since. On an error all is taken back.
+func (s *Shares) Restore(ctx context.Context, r *Restoration) error {
+	t, err := s.registry.Transaction("restoring the share " + r.Share.Name)
+	if err == nil && r.Dir != "" {
+		err = s.restoreBeside(ctx, t, r)
+	} else if err == nil {
+		err = s.restoreInPlace(ctx, t, r)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot restore the share %s: %w", r.Share.Name, errors.Join(err, t.Rollback(ctx)))
+	}
+	return t.End()
+}
+
+func (s *Shares) restoreBeside(ctx context.Context, t *txn.Txn, r *Restoration) error {
+	hidden := path.Join(path.Dir(r.Dir), ".apt-be-restore-"+t.ID)
+	args := txn.Args{"env": r.Running.Subvolume.Path, "from": hidden, "to": r.Dir}
+	if err := t.Do(ctx, txn.Step{Kind: stepBeside, Args: args}); err != nil {
+		return err
+	}
+	to, from, err := s.openTrees(r.Running.Subvolume.Path+hidden, r.Past.Subvolume.Path)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	defer from.Close()
+	if err := copyTree(ctx, rootfs.NewMirror(to, from)); err != nil {
+		return err
+	}
+	if err := s.store.Sync(); err != nil {
+		return err
+	}
+	return t.Do(ctx, txn.Step{Kind: stepShow, Args: args})
+}
+
+func (s *Shares) restoreInPlace(ctx context.Context, t *txn.Txn, r *Restoration) error {
+	m := move{
+		name: r.Share.Name, uuid: r.Share.Subvolume.UUID, dir: r.Share.Path, fresh: Dir + "/" + r.Kept,
+		env: r.Running.Subvolume.Path, envUUID: r.Running.Subvolume.UUID,
+	}
+	var err error
+	if m.wasMounted, err = s.mounted(m); err != nil {
+		return err
+	}
+	clone := m.step(stepClone)
+	clone.Args["src"] = r.Past.Subvolume.Path
+	if err := t.Do(ctx, clone); err != nil {
+		return err
+	}
+	if !m.wasMounted {
+		return t.Do(ctx, m.step(stepSwap))
+	}
+	err = s.withBelow(m, func(dir *rootfs.Root) error {
+		sealed, err := dir.Sealed(".")
+		m.seal = !sealed
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{stepLower, stepSwap} {
+		if err := t.Do(ctx, m.step(kind)); err != nil {
+			return err
+		}
+	}
+	if err := s.mount(m); err != nil {
+		return err
+	}
+	return s.unseal(m)
+}
+
+// bare unmounts a share for a moment, in which nobody can write to the directory
+// below it.
+func (s *Shares) bare(m move) error {
+	if m.seal {
+		if err := s.withBelow(m, func(dir *rootfs.Root) error { return dir.Seal(".") }); err != nil {
+			return err
+		}
+	}
+	return s.lower(m)
+}
+
+func (s *Shares) unseal(m move) error {
+	if !m.seal {
+		return nil
+	}
+	return s.withBelow(m, func(dir *rootfs.Root) error {
+		dir.Unseal(".")
+		return nil
+	})
+}
+
+// The kinds of steps by which a past of a share is had again.
+const (
+	stepBeside = "share-beside" // an empty directory with another name
+	stepShow   = "share-show"   // it gets its name
+
+	stepClone = "share-clone" // a share that is a copy of the past
+	stepLower = "share-lower" // the present one is unmounted from a directory that is sealed
+	stepSwap  = "share-swap"  // they change their names; what is mounted then is what counts
+)
+
+// restoreHandlers are those of these steps.
+func (s *Shares) restoreHandlers() txn.Handlers {
+	return txn.Handlers{
+		stepBeside: {
+			Do: func(_ context.Context, a txn.Args) error { return s.inDir(a["env"], a["from"], makeDir) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				return s.clear(a["env"], a["from"])
+			},
+		},
+		stepShow: {
+			Do: func(_ context.Context, a txn.Args) error {
+				return s.inDir(a["env"], a["from"], func(dir int, name string) error {
+					return unix.Renameat2(dir, name, dir, path.Base(a["to"]), unix.RENAME_NOREPLACE)
+				})
+			},
+			Undo: func(context.Context, txn.Args) error { return nil },
+		},
+		stepClone: {
+			Do: func(_ context.Context, a txn.Args) error { return s.store.Snapshot(a["src"], a["from"], false) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				// Once they have changed their names, it is the other one that is there.
+				sub, err := s.store.Get(a["from"])
+				if errors.Is(err, store.ErrNotFound) || err == nil && sub.UUID == a["uuid"] {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				return s.destroy(a["from"])
+			},
+		},
+		stepLower: {
+			Do: func(_ context.Context, a txn.Args) error { return s.bare(moveIn(a)) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				m := moveIn(a)
+				bared, err := s.bared(m)
+				if err == nil && bared {
+					err = s.mount(m)
+				}
+				if err != nil {
+					return err
+				}
+				return s.unseal(m)
+			},
+		},
+		stepSwap: {
+			Do: func(_ context.Context, a txn.Args) error {
+				return s.store.Exchange(Dir+"/"+a["share"], a["from"])
+			},
+			Undo: func(_ context.Context, a txn.Args) error { return s.unswap(moveIn(a)) },
+		},
+	}
+}
+
+// unswap gives both shares their names back, unless what was restored is mounted.
+func (s *Shares) unswap(m move) error {
+	swapped, err := s.isAt(m.fresh, m.uuid)
+	if err != nil || !swapped {
+		return err
+	}
+	if mounted, err := s.mounted(m); err != nil || mounted {
+		return err
+	}
+	return s.store.Exchange(m.fresh, m.subvolume())
+}
+
+// inDir calls do with the directory that holds a path of an environment, and its
+// name there.
+func (s *Shares) inDir(env, file string, do func(dir int, name string) error) error {
+	dir, err := inroot.OpenDir(s.store.Path(env), path.Dir(file))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := do(int(dir.Fd()), path.Base(file)); err != nil {
+		return fmt.Errorf("cannot make %s: %w", file, err)
+	}
+	return dir.Sync()
+}
+
+func makeDir(dir int, name string) error { return unix.Mkdirat(dir, name, 0o700) }
+
+// clear removes what is at a path of an environment.
+func (s *Shares) clear(env, file string) error {
+	root, err := rootfs.OpenTree(s.store.Path(env), "")
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.Clear(strings.TrimPrefix(file, "/"))
+}

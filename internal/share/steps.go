@@ -1,0 +1,278 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/apt-be/apt-be/internal/fstab"
+	"github.com/apt-be/apt-be/internal/rootfs"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// The kinds of steps by which a directory becomes a share. What decides is the
+// fstab of the environment: what happened before it names the share is taken
+// back, what comes after is finished.
+const (
+	stepMake  = "share-make"  // dst: an empty subvolume
+	stepName  = "share-name"  // the copy gets its name
+	stepMount = "share-mount" // it is mounted over the directory, and can't be changed
+	stepEnter = "share-enter" // the fstabs name it, and it can be changed
+	stepEmpty = "share-empty" // the directory below it is emptied
+)
+
+// move is a directory that becomes a share, as the arguments of steps.
+type move struct {
+	name    string
+	uuid    string // of its subvolume
+	fresh   string // where that is before it has its name
+	env     string // the environment's subvolume
+	envUUID string
+	dir     string
+	old     string // the fingerprint of what is copied
+	copy    string // that of the copy, if that is a directory
+	// wasMounted says of a share that becomes a directory that it was mounted there.
+	wasMounted bool
+	// seal says that the directory below it is to be sealed meanwhile.
+	seal bool
+}
+
+func (m move) step(kind string) txn.Step {
+	args := txn.Args{
+		"share": m.name, "uuid": m.uuid, "from": m.fresh, "env": m.env, "env-uuid": m.envUUID,
+		"path": m.dir, "old": m.old, "copy": m.copy,
+	}
+	if m.wasMounted {
+		args["mounted"] = "yes"
+	}
+	if m.seal {
+		args["seal"] = "yes"
+	}
+	return txn.Step{Kind: kind, Args: args}
+}
+
+func moveIn(a txn.Args) move {
+	return move{
+		name: a["share"], uuid: a["uuid"], fresh: a["from"], env: a["env"], envUUID: a["env-uuid"],
+		dir: a["path"], old: a["old"], copy: a["copy"], wasMounted: a["mounted"] == "yes", seal: a["seal"] == "yes",
+	}
+}
+
+func (m move) subvolume() string { return Dir + "/" + m.name }
+
+// below is the directory in the store, which in the running root is below the mount.
+func (m move) below() string { return m.env + m.dir }
+
+func (s *Shares) moveOf(a *Addition, fresh string) (move, error) {
+	sub, err := s.store.Get(fresh)
+	return move{
+		name: a.Name, uuid: sub.UUID, fresh: fresh, dir: a.Path,
+		env: a.Running.Subvolume.Path, envUUID: a.Running.Subvolume.UUID,
+	}, err
+}
+
+func (s *Shares) handlers() txn.Handlers {
+	nothing := func(move) error { return nil }
+	step := func(do, undo func(m move) error) txn.Handler {
+		return txn.Handler{
+			Do:   func(_ context.Context, a txn.Args) error { return do(moveIn(a)) },
+			Undo: func(_ context.Context, a txn.Args) error { return undo(moveIn(a)) },
+		}
+	}
+	handlers := txn.Handlers{
+		stepMake: {
+			Do:   func(_ context.Context, a txn.Args) error { return s.store.Create(a["dst"]) },
+			Undo: func(_ context.Context, a txn.Args) error { return s.destroy(a["dst"]) },
+		},
+		stepName:  step(func(m move) error { return s.store.Rename(m.fresh, m.subvolume()) }, s.unname),
+		stepMount: step(s.coverUp, s.takeOff),
+		stepEnter: step(s.enterAll, s.finishEntering),
+		stepEmpty: step(s.empty, func(m move) error {
+			if entered, err := s.entered(m); err != nil || !entered {
+				return err
+			}
+			return s.empty(m)
+		}),
+		stepFill:  step(nothing, s.unfill),
+		stepLift:  step(s.freeze, s.unlift),
+		stepLeave: step(s.leaveShare, s.letGo),
+	}
+	maps.Copy(handlers, s.restoreHandlers())
+	return handlers
+}
+
+// destroy deletes a subvolume if it is there.
+func (s *Shares) destroy(at string) error {
+	err := s.store.Delete(at)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// entered says whether the environment's fstab names the share: then it is one.
+func (s *Shares) entered(m move) (bool, error) {
+	if there, err := s.isAt(m.env, m.envUUID); err != nil || !there {
+		return false, err
+	}
+	entries, err := s.entries(m.env)
+	return slices.ContainsFunc(entries, func(e fstab.Entry) bool { return e.Subvolume() == m.subvolume() }), err
+}
+
+// mounted says whether the share is mounted at its directory.
+func (s *Shares) mounted(m move) (bool, error) {
+	points, err := s.machine.Points()
+	return points[m.dir] == m.subvolume(), err
+}
+
+// unname deletes the copy.
+func (s *Shares) unname(m move) error {
+	if entered, err := s.entered(m); err != nil || entered {
+		return err
+	}
+	if there, err := s.isAt(m.subvolume(), m.uuid); err != nil || !there {
+		return err
+	}
+	mounted, err := s.mounted(m)
+	if err == nil && mounted {
+		err = errors.New("the copy is still mounted")
+	}
+	if err != nil {
+		return err
+	}
+	return s.destroy(m.subvolume())
+}
+
+// changed says whether a directory of the store has another fingerprint by now.
+func (s *Shares) changed(at, fingerprint string) (bool, error) {
+	tree, err := rootfs.OpenTree(s.store.Path(at), "")
+	if err != nil {
+		return false, err
+	}
+	defer tree.Close()
+	now, err := tree.Fingerprint()
+	return now != fingerprint, err
+}
+
+// freeze has nobody change what is in the share, wherever it is mounted, and thaw
+// has everybody do so again.
+func (s *Shares) freeze(m move) error { return s.store.SetReadOnly(m.subvolume(), true) }
+func (s *Shares) thaw(m move) error   { return s.store.SetReadOnly(m.subvolume(), false) }
+
+func (s *Shares) mount(m move) error {
+	text, err := fstabIn(s.store.Path(m.env))
+	if err != nil {
+		return err
+	}
+	entry, err := s.entryFor(text, m.dir, m.subvolume())
+	if err != nil {
+		return err
+	}
+	return s.machine.Mount(entry)
+}
+
+func (s *Shares) coverUp(m move) error {
+	if err := s.freeze(m); err != nil {
+		return err
+	}
+	return s.mount(m)
+}
+
+// uncover shows the directory again, and lets the copy be changed.
+func (s *Shares) uncover(m move) error {
+	mounted, err := s.mounted(m)
+	if err == nil && mounted {
+		err = s.machine.Unmount(m.dir)
+	}
+	if err != nil {
+		return err
+	}
+	return s.thaw(m)
+}
+
+func (s *Shares) takeOff(m move) error {
+	if entered, err := s.entered(m); err != nil || entered {
+		return err
+	}
+	if there, err := s.isAt(m.subvolume(), m.uuid); err != nil || !there {
+		return err
+	}
+	return s.uncover(m)
+}
+
+// enterAll has all environments mount the share from now on, the running one
+// first.
+func (s *Shares) enterAll(m move) error {
+	if err := s.enter(m.env, m.dir, m.name); err != nil {
+		return err
+	}
+	if err := s.thaw(m); err != nil {
+		return err
+	}
+	return s.enterOthers(m)
+}
+
+func (s *Shares) enterOthers(m move) error {
+	others, err := s.others(m.envUUID)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range others {
+		if e.Subvolume.ReadOnly {
+			continue
+		}
+		err := s.makeMountPoint(e.Subvolume.Path, m.env, m.dir)
+		if err == nil {
+			err = s.enter(e.Subvolume.Path, m.dir, m.name)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// finishEntering does what was not done when the fstab named the share. What was
+// written to the directory since it was copied stays where it is, below the mount.
+func (s *Shares) finishEntering(m move) error {
+	if entered, err := s.entered(m); err != nil || !entered {
+		return err
+	}
+	if err := s.thaw(m); err != nil {
+		return err
+	}
+	if err := s.enterOthers(m); err != nil {
+		return err
+	}
+	if changed, err := s.changed(m.below(), m.old); err != nil || changed {
+		return err
+	}
+	return s.empty(m)
+}
+
+// empty removes what is in the directory below the share.
+func (s *Shares) empty(m move) error {
+	return s.withBelow(m, func(dir *rootfs.Root) error { return dir.Clear(".") })
+}
+
+// withBelow opens the directory below the mount.
+func (s *Shares) withBelow(m move, do func(dir *rootfs.Root) error) error {
+	dir, err := rootfs.OpenTree(s.store.Path(m.below()), "")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return do(dir)
+}
+
+// deviceOf is the st_dev of all that is in the subvolume that holds a file.
+func deviceOf(file string) (uint64, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0, err
+	}
+	return info.Sys().(*syscall.Stat_t).Dev, nil
+}
