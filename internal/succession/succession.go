@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -89,7 +90,8 @@ func Look(reg *be.Registry, e be.Env) (summary string, err error) {
 // Synclist has the admin's rules.
 const Synclist = "/etc/apt-be/synclist"
 
-// Rules returns the default rules and those of the admin of a root.
+// Rules returns the default rules, those of the admin of a root, and that nothing
+// is carried over to where it mounts shares: what is there is hidden.
 func Rules(root string) (merge.Rules, error) {
 	content, err := inroot.ReadFile(root, Synclist)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -99,5 +101,13 @@ func Rules(root string) (merge.Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the synclist: %w", err)
 	}
-	return append(merge.DefaultRules(), own...), nil
+	rules := append(merge.DefaultRules(), own...)
+	shared, err := share.Mounted(root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find out what is shared: %w", err)
+	}
+	for _, dir := range shared {
+		rules = append(rules, merge.Rule{Pattern: dir, Action: merge.Ignore, From: "it is a share"})
+	}
+	return rules, nil
 }

@@ -40,6 +40,7 @@ func TestDebian(t *testing.T) {
 		{"package", testPackage},
 		{"pending", testPending},
 		{"sync", testSync},
+		{"sharing", testSharing},
 		{"replay", testReplay},
 		{"synclist", testSynclist},
 		{"sandbox", testSandbox},
