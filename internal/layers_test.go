@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
 	{"internal/boot"},
 	{"internal/be", "internal/pkgdb"},
-	{"internal/txn"},
+	{"internal/txn", "internal/overlay"},
 	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs"},
 	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "aptconf"},
 	{"internal/openat2", "internal/parallel"},
