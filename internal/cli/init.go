@@ -32,7 +32,7 @@ elsewhere.`,
 			if err := app.onlyRunning(); err != nil {
 				return err
 			}
-			verb := preparing{app: app, name: "apt-be init", steps: app.initSteps, do: app.init}
+			verb := preparing{app: app, name: "apt-be init", steps: app.initSteps, do: app.init, offer: app.offerShares}
 			if undo {
 				verb = preparing{app: app, name: "apt-be init --undo", steps: app.undoSteps, do: app.undoInit}
 			}
@@ -97,6 +97,7 @@ type preparing struct {
 	name  string
 	steps func(reg *be.Registry) ([]setup.Step, error)
 	do    func(ctx context.Context, reg *be.Registry) error
+	offer func() string // what is not done, and can be afterwards
 }
 
 // run shows what is to be done, asks, and does it. Nothing is locked while the
@@ -112,7 +113,7 @@ func (p preparing) run(ctx context.Context, yes bool) error {
 	err := p.app.look(func(reg *be.Registry, _ []be.Env) error {
 		steps, err := p.steps(reg)
 		if err == nil {
-			agreed, err = p.app.agree(p.name, steps, yes)
+			agreed, err = p.app.agree(p.name, steps, p.offered(), yes)
 		}
 		return err
 	})
@@ -120,6 +121,27 @@ func (p preparing) run(ctx context.Context, yes bool) error {
 		return err
 	}
 	return p.app.change(ctx, func(reg *be.Registry) error { return p.do(ctx, reg) })
+}
+
+func (p preparing) offered() string {
+	if p.offer == nil {
+		return ""
+	}
+	return p.offer()
+}
+
+// offerShares names directories that hold data, and how to have them shared by all
+// boot environments.
+func (app *App) offerShares() string {
+	dirs, err := app.shares.Candidates()
+	if err != nil {
+		app.Log.WithError(err).Warn("cannot find out what could be shared by all boot environments")
+	}
+	if len(dirs) == 0 {
+		return ""
+	}
+	return "These directories go back with a rollback, unless boot environments share them:\n  apt-be share add " +
+		strings.Join(dirs, "\n  apt-be share add ")
 }
 
 // initSteps is what init does; nothing where it was done.
@@ -155,6 +177,9 @@ func (app *App) init(ctx context.Context, reg *be.Registry) error {
 		return err
 	}
 	app.notice().Say("The machine is set up for boot environments. apt-be doctor tells what its boots are safe from; apt-be init --undo takes it back.")
+	if offer := app.offerShares(); offer != "" {
+		app.notice().Say("%s", offer)
+	}
 	return app.tellUnready(ctx, reg, installer)
 }
 
@@ -243,13 +268,16 @@ func (app *App) onlyRunning() error {
 }
 
 // agree shows what is to be done, and asks whether it should.
-func (app *App) agree(what string, steps []setup.Step, yes bool) (bool, error) {
+func (app *App) agree(what string, steps []setup.Step, offer string, yes bool) (bool, error) {
 	if len(steps) == 0 {
 		return true, nil
 	}
 	fmt.Fprintf(app.Stdout, "%s will:\n", what)
 	for n, step := range steps {
 		fmt.Fprintf(app.Stdout, "%3d. %s\n", n+1, step.Text)
+	}
+	if offer != "" {
+		fmt.Fprintln(app.Stdout, offer)
 	}
 	switch {
 	case app.options.DryRun:

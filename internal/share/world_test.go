@@ -261,3 +261,16 @@ func (w *world) noJournals() {
 		w.Errorf("there are journals: %v", entries)
 	}
 }
+
+func TestCandidates(t *testing.T) {
+	w := newWorld(t)
+	w.write("@rootfs/home/al/file", "x")
+	check(t, os.MkdirAll(w.store.Path("@rootfs/srv/empty"), 0o755))
+	check(t, w.store.Create("@rootfs/var/lib/machines"))
+	w.write("@rootfs/var/lib/machines/file", "x")
+	check(t, w.add())
+	w.write("@rootfs/var/spool/cron/root", "x")
+	if got, err := w.shares.Candidates(); err != nil || !slices.Equal(got, []string{"/home", "/var/spool"}) {
+		t.Errorf("Candidates = %q, %v", got, err)
+	}
+}
