@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/share"
@@ -30,6 +34,20 @@ is in it does not go back when an older one boots.`,
 	}
 	cmd.AddCommand(newShareAdd(app), newShareRemove(app), newShareList(app), newShareRestore(app))
 	return cmd
+}
+
+// changeShares is change for what a signal, such as Ctrl-C, has to take back rather
+// than to end in the midst of it.
+func (app *App) changeShares(ctx context.Context, do func(ctx context.Context, reg *be.Registry) error) error {
+	var caught []os.Signal
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+		if !signal.Ignored(sig) {
+			caught = append(caught, sig)
+		}
+	}
+	ctx, stop := signal.NotifyContext(ctx, caught...)
+	defer stop()
+	return app.change(ctx, func(reg *be.Registry) error { return do(ctx, reg) })
 }
 
 // shareJSON is a share as --json prints it. docs/json.md describes it.

@@ -22,7 +22,8 @@ func newShareAdd(app *App) *cobra.Command {
 is in it, without a copy of the data, takes its place, and all boot environments
 mount it from now on. What those have at PATH themselves is hidden then.
 
-Services that have files open there have to be stopped before; they are named.
+Services that have files open there, or listen, have to be stopped before; they
+are named.
 If it is interrupted, or there was written to the directory meanwhile, all is as
 it was.`,
 		Args: takes(1, 1),
@@ -31,7 +32,7 @@ it was.`,
 				return usageError{fmt.Errorf("cannot make %s a share: it is not an absolute path", args[0])}
 			}
 			o.Path, o.OpenFiles = filepath.Clean(args[0]), app.accepts(share.RiskOpenFiles)
-			return app.change(cmd.Context(), func(reg *be.Registry) error { return app.addShare(cmd.Context(), reg, o) })
+			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error { return app.addShare(ctx, reg, o) })
 		},
 	}
 	cmd.Flags().StringVar(&o.Name, "name", "", "what to call it, instead of by its path")
@@ -93,7 +94,7 @@ takes --accept-risk ` + share.RiskDeleteShare + `.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := share.RemoveOptions{What: args[0], Delete: app.accepts(share.RiskDeleteShare)}
-			return app.change(cmd.Context(), func(reg *be.Registry) error { return app.removeShare(cmd.Context(), reg, o) })
+			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error { return app.removeShare(ctx, reg, o) })
 		},
 	}
 }

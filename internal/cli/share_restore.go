@@ -22,7 +22,7 @@ another share that nobody mounts, and is named. No file may be open there.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.What = args[0]
-			return app.change(cmd.Context(), func(*be.Registry) error { return app.restoreShare(cmd.Context(), o) })
+			return app.changeShares(cmd.Context(), func(ctx context.Context, _ *be.Registry) error { return app.restoreShare(ctx, o) })
 		},
 	}
 	cmd.Flags().StringVar(&o.From, "from", "", "the boot environment that the machine left for")

@@ -23,6 +23,7 @@ const (
 	Writes Use = "open for writing" // or mapped so that it can be written
 	Stands Use = "working directory"
 	Lists  Use = "open directory" // in which files can be made
+	Serves Use = "socket"         // by its path: a copy of that leads to nobody
 )
 
 // File is a file that a process uses.
@@ -56,13 +57,14 @@ func Find(match func(File) bool) ([]Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot see which processes there are: %w", err)
 	}
+	sockets := readSockets("/proc/net/unix")
 	var found []Process
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if file, ok := uses("/proc/"+entry.Name(), match); ok {
+		if file, ok := uses("/proc/"+entry.Name(), sockets, match); ok {
 			found = append(found, describe(pid, file))
 		}
 	}
@@ -94,7 +96,7 @@ func unitOf(groups string) string {
 }
 
 // uses looks through what a process has open.
-func uses(dir string, match func(File) bool) (File, bool) {
+func uses(dir string, sockets map[string]string, match func(File) bool) (File, bool) {
 	look := func(link string, use Use) (File, bool) {
 		file, ok := fileAt(link, use)
 		return file, ok && match(file)
@@ -104,6 +106,13 @@ func uses(dir string, match func(File) bool) (File, bool) {
 	}
 	descriptors, _ := os.ReadDir(dir + "/fd")
 	for _, d := range descriptors {
+		target, _ := os.Readlink(dir + "/fd/" + d.Name())
+		if place, ok := sockets[target]; ok {
+			if file, ok := fileIn(place, place, Serves); ok && match(file) {
+				return file, true
+			}
+			continue
+		}
 		if file, ok := look(dir+"/fd/"+d.Name(), openFor(dir+"/fdinfo/"+d.Name())); ok {
 			return file, true
 		}
@@ -123,14 +132,19 @@ func fileAt(link string, use Use) (File, bool) {
 	if err != nil || !filepath.IsAbs(target) {
 		return File{}, false // gone, or a pipe, a socket and the like
 	}
+	return fileIn(link, target, use)
+}
+
+// fileIn describes the file at a place, which its user calls by a path.
+func fileIn(place, name string, use Use) (File, bool) {
 	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, link, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
+	if err := unix.Statx(unix.AT_FDCWD, place, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
 		return File{}, false
 	}
 	if use == Reads && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		use = Lists
 	}
-	return File{Path: target, Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino, Use: use}, true
+	return File{Path: name, Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino, Use: use}, true
 }
 
 // openFor says what a file is open for, by /proc/PID/fdinfo.
@@ -169,6 +183,26 @@ func mappings(maps string) map[string]Use {
 		found[fields[0]] = Reads
 		if fields[1][1] == 'w' && strings.HasSuffix(fields[1], "s") {
 			found[fields[0]] = Writes
+		}
+	}
+	return found
+}
+
+// readSockets returns the paths of the sockets that have one, by what the links to
+// their descriptors say.
+func readSockets(table string) map[string]string {
+	f, err := os.Open(table)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	found := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.SplitN(lines.Text(), "/", 2)
+		words := strings.Fields(fields[0])
+		if len(fields) == 2 && len(words) == 7 {
+			found["socket:["+words[6]+"]"] = "/" + fields[1]
 		}
 	}
 	return found

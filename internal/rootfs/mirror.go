@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,7 +34,7 @@ func NewMirror(to, from *Root) *Mirror {
 // Pass copies what is new or has changed since the last Pass, with all its names,
 // attributes and times, and removes from the copy what is gone. It returns the
 // paths of all that. If there are none the copy is what the tree is.
-func (m *Mirror) Pass() (changed []string, err error) {
+func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 	begun := time.Now()
 	now, err := m.from.scan()
 	if err != nil {
@@ -49,6 +50,9 @@ func (m *Mirror) Pass() (changed []string, err error) {
 	// made of it before is one of what it was.
 	c := &Changer{To: m.to, From: m.from}
 	for _, name := range changed {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		done, err := m.copy(c, name, now[name])
 		if err != nil {
 			return nil, fmt.Errorf("cannot copy %s: %w", name, err)

@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ func mirror(t *testing.T, entries ...string) (m *Mirror, to, from string) {
 func settle(t *testing.T, m *Mirror) {
 	t.Helper()
 	for range 100 {
-		changed, err := m.Pass()
+		changed, err := m.Pass(context.Background())
 		check(t, err)
 		if len(changed) == 0 {
 			check(t, m.Finish())
@@ -122,10 +123,10 @@ func TestMirrorFollowsChanges(t *testing.T) {
 // What came and went between two passes leaves nothing.
 func TestMirrorOfWhatIsYoung(t *testing.T) {
 	m, to, from := mirror(t, "old")
-	_, err := m.Pass()
+	_, err := m.Pass(context.Background())
 	check(t, err)
 	plant(t, from, "young")
-	_, err = m.Pass()
+	_, err = m.Pass(context.Background())
 	check(t, err)
 	wantContent(t, filepath.Join(to, "young"), "young")
 	check(t, os.Remove(filepath.Join(from, "young")))

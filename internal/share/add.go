@@ -254,11 +254,8 @@ func copyTree(ctx context.Context, mirror *rootfs.Mirror) error {
 		if n > 1 {
 			time.Sleep(settle)
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		var err error
-		if changed, err = mirror.Pass(); err != nil {
+		if changed, err = mirror.Pass(ctx); err != nil {
 			return err
 		}
 		if len(changed) == 0 {

@@ -1,6 +1,7 @@
 package share_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"os"
@@ -129,4 +130,25 @@ func TestRestore(t *testing.T) {
 	}
 	w.recover()
 	w.noJournals()
+}
+
+func TestInterrupted(t *testing.T) {
+	w := newWorld(t)
+	interrupted, cancel := context.WithCancel(ctx)
+	cancel()
+	check(t, w.locked(func() error {
+		plan, err := w.shares.PlanAdd(share.AddOptions{Path: "/var/mail", Name: "mail"})
+		if err != nil {
+			return err
+		}
+		if err := w.shares.Add(interrupted, plan); !errors.Is(err, context.Canceled) {
+			t.Errorf("Add = %v", err)
+		}
+		return nil
+	}))
+	w.isDirectory(mail)
+	w.noJournals()
+	if names := w.names(); len(names) > 0 {
+		t.Errorf("there are %q", names)
+	}
 }
