@@ -127,9 +127,7 @@ func (s *Shares) checkIdle(share Share) error {
 	}
 	users, err := s.machine.Users(func(f procs.File) bool { return f.Device == device })
 	if err == nil && len(users) > 0 {
-		refusal := inUse(users)
-		refusal.Hint, _, _ = strings.Cut(refusal.Hint, "; or --accept-risk")
-		err = refusal
+		err = inUse(users)
 	}
 	return err
 }
@@ -186,7 +184,7 @@ func (s *Shares) remove(ctx context.Context, t *txn.Txn, r *Removal) (err error)
 	if err := t.Do(ctx, m.step(stepLeave)); err != nil {
 		return err
 	}
-	return t.End()
+	return s.end(t)
 }
 
 // bringBack makes the directory below the mount the same as the share, which

@@ -14,7 +14,6 @@ import (
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/rootfs"
-	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -111,16 +110,23 @@ func (s *Shares) checkBeside(r *Restoration) error {
 // Restore gives back what a share was. The caller holds the Lock, and has planned
 // it since. On an error all is taken back.
 func (s *Shares) Restore(ctx context.Context, r *Restoration) error {
+	restore := s.restoreInPlace
+	if r.Dir != "" {
+		restore = s.restoreBeside
+	}
 	t, err := s.registry.Transaction("restoring the share " + r.Share.Name)
-	if err == nil && r.Dir != "" {
-		err = s.restoreBeside(ctx, t, r)
-	} else if err == nil {
-		err = s.restoreInPlace(ctx, t, r)
+	if err == nil {
+		if err = restore(ctx, t, r); err == nil {
+			err = s.end(t)
+		}
+		if err != nil {
+			err = errors.Join(err, t.Rollback(ctx))
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot restore the share %s: %w", r.Share.Name, errors.Join(err, t.Rollback(ctx)))
+		return fmt.Errorf("cannot restore the share %s: %w", r.Share.Name, err)
 	}
-	return t.End()
+	return nil
 }
 
 func (s *Shares) restoreBeside(ctx context.Context, t *txn.Txn, r *Restoration) error {
@@ -215,10 +221,8 @@ const (
 func (s *Shares) restoreHandlers() txn.Handlers {
 	return txn.Handlers{
 		stepBeside: {
-			Do: func(_ context.Context, a txn.Args) error { return s.inDir(a["env"], a["from"], makeDir) },
-			Undo: func(_ context.Context, a txn.Args) error {
-				return s.clear(a["env"], a["from"])
-			},
+			Do:   func(_ context.Context, a txn.Args) error { return s.inDir(a["env"], a["from"], makeDir) },
+			Undo: s.last(func(a txn.Args) error { return s.clear(a["env"], a["from"]) }),
 		},
 		stepShow: {
 			Do: func(_ context.Context, a txn.Args) error {
@@ -230,17 +234,13 @@ func (s *Shares) restoreHandlers() txn.Handlers {
 		},
 		stepClone: {
 			Do: func(_ context.Context, a txn.Args) error { return s.store.Snapshot(a["src"], a["from"], false) },
-			Undo: func(_ context.Context, a txn.Args) error {
+			Undo: s.last(func(a txn.Args) error {
 				// Once they have changed their names, it is the other one that is there.
-				sub, err := s.store.Get(a["from"])
-				if errors.Is(err, store.ErrNotFound) || err == nil && sub.UUID == a["uuid"] {
-					return nil
-				}
-				if err != nil {
+				if other, err := s.isAt(a["from"], a["uuid"]); err != nil || other {
 					return err
 				}
 				return s.destroy(a["from"])
-			},
+			}),
 		},
 		stepLower: {
 			Do: func(_ context.Context, a txn.Args) error { return s.bare(moveIn(a)) },

@@ -76,7 +76,6 @@ func (s *Shares) moveOf(a *Addition, fresh string) (move, error) {
 }
 
 func (s *Shares) handlers() txn.Handlers {
-	nothing := func(move) error { return nil }
 	step := func(do, undo func(m move) error) txn.Handler {
 		return txn.Handler{
 			Do:   func(_ context.Context, a txn.Args) error { return do(moveIn(a)) },
@@ -86,7 +85,7 @@ func (s *Shares) handlers() txn.Handlers {
 	handlers := txn.Handlers{
 		stepMake: {
 			Do:   func(_ context.Context, a txn.Args) error { return s.store.Create(a["dst"]) },
-			Undo: func(_ context.Context, a txn.Args) error { return s.destroy(a["dst"]) },
+			Undo: s.last(func(a txn.Args) error { return s.destroy(a["dst"]) }),
 		},
 		stepName:  step(func(m move) error { return s.store.Rename(m.fresh, m.subvolume()) }, s.unname),
 		stepMount: step(s.coverUp, s.takeOff),
@@ -97,12 +96,34 @@ func (s *Shares) handlers() txn.Handlers {
 			}
 			return s.empty(m)
 		}),
-		stepFill:  step(nothing, s.unfill),
+		stepFill: {
+			Do:   func(context.Context, txn.Args) error { return nil },
+			Undo: s.last(func(a txn.Args) error { return s.unfill(moveIn(a)) }),
+		},
 		stepLift:  step(s.freeze, s.unlift),
 		stepLeave: step(s.leaveShare, s.letGo),
 	}
 	maps.Copy(handlers, s.restoreHandlers())
 	return handlers
+}
+
+// last makes an undo that of the first step of a transaction, after which the
+// journal goes: what was done until then is to outlive that.
+func (s *Shares) last(undo func(a txn.Args) error) func(context.Context, txn.Args) error {
+	return func(_ context.Context, a txn.Args) error {
+		if err := undo(a); err != nil {
+			return err
+		}
+		return s.store.Sync()
+	}
+}
+
+// end ends a transaction that has done all.
+func (s *Shares) end(t *txn.Txn) error {
+	if err := s.store.Sync(); err != nil {
+		return err
+	}
+	return t.End()
 }
 
 // destroy deletes a subvolume if it is there.

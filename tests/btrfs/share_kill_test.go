@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/btrfs"
+	"github.com/apt-be/apt-be/tests/btrfs/loop"
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
@@ -150,6 +152,48 @@ func TestShareKilled(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is on the disk at whichever moment, all data is there once with the next
+// boot's first command.
+func TestSharePowerCut(t *testing.T) {
+	for _, operation := range []string{"add", "remove", "restore"} {
+		t.Run(operation, func(t *testing.T) {
+			for n, cut := 1, true; cut; n += 2 { // a call, and what comes after it, are two
+				cut = sharePowerCut(t, operation, n)
+			}
+		})
+	}
+}
+
+func sharePowerCut(t *testing.T, operation string, n int) (cut bool) {
+	disk := filepath.Join(t.TempDir(), "disk")
+	var before machine.Fingerprint
+	t.Run(fmt.Sprintf("%d/cut", n), func(t *testing.T) {
+		l := newShareLab(t)
+		before = machine.FingerprintOf(t, l.path("/var/mail"))
+		l.start(operation)
+		storeMust(t, l.store.Sync())
+		cut = l.killed(operation, n)
+		if out, err := exec.Command("cp", "--sparse=always", l.file, disk).CombinedOutput(); err != nil {
+			t.Fatalf("cannot copy the disk: %v\n%s", err, out)
+		}
+	})
+	t.Run(fmt.Sprintf("%d/boot", n), func(t *testing.T) {
+		image := loop.Attach(t, disk)
+		l := bootShareLab(t, openStore(t, image.Device), image)
+		l.reset()
+		l.recover()
+		l.checkWhole(operation, n)
+		after := machine.FingerprintOf(t, l.path("/var/mail"))
+		for _, name := range []string{"/al", "/deep/same"} { // which checkWhole writes to
+			before[name], after[name] = "", ""
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%s, cut off at %d (-before +after):\n%s", operation, n, diff)
+		}
+	})
+	return cut
 }
 
 // start has /var/mail be what an operation begins with.
