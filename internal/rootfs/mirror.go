@@ -162,7 +162,7 @@ func (m *Mirror) Finish() error {
 }
 
 func (m *Mirror) setTimes(name string) error {
-	source, err := m.from.openLeaf(name)
+	source, err := m.from.open(name, unix.O_PATH)
 	if gone(err) {
 		return nil
 	}
