@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -48,6 +49,28 @@ func (app *App) changeShares(ctx context.Context, do func(ctx context.Context, r
 	ctx, stop := signal.NotifyContext(ctx, caught...)
 	defer stop()
 	return app.change(ctx, func(reg *be.Registry) error { return do(ctx, reg) })
+}
+
+// journalDir is where the journal is kept, by a service that can't be stopped.
+const journalDir = "/var/log/journal"
+
+// withoutJournal has the journal write to memory while a directory that holds it
+// changes its place.
+func (app *App) withoutJournal(ctx context.Context, dir string, do func() error) error {
+	if app.live() && !app.options.DryRun && strings.HasPrefix(journalDir+"/", dir+"/") {
+		machine.LeaveJournal(ctx)
+		defer machine.ReturnToJournal(context.WithoutCancel(ctx))
+	}
+	return do()
+}
+
+// withoutJournalIn is withoutJournal for a share, by its name or its place.
+func (app *App) withoutJournalIn(ctx context.Context, what string, do func() error) error {
+	found, err := app.shares.Find(what)
+	if err != nil {
+		return do() // which says why
+	}
+	return app.withoutJournal(ctx, found.Path, do)
 }
 
 // shareJSON is a share as --json prints it. docs/json.md describes it.

@@ -32,7 +32,9 @@ it was.`,
 				return usageError{fmt.Errorf("cannot make %s a share: it is not an absolute path", args[0])}
 			}
 			o.Path, o.OpenFiles = filepath.Clean(args[0]), app.accepts(share.RiskOpenFiles)
-			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error { return app.addShare(ctx, reg, o) })
+			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error {
+				return app.withoutJournal(ctx, o.Path, func() error { return app.addShare(ctx, reg, o) })
+			})
 		},
 	}
 	cmd.Flags().StringVar(&o.Name, "name", "", "what to call it, instead of by its path")
@@ -94,7 +96,9 @@ takes --accept-risk ` + share.RiskDeleteShare + `.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := share.RemoveOptions{What: args[0], Delete: app.accepts(share.RiskDeleteShare)}
-			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error { return app.removeShare(ctx, reg, o) })
+			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error {
+				return app.withoutJournalIn(ctx, o.What, func() error { return app.removeShare(ctx, reg, o) })
+			})
 		},
 	}
 }

@@ -22,7 +22,9 @@ another share that nobody mounts, and is named. No file may be open there.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.What = args[0]
-			return app.changeShares(cmd.Context(), func(ctx context.Context, _ *be.Registry) error { return app.restoreShare(ctx, o) })
+			return app.changeShares(cmd.Context(), func(ctx context.Context, _ *be.Registry) error {
+				return app.withoutJournalIn(ctx, o.What, func() error { return app.restoreShare(ctx, o) })
+			})
 		},
 	}
 	cmd.Flags().StringVar(&o.From, "from", "", "the boot environment that the machine left for")

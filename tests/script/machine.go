@@ -13,6 +13,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
@@ -80,6 +81,13 @@ func change(st *fake.Store, args []string) error {
 			return err
 		}
 		return os.RemoveAll(st.Path(e.Subvolume.Path + "/boot"))
+	case verb == "leave-for" && len(args) == 1: // NAME: what is kept of shares then
+		reg := registry(st)
+		e, err := reg.Get(args[0])
+		if err != nil {
+			return err
+		}
+		return share.New(reg, share.None{}).Snapshot(context.Background(), e)
 	case verb == "delete" && len(args) == 1:
 		return st.Delete(args[0])
 	case verb == "tree" && len(args) == 0:
