@@ -21,6 +21,9 @@ type Machine interface {
 	Unmount(dir string) error
 	// Users returns the processes that use files for which match is true.
 	Users(match func(procs.File) bool) ([]procs.Process, error)
+	// Binds returns where directories are mounted, by anybody, that are at or
+	// below a path from the top level of the file system.
+	Binds(dir string) ([]procs.Bind, error)
 }
 
 // None is the machine of a root that does not run: nothing is mounted there.
@@ -37,6 +40,9 @@ func (None) Unmount(string) error { return nil }
 
 // Users implements Machine.
 func (None) Users(func(procs.File) bool) ([]procs.Process, error) { return nil, nil }
+
+// Binds implements Machine.
+func (None) Binds(string) ([]procs.Bind, error) { return nil, nil }
 
 // Live is this machine.
 type Live struct {
@@ -79,3 +85,6 @@ func (l Live) Users(match func(procs.File) bool) ([]procs.Process, error) {
 		return match(f)
 	})
 }
+
+// Binds implements Machine.
+func (l Live) Binds(dir string) ([]procs.Bind, error) { return procs.Binds(dir) }

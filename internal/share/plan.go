@@ -83,6 +83,15 @@ func (s *Shares) checkDirectory(env, dir string) error {
 	if err := checkEntries(dir, entries); err != nil {
 		return err
 	}
+	// Who has it mounted elsewhere would go on seeing the directory, which is emptied.
+	binds, err := s.machine.Binds(env + dir)
+	if err != nil {
+		return err
+	}
+	if len(binds) > 0 {
+		return refuse("it, or something in it, is mounted at %s too, where process %d sees it", binds[0].Dir, binds[0].PID).
+			hint("unmount it there")
+	}
 	root, err := rootfs.Open(s.store.Path(env))
 	if err != nil {
 		return err

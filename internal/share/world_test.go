@@ -72,6 +72,8 @@ func (m *machine) Users(match func(procs.File) bool) ([]procs.Process, error) {
 	return found, nil
 }
 
+func (m *machine) Binds(string) ([]procs.Bind, error) { return nil, nil }
+
 const fstabText = "UUID=1 / btrfs noatime,subvol=@rootfs 0 0\n"
 
 // world is a machine that runs from @rootfs, with some mail, and another

@@ -95,6 +95,13 @@ func (l *shareLab) sleeper(script string) *exec.Cmd {
 
 func TestShareOpenFiles(t *testing.T) {
 	l := newShareLab(t)
+	bound := t.TempDir()
+	storeMust(t, unix.Mount(l.path("/var/mail/deep"), bound, "", unix.MS_BIND, ""))
+	err := l.add()
+	storeMust(t, unix.Unmount(bound, 0))
+	if err == nil || !strings.Contains(err.Error(), "is mounted at "+bound+" too") {
+		t.Errorf("while it is mounted elsewhere: %v", err)
+	}
 	refused := func(what string, err error, want ...string) {
 		t.Helper()
 		var refusal *share.Refusal
