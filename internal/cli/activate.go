@@ -150,6 +150,9 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 	} else if err := app.try(ctx, act, e, way, o.once); err != nil {
 		return err
 	}
+	if err := app.tellAdditions(reg, e); err != nil {
+		app.Log.Warn(err)
+	}
 	if !o.goes() {
 		return nil
 	}

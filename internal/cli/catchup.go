@@ -42,6 +42,7 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 		}
 	}
 	if err == nil {
+		app.depart(ctx, reg, e.Name)
 		app.Log.Warnf("what happened since %s was made was not in it yet: the machine boots it once more", e.Name)
 		return true, app.leave(ctx)
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/apt-be/apt-be/internal/succession"
 )
 
-// syncNext carries over to the environment that the machine goes to next what
-// happened in the running system, whose services have been stopped:
-// apt-be-sync.service runs it as the machine goes down. If that can't be done, the
+// syncNext prepares the environment that the machine goes to next, as the machine
+// goes down and all services have been stopped: apt-be-sync.service runs it. An
+// upgrade is given what happened in the running system. If that can't be done, the
 // machine stays with the running system: it would lose what happened.
 func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 	act, err := app.activator()
@@ -25,18 +25,26 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 	if err != nil {
 		return err
 	}
-	e, ok, err := act.Next()
-	if err != nil {
+	e, ok, err := destination(reg, act)
+	if err != nil || !ok {
 		return err
 	}
-	if !ok || !e.Pending() || !e.Record.Trial.Synced.IsZero() {
+	if app.live() && !machine.Stopping(ctx) {
+		app.notice().Say("The running system is not going down: apt-be sync %s carries over now what happened in it.", e.Name)
 		return nil
 	}
-	if app.live() {
-		if !machine.Stopping(ctx) {
-			app.notice().Say("The running system is not going down: apt-be sync %s carries over now what happened in it.", e.Name)
-			return nil
+	if t := e.Record.Trial; e.Pending() && t != nil && t.Synced.IsZero() {
+		if err := app.syncLast(ctx, reg, act, e); err != nil {
+			return err
 		}
+	}
+	app.depart(ctx, reg, e.Name)
+	return nil
+}
+
+// syncLast is the last sync of an environment before it is booted.
+func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) error {
+	if app.live() {
 		machine.LeaveJournal(ctx)
 	}
 	began := time.Now()

@@ -139,10 +139,10 @@ func carry(c *rootfs.Changer, change Change) error {
 	}
 }
 
-// renumber gives the files of accounts that get another number to that number.
-// They are among those that the environment has changed: before, nobody had it.
-func (d *Drift) renumber(next *rootfs.Root) error {
-	users, groups := map[uint32]uint32{}, map[uint32]uint32{}
+// Numbers are those that accounts of the environment get, by the ones that they
+// had.
+func (d *Drift) Numbers() (users, groups map[uint32]uint32) {
+	users, groups = map[uint32]uint32{}, map[uint32]uint32{}
 	for _, r := range d.Renumbered {
 		if r.Group {
 			groups[r.From] = r.To
@@ -150,6 +150,13 @@ func (d *Drift) renumber(next *rootfs.Root) error {
 			users[r.From] = r.To
 		}
 	}
+	return users, groups
+}
+
+// renumber gives the files of accounts that get another number to that number.
+// They are among those that the environment has changed: before, nobody had it.
+func (d *Drift) renumber(next *rootfs.Root) error {
+	users, groups := d.Numbers()
 	if len(users)+len(groups) == 0 {
 		return nil
 	}

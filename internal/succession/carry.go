@@ -8,6 +8,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/overlay"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -129,6 +130,9 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 	if err := found.Carry(w.store, w.sides); err != nil {
 		return nil, err
 	}
+	if err := w.renumberLayers(found); err != nil {
+		return nil, err
+	}
 	for _, path := range found.Nested {
 		if err := build.TakeNested(w.Live, path); err != nil {
 			return nil, err
@@ -140,6 +144,25 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 	}
 	w.derive(found)
 	return found, nil
+}
+
+// renumberLayers gives what the environment wrote to other file systems the numbers
+// that its accounts have now.
+func (w work) renumberLayers(found *drift.Drift) error {
+	if len(found.Renumbered) == 0 {
+		return nil
+	}
+	layers, err := overlay.Layers(w.store.Path(be.ScratchDir(w.Heir.Subvolume.UUID)), "/", w.store.Path(w.sides.Next))
+	if err != nil {
+		return err
+	}
+	users, groups := found.Numbers()
+	for _, layer := range layers {
+		if err := layer.Renumber(users, groups); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run runs a command in the environment.
