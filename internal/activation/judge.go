@@ -45,6 +45,13 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 	changed := false
 	for _, e := range envs {
 		t := e.Record.Trial
+		if t != nil && !t.Synced.IsZero() && !e.Running {
+			// The machine went down to boot e, and came up here after all: life
+			// goes on, and e lacks what happens from now on.
+			if err := a.Registry.Change(e, func(r *be.Record) { r.Trial.Synced = time.Time{} }); err != nil {
+				return found, err
+			}
+		}
 		switch {
 		case t == nil:
 		case e.Running && nonce != "" && t.Nonce == nonce:
