@@ -78,6 +78,9 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if err := parallel.Each(len(files), func(i int) error { return carry(c, files[i]) }); err != nil {
 		return err
 	}
+	if err := c.Lock(); err != nil {
+		return err
+	}
 	return d.makePlaces(c)
 }
 

@@ -28,6 +28,35 @@ type Changer struct {
 	To, From *Root
 	Base     *Root    // what both were once, for Append
 	links    sync.Map // where the files with several names are by now, by their inodes in From
+	locked   sync.Map // the flags that Lock is to give files, by their names
+}
+
+// Lock gives files that were carried the flags by which they can't be changed
+// (chattr(1)'s i and a), where they have them in From. It is the last that is done:
+// such a file gets no other name any more.
+func (c *Changer) Lock() error {
+	var failed error
+	c.locked.Range(func(name, flags any) bool {
+		failed = c.lock(name.(string), flags.(int))
+		return failed == nil
+	})
+	return failed
+}
+
+func (c *Changer) lock(name string, flags int) error {
+	f, err := c.To.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	own, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, own|flags)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "chattr", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // Has says that a file of From, known by its inode there, is at a path in To

@@ -55,6 +55,9 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 	if st.Nlink > 1 {
 		c.links.Store(node.Inode, name)
 	}
+	if flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
+		c.locked.Store(name, flags&locked)
+	}
 	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 

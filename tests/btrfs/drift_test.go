@@ -350,3 +350,36 @@ func TestDriftIntoDeletedDirectories(t *testing.T) {
 		l.wantFile(name(i), "1\n2\n")
 	}
 }
+
+// TestDriftOfLockedFiles carries over files that nobody can change (chattr(1)), to
+// where such a one was before, and with two names.
+func TestDriftOfLockedFiles(t *testing.T) {
+	l := newDriftLab(t)
+	const immutable = 0x10 // FS_IMMUTABLE_FL
+	flags := func(file string, lock bool) int {
+		t.Helper()
+		f, err := os.Open(file)
+		storeMust(t, err)
+		defer f.Close()
+		flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+		storeMust(t, err)
+		if lock {
+			storeMust(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags|immutable))
+		}
+		return flags
+	}
+	l.write(l.live, "etc/motd", "2\n")
+	l.write(l.live, "srv/one", "x")
+	storeMust(t, os.Link(filepath.Join(l.live, "srv/one"), filepath.Join(l.live, "srv/two")))
+	flags(filepath.Join(l.next, "etc/motd"), true)
+	for _, name := range []string{"etc/motd", "srv/one"} {
+		flags(filepath.Join(l.live, name), true)
+	}
+	storeMust(t, l.find().Carry(l.store, l.sides))
+	l.wantFile("etc/motd", "2\n")
+	for _, name := range []string{"etc/motd", "srv/one", "srv/two"} {
+		if flags(filepath.Join(l.next, name), false)&immutable == 0 {
+			t.Errorf("%s can be changed", name)
+		}
+	}
+}
