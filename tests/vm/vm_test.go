@@ -1,5 +1,5 @@
 // Package vm_test boots real machines in QEMU, as many at a time as there are
-// processors. All of it takes two hours, so but for one machine it is done
+// processors. All of it takes three hours, so but for one machine it is done
 // with -nightly only.
 package vm_test
 
@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-var nightly = flag.Bool("nightly", false, "boot all machines; two hours")
+var nightly = flag.Bool("nightly", false, "boot all machines; three hours")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -49,10 +49,16 @@ var layouts = map[string]layout{
 	image.UEFISDBoot:     {image.UEFISDBoot, "/@rootfs", "rootfs", "kernel"},
 }
 
-// prepared is the image of a recipe after apt-be init, with what work adds.
+// prepared is the image of a recipe after apt-be init.
 func prepared(t *testing.T, recipe string) image.Image {
 	t.Helper()
-	return image.Installed(t, recipe).Layer(t, "init", "", func(g *guest.Guest) {
+	return initialized(t, image.Installed(t, recipe))
+}
+
+// initialized is an image that has apt-be after apt-be init.
+func initialized(t *testing.T, installed image.Image) image.Image {
+	t.Helper()
+	return installed.Layer(t, "init", "", func(g *guest.Guest) {
 		g.Shell(t, "apt-be init -y")
 	})
 }

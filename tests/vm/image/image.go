@@ -64,9 +64,15 @@ func Build(t guest.T, recipe string) Image {
 	return i
 }
 
-// Installed returns the image of a recipe with apt-be installed: the package
-// that scripts/build-deb has made.
+// Installed returns the image of a recipe with apt-be installed.
 func Installed(t guest.T, recipe string) Image {
+	t.Helper()
+	return Build(t, recipe).Install(t)
+}
+
+// Install returns an image that is like i, with apt-be installed: the package
+// that scripts/build-deb has made.
+func (i Image) Install(t guest.T) Image {
 	t.Helper()
 	debs, err := filepath.Glob(filepath.Join(repository(), "build/apt-be_*.deb"))
 	if err != nil || len(debs) != 1 {
@@ -76,7 +82,7 @@ func Installed(t guest.T, recipe string) Image {
 	if err != nil {
 		t.Fatalf("cannot read the package: %v", err)
 	}
-	return Build(t, recipe).Layer(t, "installed", string(deb), func(g *guest.Guest) {
+	return i.Layer(t, "installed", string(deb), func(g *guest.Guest) {
 		g.Put(t, debs[0], "/var/tmp/apt-be.deb")
 		g.Shell(t, "dpkg -i /var/tmp/apt-be.deb && rm /var/tmp/apt-be.deb")
 	})
