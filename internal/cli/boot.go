@@ -57,6 +57,7 @@ func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) er
 		err = errors.Join(err, machine.KeepJournal(ctx, reg.Store(), e))
 	}
 	if found.Trial != nil {
+		app.addLayers(reg, *found.Trial) // the power may have failed in between
 		if app.live() {
 			err = errors.Join(err, machine.BeginTrial(*found.Trial.Record.Trial))
 		}

@@ -41,6 +41,12 @@ func (app *App) depart(ctx context.Context, reg *be.Registry, name string) {
 	if err != nil {
 		app.Log.Warn(err)
 	}
+	app.addLayers(reg, e)
+}
+
+// addLayers adds to other file systems what was added there in an environment. It
+// may have been done before.
+func (app *App) addLayers(reg *be.Registry, e be.Env) {
 	layers, err := app.layers(reg, e)
 	if err != nil {
 		app.Log.Warn(err)
