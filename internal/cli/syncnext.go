@@ -11,6 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/succession"
+	"github.com/apt-be/apt-be/internal/ui"
 )
 
 // syncNext prepares the environment that the machine goes to next, as the machine
@@ -102,6 +103,6 @@ func (app *App) stay(ctx context.Context, reg *be.Registry, act *activation.Acti
 		if err != nil {
 			return err
 		}
-		return errors.Join(app.unprepare(), act.Hold(e, why.Error()))
+		return errors.Join(app.unprepare(), act.Hold(e, ui.Printable(why.Error())))
 	})
 }
