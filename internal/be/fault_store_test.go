@@ -2,12 +2,6 @@ package be_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
-	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -83,38 +77,3 @@ func (f *faulty) Delete(path string) error {
 }
 
 func (f *faulty) Sync() error { return f.change(f.Store.Sync) }
-
-// survive runs something until it ends or crashes. What a dead process would
-// have locked is free then.
-func survive(t *testing.T, dir string, do func() error) (crashed bool, err error) {
-	t.Helper()
-	defer func() {
-		switch r := recover(); r {
-		case nil:
-		case errFault:
-			crashed = true
-			dropLocks(t, dir)
-		default:
-			panic(r)
-		}
-	}()
-	return false, do()
-}
-
-// dropLocks frees all files below dir that this process has locked.
-func dropLocks(t *testing.T, dir string) {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	check(t, err)
-	for _, entry := range entries {
-		link := filepath.Join("/proc/self/fd", entry.Name())
-		if target, err := os.Readlink(link); err != nil || !strings.HasPrefix(target, dir+"/") {
-			continue
-		}
-		var fd int
-		for _, c := range entry.Name() {
-			fd = fd*10 + int(c-'0')
-		}
-		check(t, unix.Flock(fd, unix.LOCK_UN))
-	}
-}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store/storetest"
 )
 
 // operation is something that changes the registry, on a world that has an
@@ -131,7 +132,7 @@ func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) 
 		w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
 
 		st := &faulty{Store: w.store, at: n, fault: fault}
-		crashed, err := survive(t, w.dir, func() error { return op.run(w, w.open(st)) })
+		crashed, err := storetest.Survive(t, w.dir, errFault, func() error { return op.run(w, w.open(st)) })
 		reached = st.calls >= n
 		if err != nil && !errors.Is(err, errFault) {
 			t.Errorf("it failed by %v", err)

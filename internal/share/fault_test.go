@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/store/storetest"
 )
 
 var errFault = errors.New("a fault was injected")
@@ -84,39 +81,6 @@ func (f *faulty) Snapshot(src, dst string, readOnly bool) error {
 	return f.change(func() error { return f.Store.Snapshot(src, dst, readOnly) })
 }
 
-// survive runs something until it ends or the process dies: what that would have
-// locked is free then.
-func survive(t *testing.T, dir string, do func() error) (died bool, err error) {
-	t.Helper()
-	defer func() {
-		switch r := recover(); r {
-		case nil:
-		case errFault:
-			died = true
-			dropLocks(t, dir)
-		default:
-			panic(r)
-		}
-	}()
-	return false, do()
-}
-
-func dropLocks(t *testing.T, dir string) {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	check(t, err)
-	for _, entry := range entries {
-		target, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name()))
-		if err != nil || !strings.HasPrefix(target, dir+"/") {
-			continue
-		}
-		var fd int
-		_, err = fmt.Sscan(entry.Name(), &fd)
-		check(t, err)
-		check(t, unix.Flock(fd, unix.LOCK_UN))
-	}
-}
-
 // operation is something that can be interrupted.
 type operation struct {
 	name    string
@@ -158,7 +122,7 @@ func (w *world) injectFault(op operation, fault fault, n int) (reached bool) {
 	st := &faulty{Store: w.store, at: n, fault: fault}
 	w.open(st)
 	w.machine.call, w.machine.done = st.step, st.step
-	died, err := survive(w.T, w.dir, func() error { return op.run(w) })
+	died, err := storetest.Survive(w.T, w.dir, errFault, func() error { return op.run(w) })
 	reached = st.calls >= n
 	if !reached && (err != nil || died) {
 		w.Fatalf("without a fault it ended with %v", err)

@@ -1,0 +1,50 @@
+package storetest
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Survive runs something on a store below a directory, until it ends or dies: by a
+// panic with that fault. What a dead process would have locked is free then.
+func Survive(t testing.TB, dir string, fault error, do func() error) (died bool, err error) {
+	t.Helper()
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case fault:
+			died = true
+			dropLocks(t, dir)
+		default:
+			panic(r)
+		}
+	}()
+	return false, do()
+}
+
+// dropLocks frees all files below dir that this process has locked.
+func dropLocks(t testing.TB, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name()))
+		if err != nil || !strings.HasPrefix(target, dir+"/") {
+			continue
+		}
+		fd, err := strconv.Atoi(entry.Name())
+		if err == nil {
+			err = unix.Flock(fd, unix.LOCK_UN)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
