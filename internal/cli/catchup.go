@@ -37,8 +37,9 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 	}
 	err = app.settled(ctx, reg, func() error { return app.armAgain(ctx, reg, act) })
 	if err == nil {
-		if e, err = reg.Running(); err == nil {
-			_, err = app.syncTrial(ctx, reg, e)
+		var armed be.Env
+		if armed, err = reg.Running(); err == nil {
+			_, err = app.syncTrial(ctx, reg, armed)
 		}
 	}
 	if err == nil {

@@ -67,7 +67,11 @@ func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int,
 	if err != nil {
 		return 0, err
 	}
-	synced := func(r *be.Record) { r.Trial.Synced = time.Now().UTC().Truncate(time.Second) }
+	synced := func(r *be.Record) {
+		if r.Trial != nil { // else somebody has taken it back meanwhile
+			r.Trial.Synced = time.Now().UTC().Truncate(time.Second)
+		}
+	}
 	found, err := app.carrier(reg).Carry(ctx, l, succession.Options{Edit: synced})
 	if err != nil {
 		return 0, err
