@@ -42,11 +42,7 @@ func (s *Shares) PlanRemove(o RemoveOptions) (*Removal, error) {
 }
 
 func (s *Shares) planRemove(o RemoveOptions) (*Removal, error) {
-	share, err := s.Find(o.What)
-	if err != nil {
-		return nil, err
-	}
-	running, err := s.registry.Running()
+	share, running, err := s.findHere(o.What)
 	if err != nil {
 		return nil, err
 	}

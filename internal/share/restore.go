@@ -44,11 +44,7 @@ func (s *Shares) PlanRestore(o RestoreOptions) (*Restoration, error) {
 }
 
 func (s *Shares) planRestore(o RestoreOptions) (*Restoration, error) {
-	share, err := s.Find(o.What)
-	if err != nil {
-		return nil, err
-	}
-	running, err := s.registry.Running()
+	share, running, err := s.findHere(o.What)
 	if err != nil {
 		return nil, err
 	}

@@ -223,3 +223,11 @@ func (s *Shares) quiet() error {
 	}
 	return nil
 }
+
+// findHere finds a share, and the environment that runs.
+func (s *Shares) findHere(what string) (share Share, running be.Env, err error) {
+	if share, err = s.Find(what); err == nil {
+		running, err = s.registry.Running()
+	}
+	return share, running, err
+}
