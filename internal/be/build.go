@@ -98,7 +98,7 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 			Schema:     RecordSchema,
 			UUID:       sub.UUID,
 			Made:       o.Made,
-			Created:    now(),
+			Created:    sub.Created.UTC(),
 			Origin:     o.Origin.Name,
 			OriginUUID: origin.UUID,
 			BaseUUID:   base.UUID,

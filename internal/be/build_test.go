@@ -53,6 +53,10 @@ func TestCommit(t *testing.T) {
 	if age := before.Sub(r.Created); age > 5*time.Second || age < -5*time.Second {
 		t.Errorf("it was created at %v", r.Created)
 	}
+	// Lists are by age, also where one second sees several made.
+	if !r.Created.After(origin.Record.Created) {
+		t.Errorf("it was created at %v, its origin at %v", r.Created, origin.Record.Created)
+	}
 	base, err := w.reg.BaseOf(got)
 	check(t, err)
 	if base.Path != "@be-base/new" || !base.ReadOnly {

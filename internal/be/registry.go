@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/store"
@@ -330,6 +329,3 @@ func (r *Registry) records() (map[string]Record, error) {
 	}
 	return records, nil
 }
-
-// now is the time that records get.
-func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
