@@ -28,6 +28,11 @@ type Query struct {
 	Env []string
 }
 
+// noDpkg keeps apt-config from running dpkg to find out of which foreign
+// architectures packages are, which takes as long as all else that it does
+// (apt-pkg/aptconfiguration.cc). Nobody asks for them here.
+const noDpkg = "--option=APT::Architectures::=none"
+
 // ErrApt says that apt-config ran and refused; the error around it has its
 // words.
 var ErrApt = errors.New("apt-config failed")
@@ -40,7 +45,7 @@ func Read(ctx context.Context, q Query) (Config, error) {
 	if path == "" {
 		path = DefaultAptConfig
 	}
-	args := append(append([]string(nil), q.Args...), "dump", "--format="+dumpFormat)
+	args := append(append([]string(nil), q.Args...), noDpkg, "dump", "--format="+dumpFormat)
 	cmd := exec.CommandContext(ctx, path, args...)
 	if q.Program != "" {
 		// libapt knows a program by its argv[0]

@@ -61,7 +61,7 @@ func TestDebian(t *testing.T) {
 }
 
 // newLab makes the templates.
-func newLab(t *testing.T, release string) lab {
+func newLab(t testing.TB, release string) lab {
 	t.Helper()
 	l := lab{machine.NewImage(t, release, plain)}
 	m := l.Boot(t, plain)
@@ -77,7 +77,7 @@ Unattended-Upgrade::Skip-Updates-On-Metered-Connections "false";
 `)
 	// invoke-rc.d runs no init script in a root that has no init(8) and says
 	// no runlevel(8).
-	m.Shell(t, `ln -s /bin/true /usr/sbin/init; printf '#!/bin/sh\necho N 2\n' >/usr/sbin/runlevel; chmod +x /usr/sbin/runlevel`)
+	m.Shell(t, `[ -e /usr/sbin/init ] || { ln -s /bin/true /usr/sbin/init; printf '#!/bin/sh\necho N 2\n' >/usr/sbin/runlevel; chmod +x /usr/sbin/runlevel; }`)
 	// The tests need no network.
 	m.WriteFile(t, "/etc/apt/sources.list", packages.Source(packages.Installed))
 	m.Shell(t, "rm -rf /var/lib/apt/lists/*; apt-get -q update; apt-get -qy install "+
@@ -99,7 +99,7 @@ Unattended-Upgrade::Skip-Updates-On-Metered-Connections "false";
 }
 
 // builtPackage returns the package that scripts/build-deb has made last.
-func (l lab) builtPackage(t *testing.T) string {
+func (l lab) builtPackage(t testing.TB) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(l.Project(), "build/apt-be_*.deb"))
 	if err != nil {
@@ -112,7 +112,7 @@ func (l lab) builtPackage(t *testing.T) string {
 }
 
 // system starts a machine of a template that has the archive in its sources.
-func (l lab) system(t *testing.T, template, root string, archive packages.Variant) *machine.Machine {
+func (l lab) system(t testing.TB, template, root string, archive packages.Variant) *machine.Machine {
 	t.Helper()
 	m := l.Start(t, template, root)
 	offer(t, m, archive)
@@ -120,14 +120,14 @@ func (l lab) system(t *testing.T, template, root string, archive packages.Varian
 }
 
 // offer makes an archive the machine's only one.
-func offer(t *testing.T, m *machine.Machine, archive packages.Variant) {
+func offer(t testing.TB, m *machine.Machine, archive packages.Variant) {
 	t.Helper()
 	m.WriteFile(t, "/etc/apt/sources.list", packages.Source(archive))
 	m.Shell(t, "apt-get -q update")
 }
 
 // done ends a test's machine and deletes what it made.
-func (l lab) done(t *testing.T, m *machine.Machine) {
+func (l lab) done(t testing.TB, m *machine.Machine) {
 	t.Helper()
 	m.Stop(t)
 	l.Clear(t, plain, with)

@@ -50,7 +50,7 @@ func testRelease(t *testing.T, l lab) {
 
 // sources returns the lines of sources.list for a release, OLDSTABLE or STABLE,
 // from the archive that the host uses.
-func (l lab) sources(t *testing.T, release string) string {
+func (l lab) sources(t testing.TB, release string) string {
 	t.Helper()
 	command := exec.Command("bash", "-euc", `. scripts/lib/archive.sh; . scripts/lib/releases.sh
 archive_update >&2; archive_sources "${!1}"`, "bash", release)
