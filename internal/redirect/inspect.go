@@ -144,7 +144,15 @@ type tool struct {
 var tools = []tool{
 	{"dpkg --audit", func(string) []string { return []string{"/usr/bin/dpkg", "--audit"} }},
 	{"apt-get check", func(aptGet string) []string {
-		return []string{aptGet, "-qq", "-o", "Debug::NoLocking=1", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "check"}
+		// What is installed fits together or not, whatever the archives have:
+		// without their lists it takes a thirtieth of the time.
+		options := []string{"Debug::NoLocking=1", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
+			"Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null"}
+		argv := []string{aptGet, "-qq"}
+		for _, option := range options {
+			argv = append(argv, "-o", option)
+		}
+		return append(argv, "check")
 	}},
 }
 
