@@ -42,7 +42,7 @@ var only = map[string][]string{
 	"pault.ag/go/debian/":                {"internal/pkgdb"},
 	"github.com/spf13/cobra":             {"internal/cli"},
 	// Diagnostics: the domain has none, and returns errors.
-	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect", "internal/window", "cmd/apt-be"},
+	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect", "internal/window"},
 	// Only tests have a use for it.
 	module + "/internal/store/fake":      {},
 	module + "/internal/store/storetest": {},
@@ -148,7 +148,7 @@ func TestRequiredModulesAreInUse(t *testing.T) {
 	for path, wanted := range map[string][]string{
 		"internal/store/btrfs": {"github.com/containerd/btrfs/v2"},
 		"internal/pkgdb":       {"github.com/knqyf263/go-deb-version", "pault.ag/go/debian/control"},
-		"cmd/apt-be":           {"github.com/sirupsen/logrus"},
+		"internal/cli":         {"github.com/sirupsen/logrus"},
 	} {
 		for _, want := range wanted {
 			if !slices.Contains(all[path].Imports, want) {

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/sirupsen/logrus"
-
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/cli"
 	"github.com/apt-be/apt-be/internal/machine"
@@ -41,7 +39,7 @@ func main() {
 
 // wrap stands in for a frontend.
 func wrap(f redirect.Frontend) {
-	notice := ui.NewNotice(os.Stderr, false)
+	notice := ui.NewNotice(os.Stderr, false).Narrow()
 	w := &redirect.Wrapper{
 		OpenStore: openStore,
 		Supervise: func(st store.Store) *redirect.Supervisor {
@@ -49,9 +47,9 @@ func wrap(f redirect.Frontend) {
 				Registry: be.NewRegistry(st, "/", redirect.Identify),
 				Inside:   redirect.Inside{Store: st, Lib: lib},
 				Notice:   notice,
-				Log:      newLog(),
+				Log:      cli.NewLog(os.Stderr),
 			}
-			s.Drift = func(e be.Env) (string, error) { return succession.Look(s.Registry, e) }
+			succession.Equip(s)
 			share.New(s.Registry, share.Live{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot
 			act, err := machine.Attach(s.Registry, "/")
 			if err == nil {
@@ -66,6 +64,9 @@ func wrap(f redirect.Frontend) {
 	exit, err := w.Run(context.Background(), f, os.Args)
 	if err != nil {
 		notice.Error(err)
+		if hint := cli.Hint(err); hint != "" {
+			notice.Hint("%s", hint)
+		}
 	}
 	exit.Die()
 }
@@ -75,7 +76,7 @@ func command() {
 	app := &cli.App{
 		Stdout:    os.Stdout,
 		Stderr:    os.Stderr,
-		Log:       newLog(),
+		Log:       cli.NewLog(os.Stderr),
 		Version:   version,
 		Lib:       lib,
 		OpenStore: openStore,
@@ -96,14 +97,4 @@ func openStore(dir string) (store.Store, error) {
 		return nil, fmt.Errorf("cannot use %s: %w", dir, err)
 	}
 	return st, nil
-}
-
-// newLog returns the log of diagnostics, on standard error: results never go
-// through it.
-func newLog() *logrus.Logger {
-	log := logrus.New()
-	log.SetOutput(os.Stderr)
-	log.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true, DisableColors: true})
-	log.SetLevel(logrus.WarnLevel)
-	return log
 }

@@ -28,6 +28,9 @@ type Build struct {
 	Record Record
 	Path   string // of its subvolume, in the store
 	Base   string // of the read-only snapshot of its origin
+	// Scratch is the UUID under which is kept what is written in its sandbox to
+	// other file systems: its own, or that of the environment that it is a copy of.
+	Scratch string
 
 	registry *Registry
 	txn      *txn.Txn
@@ -123,6 +126,9 @@ func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvol
 	}
 	b.Record = record(sub, base)
 	b.Record.State, b.Record.Wanted = Creating, b.Name
+	if b.Scratch == "" {
+		b.Scratch = sub.UUID
+	}
 	step, err := recordStep(sub.UUID, nil, &b.Record)
 	if err != nil {
 		return err

@@ -84,24 +84,55 @@ var operations = []operation{
 		run:    renewOld,
 		before: []string{"old", "rootfs"}, after: []string{"old", "rootfs"}, renews: true,
 	},
+	{
+		name:   "part",
+		run:    partOld,
+		before: []string{"old", "rootfs"}, after: []string{"new", "old", "rootfs"},
+	},
+}
+
+// partOld makes another environment of a copy that was to renew one.
+func partOld(w *world, reg *be.Registry) error {
+	build, err := beginRenewal(w, reg)
+	if err != nil {
+		return err
+	}
+	if err := build.Part(ctx, "new"); err != nil {
+		return errors.Join(err, build.Discard(ctx))
+	}
+	_, err = build.Commit(ctx, be.Failed, func(r *be.Record) { r.Title = "Debian 13" })
+	return err
 }
 
 func renewOld(w *world, reg *be.Registry) error {
+	build, err := beginRenewal(w, reg)
+	if err != nil {
+		return err
+	}
 	e, err := reg.Get("old")
 	if err != nil {
 		return err
 	}
+	_, err = build.Replace(ctx, e, func(*be.Record) {})
+	return err
+}
+
+// beginRenewal begins to renew old, and changes its copy.
+func beginRenewal(w *world, reg *be.Registry) (*be.Build, error) {
+	e, err := reg.Get("old")
+	if err != nil {
+		return nil, err
+	}
 	running, err := reg.Running()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	build, _, err := reg.Renew(ctx, e, running)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.write(build.Path+"/title", "Debian 13")
-	_, err = build.Replace(ctx, e, func(*be.Record) {})
-	return err
+	return build, nil
 }
 
 // At whichever call to the store something happens, an environment is there

@@ -91,6 +91,7 @@ type Record struct {
 	BaseUUID   string    `json:"base_uuid,omitempty"`   // of the base's subvolume
 	Forked     uint64    `json:"forked,omitempty"`      // the store's generation in which it was made, if that is another than its subvolume's, since it was built anew
 	Command    []string  `json:"command,omitempty"`     // that made it
+	Further    bool      `json:"further,omitempty"`     // other upgrades went on with it since
 	Reason     string    `json:"reason,omitempty"`      // of its state, in a sentence
 	Kept       bool      `json:"kept,omitempty"`
 	Held       string    `json:"held,omitempty"`       // why its trial was taken back as it was to begin, in a sentence

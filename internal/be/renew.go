@@ -41,6 +41,7 @@ func (b *Build) renew(ctx context.Context, e, origin Env) error {
 	if len(leftOut) > 0 {
 		return fmt.Errorf("%w: the subvolume %s in %s would be lost", ErrProtected, leftOut[0], e.Name)
 	}
+	b.Scratch = e.Subvolume.UUID
 	return b.describe(ctx, func(sub, base store.Subvolume) Record {
 		record := e.Record
 		record.UUID, record.BaseUUID, record.Forked = sub.UUID, base.UUID, e.Forked()
@@ -76,6 +77,40 @@ func (b *Build) TakeNested(origin Env, path string) error {
 	if err != nil {
 		return fmt.Errorf("cannot copy nested subvolume /%s: %w", path, err)
 	}
+	return nil
+}
+
+// Part makes a build that was begun with Renew that of an environment of its own,
+// with a name, or an automatic one for "": what it is a copy of stays what it is.
+func (b *Build) Part(ctx context.Context, name string) error {
+	r := b.registry
+	release, err := r.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sub, err := r.store.Get(b.Path)
+	if err != nil {
+		return err
+	}
+	name, err = r.freeName(name)
+	if err != nil {
+		return err
+	}
+	old := b.Record
+	record := Record{
+		Schema: RecordSchema, UUID: old.UUID, State: Creating, Wanted: name, Made: old.Made, Created: sub.Created.UTC(),
+		Origin: old.Origin, OriginUUID: old.OriginUUID, BaseUUID: old.BaseUUID, Forked: old.Forked, Command: old.Command,
+		Parameters: old.Parameters,
+	}
+	step, err := recordStep(record.UUID, &old, &record)
+	if err != nil {
+		return err
+	}
+	if err := b.txn.Do(ctx, step); err != nil {
+		return err
+	}
+	b.Name, b.Record = name, record
 	return nil
 }
 

@@ -131,3 +131,31 @@ func TestRenewTakesTheNewest(t *testing.T) {
 		}
 	}
 }
+
+// TestPart has a copy that was to renew an environment become one of its own, to
+// which nothing applies that was said of the other.
+func TestPart(t *testing.T) {
+	w := newWorld(t)
+	old := w.create("old")
+	check(t, w.locked(func() error {
+		return w.reg.Change(old, func(r *be.Record) { r.Kept, r.Touched, r.Further = true, true, true })
+	}))
+	old = w.get("old")
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	check(t, err)
+	checkIs(t, "Part with a name that is taken", build.Part(ctx, "old"), be.ErrExists)
+	check(t, build.Part(ctx, "new"))
+	if build.Scratch != old.Subvolume.UUID {
+		t.Errorf("what it writes elsewhere is kept under %s, want %s", build.Scratch, old.Subvolume.UUID)
+	}
+	e, err := build.Commit(ctx, be.Failed, func(r *be.Record) { r.Reason = "it failed" })
+	check(t, err)
+	w.checkList("new", "old", "rootfs")
+	w.checkWhole()
+	if r := e.Record; r.Kept || r.Touched || r.Further || r.State != be.Failed || r.OriginUUID != old.Record.OriginUUID || r.UUID == old.Record.UUID {
+		t.Errorf("the record of the new one is %+v", r)
+	}
+	if got := w.get("old"); got.Record.UUID != old.Record.UUID || !got.Record.Kept || got.Record.State != be.Ready {
+		t.Errorf("the record of the old one is %+v", got.Record)
+	}
+}

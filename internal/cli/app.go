@@ -57,6 +57,7 @@ type App struct {
 	act       *activation.Activator // of that registry
 	attachErr error                 // why there is none
 	began     bool                  // the command line made sense, and its verb runs
+	hook      bool                  // a package manager runs it, and shows what it says
 }
 
 // Options are the global ones.
@@ -305,7 +306,11 @@ func (app *App) inUse(reg *be.Registry) func(be.Env) bool {
 }
 
 func (app *App) notice() *ui.Notice {
-	return ui.NewNotice(app.Stderr, app.options.Quiet)
+	notice := ui.NewNotice(app.Stderr, app.options.Quiet)
+	if app.hook {
+		notice = notice.Narrow()
+	}
+	return notice
 }
 
 func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
@@ -314,8 +319,8 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
 		Notice:   app.notice(),
 		Log:      app.Log,
-		Drift:    func(e be.Env) (string, error) { return succession.Look(reg, e) },
 	}
+	succession.Equip(s)
 	if act, err := app.activator(); err == nil {
 		s.Boot = machine.Boot{Activator: act}
 	}

@@ -88,11 +88,14 @@ func Status(err error) redirect.Exit {
 func Hint(err error) string {
 	var held *txn.HeldError
 	var no *share.Refusal
+	var handMade *redirect.HandMadeError
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the verbs and options"
 	case errors.As(err, &held):
 		return "try again when it is done"
+	case errors.As(err, &handMade):
+		return fmt.Sprintf("apt-be destroy %s gives it up, apt-be keep %s keeps both", handMade.Name, handMade.Name)
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):

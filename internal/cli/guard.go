@@ -31,7 +31,10 @@ func newGuard(app *App) *cobra.Command {
 		Short:  "Take a safety snapshot before apt changes the running system",
 		Hidden: true, // apt calls it
 		Args:   noArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return app.guard(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			app.hook = true
+			return app.guard(cmd.Context())
+		},
 	}
 }
 

@@ -20,6 +20,7 @@ func newNoteChange(app *App) *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			app.hook = true
 			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(reg) })
 			if errors.Is(err, store.ErrUnsupported) {
 				return noteNothingPending()

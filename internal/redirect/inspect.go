@@ -24,14 +24,10 @@ const historyLog = "/var/log/apt/history.log"
 // status says too little: apt's is 0 after a Ctrl-C that left packages half
 // installed, and unattended-upgrade's is 1 after a good run. why tells what is
 // wrong with a root that is not healthy. initramfs waits for what is built
-// meanwhile.
-func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, result sandbox.Result, initramfs func() error) (o Outcome, why string, err error) {
+// meanwhile; before is the fingerprint of the packages that the frontend began with.
+func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, before string, result sandbox.Result, initramfs func() error) (o Outcome, why string, err error) {
 	o = Outcome{Frontend: job.Frontend, ExitCode: result.ExitCode, Signal: int(result.Signal)}
 	base, root := s.Registry.Store().Path(build.Base), s.Registry.Store().Path(build.Path)
-	before, err := pkgdb.Fingerprint(base)
-	if err != nil {
-		return o, "", err
-	}
 	after, err := pkgdb.Fingerprint(root)
 	if err != nil {
 		// It was readable before: whatever this is, it is no system to boot.
@@ -187,7 +183,7 @@ func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
 
 // examine runs a command in the build's sandbox and returns what it printed.
 func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, failed bool, err error) {
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Record.UUID}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch}
 	spec, err := s.Inside.Spec(root, argv[0], argv)
 	if err != nil {
 		return nil, false, err

@@ -1,7 +1,6 @@
 package redirect
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,10 +26,6 @@ func forgetNothingPending() error {
 	}
 	return err
 }
-
-// ErrHandMade says that an upgrade would replace an environment that somebody
-// worked in.
-var ErrHandMade = fmt.Errorf("%w: somebody worked in it", be.ErrProtected)
 
 // PackagesChanged says whether packages of the running system changed since an
 // environment was made of it: what was installed or removed since is missing in
@@ -62,38 +57,83 @@ func (s *Supervisor) earlier(origin be.Env) (be.Env, bool, error) {
 	return be.Env{}, false, nil
 }
 
-// repeats says whether a job would only do again what made an earlier
-// environment: the same command, and the running system's packages, package
-// lists and configuration as they were.
-func (s *Supervisor) repeats(job Job, origin, old be.Env) (bool, error) {
-	if len(job.Argv) == 0 || len(old.Record.Command) == 0 || !slices.Equal(job.Argv[1:], old.Record.Command[1:]) ||
-		filepath.Base(job.Argv[0]) != filepath.Base(old.Record.Command[0]) {
-		return false, nil
+// mindEarlier deals with an environment that an earlier redirect made and that
+// was not booted yet. What that has must not be lost to an upgrade that does less:
+//
+//   - the same upgrade again, with nothing new, makes none;
+//   - the same with something new makes one anew, of the running system;
+//   - another upgrade goes on with the one that there is. So does any if somebody
+//     worked in it, or if more than one upgrade made it.
+//
+// One that the user keeps is left alone.
+func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, signals *signals) (exit Exit, done bool, err error) {
+	old, found, err := s.earlier(origin)
+	if err != nil || !found || old.Record.Kept {
+		return Exit{}, false, err
 	}
-	changed, err := PackagesChanged(s.Registry, old)
-	if err != nil || changed {
-		return false, err
+	news, err := s.newsSince(origin, old)
+	if err != nil {
+		s.Log.WithError(err).Warnf("cannot compare the running system with %s", old.Name)
+		news = "it can't be compared with the running system"
 	}
+	same := sameCommand(job.Argv, old.Record.Command)
+	packages, err := PackagesChanged(s.Registry, old)
+	switch {
+	case err != nil:
+		return Exit{}, false, err
+	case packages && old.Record.Touched:
+		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w", old.Name, &HandMadeError{old.Name})
+	case packages:
+		news = "packages of the running system changed"
+	case same && news == "":
+		return s.again(ctx, job, old, signals)
+	case !same || old.Record.Touched || old.Record.Further:
+		return s.goOn(ctx, job, old, signals)
+	}
+	s.Notice.Say("%s waits to be booted, but %s since it was made. It is made anew.", old.Name, news)
+	return Exit{}, false, nil
+}
+
+// HandMadeError says that an upgrade would replace an environment that somebody
+// worked in.
+type HandMadeError struct{ Name string }
+
+// Error implements error.
+func (e *HandMadeError) Error() string { return "somebody worked in it" }
+
+// Is says that it is an error of kind be.ErrProtected.
+func (e *HandMadeError) Is(target error) bool { return target == be.ErrProtected }
+
+// sameCommand says whether two commands are the same upgrade, however the frontend
+// was found.
+func sameCommand(a, b []string) bool {
+	return len(a) > 0 && len(b) > 0 && filepath.Base(a[0]) == filepath.Base(b[0]) && slices.Equal(a[1:], b[1:])
+}
+
+// newsSince says what an upgrade would find in the running system that was not there
+// when an environment was made of it: "" if nothing.
+func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
 	base, err := s.Registry.BaseOf(old)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	// By the store, which shows a subvolume without what is mounted in it.
 	then, now := s.Registry.Store().Path(base.Path), s.Registry.Store().Path(origin.Subvolume.Path)
+	const lists = "/var/lib/apt/lists"
 	isPackageList := func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }
-	for _, part := range []struct {
-		dir  string
-		want func(path string) bool
-	}{
-		{"/etc", func(string) bool { return true }},
-		{"/var/lib/apt/lists", isPackageList},
-	} {
-		same, err := sameTree(filepath.Join(then, part.dir), filepath.Join(now, part.dir), part.want)
-		if err != nil || !same {
-			return false, err
-		}
+	list, err := firstChanged(filepath.Join(then, lists), filepath.Join(now, lists), isPackageList)
+	if err != nil {
+		return "", err
 	}
-	return true, nil
+	if list != "" {
+		return "the package lists changed", nil
+	}
+	const etc = "/etc"
+	file, err := firstChanged(filepath.Join(then, etc), filepath.Join(now, etc), func(string) bool { return true })
+	if err != nil || file == "" {
+		return "", err
+	}
+	return filepath.Join(etc, file) + " changed", nil
 }
 
 // again runs a job that repeats an earlier one in a throw-away copy of what
@@ -117,84 +157,4 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 	s.propagateLogs(job, result)
 	s.Notice.Say("Nothing is newer than in %s.", old.Name)
 	return Exit{Code: verdict.ExitCode, Signal: syscall.Signal(verdict.Signal)}, true, nil
-}
-
-// sameTree says whether two directories hold the same files, of those that
-// want picks: types, modes, owners, link targets and contents.
-func sameTree(a, b string, want func(path string) bool) (bool, error) {
-	left, err := snapshotTree(a, want)
-	if err != nil {
-		return false, err
-	}
-	right, err := snapshotTree(b, want)
-	if err != nil || len(left) != len(right) {
-		return false, err
-	}
-	for path, x := range left {
-		y, ok := right[path]
-		if !ok || x.kind != y.kind || x.target != y.target {
-			return false, nil
-		}
-		if x.mtime == y.mtime {
-			continue
-		}
-		same, err := sameContent(filepath.Join(a, path), filepath.Join(b, path))
-		if err != nil || !same {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// kind is what a file is, apart from its content.
-type kind struct {
-	mode     fs.FileMode
-	uid, gid uint32
-	size     int64
-}
-
-type treeEntry struct {
-	kind   kind
-	target string
-	mtime  int64 // ns since the epoch; 0 for all but regular files
-}
-
-func snapshotTree(root string, want func(path string) bool) (map[string]treeEntry, error) {
-	entries := map[string]treeEntry{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if d.IsDir() || !want(path) {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return nil // gone meanwhile
-		}
-		st := info.Sys().(*syscall.Stat_t)
-		e := treeEntry{kind: kind{mode: info.Mode(), uid: st.Uid, gid: st.Gid, size: info.Size()}}
-		switch {
-		case info.Mode().Type() == fs.ModeSymlink:
-			e.target, _ = os.Readlink(path)
-		case info.Mode().IsRegular():
-			e.mtime = info.ModTime().UnixNano()
-		}
-		rel, err := filepath.Rel(root, path)
-		entries[rel] = e
-		return err
-	})
-	return entries, err
-}
-
-func sameContent(a, b string) (bool, error) {
-	x, err := os.ReadFile(a)
-	if err != nil {
-		return false, err
-	}
-	y, err := os.ReadFile(b)
-	return bytes.Equal(x, y), err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
+	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -31,6 +32,11 @@ type Supervisor struct {
 	// environment was made, "" if nothing did, and why the environment could not
 	// be given that, if so.
 	Drift func(e be.Env) (summary string, err error)
+	// Advance gives a copy of an environment what happened in the running system,
+	// has then work in it, and puts it in the place of the environment, of which
+	// edit changes the record. If then fails or has ended the build, the
+	// environment is as it was. The caller has dpkg's locks.
+	Advance func(ctx context.Context, e be.Env, then func(*be.Build) (ended bool, err error), edit func(*be.Record)) error
 }
 
 // Boot is what a supervisor needs of the machine's boot loader.
@@ -123,27 +129,6 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 	return build, err
 }
 
-// mindEarlier deals with an environment that an earlier redirect made and that
-// was not booted yet: the same upgrade again, with nothing new, makes none.
-func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, signals *signals) (exit Exit, done bool, err error) {
-	old, found, err := s.earlier(origin)
-	if err != nil || !found {
-		return Exit{}, false, err
-	}
-	repeats, err := s.repeats(job, origin, old)
-	if err != nil {
-		s.Log.WithError(err).Warnf("cannot compare the running system with %s", old.Name)
-	}
-	if repeats {
-		return s.again(ctx, job, old, signals)
-	}
-	if old.Record.Touched && !old.Record.Kept {
-		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w (apt-be destroy %s gives it up, apt-be keep %s keeps both)",
-			old.Name, ErrHandMade, old.Name, old.Name)
-	}
-	return Exit{}, false, nil
-}
-
 // run runs the frontend in the build's root and judges the outcome.
 func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
 	if err := s.prepare(build); err != nil {
@@ -152,7 +137,11 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if sig := signals.first(); sig != 0 {
 		return Verdict{State: Discard, Signal: int(sig)}, sandbox.Result{}, nil
 	}
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Record.UUID}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch}
+	before, err := pkgdb.Fingerprint(s.Registry.Store().Path(build.Path))
+	if err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
 	path, err := job.Frontend.RealPath(s.Registry.Store().Path(build.Path))
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -182,7 +171,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	// It takes long, on one processor, and looks at other files than all else
 	// that remains to be done.
 	initramfs := s.buildInitramfs(build, job, result)
-	outcome, why, err := s.inspect(ctx, build, job, result, initramfs)
+	outcome, why, err := s.inspect(ctx, build, job, before, result, initramfs)
 	// Nothing may be in the sandbox's root when it is discarded.
 	_ = initramfs()
 	err = errors.Join(err, sandbox.CleanUp(s.Registry.Store().Path(build.Path)))

@@ -36,6 +36,9 @@ type Options struct {
 	// Replay has the same done to the packages of the environment as was done to
 	// those of the live system. Without it, if any was, that is a drift.ErrPackages.
 	Replay bool
+	// Then works in the copy before it takes the place of the environment, unless
+	// it is nil. If it fails nothing takes any place, nor if it has ended the build.
+	Then func(build *be.Build) (ended bool, err error)
 	// Edit changes the record of the environment; nil changes nothing.
 	Edit func(*be.Record)
 }
@@ -72,6 +75,12 @@ func (c *Carrier) carry(ctx context.Context, l Life, o Options) (*drift.Drift, e
 	}
 	w := work{Carrier: c, Life: l, lock: lock.File()}
 	found, err := w.change(build, o.Replay)
+	if err == nil && o.Then != nil {
+		var ended bool
+		if ended, err = o.Then(build); ended {
+			return found, err
+		}
+	}
 	if err == nil {
 		err = c.CheckUnmounted(l.Heir)
 	}

@@ -19,14 +19,23 @@ const prefix = "apt-be: "
 // Notice writes diagnostics, every one as lines that begin with "apt-be: ".
 // Each call is one write, so that lines of several processes do not mix.
 type Notice struct {
-	w     io.Writer
-	quiet bool
+	w         io.Writer
+	quiet     bool
+	allNarrow bool // errors, too
 }
 
 // NewNotice returns a Notice on w, which is standard error. A quiet one drops
 // what [Notice.Say] and [Notice.Hint] are given.
 func NewNotice(w io.Writer, quiet bool) *Notice {
 	return &Notice{w: w, quiet: quiet}
+}
+
+// Narrow returns a Notice that wraps errors, too: for what is said between the
+// lines of another program, to somebody who asked for that one.
+func (n *Notice) Narrow() *Notice {
+	narrow := *n
+	narrow.allNarrow = true
+	return &narrow
 }
 
 // Say writes a message, wrapped to 80 columns. A line in it that begins with
@@ -43,9 +52,9 @@ func (n *Notice) Warn(format string, args ...any) {
 }
 
 // Error writes an error, whose text should begin with "cannot". It is not
-// wrapped, so that it can be searched for.
+// wrapped, so that it can be searched for, unless the Notice is a narrow one.
 func (n *Notice) Error(err error) {
-	n.write("error: ", err.Error(), false)
+	n.write("error: ", err.Error(), n.allNarrow)
 }
 
 // Hint writes what the user can do about the error before it.

@@ -23,6 +23,8 @@ func TestNotice(t *testing.T) {
 		{"a command is not wrapped", false, func(n *Notice) { n.Say("to boot it:\n    apt-be activate 2026-11-20 %s", strings.Repeat("x", 70)) },
 			"apt-be: to boot it:\napt-be:     apt-be activate 2026-11-20 " + strings.Repeat("x", 70) + "\n"},
 		{"error", false, func(n *Notice) { n.Error(errors.New("cannot x: " + strings.Repeat("long ", 20))) }, "apt-be: error: cannot x: " + strings.TrimSpace(strings.Repeat("long ", 20)) + "\n"},
+		{"narrow error", true, func(n *Notice) { n.Narrow().Error(errors.New("cannot x: " + strings.Repeat("long ", 20))) },
+			"apt-be: error: cannot x: " + strings.TrimSpace(strings.Repeat("long ", 11)) + "\napt-be: " + strings.TrimSpace(strings.Repeat("long ", 9)) + "\n"},
 		{"error of two lines", true, func(n *Notice) { n.Error(errors.New("cannot x:\ny\n")) }, "apt-be: error: cannot x:\napt-be: y\n"},
 		{"hint", false, func(n *Notice) { n.Hint("run apt-be list") }, "apt-be: hint: run apt-be list\n"},
 		{"escapes", false, func(n *Notice) { n.Say("a\x1b[31mb\u202e\tc\r") }, "apt-be: a\ufffd[31mb\ufffd c\n"},

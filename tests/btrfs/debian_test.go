@@ -39,6 +39,7 @@ func TestDebian(t *testing.T) {
 		{"interactive", testInteractive},
 		{"package", testPackage},
 		{"pending", testPending},
+		{"further", testFurther},
 		{"sync", testSync},
 		{"sharing", testSharing},
 		{"replay", testReplay},

@@ -1,0 +1,96 @@
+package redirect
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// firstChanged returns the first file, of those that want picks, that two
+// directories do not both have with the same type, mode, owner, link target and
+// content: "" if there is none.
+func firstChanged(a, b string, want func(path string) bool) (string, error) {
+	left, err := snapshotTree(a, want)
+	if err != nil {
+		return "", err
+	}
+	right, err := snapshotTree(b, want)
+	if err != nil {
+		return "", err
+	}
+	paths := maps.Clone(left)
+	maps.Copy(paths, right)
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		x, before := left[path]
+		y, after := right[path]
+		if !before || !after || x.kind != y.kind || x.target != y.target {
+			return path, nil
+		}
+		if x.mtime == y.mtime {
+			continue
+		}
+		same, err := sameContent(filepath.Join(a, path), filepath.Join(b, path))
+		if err != nil || !same {
+			return path, err
+		}
+	}
+	return "", nil
+}
+
+// kind is what a file is, apart from its content.
+type kind struct {
+	mode     fs.FileMode
+	uid, gid uint32
+	size     int64
+}
+
+type treeEntry struct {
+	kind   kind
+	target string
+	mtime  int64 // ns since the epoch; 0 for all but regular files
+}
+
+func snapshotTree(root string, want func(path string) bool) (map[string]treeEntry, error) {
+	entries := map[string]treeEntry{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if d.IsDir() || !want(path) {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		e := treeEntry{kind: kind{mode: info.Mode(), uid: st.Uid, gid: st.Gid, size: info.Size()}}
+		switch {
+		case info.Mode().Type() == fs.ModeSymlink:
+			e.target, _ = os.Readlink(path)
+		case info.Mode().IsRegular():
+			e.mtime = info.ModTime().UnixNano()
+		}
+		rel, err := filepath.Rel(root, path)
+		entries[rel] = e
+		return err
+	})
+	return entries, err
+}
+
+func sameContent(a, b string) (bool, error) {
+	x, err := os.ReadFile(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := os.ReadFile(b)
+	return bytes.Equal(x, y), err
+}
