@@ -38,7 +38,7 @@ func (app *App) noteChange(reg *be.Registry) error {
 		return err
 	}
 	for _, name := range stale {
-		app.notice().Say("The boot environment %s lacks this change, so it can't be booted any more. The same upgrade again makes one anew.", name)
+		app.notice().Say("The boot environment %s lacks this change, so it can't be booted any more. The same upgrade again makes one anew; apt-be activate %s --replay-packages does there what was done here.", name, name)
 	}
 	if left {
 		return nil

@@ -30,6 +30,21 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 	}
 }
 
+// tellWaiting says that nothing is newer than in an environment that waits, and how
+// that is booted.
+func (s *Supervisor) tellWaiting(e be.Env) {
+	how := "the next reboot tries it"
+	switch {
+	case !e.Bootable():
+		how = "it can't boot, for there is no kernel in it"
+	case s.Boot == nil:
+		how = "to boot it, apt-be init, once, then apt-be activate " + e.Name + " and reboot"
+	case !e.Armed:
+		how = "to boot it, apt-be activate " + e.Name + ", then reboot"
+	}
+	s.Notice.Say("Nothing is newer than in %s: %s.", e.Name, how)
+}
+
 func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
 	failed, err := s.failedBack()
 	if err == nil && failed != "" {
@@ -43,7 +58,7 @@ func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
 	}
 	if err != nil {
 		s.Log.WithError(err).Warnf("cannot make the next boot take %s", e.Name)
-		s.Notice.Say("The running system is unchanged, and is what boots.")
+		s.Notice.Say("The running system is unchanged, and is what boots. To boot the new one: apt-be activate %s, then reboot.", e.Name)
 		return
 	}
 	s.Notice.Say("The running system is unchanged. The next reboot tries the new one, and comes back by itself if that is not healthy (apt-be doctor says from what it would not). To stay: apt-be deactivate.")

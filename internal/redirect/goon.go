@@ -30,6 +30,7 @@ func (s *Supervisor) goOn(ctx context.Context, job Job, old be.Env, signals *sig
 	s.propagateRebootRequired(c.result)
 	s.tellReady(e)
 	s.activate(ctx, job, e)
+	s.replaceOlder(ctx, e) // and the menu names its kernels
 	return c.exit, true, nil
 }
 
@@ -73,7 +74,7 @@ func (c *continuation) run(ctx context.Context, build *be.Build) (ended bool, er
 	default:
 		c.ended = true
 		c.s.propagateLogs(c.job, result)
-		c.s.Notice.Say("Nothing is newer than in %s.", c.old.Name)
+		c.s.tellWaiting(c.old)
 		return true, build.Discard(ctx)
 	}
 }

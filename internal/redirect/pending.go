@@ -155,6 +155,6 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 		return Exit{}, false, nil
 	}
 	s.propagateLogs(job, result)
-	s.Notice.Say("Nothing is newer than in %s.", old.Name)
+	s.tellWaiting(old)
 	return Exit{Code: verdict.ExitCode, Signal: syscall.Signal(verdict.Signal)}, true, nil
 }

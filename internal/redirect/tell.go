@@ -13,10 +13,10 @@ import (
 func (s *Supervisor) tellReady(e be.Env) {
 	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, e.Record.Changes.Summary())
 	for _, path := range e.Record.LeftOut {
-		s.Notice.Say("The subvolume %s is not in it.", path)
+		s.Notice.Say("The subvolume %s is not in it: it is read-only, as snapshots are, or Apt-Be::Nested::Leave-Out names it.", path)
 	}
 	if !e.Bootable() {
-		s.Notice.Say("It can't boot: there is no kernel in it.")
+		s.Notice.Say("It can't boot: there is no kernel in it. apt-be install --in %s, with the package of one, puts it there.", e.Name)
 	}
 }
 

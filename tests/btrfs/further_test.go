@@ -56,6 +56,7 @@ func (f *further) run(command string, status int, says ...string) {
 	if result.Status != status {
 		f.Errorf("%s: status %d, want %d:\n%s", command, result.Status, status, result.Output)
 	}
+	checkVoice(f.T, result.Output)
 	text := strings.ReplaceAll(result.Output, "\napt-be: ", " ") // as if it was not wrapped
 	for _, want := range says {
 		if !strings.Contains(text, want) {

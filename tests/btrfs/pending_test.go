@@ -19,6 +19,7 @@ func testPending(t *testing.T, l lab) {
 		if result.Status != want || !strings.Contains(result.Output, says) {
 			t.Errorf("upgrade: status %d, want %d and %q:\n%s", result.Status, want, says, result.Output)
 		}
+		checkVoice(t, result.Output)
 	}
 	// only finds one boot environment, besides safety snapshots, in a state.
 	only := func(state string) string {
@@ -41,6 +42,11 @@ func testPending(t *testing.T, l lab) {
 	if name := only("ready"); name != first {
 		t.Errorf("the same upgrade again made %s of %s", name, first)
 	}
+
+	// What is new is named.
+	m.Shell(t, "echo mine >/etc/own")
+	upgrade(0, "but /etc/own changed since")
+	first = only("ready")
 
 	// A change of packages of the running system is told of in that very run.
 	if said := m.Shell(t, "apt-get -y install --reinstall bt-app=1.0 2>&1; dpkg -r bt-svc 2>&1"); !strings.Contains(said, "lacks this change") {

@@ -142,6 +142,7 @@ func (c cell) check(t *testing.T, l lab, f frontend) {
 		want.status, want.halfDone(), result.Status, result.Output)
 
 	checkStatus(t, want, result)
+	checkVoice(t, result.Output)
 	checkUntouched(t, m, before, mounts, f)
 	state := c.state
 	if state == asDone {
@@ -178,6 +179,21 @@ func checkStatus(t *testing.T, want outcome, result machine.Result) {
 		}
 	case result.Status != want.status:
 		t.Errorf("status %d, without apt-be %d", result.Status, want.status)
+	}
+}
+
+// checkVoice finds that what apt-be says between the lines of another program is
+// recognized as such, and fits an ordinary terminal.
+func checkVoice(t *testing.T, output string) {
+	t.Helper()
+	for _, line := range strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		words, ours := strings.CutPrefix(line, "apt-be: ")
+		if ours && len(line) > 80 && strings.Contains(words, " ") && !strings.HasPrefix(words, " ") {
+			t.Errorf("%d columns: %q", len(line), line)
+		}
+		if strings.HasPrefix(line, "level=") || strings.HasPrefix(line, "panic:") {
+			t.Errorf("this is not for users: %q", line)
+		}
 	}
 }
 
