@@ -103,6 +103,9 @@ type Store interface {
 	// the kernel says of writes that it could not do (syncfs(2); errors
 	// are reported since Linux 5.8).
 	Sync() error
+	// Free tells of the room that is left. What has not been written yet (Sync)
+	// may not count, and what was deleted may still do so for a while.
+	Free() (Free, error)
 	// Changed returns the paths, from the root of the subvolume at path, of
 	// all that may have changed in it after a generation: of each file all
 	// its names, and of a directory also if something in it was made, renamed

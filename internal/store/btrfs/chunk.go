@@ -42,24 +42,28 @@ func parseChunk(k key, item []byte) (chunk, error) {
 	if len(item) < 48 {
 		return chunk{}, errors.New("cannot read a chunk: it is too short")
 	}
-	stripes := float64(binary.LittleEndian.Uint16(item[44:]))
-	c := chunk{
+	return chunk{
 		start:  k.offset,
 		size:   binary.LittleEndian.Uint64(item),
 		kind:   binary.LittleEndian.Uint64(item[24:]),
-		copies: 1,
-	}
+		copies: copiesOf(binary.LittleEndian.Uint64(item[24:]), float64(binary.LittleEndian.Uint16(item[44:]))),
+	}, nil
+}
+
+// copiesOf is how many bytes of the disks one takes in a block group with these
+// BTRFS_BLOCK_GROUP_ flags, on so many stripes.
+func copiesOf(kind uint64, stripes float64) float64 {
 	switch {
-	case c.kind&(C.BTRFS_BLOCK_GROUP_DUP|C.BTRFS_BLOCK_GROUP_RAID1|C.BTRFS_BLOCK_GROUP_RAID10) != 0:
-		c.copies = 2
-	case c.kind&C.BTRFS_BLOCK_GROUP_RAID1C3 != 0:
-		c.copies = 3
-	case c.kind&C.BTRFS_BLOCK_GROUP_RAID1C4 != 0:
-		c.copies = 4
-	case c.kind&C.BTRFS_BLOCK_GROUP_RAID5 != 0 && stripes > 1:
-		c.copies = stripes / (stripes - 1)
-	case c.kind&C.BTRFS_BLOCK_GROUP_RAID6 != 0 && stripes > 2:
-		c.copies = stripes / (stripes - 2)
+	case kind&(C.BTRFS_BLOCK_GROUP_DUP|C.BTRFS_BLOCK_GROUP_RAID1|C.BTRFS_BLOCK_GROUP_RAID10) != 0:
+		return 2
+	case kind&C.BTRFS_BLOCK_GROUP_RAID1C3 != 0:
+		return 3
+	case kind&C.BTRFS_BLOCK_GROUP_RAID1C4 != 0:
+		return 4
+	case kind&C.BTRFS_BLOCK_GROUP_RAID5 != 0 && stripes > 1:
+		return stripes / (stripes - 1)
+	case kind&C.BTRFS_BLOCK_GROUP_RAID6 != 0 && stripes > 2:
+		return stripes / (stripes - 2)
 	}
-	return c, nil
+	return 1
 }

@@ -18,3 +18,6 @@ func Open(string) (*Store, error) { return nil, errNoCgo }
 
 // OpenDevice returns an error: this program was built without cgo.
 func OpenDevice(string) (*Store, error) { return nil, errNoCgo }
+
+// Free returns an error: this program was built without cgo.
+func Free(string) (store.Free, error) { return store.Free{}, errNoCgo }

@@ -12,6 +12,7 @@ package fake
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -59,6 +60,27 @@ func (s *Store) Close() error { return nil }
 
 // FileSystemUUID is the same for all.
 func (s *Store) FileSystemUUID() string { return "11111111-2222-3333-4444-555555555555" }
+
+// Free implements store.Store: what the files in the store leave of its
+// capacity.
+func (s *Store) Free() (store.Free, error) {
+	const capacity = 1 << 40
+	free := store.Free{Spare: capacity, DataCopies: 1, MetadataCopies: 1}
+	err := filepath.WalkDir(s.Path("."), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			free.Spare -= min(free.Spare, uint64(info.Size()))
+		}
+		return err
+	})
+	if err != nil {
+		return store.Free{}, fmt.Errorf("cannot find out how much room there is: %w", err)
+	}
+	return free, nil
+}
 
 // SetRunning says which subvolume this process's own "/" is: Locate then finds
 // all files outside the store in it. "" takes that back.

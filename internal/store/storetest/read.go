@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -204,6 +205,26 @@ func testNested(t *testing.T, s store.Store) {
 	create(t, s, want...)
 	got, err = s.Nested("@b")
 	checkPaths(t, "Nested(@b)", got, err, append(want, "@b/other")...)
+}
+
+// testFree writes what is no zeros, which a file system may take for nothing.
+func testFree(t *testing.T, s store.Store) {
+	before, err := s.Free()
+	check(t, err)
+	const size = 8 << 20
+	if !before.Holds(size, 0) {
+		t.Errorf("an empty store has no room for %d bytes: %+v", size, before)
+	}
+	create(t, s, "@a")
+	content := make([]byte, size)
+	_, _ = rand.Read(content)
+	write(t, s, "@a/file", string(content))
+	check(t, s.Sync())
+	after, err := s.Free()
+	check(t, err)
+	if after.AllData()+size > before.AllData() {
+		t.Errorf("%d bytes more leave room for %d bytes of %d", size, after.AllData(), before.AllData())
+	}
 }
 
 func testPathStaysInside(t *testing.T, s store.Store) {

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"DeleteErrors", testDeleteErrors},
 		{"Shares", testShares},
 		{"SharesErrors", testSharesErrors},
+		{"Free", testFree},
 		{"PathStaysInside", testPathStaysInside},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,23 @@
+package store
+
+import "testing"
+
+func TestFreeHolds(t *testing.T) {
+	free := Free{Data: 100, Metadata: 10, Spare: 40, DataCopies: 1, MetadataCopies: 2}
+	if free.AllData() != 140 || free.AllMetadata() != 30 {
+		t.Errorf("all that fits is %d and %d, want 140 and 30", free.AllData(), free.AllMetadata())
+	}
+	for _, tt := range []struct {
+		data, metadata uint64
+		want           bool
+	}{
+		{0, 0, true}, {100, 10, true},
+		{140, 10, true}, {141, 10, false}, // data takes the rest
+		{0, 30, true}, {0, 31, false}, // metadata does, twice
+		{120, 20, true}, {121, 20, false}, {120, 21, false}, // both do
+	} {
+		if got := free.Holds(tt.data, tt.metadata); got != tt.want {
+			t.Errorf("Holds(%d, %d) = %v", tt.data, tt.metadata, got)
+		}
+	}
+}
