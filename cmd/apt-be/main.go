@@ -80,6 +80,7 @@ func command() {
 		Version:   version,
 		Lib:       lib,
 		OpenStore: openStore,
+		FreeRoom:  btrfs.Free,
 		Mounted:   cli.Mounted,
 		LockDpkg:  cli.LockDpkg,
 		Patience:  cli.Patience,

@@ -36,6 +36,7 @@ type App struct {
 	Version        string
 	Lib            string                                                             // where apt-be's own files are
 	OpenStore      func(root string) (store.Store, error)                             // the store that holds a directory
+	FreeRoom       func(dir string) (store.Free, error)                               // the room in the file system of a directory, from within a sandbox too
 	Mounted        func(st store.Store, e be.Env) []string                            // where an environment is mounted
 	LockDpkg       func(root string) (release func(), err error)                      // keeps packages of the running root as they are
 	ReadConfig     func(ctx context.Context, q aptconf.Query) (aptconf.Config, error) // nil: aptconf.Read
@@ -116,7 +117,7 @@ func NewCommand(app *App) *cobra.Command {
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
 		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
-		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
+		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newCheckRoom(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))

@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/succession"
@@ -72,7 +73,7 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
+	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, room.ErrShort), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
@@ -110,6 +111,8 @@ func Hint(err error) string {
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
+	case errors.Is(err, room.ErrShort):
+		return room.Hint
 	case errors.Is(err, boot.ErrNoRoom), errors.Is(err, syscall.ENOSPC):
 		return "apt-be destroy makes room: what only that boot environment has goes with it, kernels too"
 	case errors.Is(err, store.ErrUnsupported):

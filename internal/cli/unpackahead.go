@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -65,8 +64,10 @@ func leaveToChild() error {
 	if err := child.Start(); err != nil {
 		return fmt.Errorf("cannot unpack ahead: %w", err)
 	}
-	if _, err := list.Write([]byte(strings.Join(in.Files, "\n"))); err != nil {
-		return fmt.Errorf("cannot unpack ahead: %w", err)
+	for _, archive := range in.Archives {
+		if _, err := fmt.Fprintln(list, archive.File); err != nil {
+			return fmt.Errorf("cannot unpack ahead: %w", err)
+		}
 	}
 	return list.Close()
 }

@@ -8,14 +8,16 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/room"
 )
 
 // HookInput is what apt tells a DPkg::Pre-Install-Pkgs hook of version 3
 // (apt.conf(5), apt-pkg/deb/dpkgpm.cc).
 type HookInput struct {
 	Config   aptconf.Config
-	Upgrades []string // the names of the packages that get a newer version
-	Files    []string // the package files that will be unpacked, in that order
+	Upgrades []string       // the names of the packages that get a newer version
+	Archives []room.Archive // what will be unpacked, in that order
 }
 
 // noDpkg is set when libapt only prints what it would call dpkg for, as
@@ -61,7 +63,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 		}
 		// **CONFIGURE** and **REMOVE** stand for what needs no file.
 		if file := fields[8]; strings.HasPrefix(file, "/") {
-			in.Files = append(in.Files, file)
+			in.Archives = append(in.Archives, room.Archive{Binary: pkgdb.Binary{Package: fields[0], Version: fields[5], Arch: fields[6]}, File: file})
 		}
 	}
 	return in, scanner.Err()

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/room"
 )
 
 // hookText is what apt 2.6 and 3.0 write, but for most of the configuration.
@@ -31,6 +34,16 @@ func TestReadHookInput(t *testing.T) {
 	}
 	if !slices.Equal(in.Upgrades, []string{"hostname"}) {
 		t.Errorf("upgrades are %q, want hostname", in.Upgrades)
+	}
+	const archives = "/var/cache/apt/archives/"
+	unpacked := []room.Archive{
+		{Binary: pkgdb.Binary{Package: "hostname", Version: "3.25", Arch: "amd64"}, File: archives + "hostname_3.25_amd64.deb"},
+		{Binary: pkgdb.Binary{Package: "fresh", Version: "1.0", Arch: "all"}, File: archives + "fresh_1.0_all.deb"},
+		{Binary: pkgdb.Binary{Package: "older", Version: "1.0", Arch: "all"}, File: archives + "older_1.0_all.deb"},
+		{Binary: pkgdb.Binary{Package: "again", Version: "2.0", Arch: "all"}, File: archives + "again_2.0_all.deb"},
+	}
+	if !slices.Equal(in.Archives, unpacked) {
+		t.Errorf("what is unpacked is %v, want %v", in.Archives, unpacked)
 	}
 	if got := in.Config.String("Apt-Be::Guard", ""); got != "snap shot=100%" {
 		t.Errorf("Apt-Be::Guard is %q", got)

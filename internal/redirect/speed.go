@@ -37,6 +37,12 @@ const (
 	patchedPlace = "/run/apt-be/dpkg-skip-unchanged" // where that is inside
 )
 
+// roomHook has apt stop before it unpacks anything if that does not fit. It comes
+// before all other hooks of apt, as aheadHook does.
+const roomHook = `DPkg::Pre-Install-Pkgs { "APT_BE=check-room /usr/bin/apt-be check-room"; };
+DPkg::Tools::Options::APT_BE=check-room { Version "3"; InfoFD "22"; };
+`
+
 // hasten has a sandbox that builds a new environment do so as fast as a policy
 // allows.
 func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
@@ -46,7 +52,8 @@ func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 		spec.Texts[lateInitramfs] = ""
 		spec.Collect = append(spec.Collect, lateInitramfs)
 	}
-	var conf strings.Builder
+	conf := strings.Builder{}
+	conf.WriteString(roomHook)
 	if size := aheadSize(); speed.UnpackAhead && size > 0 {
 		spec.Memory = append(spec.Memory, sandbox.Memory{Target: AheadDir, Size: size})
 		conf.WriteString(aheadHook)
@@ -56,9 +63,7 @@ func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 			fmt.Fprintf(&conf, "Dir::Bin::dpkg %q;\n", dpkg)
 		}
 	}
-	if conf.Len() > 0 {
-		spec.Env, spec.Texts[aptConfInside] = configure(spec.Env, conf.String())
-	}
+	spec.Env, spec.Texts[aptConfInside] = configure(spec.Env, conf.String())
 }
 
 // shareUnchanged has the files of a build that were written again unchanged

@@ -87,6 +87,9 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
+	if err := s.checkRoom(ctx); err != nil {
+		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
+	}
 	if job.Made == be.Redirect {
 		exit, done, err := s.mindEarlier(ctx, job, origin, signals)
 		if err != nil || done {
@@ -196,6 +199,11 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		}
 		s.Notice.Say("No package changed, so no boot environment was made.")
 	case Failed:
+		if short := s.cramped(); short != nil {
+			s.propagateLogs(job, result)
+			s.tellCramped(v.Reason, short)
+			return exit, build.Discard(ctx)
+		}
 		e, err := s.commit(ctx, build, be.Failed, v.Reason)
 		if err != nil {
 			return exit, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/room"
 )
 
 func (s *Supervisor) tellReady(e be.Env) {
@@ -23,6 +24,14 @@ func (s *Supervisor) tellReady(e be.Env) {
 func (s *Supervisor) tellFailed(e be.Env) {
 	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(e.Record.Reason, "."))
 	s.Notice.Say("The running system is unchanged. What the upgrade left is kept as %s: to look into it, apt-be shell %s; to remove it, apt-be destroy %s.", e.Name, e.Name, e.Name)
+}
+
+// tellCramped tells of an upgrade that failed and left too little room to keep
+// what it has made.
+func (s *Supervisor) tellCramped(reason string, short error) {
+	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(reason, "."))
+	s.Notice.Say("The running system is unchanged. What the upgrade left is removed: %v.", short)
+	s.Notice.Hint("%s", room.Hint)
 }
 
 // lockMessage is apt's sentence about a lock that another process holds

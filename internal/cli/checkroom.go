@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/room"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// newCheckRoom is a DPkg::Pre-Install-Pkgs hook of the configuration that apt
+// has in a sandbox (redirect/speed.go): an error keeps apt from unpacking
+// anything.
+func newCheckRoom(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:    "check-room",
+		Short:  "Stop apt if what it is about to unpack does not fit",
+		Hidden: true, // apt calls it
+		Args:   noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := os.Lstat(sandbox.Marker); err != nil {
+				return errors.New("cannot check the room for an upgrade: this is not inside a boot environment's sandbox")
+			}
+			err := app.checkRoom()
+			if err != nil && !errors.Is(err, room.ErrShort) {
+				app.Log.WithError(err).Warn("cannot find out whether the upgrade fits")
+				return nil
+			}
+			return err
+		},
+	}
+}
+
+// checkRoom returns room.ErrShort if what apt tells of does not fit.
+func (app *App) checkRoom() error {
+	in, err := hookInput()
+	if err != nil || len(in.Archives) == 0 {
+		return err
+	}
+	need, err := room.Foresee("/", in.Archives)
+	if err != nil {
+		return err
+	}
+	free, err := app.FreeRoom("/")
+	if err != nil {
+		return err
+	}
+	if err := need.Check(free); err != nil {
+		return fmt.Errorf("cannot upgrade: %w", err)
+	}
+	return nil
+}
