@@ -59,8 +59,18 @@ func Redirectable(command string) bool {
 	return false
 }
 
-// Policy reads the scope Apt-Be::. A value that means nothing is an error:
-// taken as the default it would do the opposite of what its author meant.
+// SettingError is a value in the scope Apt-Be:: that means nothing: taken as the
+// default it would do the opposite of what its author meant.
+type SettingError struct {
+	Name, Value string
+	Fault       string // what is wrong with it: "neither yes nor no"
+}
+
+func (e *SettingError) Error() string {
+	return fmt.Sprintf("cannot read %s: %q is %s", e.Name, e.Value, e.Fault)
+}
+
+// Policy reads the scope Apt-Be::. An error is a [SettingError].
 func (c Config) Policy() (Policy, error) {
 	p := Policy{Guard: GuardSnapshot, Deadline: DefaultDeadline}
 	var err error
@@ -76,14 +86,14 @@ func (c Config) Policy() (Policy, error) {
 	if v := c.String("Apt-Be::Deadline", ""); v != "" {
 		seconds, err := strconv.Atoi(v)
 		if err != nil || seconds < 30 || seconds > 65000 {
-			return Policy{}, fmt.Errorf("cannot read Apt-Be::Deadline: %q is no number of seconds from 30 to 65000", v)
+			return Policy{}, &SettingError{"Apt-Be::Deadline", v, "no number of seconds from 30 to 65000"}
 		}
 		p.Deadline = time.Duration(seconds) * time.Second
 	}
 	for _, command := range c.List("Apt-Be::Redirect::Commands") {
 		command = strings.TrimSpace(command)
 		if !Redirectable(command) {
-			return Policy{}, fmt.Errorf("cannot read Apt-Be::Redirect::Commands: %q is no command that changes packages", command)
+			return Policy{}, &SettingError{"Apt-Be::Redirect::Commands", command, "no command that changes packages"}
 		}
 		p.Commands = append(p.Commands, command)
 	}
@@ -95,7 +105,7 @@ func (c Config) Policy() (Policy, error) {
 		case GuardSnapshot, GuardVeto, GuardOff:
 			p.Guard = v
 		default:
-			return Policy{}, fmt.Errorf("cannot read Apt-Be::Guard: %q is none of snapshot, veto, off", v)
+			return Policy{}, &SettingError{"Apt-Be::Guard", v, "none of snapshot, veto, off"}
 		}
 	}
 	return p, nil

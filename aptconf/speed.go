@@ -1,7 +1,5 @@
 package aptconf
 
-import "fmt"
-
 // Speed is the scope Apt-Be::Speed:: of apt's configuration: what makes an
 // upgrade in a boot environment cheaper than one in place. All are on unless
 // switched off; Apt-Be::Speed itself switches all of them at once.
@@ -55,7 +53,7 @@ func (c Config) switched(name string, def bool) (bool, error) {
 	}
 	b, ok := ParseBool(v)
 	if !ok {
-		return false, fmt.Errorf("cannot read %s: %q is neither yes nor no", name, v)
+		return false, &SettingError{name, v, "neither yes nor no"}
 	}
 	return b, nil
 }

@@ -59,16 +59,24 @@ func wrap(f redirect.Frontend) {
 			}
 			return s
 		},
-		Warn: redirect.OnceADay("/run/apt-be", func(text string) { notice.Warn("%s", text) }),
+		Warn: redirect.OnceADay("/run/apt-be", func(why error) {
+			notice.Warn("%v", why)
+			hint(notice, why)
+		}),
 	}
 	exit, err := w.Run(context.Background(), f, os.Args)
 	if err != nil {
 		notice.Error(err)
-		if hint := cli.Hint(err); hint != "" {
-			notice.Hint("%s", hint)
-		}
+		hint(notice, err)
 	}
 	exit.Die()
+}
+
+// hint says what to do about an error, if anything can be.
+func hint(notice *ui.Notice, err error) {
+	if text := cli.Hint(err); text != "" {
+		notice.Hint("%s", text)
+	}
 }
 
 // command is apt-be itself.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
@@ -90,6 +91,8 @@ func Hint(err error) string {
 	var held *txn.HeldError
 	var no *share.Refusal
 	var handMade *redirect.HandMadeError
+	var obstacle *redirect.Obstacle
+	var setting *aptconf.SettingError
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the verbs and options"
@@ -111,6 +114,14 @@ func Hint(err error) string {
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
+	case errors.As(err, &obstacle):
+		return obstacle.Hint()
+	case errors.As(err, &setting):
+		return fmt.Sprintf("apt-config dump %s shows what apt has of it, grep -r -i apt-be /etc/apt/apt.conf* where that is; what upgrades nothing still works", setting.Name)
+	case errors.Is(err, aptconf.ErrApt):
+		return "apt itself can't read it either, before that is mended; dpkg needs none of it"
+	case errors.Is(err, redirect.ErrReadOnly):
+		return "mount -o remount,rw / makes it writable, unless a fault has made it read-only: dmesg tells of that"
 	case errors.Is(err, room.ErrShort):
 		return room.Hint
 	case errors.Is(err, boot.ErrNoRoom), errors.Is(err, syscall.ENOSPC):

@@ -7,11 +7,13 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -43,6 +45,11 @@ func TestStatus(t *testing.T) {
 		{wrap(share.ErrNotFound), 1, true},
 		{wrap(drift.ErrRefused), 12, true},
 		{wrap(drift.ErrPackages), 12, true},
+		{wrap(room.ErrShort), 12, true},
+		{wrap(redirect.ErrReadOnly), 1, true},
+		{wrap(&redirect.Obstacle{State: redirect.NotBtrfs}), 1, true},
+		{wrap(&aptconf.SettingError{Name: "Apt-Be::Guard"}), 1, true},
+		{wrap(aptconf.ErrApt), 1, true},
 		{wrap(context.Canceled), 130, false},
 	} {
 		exit := Status(tt.err)

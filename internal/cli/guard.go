@@ -15,7 +15,6 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -41,7 +40,7 @@ func newGuard(app *App) *cobra.Command {
 // guard is apt's DPkg::Pre-Install-Pkgs hook: an error keeps apt from
 // unpacking anything.
 func (app *App) guard(ctx context.Context) error {
-	if _, err := os.Lstat(sandbox.Marker); err == nil || os.Getenv("APT_BE_BYPASS") == "1" {
+	if !redirect.OnMachine() || os.Getenv("APT_BE_BYPASS") == "1" {
 		return nil
 	}
 	in, err := hookInput()

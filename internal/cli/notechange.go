@@ -21,6 +21,9 @@ func newNoteChange(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			app.hook = true
+			if app.live() && !redirect.OnMachine() {
+				return nil // a chroot's /run may be the machine's
+			}
 			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.noteChange(reg) })
 			if errors.Is(err, store.ErrUnsupported) {
 				return noteNothingPending()

@@ -33,9 +33,9 @@ type Decision struct {
 	Redirect bool
 	// Reason says why, for diagnostics, as a sentence.
 	Reason string
-	// Warn is what the user should be told once, in one line, because it is
-	// not what the configuration asks for. It is "" otherwise.
-	Warn string
+	// Warn is what the user should be told once in a while, because it is not
+	// what the configuration asks for, such as an [Obstacle]; nil otherwise.
+	Warn error
 }
 
 // NeedsConfig tells whether apt's configuration and the store must be looked
@@ -78,7 +78,7 @@ func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
 	if err != nil {
 		if !inv.Upgrade {
 			// what is not redirected by default must work to mend this
-			return Decision{Reason: "the policy is not readable", Warn: err.Error()}, nil
+			return Decision{Reason: "the policy is not readable", Warn: err}, nil
 		}
 		return Decision{}, err
 	}
@@ -95,29 +95,11 @@ func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
 	if dir, other := conf.OtherRoot(); other && inv.Frontend != UnattendedUpgrade {
 		return Decision{Reason: "apt's configuration makes it work on " + dir}, nil
 	}
-	if why := m.Store.obstacle(); why != "" {
-		return Decision{
-			Reason: why,
-			Warn:   fmt.Sprintf("cannot redirect %s: %s; it changes the running system", inv.Verb, why),
-		}, nil
+	if m.Store != RootOK {
+		obstacle := &Obstacle{m.Store}
+		return Decision{Reason: obstacle.why(), Warn: obstacle}, nil
 	}
 	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb)}, nil
-}
-
-// obstacle says what keeps the running root from being snapshotted, "" if
-// nothing does.
-func (s StoreState) obstacle() string {
-	switch s {
-	case RootOK:
-		return ""
-	case NotBtrfs:
-		return "the root file system is not btrfs"
-	case TopLevel:
-		return "the root file system is the top level of its btrfs, not a subvolume"
-	case DpkgElsewhere:
-		return "/var/lib/dpkg is not in the root subvolume"
-	}
-	return "the state of the root file system is not known"
 }
 
 // listed tells whether the policy lists the command of an invocation, under

@@ -42,7 +42,7 @@ func TestDecideByCommand(t *testing.T) {
 		for _, line := range test.verbs {
 			args := strings.Split(line, "|")
 			d, err := Decide(Parse(test.frontend, args), conf, machine)
-			if err != nil || d.Redirect != test.redirect || d.Warn != "" || d.Reason == "" {
+			if err != nil || d.Redirect != test.redirect || d.Warn != nil || d.Reason == "" {
 				t.Errorf("%s %q: %+v, %v; want %v", test.frontend, args, d, err, test.redirect)
 			}
 		}
@@ -98,7 +98,7 @@ func TestDecideByMachine(t *testing.T) {
 	} {
 		inv := Parse(AptGet, []string{"dist-upgrade"})
 		d, err := Decide(inv, configOf(t), test.machine)
-		if err != nil || d.Redirect != test.redirect || (d.Warn != "") != test.warn || d.Reason == "" {
+		if err != nil || d.Redirect != test.redirect || (d.Warn != nil) != test.warn || d.Reason == "" {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
 		if NeedsConfig(inv, test.machine) != test.config {
@@ -159,7 +159,7 @@ func TestDecideBadPolicy(t *testing.T) {
 		t.Errorf("upgrade: %+v, %v", d, err)
 	}
 	d, err := Decide(Parse(AptGet, []string{"purge", "apt-be"}), conf, Machine{Root: true})
-	if err != nil || d.Redirect || d.Warn != want {
+	if err != nil || d.Redirect || d.Warn == nil || d.Warn.Error() != want {
 		t.Errorf("purge: %+v, %v", d, err)
 	}
 	if d, err := Decide(Parse(AptGet, []string{"-s", "upgrade"}), conf, Machine{Root: true}); err != nil || d.Redirect {
@@ -178,7 +178,7 @@ func TestNeedsConfig(t *testing.T) {
 					continue
 				}
 				for _, conf := range configs {
-					if d, err := Decide(inv, conf, machine); err != nil || d.Redirect || d.Warn != "" {
+					if d, err := Decide(inv, conf, machine); err != nil || d.Redirect || d.Warn != nil {
 						t.Errorf("%s %q on %+v: %+v, %v", frontend, line, machine, d, err)
 					}
 				}

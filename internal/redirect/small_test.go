@@ -1,8 +1,12 @@
 package redirect
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
@@ -89,6 +93,74 @@ func TestFirstLine(t *testing.T) {
 	for text, want := range map[string]string{"": "nothing, and failed", "one": "one", "\n one\ntwo\n": "one"} {
 		if got := firstLine([]byte(text)); got != want {
 			t.Errorf("firstLine(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestOnceADay(t *testing.T) {
+	dir := t.TempDir()
+	var said []string
+	warn := func() func(error) {
+		return OnceADay(filepath.Join(dir, "run"), func(why error) { said = append(said, why.Error()) })
+	}
+	stamps := func(age time.Duration) {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(dir, "run/*"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no stamps: %q, %v", found, err)
+		}
+		for _, stamp := range found {
+			if err := os.Chtimes(stamp, time.Time{}, time.Now().Add(-age)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	one, other := errors.New("one"), errors.New("another")
+	for _, step := range []struct {
+		what string
+		do   func()
+		want int // how often something was said by then
+	}{
+		{"at first", func() { warn()(one) }, 1},
+		{"again", func() { warn()(one) }, 1},
+		{"something else", func() { warn()(other) }, 2},
+		{"within the day", func() { stamps(23 * time.Hour); warn()(one); warn()(other) }, 2},
+		{"a day later", func() { stamps(24 * time.Hour); warn()(one) }, 3},
+		{"from the future", func() { stamps(-time.Hour); warn()(one) }, 4},
+		{"where no stamp can be", func() {
+			if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "run"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			warn()(one)
+			warn()(one)
+		}, 6},
+	} {
+		if step.do(); len(said) != step.want {
+			t.Fatalf("%s: said %q, want %d times", step.what, said, step.want)
+		}
+	}
+}
+
+func TestConfigureKeepsTheUsersOwn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "apt.conf")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for own, want := range map[string]string{
+		"APT_CONFIG=" + file:        "Ours 1;\n#include \"" + file + "\";\n",
+		"APT_CONFIG=" + file + "no": "Ours 1;\n",
+		"APT_CONFIG=":               "Ours 1;\n",
+		"OTHER=x":                   "Ours 1;\n",
+	} {
+		env, text := configure([]string{"A=b", own}, "Ours 1;\n")
+		if text != want {
+			t.Errorf("with %s: %q, want %q", own, text, want)
+		}
+		if got := env[len(env)-1]; got != "APT_CONFIG="+aptConfInside {
+			t.Errorf("with %s: the environment ends with %s", own, got)
 		}
 	}
 }

@@ -91,11 +91,12 @@ DPkg::Tools::Options::APT_BE=unpack-ahead { Version "3"; InfoFD "21"; };
 `
 
 // configure adds a configuration of apt to an environment, below the one that
-// the user may have named there.
+// the user may have named there. A file that is not there apt only warns of, but
+// not where another file includes it.
 func configure(env []string, conf string) (with []string, text string) {
 	for _, entry := range env {
 		if file, ok := strings.CutPrefix(entry, "APT_CONFIG="); ok {
-			if file != "" {
+			if _, err := os.Stat(file); err == nil {
 				conf += fmt.Sprintf("#include %q;\n", file)
 			}
 			continue

@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -23,8 +23,8 @@ type Wrapper struct {
 	OpenStore func(dir string) (store.Store, error)
 	// Supervise makes the supervisor for the environments of a store.
 	Supervise func(st store.Store) *Supervisor
-	// Warn tells the user something, at most once a day for each topic.
-	Warn func(topic, text string)
+	// Warn tells the user what is no reason to stop, the same at most once a day.
+	Warn func(why error)
 }
 
 // Run decides about a command line and carries it out. It returns only when
@@ -57,8 +57,8 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 			return w.undecided(inv, argv, err)
 		}
 	}
-	if decision.Warn != "" {
-		w.Warn("not-redirected", decision.Warn)
+	if decision.Warn != nil {
+		w.Warn(decision.Warn)
 	}
 	if !decision.Redirect {
 		return w.passThrough(f, argv)
@@ -120,25 +120,12 @@ func (w *Wrapper) undecided(inv Invocation, argv []string, why error) (Exit, err
 	if inv.Upgrade {
 		return Exit{Code: inv.Frontend.failureCode()}, why
 	}
-	w.Warn("undecided", why.Error())
+	w.Warn(why)
 	return w.passThrough(inv.Frontend, argv)
 }
 
 func (w *Wrapper) passThrough(f Frontend, argv []string) (Exit, error) {
 	return Exit{Code: 127}, f.Exec(argv)
-}
-
-// machine finds out where this process runs.
-func machine() Machine {
-	m := Machine{Root: os.Geteuid() == 0, Bypass: os.Getenv("APT_BE_BYPASS") == "1"}
-	_, err := os.Lstat(sandbox.Marker)
-	m.Inside = err == nil
-	for _, marker := range []string{"/run/systemd/container", "/run/.containerenv", "/.dockerenv"} {
-		if _, err := os.Lstat(marker); err == nil {
-			m.Container = true
-		}
-	}
-	return m
 }
 
 // topLevelID is the ID of btrfs's top-level subvolume (btrfs-subvolume(8)).
@@ -147,6 +134,10 @@ const topLevelID = 5
 // examineRoot finds out whether the running root can be snapshotted. The
 // store is nil if there is none.
 func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
+	// Opening the store would make its file system writable.
+	if err := unix.Access("/", unix.W_OK); errors.Is(err, unix.EROFS) {
+		return NotBtrfs, nil, fmt.Errorf("cannot upgrade: %w", ErrReadOnly)
+	}
 	st, err := w.OpenStore("/")
 	if errors.Is(err, store.ErrUnsupported) {
 		return NotBtrfs, nil, nil
@@ -191,16 +182,21 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// OnceADay returns a Warn that remembers in a directory what it has said.
-func OnceADay(dir string, say func(text string)) func(topic, text string) {
-	return func(topic, text string) {
-		stamp := filepath.Join(dir, "warned-"+topic)
-		if info, err := os.Lstat(stamp); err == nil && time.Since(info.ModTime()) < 24*time.Hour {
-			return
+// OnceADay returns a Warn that remembers in a directory what it has said. If it
+// can't, it says it again.
+func OnceADay(dir string, say func(why error)) func(why error) {
+	return func(why error) {
+		text := why.Error()
+		stamp := filepath.Join(dir, fmt.Sprintf("warned-%x", sha256.Sum256([]byte(text))))
+		if info, err := os.Lstat(stamp); err == nil {
+			// The clock may have been set back since.
+			if age := time.Since(info.ModTime()); age >= 0 && age < 24*time.Hour {
+				return
+			}
 		}
-		say(text)
+		say(why)
 		if err := os.MkdirAll(dir, 0o755); err == nil {
-			_ = os.WriteFile(stamp, nil, 0o644)
+			_ = os.WriteFile(stamp, []byte(text+"\n"), 0o644)
 		}
 	}
 }

@@ -42,9 +42,7 @@ func (n Need) Check(free store.Free) error {
 	if free.Holds(data, metadata) {
 		return nil
 	}
-	// Each by itself may fit and both together not: then it is data, which is
-	// the larger part, and of which there is something to remove.
-	what, needed, left, there := "", n.Data, uint64(freeData), free.AllData()
+	what, needed, left, there := "", n.Data, uint64(freeData), free.DataBeside(metadata)
 	if metadata > free.AllMetadata() {
 		what, needed, left, there = " of metadata", n.Metadata, freeMetadata, free.AllMetadata()
 	}

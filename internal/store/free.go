@@ -12,11 +12,14 @@ type Free struct {
 	DataCopies, MetadataCopies float64
 }
 
-// AllData is how much of the contents of files still fits, if nothing else is
-// written.
-func (f Free) AllData() uint64 { return f.Data + uint64(float64(f.Spare)/f.DataCopies) }
+// DataBeside is how much of the contents of files still fits beside that much
+// metadata.
+func (f Free) DataBeside(metadata uint64) uint64 {
+	more := float64(metadata-min(metadata, f.Metadata)) * f.MetadataCopies
+	return f.Data + uint64(max(0, float64(f.Spare)-more)/f.DataCopies)
+}
 
-// AllMetadata is how much of all else still fits.
+// AllMetadata is how much metadata still fits, if nothing else is written.
 func (f Free) AllMetadata() uint64 { return f.Metadata + uint64(float64(f.Spare)/f.MetadataCopies) }
 
 // Holds says whether that many bytes of both fit together.

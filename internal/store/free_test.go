@@ -4,8 +4,13 @@ import "testing"
 
 func TestFreeHolds(t *testing.T) {
 	free := Free{Data: 100, Metadata: 10, Spare: 40, DataCopies: 1, MetadataCopies: 2}
-	if free.AllData() != 140 || free.AllMetadata() != 30 {
-		t.Errorf("all that fits is %d and %d, want 140 and 30", free.AllData(), free.AllMetadata())
+	if got := free.AllMetadata(); got != 30 {
+		t.Errorf("AllMetadata = %d, want 30", got)
+	}
+	for metadata, want := range map[uint64]uint64{0: 140, 10: 140, 20: 120, 30: 100, 1000: 100} {
+		if got := free.DataBeside(metadata); got != want {
+			t.Errorf("DataBeside(%d) = %d, want %d", metadata, got, want)
+		}
 	}
 	for _, tt := range []struct {
 		data, metadata uint64

@@ -1,0 +1,59 @@
+package redirect
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// machine finds out where this process runs.
+func machine() Machine {
+	_, err := os.Lstat(sandbox.Marker)
+	return Machine{
+		Root:      os.Geteuid() == 0,
+		Inside:    err == nil,
+		Bypass:    os.Getenv("APT_BE_BYPASS") == "1",
+		Container: inContainer() || inChroot(),
+	}
+}
+
+// OnMachine says whether "/" is the root of the machine that runs, and not that
+// of a sandbox, a container or a chroot. Such a root may well be a subvolume of
+// the machine's own file system, beside its boot environments: it is not one.
+func OnMachine() bool {
+	m := machine()
+	return !m.Inside && !m.Container
+}
+
+// inContainer says whether this is a container: by the marks that its manager
+// makes, or by the environment that it gives to process 1 (systemd's container
+// interface), which only root can read.
+func inContainer() bool {
+	for _, mark := range []string{"/run/systemd/container", "/run/.containerenv", "/.dockerenv"} {
+		if _, err := os.Lstat(mark); err == nil {
+			return true
+		}
+	}
+	env, _ := os.ReadFile("/proc/1/environ")
+	return bytes.HasPrefix(env, []byte("container=")) || bytes.Contains(env, []byte("\x00container="))
+}
+
+// inChroot says whether "/" is another directory than process 1 has for it. Each
+// subvolume has a device number of its own, so a mount of the same one is the
+// same. Where there is no /proc, it is a chroot that nobody has made ready; who
+// may not look at process 1 is in a container of some kind, and is not told so
+// by this.
+func inChroot() bool {
+	own, err := os.Stat("/")
+	if err != nil {
+		return true
+	}
+	first, err := os.Stat("/proc/1/root")
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	return err == nil && !os.SameFile(own, first)
+}
