@@ -68,6 +68,9 @@ func (app *App) guard(ctx context.Context) error {
 		return err
 	}
 	defer done()
+	if state, err := redirect.RootState(reg.Store()); err != nil || state != redirect.RootOK {
+		return err // a snapshot would not have all of the system
+	}
 	run := aptRun()
 	if last, err := os.ReadFile(guardStamp); err == nil && run != "" && string(last) == run {
 		return nil

@@ -145,23 +145,29 @@ func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
 	if err != nil {
 		return NotBtrfs, nil, err
 	}
-	root, err := st.Locate("/")
+	state, err := RootState(st)
 	if err != nil {
 		st.Close()
 		return NotBtrfs, nil, err
 	}
+	return state, st, nil
+}
+
+// RootState finds out whether the running root, which a store holds, can be
+// snapshotted as a whole.
+func RootState(st store.Store) (StoreState, error) {
+	root, err := st.Locate("/")
+	if err != nil {
+		return NotBtrfs, err
+	}
 	if root.ID == topLevelID {
-		return TopLevel, st, nil
+		return TopLevel, nil
 	}
 	dpkg, err := st.Locate("/var/lib/dpkg")
 	if errors.Is(err, store.ErrUnsupported) || err == nil && dpkg.ID != root.ID {
-		return DpkgElsewhere, st, nil
+		return DpkgElsewhere, nil
 	}
-	if err != nil {
-		st.Close()
-		return NotBtrfs, nil, err
-	}
-	return RootOK, st, nil
+	return RootOK, err
 }
 
 // lockTimeout is how long a frontend waits for dpkg's locks: forever is

@@ -38,6 +38,9 @@ func TestDebian(t *testing.T) {
 		{"locks", testLocks},
 		{"interactive", testInteractive},
 		{"package", testPackage},
+		{"impossible", testImpossible},
+		{"room", testRoom},
+		{"policies", testPolicies},
 		{"pending", testPending},
 		{"further", testFurther},
 		{"sync", testSync},
@@ -64,7 +67,12 @@ func TestDebian(t *testing.T) {
 // newLab makes the templates.
 func newLab(t testing.TB, release string) lab {
 	t.Helper()
-	l := lab{machine.NewImage(t, release, plain)}
+	return fill(t, lab{machine.NewImage(t, release, plain)})
+}
+
+// fill makes the templates of a lab whose root is plain Debian.
+func fill(t *testing.T, l lab) lab {
+	t.Helper()
 	m := l.Boot(t, plain)
 	if err := packages.Build(m.Path(packages.Dir)); err != nil {
 		t.Fatal(err)

@@ -36,10 +36,16 @@ type Image struct {
 // scripts/build-root RECIPE. It is gone when the test ends.
 func NewImage(t testing.TB, recipe, template string) *Image {
 	t.Helper()
+	return NewImageOf(t, imageSize, recipe, template)
+}
+
+// NewImageOf is NewImage for one of so many bytes.
+func NewImageOf(t testing.TB, size int64, recipe, template string) *Image {
+	t.Helper()
 	loop.RequireRoot(t)
 	image := &Image{Recipe: recipe, project: projectDir(t)}
 	archive := image.buildRoot(t)
-	image.device = loop.Create(t, imageSize).Device
+	image.device = loop.Create(t, size).Device
 	var err error
 	if image.top, err = mountTop(image.Device()); err != nil {
 		t.Fatal(err)

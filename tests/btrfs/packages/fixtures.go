@@ -23,9 +23,20 @@ const (
 	SlowPreinst Variant = "slow-preinst"
 	// Asks: one package asks a debconf question.
 	Asks Variant = "asks"
+	// Large: one package says that it takes LargeSize.
+	Large Variant = "large"
+	// Hungry: one package writes, as it is configured, until nothing fits any
+	// more, into the file HungryFile.
+	Hungry Variant = "hungry"
 	// Empty: nothing newer.
 	Empty Variant = "empty"
 )
+
+// LargeSize is in bytes.
+const LargeSize = 3 << 30
+
+// HungryFile fills the file system.
+const HungryFile = "/var/lib/bt-hungry"
 
 // Nap is the argument of the sleep(1) by which the slow variants are known: a
 // number of seconds that nobody else sleeps.
@@ -63,6 +74,8 @@ func Build(dir string) error {
 		PreinstFails:  fault("2.0", map[string]string{"preinst": "#!/bin/sh\necho bt-fault: cannot unpack\nexit 1\n"}),
 		SlowPostinst:  fault("2.0", map[string]string{"postinst": nap}),
 		SlowPreinst:   fault("2.0", map[string]string{"preinst": nap}),
+		Large:         large(),
+		Hungry:        fault("2.0", map[string]string{"postinst": "#!/bin/sh\ndd if=/dev/zero of=" + HungryFile + " bs=1M\n"}),
 	}
 	for variant, faulty := range faults {
 		debs := append(second(), faulty)
@@ -129,6 +142,12 @@ func app(version string) map[string]string {
 func fault(version string, control map[string]string) deb {
 	return deb{name: "bt-fault", version: version, control: control,
 		files: map[string]string{"/usr/share/bt/fault": version + "\n"}}
+}
+
+func large() deb {
+	d := fault("2.0", nil)
+	d.fields = []string{fmt.Sprintf("Installed-Size: %d", LargeSize>>10)}
+	return d
 }
 
 // common returns the packages whose versions differ in nothing but content.

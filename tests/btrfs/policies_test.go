@@ -1,0 +1,7 @@
+package btrfs_test
+
+import (
+	"testing"
+)
+
+func testPolicies(t *testing.T, l lab) {}
