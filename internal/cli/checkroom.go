@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
@@ -48,8 +49,9 @@ func (app *App) checkRoom() error {
 	if err != nil {
 		return err
 	}
-	if err := need.Check(free); err != nil {
-		return fmt.Errorf("cannot upgrade: %w", err)
+	if err = need.Check(free); err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("cannot upgrade: %w", err)
+	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))
 }

@@ -2,9 +2,36 @@ package redirect
 
 import (
 	"context"
+	"errors"
 
+	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/room"
+	"github.com/apt-be/apt-be/internal/sandbox"
 )
+
+// VetoNote is where the hook in a sandbox notes why it has stopped apt: what is to
+// be unpacked does not fit.
+const VetoNote = "/run/apt-be/veto"
+
+// vetoed says whether it was that hook that ended a run in which no package
+// changed. aptitude has noted in dpkg's database by then what it meant to do.
+func (s *Supervisor) vetoed(build *be.Build, result sandbox.Result) (bool, error) {
+	if _, noted := result.Collected[VetoNote]; !noted {
+		return false, nil
+	}
+	changes, err := s.changes(build)
+	return changes == (be.Changes{}), err
+}
+
+// tellVeto says why the hook has stopped unattended-upgrade, which shows nobody
+// what hooks say. What it had upgraded by then, it had.
+func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
+	why, noted := result.Collected[VetoNote]
+	if noted && job.Frontend == UnattendedUpgrade {
+		s.Notice.Error(errors.New(string(why)))
+		s.Notice.Hint("%s", room.Hint)
+	}
+}
 
 // checkRoom refuses to begin where there is no room for anything. What the
 // frontend is about to unpack nobody knows yet: of that apt tells a hook in the

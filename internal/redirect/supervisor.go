@@ -191,6 +191,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 // conclude carries out a verdict.
 func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v Verdict, result sandbox.Result) (Exit, error) {
 	exit := Exit{Code: v.ExitCode, Signal: syscall.Signal(v.Signal)}
+	s.tellVeto(job, result)
 	switch v.State {
 	case Discard:
 		s.propagateLogs(job, result)
@@ -200,9 +201,10 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		s.Notice.Say("No package changed, so no boot environment was made.")
 	case Failed:
 		if short := s.cramped(); short != nil {
+			err := build.Discard(ctx) // before anything is written
 			s.propagateLogs(job, result)
 			s.tellCramped(v.Reason, short)
-			return exit, build.Discard(ctx)
+			return exit, err
 		}
 		e, err := s.commit(ctx, build, be.Failed, v.Reason)
 		if err != nil {

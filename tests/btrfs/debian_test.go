@@ -71,7 +71,7 @@ func newLab(t testing.TB, release string) lab {
 }
 
 // fill makes the templates of a lab whose root is plain Debian.
-func fill(t *testing.T, l lab) lab {
+func fill(t testing.TB, l lab) lab {
 	t.Helper()
 	m := l.Boot(t, plain)
 	if err := packages.Build(m.Path(packages.Dir)); err != nil {

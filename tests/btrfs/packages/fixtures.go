@@ -28,6 +28,9 @@ const (
 	// Hungry: one package writes, as it is configured, until nothing fits any
 	// more, into the file HungryFile.
 	Hungry Variant = "hungry"
+	// Crowded: one package makes, as it is configured, small files until no more
+	// fit.
+	Crowded Variant = "crowded"
 	// Empty: nothing newer.
 	Empty Variant = "empty"
 )
@@ -75,7 +78,14 @@ func Build(dir string) error {
 		SlowPostinst:  fault("2.0", map[string]string{"postinst": nap}),
 		SlowPreinst:   fault("2.0", map[string]string{"preinst": nap}),
 		Large:         large(),
-		Hungry:        fault("2.0", map[string]string{"postinst": "#!/bin/sh\ndd if=/dev/zero of=" + HungryFile + " bs=1M\n"}),
+		Crowded: fault("2.0", map[string]string{"postinst": `#!/usr/bin/python3
+import itertools, os
+os.mkdir("/var/lib/bt-crowd")
+for n in itertools.count():
+    with open("/var/lib/bt-crowd/%d" % n, "w") as f:
+        f.write("x" * 2000)
+`}),
+		Hungry: fault("2.0", map[string]string{"postinst": "#!/bin/sh\ndd if=/dev/zero of=" + HungryFile + " bs=1M\n"}),
 	}
 	for variant, faulty := range faults {
 		debs := append(second(), faulty)
