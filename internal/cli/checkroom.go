@@ -50,7 +50,7 @@ func (app *App) checkRoom() error {
 		return err
 	}
 	if err = need.Check(free); err == nil {
-		return nil
+		return os.WriteFile(redirect.PassNote, nil, 0o644)
 	}
 	err = fmt.Errorf("cannot upgrade: %w", err)
 	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))

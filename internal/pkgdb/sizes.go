@@ -17,7 +17,7 @@ type Binary struct{ Package, Version, Arch string }
 // Installed-Size (deb-control(5)), which is in KiB.
 //
 // Such a list is of some 50 MB, and apt waits for the answer: so what is not
-// wanted is not parsed, but for its name.
+// wanted is not parsed, but for its name, and nothing is read when sizes has all.
 func ReadSizes(list io.Reader, wanted []Binary, sizes map[Binary]uint64) error {
 	names, binaries := map[string]bool{}, map[Binary]bool{}
 	for _, b := range wanted {
@@ -33,7 +33,7 @@ func ReadSizes(list io.Reader, wanted []Binary, sizes map[Binary]uint64) error {
 		}
 		found, size, skip = Binary{}, 0, false
 	}
-	for {
+	for len(sizes) < len(binaries) {
 		line, err := readLine(lines)
 		if err == io.EOF {
 			enter()
@@ -64,6 +64,7 @@ func ReadSizes(list io.Reader, wanted []Binary, sizes map[Binary]uint64) error {
 			size, _ = strconv.ParseUint(string(value), 10, 64)
 		}
 	}
+	return nil
 }
 
 // readLine returns a line without its end, valid until the next call. Of one that

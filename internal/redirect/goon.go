@@ -74,7 +74,7 @@ func (c *continuation) run(ctx context.Context, build *be.Build) (ended bool, er
 	default:
 		c.ended = true
 		c.s.propagateLogs(c.job, result)
-		c.s.tellWaiting(c.old)
+		c.s.tellUnchanged(c.old, result)
 		return true, build.Discard(ctx)
 	}
 }

@@ -34,11 +34,7 @@ func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, befo
 		o.Changed = true
 		return o, err.Error(), nil
 	}
-	vetoed, err := s.vetoed(build, result)
-	if err != nil {
-		return o, "", err
-	}
-	if o.Changed = before != after && !vetoed; !o.Changed {
+	if o.Changed = before != after && !vetoed(result); !o.Changed {
 		return o, "", nil
 	}
 	s.shareUnchanged(ctx, build, job)

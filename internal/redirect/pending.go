@@ -155,6 +155,6 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 		return Exit{}, false, nil
 	}
 	s.propagateLogs(job, result)
-	s.tellWaiting(old)
+	s.tellUnchanged(old, result)
 	return Exit{Code: verdict.ExitCode, Signal: syscall.Signal(verdict.Signal)}, true, nil
 }

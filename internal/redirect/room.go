@@ -9,18 +9,19 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// VetoNote is where the hook in a sandbox notes why it has stopped apt: what is to
-// be unpacked does not fit.
-const VetoNote = "/run/apt-be/veto"
+// What the hook in a sandbox notes there: why it has stopped apt, since what was to
+// be unpacked does not fit; and that it has let something be unpacked.
+const (
+	VetoNote = "/run/apt-be/veto"
+	PassNote = "/run/apt-be/pass"
+)
 
-// vetoed says whether it was that hook that ended a run in which no package
-// changed. aptitude has noted in dpkg's database by then what it meant to do.
-func (s *Supervisor) vetoed(build *be.Build, result sandbox.Result) (bool, error) {
-	if _, noted := result.Collected[VetoNote]; !noted {
-		return false, nil
-	}
-	changes, err := s.changes(build)
-	return changes == (be.Changes{}), err
+// vetoed says whether that hook has stopped a frontend before any package changed.
+// aptitude has noted in dpkg's database by then what it meant to do.
+func vetoed(result sandbox.Result) bool {
+	_, veto := result.Collected[VetoNote]
+	_, pass := result.Collected[PassNote]
+	return veto && !pass
 }
 
 // tellVeto says why the hook has stopped unattended-upgrade, which shows nobody
@@ -31,6 +32,15 @@ func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 		s.Notice.Error(errors.New(string(why)))
 		s.Notice.Hint("%s", room.Hint)
 	}
+}
+
+// tellUnchanged says that an environment that waits to be booted stays what it is.
+func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
+	if vetoed(result) {
+		s.Notice.Say("%s is as it was.", old.Name)
+		return
+	}
+	s.Notice.Say("Nothing is newer than in %s.", old.Name)
 }
 
 // checkRoom refuses to begin where there is no room for anything. What the

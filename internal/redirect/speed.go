@@ -48,7 +48,7 @@ DPkg::Tools::Options::APT_BE=check-room { Version "3"; InfoFD "22"; };
 func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 	spec.NoSync = speed.NoSync
 	spec.Texts = map[string]string{}
-	spec.Collect = append(spec.Collect, VetoNote)
+	spec.Collect = append(spec.Collect, VetoNote, PassNote)
 	if speed.OneInitramfs {
 		spec.Texts[lateInitramfs] = ""
 		spec.Collect = append(spec.Collect, lateInitramfs)

@@ -171,6 +171,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	for _, note := range result.Notes {
 		s.Log.Warn(note)
 	}
+	s.tellVeto(job, result)
 	// It takes long, on one processor, and looks at other files than all else
 	// that remains to be done.
 	initramfs := s.buildInitramfs(build, job, result)
@@ -191,7 +192,6 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 // conclude carries out a verdict.
 func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v Verdict, result sandbox.Result) (Exit, error) {
 	exit := Exit{Code: v.ExitCode, Signal: syscall.Signal(v.Signal)}
-	s.tellVeto(job, result)
 	switch v.State {
 	case Discard:
 		s.propagateLogs(job, result)
