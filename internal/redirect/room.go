@@ -40,7 +40,7 @@ func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
 		s.Notice.Say("%s is as it was.", old.Name)
 		return
 	}
-	s.Notice.Say("Nothing is newer than in %s.", old.Name)
+	s.tellWaiting(old)
 }
 
 // checkRoom refuses to begin where there is no room for anything. What the
@@ -50,7 +50,8 @@ func (s *Supervisor) checkRoom(ctx context.Context) error {
 	if s.short() == nil {
 		return nil
 	}
-	// It may be a run that was cut off that has left too little.
+	// It may be a run that was cut off that has left too little, or one that has
+	// just been discarded.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	release, err := s.Registry.Lock(ctx)
@@ -62,6 +63,9 @@ func (s *Supervisor) checkRoom(ctx context.Context) error {
 	TellRecovered(s.Notice, s.Log, recovered)
 	if err != nil {
 		return err
+	}
+	if err := s.Registry.Store().Settle(ctx); err != nil {
+		s.Log.Debug(err)
 	}
 	return s.short()
 }

@@ -12,6 +12,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -106,6 +107,9 @@ type Store interface {
 	// Free tells of the room that is left. What has not been written yet (Sync)
 	// may not count, and what was deleted may still do so for a while.
 	Free() (Free, error)
+	// Settle waits until what was deleted gives its space back, or until ctx is
+	// done, which is an error.
+	Settle(ctx context.Context) error
 	// Changed returns the paths, from the root of the subvolume at path, of
 	// all that may have changed in it after a generation: of each file all
 	// its names, and of a directory also if something in it was made, renamed

@@ -7,8 +7,11 @@ package btrfs
 import "C"
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +21,33 @@ import (
 
 // Free implements store.Store.
 func (s *Store) Free() (store.Free, error) { return freeOf(s.top) }
+
+// Settle implements store.Store.
+func (s *Store) Settle(ctx context.Context) error {
+	const pause = 100 * time.Millisecond
+	for gone := false; ; {
+		// Unlike syncfs(2) it wakes who takes deleted subvolumes apart, and it
+		// has what was freed by then count.
+		if err := ioctl(s.top, "BTRFS_IOC_SYNC", C.BTRFS_IOC_SYNC, nil); err != nil {
+			return fmt.Errorf("cannot wait for the space of what was deleted: %w", err)
+		}
+		if gone {
+			return nil
+		}
+		found, err := roots(s.top)
+		if err != nil {
+			return fmt.Errorf("cannot find out what is being deleted: %w", err)
+		}
+		if gone = !slices.ContainsFunc(found, func(r root) bool { return r.deleted }); gone {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot wait for the space of what was deleted: %w", ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
 
 // Free tells of the room in the btrfs file system that holds a directory. It
 // needs neither the top level nor privileges: a sandbox has them not.

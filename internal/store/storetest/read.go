@@ -225,6 +225,13 @@ func testFree(t *testing.T, s store.Store) {
 	if after.DataBeside(0)+size > before.DataBeside(0) {
 		t.Errorf("%d bytes more leave room for %d bytes of %d", size, after.DataBeside(0), before.DataBeside(0))
 	}
+	check(t, s.Delete("@a"))
+	check(t, s.Settle(t.Context()))
+	settled, err := s.Free()
+	check(t, err)
+	if settled.DataBeside(0) < after.DataBeside(0)+size {
+		t.Errorf("%d bytes less leave room for %d bytes after %d", size, settled.DataBeside(0), after.DataBeside(0))
+	}
 }
 
 func testPathStaysInside(t *testing.T, s store.Store) {
