@@ -39,7 +39,6 @@ func testFurther(t *testing.T, l lab) {
 	f.run("unattended-upgrade", 0, "Nothing is newer than in "+name)
 	f.run("apt full-upgrade -y", 0, "Nothing is newer than in "+name)
 	f.ready("bt-svc 2.0", "bt-fault 2.0", "bt-app 2.0")
-	f.run("apt-be activate "+name, 10, "apt-be init")
 	f.untouched(before)
 }
 
