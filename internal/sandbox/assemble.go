@@ -43,7 +43,7 @@ func assemble(spec *Spec) (notes []string, err error) {
 		}
 		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
 	}
-	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.memory, a.tmp, a.files, a.texts, a.binds, a.policy} {
+	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.files, a.texts, a.binds, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -276,6 +276,14 @@ func (a *assembler) texts(spec *Spec) error {
 		}
 	}
 	return nil
+}
+
+// spool makes the directory in which anybody may leave files.
+func (a *assembler) spool(spec *Spec) error {
+	if spec.Spool == "" {
+		return nil
+	}
+	return a.mkdir(spec.Spool, 0o1733)
 }
 
 // memory mounts file systems in memory, which nobody but root looks into.

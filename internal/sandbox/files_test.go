@@ -95,29 +95,6 @@ func TestNoPolicyWhereNoneIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestCollectOnlyRegularFilesInside(t *testing.T) {
-	a, outside := newAssembler(t)
-	run := filepath.Join(a.root, "run")
-	check(t, os.Mkdir(run, 0o755))
-	check(t, os.WriteFile(filepath.Join(run, "good"), []byte("yes"), 0o644))
-	check(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("no"), 0o644))
-	check(t, os.Symlink(filepath.Join(outside, "secret"), filepath.Join(run, "link")))
-	check(t, os.Symlink("../../outside", filepath.Join(run, "dir")))
-	check(t, unix.Mkfifo(filepath.Join(run, "fifo"), 0o644))
-	huge := filepath.Join(run, "huge")
-	check(t, os.WriteFile(huge, nil, 0o644))
-	check(t, os.Truncate(huge, 2*collectLimit))
-	got := collect(Spec{MountDir: a.root, Collect: []string{
-		"/run/good", "/run/link", "/run/dir/secret", "/run/fifo", "/run", "/run/none", "/run/huge", "/../../outside/secret",
-	}})
-	if string(got["/run/good"]) != "yes" || len(got["/run/huge"]) != collectLimit || len(got) != 2 {
-		t.Errorf("collected are %d files, good is %q and huge has %d bytes", len(got), got["/run/good"], len(got["/run/huge"]))
-	}
-	if got := collect(Spec{MountDir: filepath.Join(a.root, "none"), Collect: []string{"/x"}}); len(got) != 0 {
-		t.Errorf("collected from nothing are %v", got)
-	}
-}
-
 func TestCopyTree(t *testing.T) {
 	src, dst := filepath.Join(t.TempDir(), "src"), filepath.Join(t.TempDir(), "deep", "dst")
 	check(t, os.MkdirAll(filepath.Join(src, "EFI/debian"), 0o700))

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/signal"
@@ -216,6 +215,7 @@ func runCommand(signals *signals, descriptor string) (Result, error) {
 	if sig := signals.came(); sig != 0 {
 		return Result{Signal: sig, Notes: t.Notes}, nil
 	}
+	before := observe(t.Spec)
 	pid, err := startCommand(t.Spec)
 	if err != nil {
 		return Result{}, err
@@ -230,7 +230,7 @@ func runCommand(signals *signals, descriptor string) (Result, error) {
 		return Result{}, err
 	}
 	endOthers()
-	result := Result{Collected: collect(t.Spec), Notes: t.Notes}
+	result := Result{Collected: before.collect(t.Spec), Spooled: spooled(t.Spec), Notes: t.Notes}
 	if status.Signaled() {
 		result.Signal = status.Signal()
 	} else {
@@ -344,30 +344,4 @@ func noneLeft(options int) bool {
 			return false
 		}
 	}
-}
-
-// collect reads the files that the supervisor asked for. Maintainer scripts
-// wrote them: they may be anything.
-func collect(spec Spec) map[string][]byte {
-	collected := map[string][]byte{}
-	root, err := os.OpenRoot(spec.MountDir)
-	if err != nil {
-		return collected
-	}
-	defer root.Close()
-	for _, name := range spec.Collect {
-		rel := "." + filepath.Clean("/"+name)
-		if info, err := root.Lstat(rel); err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		f, err := root.OpenFile(rel, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-		if err != nil {
-			continue
-		}
-		if data, err := io.ReadAll(io.LimitReader(f, collectLimit)); err == nil {
-			collected[name] = data
-		}
-		f.Close()
-	}
-	return collected
 }

@@ -64,6 +64,9 @@ type Spec struct {
 	Env     []string
 	Dir     string   // its working directory; "/" if that is not there inside
 	Collect []string // files inside to return when it ends
+	Written []string // others, to return if they were written meanwhile
+	Grown   []string // others, of which to return what was added meanwhile
+	Spool   string   // a directory in /run inside, in which anybody may make files that are to be returned; "" for none
 }
 
 // Memory is a file system in memory, in /run inside.
@@ -84,12 +87,10 @@ type Result struct {
 	ExitCode  int               // if it exited
 	Signal    syscall.Signal    // that killed it, or 0
 	Killed    bool              // the sandbox itself was killed, by Signal
-	Collected map[string][]byte // the Collect files that were there
+	Collected map[string][]byte // what was asked for by Collect, Written and Grown, and was there
+	Spooled   [][]byte          // the files in the Spool, the oldest first
 	Notes     []string          // what could not be set up as asked, in sentences
 }
-
-// collectLimit is the most that is read of a collected file, in bytes.
-const collectLimit = 16 << 20
 
 // Stdio are the three standard streams of a command; a nil one is this process's.
 type Stdio struct{ In, Out, Err *os.File }

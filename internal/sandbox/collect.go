@@ -1,0 +1,155 @@
+package sandbox
+
+import (
+	"cmp"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	collectLimit = 16 << 20 // the most that is read of a collected file, in bytes
+	spoolLimit   = 16 << 20 // the most that is read of all files in the spool, in bytes
+	spoolFiles   = 100      // the most files that are read of it
+)
+
+// observed is what was known of the files in a sandbox before its command ran.
+type observed map[string]fs.FileInfo
+
+// observe looks at the files of which it matters what is done to them.
+func observe(spec Spec) observed {
+	before := observed{}
+	root, err := os.OpenRoot(spec.MountDir)
+	if err != nil {
+		return before
+	}
+	defer root.Close()
+	for _, name := range slices.Concat(spec.Written, spec.Grown) {
+		if info, err := root.Lstat(inside(name)); err == nil {
+			before[name] = info
+		}
+	}
+	return before
+}
+
+// inside is a path of the root's as os.Root takes it.
+func inside(name string) string { return "." + filepath.Clean("/"+name) }
+
+// collect reads the files that the supervisor asked for. Maintainer scripts
+// wrote them: they may be anything.
+func (before observed) collect(spec Spec) map[string][]byte {
+	collected := map[string][]byte{}
+	root, err := os.OpenRoot(spec.MountDir)
+	if err != nil {
+		return collected
+	}
+	defer root.Close()
+	take := func(name string, from int64) {
+		if data, err := readRegular(root, inside(name), from, collectLimit); err == nil {
+			collected[name] = data
+		}
+	}
+	for _, name := range spec.Collect {
+		take(name, 0)
+	}
+	for _, name := range spec.Written {
+		if info, err := root.Lstat(inside(name)); err == nil && before.written(name, info) {
+			take(name, 0)
+		}
+	}
+	for _, name := range spec.Grown {
+		if info, err := root.Lstat(inside(name)); err == nil && before.written(name, info) {
+			take(name, before.length(name, info))
+		}
+	}
+	return collected
+}
+
+// written says whether a file is another one than before, or was written to.
+func (before observed) written(name string, now fs.FileInfo) bool {
+	old, was := before[name]
+	return !was || !os.SameFile(old, now) || !old.ModTime().Equal(now.ModTime()) || old.Size() != now.Size()
+}
+
+// length is how much of a file was there before: nothing if it was replaced,
+// as by logrotate(8).
+func (before observed) length(name string, now fs.FileInfo) int64 {
+	old, was := before[name]
+	if !was || !os.SameFile(old, now) || now.Size() < old.Size() {
+		return 0
+	}
+	return old.Size()
+}
+
+// readRegular reads a regular file, from an offset and no more than a limit.
+func readRegular(root *os.Root, name string, from, limit int64) ([]byte, error) {
+	info, err := root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// spooled reads what was left in the spool. A file that would be too much with
+// those before it is left out: half of it is no use to anybody.
+func spooled(spec Spec) [][]byte {
+	if spec.Spool == "" {
+		return nil
+	}
+	top, err := os.OpenRoot(spec.MountDir)
+	if err != nil {
+		return nil
+	}
+	defer top.Close()
+	root, err := top.OpenRoot(inside(spec.Spool))
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	type left struct {
+		name string
+		time time.Time
+	}
+	var found []left
+	entries, _ := dir.ReadDir(-1)
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			found = append(found, left{entry.Name(), info.ModTime()})
+		}
+	}
+	slices.SortFunc(found, func(a, b left) int {
+		return cmp.Or(a.time.Compare(b.time), cmp.Compare(a.name, b.name))
+	})
+	var files [][]byte
+	room := int64(spoolLimit)
+	for _, f := range found[:min(len(found), spoolFiles)] {
+		data, err := readRegular(root, f.name, 0, room+1)
+		if err != nil || int64(len(data)) > room {
+			continue
+		}
+		room -= int64(len(data))
+		files = append(files, data)
+	}
+	return files
+}
