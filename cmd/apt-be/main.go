@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/cli"
 	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/rebootflag"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/share"
@@ -48,6 +49,8 @@ func wrap(f redirect.Frontend) {
 				Inside:   redirect.Inside{Store: st, Lib: lib},
 				Notice:   notice,
 				Log:      cli.NewLog(os.Stderr),
+				System:   machine.System{},
+				Flag:     rebootflag.Flag{Dir: "/run"},
 			}
 			succession.Equip(s)
 			share.New(s.Registry, share.Live{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot

@@ -220,6 +220,7 @@ func (app *App) changeFromHook(ctx context.Context, do func(reg *be.Registry) er
 		err := do(reg)
 		if !app.options.DryRun {
 			app.refresh()
+			app.settleFlag()
 		}
 		return err
 	})
@@ -320,6 +321,8 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
 		Notice:   app.notice(),
 		Log:      app.Log,
+		System:   machine.System{},
+		Flag:     rebootFlag,
 	}
 	succession.Equip(s)
 	if act, err := app.activator(); err == nil {

@@ -27,7 +27,7 @@ func (s *Supervisor) goOn(ctx context.Context, job Job, old be.Env, signals *sig
 		return Exit{}, false, err
 	}
 	s.propagateLogs(job, c.result)
-	s.propagateRebootRequired(c.result)
+	s.after.about = &e
 	s.tellReady(e)
 	s.activate(ctx, job, e)
 	s.replaceOlder(ctx, e) // and the menu names its kernels

@@ -1,9 +1,7 @@
 package redirect
 
 import (
-	"bytes"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,35 +12,17 @@ import (
 const (
 	rebootRequired         = "/run/reboot-required"
 	rebootRequiredPackages = "/run/reboot-required.pkgs"
+	unattendedLog          = "/var/log/unattended-upgrades/unattended-upgrades.log"
+	unattendedStamp        = "/var/lib/apt/periodic/unattended-upgrades-stamp"
 )
 
-// collected are the files that are wanted from inside.
-func collected(f Frontend) []string {
-	files := []string{rebootRequired, rebootRequiredPackages, historyLog}
+// collect has a sandbox return the files that are wanted from inside.
+func collect(spec *sandbox.Spec, f Frontend) {
+	spec.Collect = append(spec.Collect, historyLog)
+	spec.Grown = append(spec.Grown, rebootRequiredPackages)
 	if f == UnattendedUpgrade {
-		files = append(files, appended...)
-		files = append(files, replaced...)
-	}
-	return files
-}
-
-// propagateRebootRequired tells the running system's monitors and login
-// messages that a reboot is due.
-func (s *Supervisor) propagateRebootRequired(result sandbox.Result) {
-	for _, name := range []string{rebootRequired, rebootRequiredPackages} {
-		content, ok := result.Collected[name]
-		if !ok {
-			continue
-		}
-		if old, err := os.ReadFile(name); err == nil {
-			if bytes.Contains(old, content) {
-				continue
-			}
-			content = append(old, content...)
-		}
-		if err := os.WriteFile(name, content, 0o644); err != nil {
-			s.Log.WithError(err).Warn("cannot tell the running system that a reboot is due")
-		}
+		spec.Grown = append(spec.Grown, appended...)
+		spec.Written = append(spec.Written, replaced...)
 	}
 }
 
@@ -51,12 +31,12 @@ func (s *Supervisor) propagateRebootRequired(result sandbox.Result) {
 // system has to have them, or it would not know that there was a run.
 var (
 	appended = []string{
-		"/var/log/unattended-upgrades/unattended-upgrades.log",
+		unattendedLog,
 		"/var/log/unattended-upgrades/unattended-upgrades-dpkg.log",
 		"/var/log/unattended-upgrades/unattended-upgrades-shutdown.log",
 	}
 	replaced = []string{
-		"/var/lib/apt/periodic/unattended-upgrades-stamp",
+		unattendedStamp,
 		"/var/lib/unattended-upgrades/kept-back",
 	}
 )
@@ -68,13 +48,7 @@ func (s *Supervisor) propagateLogs(job Job, result sandbox.Result) {
 		return
 	}
 	for _, name := range appended {
-		if now, ok := result.Collected[name]; ok {
-			old, err := os.ReadFile(name)
-			if err == nil || errors.Is(err, fs.ErrNotExist) {
-				err = appendFile(name, bytes.TrimPrefix(now, old))
-			}
-			s.warnPropagate(name, err)
-		}
+		s.warnPropagate(name, appendFile(name, result.Collected[name]))
 	}
 	for _, name := range replaced {
 		if now, ok := result.Collected[name]; ok {

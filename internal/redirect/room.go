@@ -36,6 +36,7 @@ func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 
 // tellUnchanged says that an environment that waits to be booted stays what it is.
 func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
+	s.after.about = &old
 	if vetoed(result) {
 		s.Notice.Say("%s is as it was.", old.Name)
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/rebootflag"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -28,6 +30,8 @@ type Supervisor struct {
 	Notice   *ui.Notice
 	Log      logrus.FieldLogger
 	Boot     Boot // nil where apt-be init was not run
+	System   System
+	Flag     rebootflag.Flag
 	// Drift tells in words what happened in the running system while an
 	// environment was made, "" if nothing did, and why the environment could not
 	// be given that, if so.
@@ -37,6 +41,8 @@ type Supervisor struct {
 	// edit changes the record. If then fails or has ended the build, the
 	// environment is as it was. The caller has dpkg's locks.
 	Advance func(ctx context.Context, e be.Env, then func(*be.Build) (ended bool, err error), edit func(*be.Record)) error
+
+	after aftermath
 }
 
 // Boot is what a supervisor needs of the machine's boot loader.
@@ -64,11 +70,12 @@ type Job struct {
 	Activate    bool          // the next boot takes what it made, on trial
 	Deadline    time.Duration // of that trial
 	Speed       aptconf.Speed
+	Reboot      Reboot // unattended-upgrade's
 }
 
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
 // verdict. With an error nothing was changed, but for what the error says.
-func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
+func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error) {
 	// The sandbox ends with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -83,6 +90,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (Exit, error) {
 		return s.lockFailure(job, err)
 	}
 	defer lock.Release()
+	defer func() { s.finish(job, err) }()
 	origin, err := s.Registry.Running()
 	if err != nil {
 		return Exit{}, err
@@ -153,9 +161,14 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
-	spec.Collect = collected(job.Frontend)
-	spec.Files = hiddenFiles(append(job.ConfigFiles, job.Argv[1:]...))
+	collect(&spec, job.Frontend)
+	// That a reboot is due already, frontends tell of.
+	spec.Files = hiddenFiles(slices.Concat(job.ConfigFiles, job.Argv[1:], []string{rebootRequired, rebootRequiredPackages}))
 	hasten(&spec, job.Speed)
+	undisguise, err := s.disguise(&spec, job, s.Registry.Store().Path(build.Path))
+	if err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -165,7 +178,10 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err != nil {
 		return Verdict{}, result, err
 	}
-	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
+	s.after.begin(result)
+	s.Notice.Hear(s.after.hear)
+	err = errors.Join(undisguise(), sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
+	if err != nil {
 		return Verdict{}, result, err
 	}
 	for _, note := range result.Notes {
@@ -227,7 +243,6 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 			s.Log.WithError(err).Warn("cannot watch for changes of packages")
 		}
 		s.propagateLogs(job, result)
-		s.propagateRebootRequired(result)
 		s.tellReady(e)
 		s.activate(ctx, job, e)
 		s.replaceOlder(ctx, e)
@@ -246,10 +261,14 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 	if err != nil {
 		s.Log.WithError(err).Warn("cannot identify the new boot environment")
 	}
-	return build.Commit(ctx, state, func(r *be.Record) {
+	e, err := build.Commit(ctx, state, func(r *be.Record) {
 		r.Changes, r.Reason = changes, reason
 		r.Title, r.Kernels = identity.Title, identity.Kernels
 	})
+	if err == nil {
+		s.after.about = &e
+	}
+	return e, err
 }
 
 // replaceOlder destroys what a new environment makes useless: earlier

@@ -77,6 +77,7 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
 		Speed:       policy.Speed,
+		Reboot:      rebootPolicy(f, conf),
 	})
 	if err != nil {
 		exit = Exit{Code: f.failureCode()}

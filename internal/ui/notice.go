@@ -22,6 +22,7 @@ type Notice struct {
 	w         io.Writer
 	quiet     bool
 	allNarrow bool // errors, too
+	heard     func(text string)
 }
 
 // NewNotice returns a Notice on w, which is standard error. A quiet one drops
@@ -38,11 +39,19 @@ func (n *Notice) Narrow() *Notice {
 	return &narrow
 }
 
+// Hear has a function get, as it is, what [Notice.Say] is given from now on,
+// quiet or not: for logs and mail that tell the same. Nil ends that.
+func (n *Notice) Hear(heard func(text string)) { n.heard = heard }
+
 // Say writes a message, wrapped to 80 columns. A line in it that begins with
 // a blank is something to copy, such as a command, and is not wrapped.
 func (n *Notice) Say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if n.heard != nil {
+		n.heard(text)
+	}
 	if !n.quiet {
-		n.write("", fmt.Sprintf(format, args...), true)
+		n.write("", text, true)
 	}
 }
 
@@ -75,7 +84,7 @@ func (n *Notice) write(label, text string, wrapped bool) {
 		}
 		parts := []string{line}
 		if wrapped && !strings.HasPrefix(line, " ") {
-			parts = wrap(line, width-len(prefix))
+			parts = Wrap(line, width-len(prefix))
 		}
 		for _, part := range parts {
 			out.WriteString(strings.TrimRight(prefix+part, " ") + "\n")
@@ -84,9 +93,9 @@ func (n *Notice) write(label, text string, wrapped bool) {
 	io.WriteString(n.w, out.String())
 }
 
-// wrap breaks a line at blanks into parts of at most columns characters. A
+// Wrap breaks a line at blanks into parts of at most columns characters. A
 // word that is longer stays whole: it may be a path.
-func wrap(line string, columns int) []string {
+func Wrap(line string, columns int) []string {
 	var parts []string
 	part, used := "", 0
 	for _, word := range strings.Fields(line) {

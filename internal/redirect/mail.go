@@ -1,0 +1,104 @@
+package redirect
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/apt-be/apt-be/internal/divert"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/outbox"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+const (
+	sendmail = "/usr/sbin/sendmail"
+	mtaDir   = "/run/apt-be/mta"  // where its stand-in is inside
+	mailDir  = "/run/apt-be/mail" // where that leaves messages
+)
+
+// noReboot is a file of apt's configuration that a root has while
+// unattended-upgrade runs in it, which would else say that it reboots. The last
+// file counts, and python-apt reads them all again after $APT_CONFIG's.
+const (
+	noReboot     = "/etc/apt/apt.conf.d/zzzz-apt-be"
+	noRebootText = automaticReboot + ` "false";` + "\n"
+)
+
+// disguise gives a build's root, while its sandbox runs, what keeps a frontend
+// from acting where it would have no effect. undo leaves the root as if it had
+// never been there, whatever packages did meanwhile; a build that is cut off
+// is garbage with all that is in it.
+func (s *Supervisor) disguise(spec *sandbox.Spec, job Job, root string) (undo func() error, err error) {
+	diversion, err := divert.Place(root, sendmail, filepath.Join(mtaDir, "sendmail"))
+	switch {
+	case errors.Is(err, divert.ErrDiverted):
+		s.Log.Warnf("mail that the upgrade sends may wait in the new boot environment: %v", err)
+	case err != nil:
+		return nil, err
+	default:
+		spec.Spool = mailDir
+		if spec.Tools == nil {
+			spec.Tools = map[string]string{}
+		}
+		spec.Tools[mtaDir] = filepath.Join(s.Inside.Lib, "sandbox", "mta")
+	}
+	if job.Reboot.Automatic {
+		if err := setText(root, noReboot, noRebootText); err != nil {
+			return nil, fmt.Errorf("cannot keep the upgrade from rebooting: %w", err)
+		}
+	}
+	return func() error {
+		var errs []error
+		if diversion != nil {
+			errs = append(errs, diversion.Remove())
+		}
+		if job.Reboot.Automatic {
+			errs = append(errs, setText(root, noReboot, ""))
+		}
+		return errors.Join(errs...)
+	}, nil
+}
+
+// setText makes a file of a root, or removes it if there is no text.
+func setText(root, name, text string) error {
+	return inroot.EditOrMake(root, name, func(old []byte) ([]byte, bool, error) {
+		return []byte(text), string(old) != text, nil
+	})
+}
+
+// deliver hands what was mailed inside to the sendmail of the running system,
+// with what became of the upgrade: the messages tell of packages as upgraded
+// that are so in an environment only.
+func (s *Supervisor) deliver(spooled [][]byte, about string, told []string) {
+	const width = 72 // of a line of mail
+	note := []string{"What this message tells of was done by apt-be, and not in the running system:"}
+	note = append(note, told...)
+	var lines []string
+	for _, text := range note {
+		lines = append(lines, ui.Wrap(text, width)...)
+	}
+	for _, data := range spooled {
+		message, err := outbox.Parse(data)
+		if err == nil {
+			err = s.send(message, about, lines)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			s.Log.Warnf("cannot deliver what the upgrade mailed (messages: %d): %v", len(spooled), err)
+			return
+		}
+		if err != nil {
+			s.Log.WithError(err).Warn("cannot deliver what the upgrade mailed")
+		}
+	}
+}
+
+func (s *Supervisor) send(m outbox.Message, about string, lines []string) error {
+	args, ok := m.Recipients()
+	if !ok {
+		return errors.New("a message is for nobody")
+	}
+	return s.System.Sendmail(args, m.Annotated(about, lines))
+}
