@@ -151,6 +151,7 @@ func TestAppend(t *testing.T) {
 		{"shorter", "1\n2\n", "1\n", "1\n2\nupgrade\n", "1\n2\nupgrade\n1\n"},
 		{"empty", "1\n", "", "1\nupgrade\n", "1\nupgrade\n"},
 		{"no line end", "", "2\n", "upgrade", "upgrade\n2\n"},
+		{"in both", "1\n", "1\nupgrade\n2\n", "1\nupgrade\n", "1\nupgrade\n2\n"},
 		{"large", long, long + "2\n", long + "upgrade\n", long + "upgrade\n2\n"},
 	} {
 		check(t, os.WriteFile(filepath.Join(was, test.name), []byte(test.base), 0o644))

@@ -125,14 +125,22 @@ func makeSpecial(dir *os.File, name, content string) error {
 
 // Append puts what a file has in From, and had not in Base, after what it has in
 // To: all of it if it does not begin with what it was in Base, such as a log that
-// was rotated.
+// was rotated. Where From has all that To has, and more after it, that is it: an
+// upgrade's log that the running system got too is there once.
 func (c *Changer) Append(name string, a merge.Attributes) error {
 	source, err := c.From.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	known, err := c.beginsAsBefore(name, source)
+	all, err := beginsAs(c.To, name, source)
+	if err != nil {
+		return err
+	}
+	if all > 0 {
+		return c.makeFile(name, a, func(f *os.File) error { return share(f, source) })
+	}
+	known, err := beginsAs(c.Base, name, source)
 	if err != nil {
 		return err
 	}
@@ -147,10 +155,10 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 	return c.makeFile(name, a, func(f *os.File) error { return appendTo(f, there, source) })
 }
 
-// beginsAsBefore returns how much of a file is what it was in Base: all that it
-// had there, or nothing.
-func (c *Changer) beginsAsBefore(name string, f *os.File) (int64, error) {
-	before, err := c.Base.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+// beginsAs returns how much of a file is what there is in a root by that name:
+// all that is there, or nothing.
+func beginsAs(root *Root, name string, f *os.File) (int64, error) {
+	before, err := root.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if gone(err) {
 		return 0, nil
 	}
@@ -160,6 +168,9 @@ func (c *Changer) beginsAsBefore(name string, f *os.File) (int64, error) {
 	defer before.Close()
 	info, err := before.Stat()
 	if err != nil {
+		return 0, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
 	same, err := sameContent(before, io.LimitReader(f, info.Size()))
