@@ -32,10 +32,24 @@ func (f Frontend) RealPath(root string) (string, error) {
 			continue
 		}
 		if _, err := os.Lstat(filepath.Join(root, candidate)); err == nil {
-			return candidate, nil
+			return f.launcher(root, candidate), nil
 		}
 	}
 	return "", fmt.Errorf("cannot run %s: it is not installed", f)
+}
+
+// unattendedLauncher runs unattended-upgrade, which is a script and sees by what
+// name it is run, so that it does not see the diverted one.
+const unattendedLauncher = "/usr/lib/apt-be/unattended-upgrade"
+
+// launcher is what to run for the program of a frontend that was found at path.
+func (f Frontend) launcher(root, path string) string {
+	if f == UnattendedUpgrade && filepath.Ext(path) == divertedSuffix {
+		if _, err := os.Lstat(filepath.Join(root, unattendedLauncher)); err == nil {
+			return unattendedLauncher
+		}
+	}
+	return path
 }
 
 // Exec becomes the real frontend: same process, descriptors and argv.

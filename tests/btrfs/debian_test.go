@@ -35,6 +35,8 @@ func TestDebian(t *testing.T) {
 		{"dry runs", testDryRuns},
 		{"mistakes", testMistakes},
 		{"daily", testDaily},
+		{"unattended", testUnattended},
+		{"nights", testNights},
 		{"locks", testLocks},
 		{"interactive", testInteractive},
 		{"package", testPackage},

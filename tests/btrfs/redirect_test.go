@@ -217,9 +217,9 @@ func propagated(f frontend) []string {
 	}
 }
 
-// checkUntouched finds nothing that a run has changed in the running root, or
-// left in the machine.
-func checkUntouched(t *testing.T, m *machine.Machine, before machine.Fingerprint, mounts []string, f frontend) {
+// checkUntouched finds nothing that a run has changed in the running root, but
+// what the frontend tells it and more, or left in the machine.
+func checkUntouched(t *testing.T, m *machine.Machine, before machine.Fingerprint, mounts []string, f frontend, more ...string) {
 	t.Helper()
 	if left := m.Quiet(t); len(left) > 0 {
 		t.Errorf("processes left: %v", left)
@@ -227,7 +227,7 @@ func checkUntouched(t *testing.T, m *machine.Machine, before machine.Fingerprint
 	if now := m.Mounts(t); !slices.Equal(now, mounts) {
 		t.Errorf("mounts left: %q, were %q", now, mounts)
 	}
-	except := propagated(f)
+	except := append(propagated(f), more...)
 	if diff := before.Without(except...).Diff(m.Fingerprint(t).Without(except...)); len(diff) > 0 {
 		t.Errorf("the running root changed:\n%s", strings.Join(diff, "\n"))
 	}

@@ -103,6 +103,9 @@ for n in itertools.count():
 	if err := build(filepath.Join(dir, string(Asks)), append(second(), asking())); err != nil {
 		return err
 	}
+	if err := buildNights(dir); err != nil {
+		return err
+	}
 	return build(filepath.Join(dir, string(Empty)), nil)
 }
 
@@ -130,6 +133,8 @@ func first() []deb {
 		deb{name: Auto, version: "1.0", files: map[string]string{"/usr/share/bt/oldlib": "old\n"}},
 		deb{name: "bt-dconf", version: "1.0"},
 		fault("1.0", nil),
+		mta("1.0"),
+		rebooter("1.0"),
 	)
 }
 
