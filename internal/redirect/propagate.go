@@ -3,7 +3,9 @@ package redirect
 import (
 	"errors"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 
 	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/sandbox"
@@ -13,6 +15,7 @@ const (
 	rebootRequired         = "/run/reboot-required"
 	rebootRequiredPackages = "/run/reboot-required.pkgs"
 	unattendedLog          = "/var/log/unattended-upgrades/unattended-upgrades.log"
+	unattendedDpkgLog      = "/var/log/unattended-upgrades/unattended-upgrades-dpkg.log"
 	unattendedStamp        = "/var/lib/apt/periodic/unattended-upgrades-stamp"
 )
 
@@ -32,7 +35,7 @@ func collect(spec *sandbox.Spec, f Frontend) {
 var (
 	appended = []string{
 		unattendedLog,
-		"/var/log/unattended-upgrades/unattended-upgrades-dpkg.log",
+		unattendedDpkgLog,
 		"/var/log/unattended-upgrades/unattended-upgrades-shutdown.log",
 	}
 	replaced = []string{
@@ -50,6 +53,9 @@ func (s *Supervisor) propagateLogs(job Job, result sandbox.Result) {
 	for _, name := range appended {
 		s.warnPropagate(name, appendFile(name, result.Collected[name]))
 	}
+	if len(result.Collected[unattendedDpkgLog]) > 0 {
+		s.warnPropagate(unattendedDpkgLog, giveToAdm(unattendedDpkgLog))
+	}
 	for _, name := range replaced {
 		if now, ok := result.Collected[name]; ok {
 			err := os.MkdirAll(filepath.Dir(name), 0o755)
@@ -65,6 +71,20 @@ func (s *Supervisor) warnPropagate(name string, err error) {
 	if err != nil {
 		s.Log.WithError(err).Warnf("cannot carry %s over to the running system", name)
 	}
+}
+
+// giveToAdm lets those read a log who may read logs, as unattended-upgrade does
+// where there is that group.
+func giveToAdm(name string) error {
+	adm, err := user.LookupGroup("adm")
+	if err != nil {
+		return nil
+	}
+	gid, err := strconv.Atoi(adm.Gid)
+	if err != nil {
+		return err
+	}
+	return os.Chown(name, 0, gid)
 }
 
 func appendFile(name string, data []byte) error {
