@@ -29,6 +29,7 @@ type aftermath struct {
 	result sandbox.Result // of the frontend's last sandbox
 	told   []string       // what the user was told since that ended
 	about  *be.Env        // what came of it
+	made   bool           // that is new, and was not there before
 }
 
 // begin notes that a frontend has ended in a sandbox. What an earlier one of
@@ -102,7 +103,7 @@ func (s *Supervisor) raiseFlag(armed *be.Env) {
 	switch {
 	case armed == nil:
 		err = s.Flag.Withdraw()
-	case s.after.about != nil && s.after.about.Record.UUID == armed.Record.UUID && len(s.askedForReboot()) > 0, !s.Flag.Raised():
+	case s.after.made && s.after.about.Record.UUID == armed.Record.UUID, !s.Flag.Raised():
 		err = s.Flag.Raise(s.askedForReboot())
 	}
 	if err != nil {

@@ -266,7 +266,7 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 		r.Title, r.Kernels = identity.Title, identity.Kernels
 	})
 	if err == nil {
-		s.after.about = &e
+		s.after.about, s.after.made = &e, true
 	}
 	return e, err
 }

@@ -59,6 +59,7 @@ APT::Periodic::Unattended-Upgrade "1";
 		checkNightMail(t, night, mails(t, m.Path(mailbox))[inbox:], name, isNew)
 	}
 	checkNothingLeft(t, l, m, name, mounts)
+	t.Logf("the log:\n%s", logged(t, m))
 	// As the machine goes down: what both have got of each night is there once.
 	m.Shell(t, "apt-be sync "+name)
 	if diff := cmp.Diff(logged(t, m), read(t, l.Path("@be/"+name+unattendedLog))); diff != "" {
