@@ -60,15 +60,20 @@ func (s *Supervisor) finish(job Job, failure error) {
 	}
 	reboot := s.rebootDue(job, armed)
 	s.Notice.Hear(nil)
-	if job.Frontend == UnattendedUpgrade {
-		s.warnPropagate(unattendedLog, appendFile(unattendedLog, logLines(time.Now(), a.told)))
-	}
+	s.log(a.told...)
 	s.deliver(a.result.Spooled, a.heading(), a.told)
 	if reboot {
 		if err := s.System.Shutdown(job.Reboot.Time); err != nil {
 			s.Log.WithError(err).Error("cannot reboot")
-			s.warnPropagate(unattendedLog, appendFile(unattendedLog, logLines(time.Now(), []string{fmt.Sprintf("cannot reboot: %v", err)})))
+			s.log(fmt.Sprintf("cannot reboot: %v", err))
 		}
+	}
+}
+
+// log adds to unattended-upgrade's log, if that has written to it in this run.
+func (s *Supervisor) log(told ...string) {
+	if len(s.after.result.Collected[unattendedLog]) > 0 {
+		s.warnPropagate(unattendedLog, appendFile(unattendedLog, logLines(time.Now(), told)))
 	}
 }
 
