@@ -112,16 +112,29 @@ func (f Flag) Raised() bool {
 	return err == nil
 }
 
+// Packages are those in whose name Raise asked for a reboot.
+func (f Flag) Packages() []string {
+	n, err := f.note()
+	if err != nil {
+		return nil // Withdraw says so
+	}
+	return n.Packages
+}
+
+func (f Flag) note() (n note, err error) {
+	data, err := os.ReadFile(f.path(noteName))
+	if err == nil {
+		err = json.Unmarshal(data, &n)
+	}
+	return n, err
+}
+
 // Withdraw takes back what Raise wrote. The flag stays if somebody else has
 // written it, or any package has asked.
 func (f Flag) Withdraw() error {
-	data, err := os.ReadFile(f.path(noteName))
+	n, err := f.note()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	}
-	var n note
-	if err == nil {
-		err = json.Unmarshal(data, &n)
 	}
 	if err == nil {
 		err = f.withdraw(n)

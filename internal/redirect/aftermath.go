@@ -105,11 +105,15 @@ func (s *Supervisor) armed() (*be.Env, error) {
 // if a reboot takes an environment, and else not, as far as it is apt-be's.
 func (s *Supervisor) raiseFlag(armed *be.Env) {
 	var err error
+	asked := s.askedForReboot()
+	isAbout := armed != nil && s.after.about != nil && s.after.about.Record.UUID == armed.Record.UUID
 	switch {
 	case armed == nil:
 		err = s.Flag.Withdraw()
-	case s.after.made && s.after.about.Record.UUID == armed.Record.UUID, !s.Flag.Raised():
-		err = s.Flag.Raise(s.askedForReboot())
+	case isAbout && s.after.made, !s.Flag.Raised():
+		err = s.Flag.Raise(asked)
+	case isAbout && len(asked) > 0: // it was gone on with
+		err = s.Flag.Raise(append(s.Flag.Packages(), asked...))
 	}
 	if err != nil {
 		s.Log.Warn(err)

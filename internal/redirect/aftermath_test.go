@@ -143,10 +143,16 @@ func TestRaiseFlag(t *testing.T) {
 	if got := packages(); got != "libc6\ndbus\n" || !s.Flag.Up() {
 		t.Errorf("packages are %q, up: %v", got, s.Flag.Up())
 	}
-	built(&armed, false, "") // the same upgrade again, of which nothing asks
-	s.raiseFlag(&armed)
-	if got := packages(); got != "libc6\ndbus\n" {
-		t.Errorf("packages are %q", got)
+	// The same upgrade again, of which nothing asks; then one that goes on with it.
+	for asked, want := range map[string]string{"": "libc6\ndbus\n", "linux-base\n": "libc6\ndbus\nlinux-base\n"} {
+		if err := s.Flag.Raise([]string{"libc6", "dbus"}); err != nil {
+			t.Fatal(err)
+		}
+		built(&armed, false, asked)
+		s.raiseFlag(&armed)
+		if got := packages(); got != want {
+			t.Errorf("packages are %q, want %q", got, want)
+		}
 	}
 	newer := be.Env{Name: "newer", Record: be.Record{UUID: "2"}}
 	for _, asked := range []string{"linux-image-amd64\n", ""} {
