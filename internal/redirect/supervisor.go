@@ -31,7 +31,7 @@ type Supervisor struct {
 	Log      logrus.FieldLogger
 	Boot     Boot // nil where apt-be init was not run
 	System   System
-	Flag     rebootflag.Flag
+	Flag     rebootflag.Flag // the running system's
 	// Drift tells in words what happened in the running system while an
 	// environment was made, "" if nothing did, and why the environment could not
 	// be given that, if so.
