@@ -60,7 +60,7 @@ type Job struct {
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
-	ConfigFiles []string      // of apt's configuration, that the command line or the environment names
+	Reads       []string      // files and directories that the frontend reads: configuration, and what AptPlaces finds
 	Activate    bool          // the next boot takes what it made, on trial
 	Deadline    time.Duration // of that trial
 	Speed       aptconf.Speed
@@ -154,7 +154,10 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 		return Verdict{}, sandbox.Result{}, err
 	}
 	spec.Collect = collected(job.Frontend)
-	spec.Files = hiddenFiles(append(job.ConfigFiles, job.Argv[1:]...))
+	spec.Shown, err = hidden(append(filesAmong(job.Argv[1:]), job.Reads...))
+	if err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
 	hasten(&spec, job.Speed)
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {

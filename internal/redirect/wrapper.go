@@ -73,7 +73,7 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		Made:        be.Redirect,
 		LockTimeout: lockTimeout(f, conf),
 		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
-		ConfigFiles: configFiles(inv, os.Getenv("APT_CONFIG")),
+		Reads:       append(configFiles(inv, os.Getenv("APT_CONFIG")), AptPlaces(conf)...),
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
 		Speed:       policy.Speed,
