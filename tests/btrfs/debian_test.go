@@ -48,6 +48,7 @@ func TestDebian(t *testing.T) {
 		{"replay", testReplay},
 		{"synclist", testSynclist},
 		{"sandbox", testSandbox},
+		{"names", testNames},
 		{"reference", testReference},
 		{"speed", testSpeed},
 		{"release upgrade", testRelease},
