@@ -25,7 +25,7 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if !root.ReadOnly {
 		// The command may be apt, or run it. A broken configuration is for apt to tell of.
 		if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-			if spec.Shown, err = hidden(AptPlaces(conf)); err != nil {
+			if err := AptPlaces(conf).show(&spec); err != nil {
 				return Exit{}, err
 			}
 		}

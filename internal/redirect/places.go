@@ -8,7 +8,10 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
+
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
 // aptFiles are the items of apt's configuration that name what it reads besides
@@ -21,23 +24,49 @@ var aptFiles = []string{
 	"Acquire::http::Proxy-Auto-Detect", "Acquire::https::Proxy-Auto-Detect",
 }
 
-// AptPlaces returns the files and directories that apt reads by its
-// configuration, and what its sources name: repositories, lists of mirrors and
-// keyrings. All is looked at, so that automount has mounted what it should.
-func AptPlaces(conf aptconf.Config) []string {
-	var places []string
+// Places are what a frontend reads of the running system.
+type Places struct {
+	Files []string // files and directories
+	Disc  string   // where discs with packages are mounted; "" if it wants none
+}
+
+// AptPlaces returns what apt reads by its configuration, and what its sources
+// name: repositories, lists of mirrors and keyrings. All is looked at, so that
+// automount has mounted what it should.
+func AptPlaces(conf aptconf.Config) Places {
+	var p Places
 	for _, item := range aptFiles {
 		if file := conf.File(item); file != "" {
-			places = append(places, file)
+			p.Files = append(p.Files, file)
 		}
 	}
 	for _, text := range sourceTexts(conf) {
-		places = append(places, sourcePlaces(text, readText)...)
+		p.Files = append(p.Files, sourcePlaces(text, readText)...)
+		if onDisc.MatchString(text) {
+			p.Disc = conf.File("Acquire::cdrom::mount")
+		}
 	}
-	for _, place := range places {
-		_, _ = os.Stat(place + "/.")
+	for _, file := range p.Files {
+		_, _ = os.Stat(file + "/.")
 	}
-	return places
+	return p
+}
+
+// show has a sandbox show them.
+func (p Places) show(spec *sandbox.Spec) (err error) {
+	if spec.Shown, err = hidden(p.Files); err != nil {
+		return err
+	}
+	// apt tells a disc by whether it can be written to, and by how much, so
+	// neither an overlay nor a copy will do.
+	disc, err := filepath.EvalSymlinks(p.Disc)
+	if err != nil || isHidden(disc) {
+		return nil
+	}
+	if mounted, err := mountinfo.Mounted(disc); err == nil && mounted {
+		spec.Binds = append(spec.Binds, disc)
+	}
+	return nil
 }
 
 // sourceTexts are the contents of apt's lists of sources (sources.list(5)).
@@ -67,6 +96,8 @@ func readText(file string) string {
 // inSource finds an absolute path, or a URI of something that is local, in
 // either format of sources: a word, or a part of an option.
 var inSource = regexp.MustCompile(`(?:^|[\s\[=,])(mirror\+)?(?:(?:file|copy):)?(?://)?(/[^\s\],]+)`)
+
+var onDisc = regexp.MustCompile(`(?m)^[^#]*\scdrom:`)
 
 var comment = regexp.MustCompile(`(?m)(?:^|[ \t])#.*$`)
 

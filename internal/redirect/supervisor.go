@@ -60,7 +60,7 @@ type Job struct {
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
-	Reads       []string      // files and directories that the frontend reads: configuration, and what AptPlaces finds
+	Reads       Places        // what the frontend reads, besides files that Argv names
 	Activate    bool          // the next boot takes what it made, on trial
 	Deadline    time.Duration // of that trial
 	Speed       aptconf.Speed
@@ -154,8 +154,8 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 		return Verdict{}, sandbox.Result{}, err
 	}
 	spec.Collect = collected(job.Frontend)
-	spec.Shown, err = hidden(append(filesAmong(job.Argv[1:]), job.Reads...))
-	if err != nil {
+	job.Reads.Files = append(filesAmong(job.Argv[1:]), job.Reads.Files...)
+	if err := job.Reads.show(&spec); err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
 	hasten(&spec, job.Speed)

@@ -49,6 +49,7 @@ func TestDebian(t *testing.T) {
 		{"synclist", testSynclist},
 		{"sandbox", testSandbox},
 		{"names", testNames},
+		{"repositories", testRepositories},
 		{"reference", testReference},
 		{"speed", testSpeed},
 		{"release upgrade", testRelease},
