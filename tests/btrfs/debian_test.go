@@ -50,6 +50,8 @@ func TestDebian(t *testing.T) {
 		{"sandbox", testSandbox},
 		{"names", testNames},
 		{"repositories", testRepositories},
+		{"hooks", testHooks},
+		{"modules", testModules},
 		{"reference", testReference},
 		{"speed", testSpeed},
 		{"release upgrade", testRelease},
