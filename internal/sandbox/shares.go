@@ -1,12 +1,14 @@
 package sandbox
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // transient are the file systems that hold no data of a root file system's
@@ -40,6 +42,9 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		if m.Mountpoint == "/" || transient[m.FSType] && !isFile(m.Mountpoint) {
 			return true, false
+		}
+		if _, err := os.Stat(m.Mountpoint); errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOTCONN) {
+			return true, false // a user's, by FUSE, or one whose server has died: not even root can look into it
 		}
 		for _, dir := range excluded {
 			if m.Mountpoint == dir || strings.HasPrefix(m.Mountpoint, dir+"/") {

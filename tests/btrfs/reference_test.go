@@ -22,6 +22,9 @@ func explained() map[string]string {
 		"/var/log/apt/eipp.log.xz":      "says how the planner was called",
 		"/var/cache/ldconfig/aux-cache": "holds inode numbers and times",
 		"/var/lib/apt/listchanges":      "holds times",
+		"/var/lib/apt/listchanges.db":   "holds times",
+		"/var/cache/apt-show-versions":  "holds perl's hashes, which have no order",
+		"/var/lib/rkhunter/db":          "holds inode numbers",
 		"/etc/.git":                     "commits say when; with all below it",
 	}
 }
