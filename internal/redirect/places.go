@@ -57,6 +57,9 @@ func (p Places) show(spec *sandbox.Spec) (err error) {
 	if spec.Shown, err = hidden(p.Files); err != nil {
 		return err
 	}
+	if p.Disc == "" {
+		return nil
+	}
 	// apt tells a disc by whether it can be written to, and by how much, so
 	// neither an overlay nor a copy will do.
 	disc, err := filepath.EvalSymlinks(p.Disc)

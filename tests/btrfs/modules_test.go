@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
@@ -30,11 +32,12 @@ mkdir -p /srv/cache; cp /var/cache/apt/archives/*.deb /srv/cache
 cat >/etc/kernel/postinst.d/zz-bt-record <<'END'
 #!/bin/sh
 echo "$1 $2 $(uname -r)" >>/var/log/bt-kernels
-update-grub
+! command -v update-grub >/dev/null || update-grub
 END
 chmod 755 /etc/kernel/postinst.d/zz-bt-record`)
 	for _, c := range []kernelCell{
 		{name: "initramfs-tools"},
+		{name: "initramfs-tools, with what this machine needs", prepare: "sed -i 's/^MODULES=.*/MODULES=dep/' /etc/initramfs-tools/initramfs.conf"},
 		{name: "dracut", prepare: "apt-get -qy --no-install-recommends install dracut initramfs-tools-"},
 		{name: "a module that can't be built", broken: true,
 			prepare: `for file in /usr/src/acpi-call-*/acpi_call.c; do echo '#error not for this kernel' >>"$file"; done`},
@@ -64,7 +67,15 @@ func (c kernelCell) check(t *testing.T, l lab) {
 	bypassing := upgrade
 	bypassing.Env = append([]string{"APT_BE_BYPASS=1"}, upgrade.Env...)
 	want := native.Run(t, bypassing)
-	found := kernelsOf(t, l, "@native")
+	known := kernelsOf(t, l, "@native")
+	newest := known.releases[len(known.releases)-1]
+	if len(known.releases) != 2 {
+		t.Fatalf("kernels %q, want two:\n%s", known.releases, want.Output)
+	}
+	var initrd string
+	if !c.broken {
+		initrd = native.Shell(t, listInitrd(newest))
+	}
 	native.Stop(t)
 
 	m := begin(running)
@@ -80,7 +91,7 @@ func (c kernelCell) check(t *testing.T, l lab) {
 	}
 	checkUntouched(t, m, before, mounts, frontends()[0])
 	state := "ready"
-	if c.broken {
+	if want.Status != 0 {
 		state = "failed"
 	}
 	envs := environments(t, m)
@@ -88,30 +99,38 @@ func (c kernelCell) check(t *testing.T, l lab) {
 		t.Fatalf("boot environments %v, want one that is %s", envs, state)
 	}
 	got := kernelsOf(t, l, "@be/"+envs[0].Name)
-	if !slices.Equal(got.releases, found.releases) {
-		t.Errorf("kernels %q, without apt-be %q", got.releases, found.releases)
+	if diff := cmp.Diff(known, got, cmp.AllowUnexported(kernels{})); diff != "" {
+		t.Errorf("kernels, and what a hook of theirs was told, without apt-be (-) and in the boot environment (+):\n%s", diff)
 	}
-	newest := got.releases[len(got.releases)-1]
-	if len(got.releases) != 2 {
-		t.Fatalf("kernels %q, want two", got.releases)
+	if c.broken {
+		return
 	}
-	if !c.broken {
-		checkModules(t, l, envs[0].Name, m, got)
-		for _, line := range strings.Split(strings.TrimSpace(got.recorded), "\n") {
-			if line != newest+" /boot/vmlinuz-"+newest+" "+newest {
-				t.Errorf("a hook of the kernel was told %q", line)
-			}
+	in := "apt-be run " + envs[0].Name + " -- "
+	for _, release := range got.releases {
+		if magic := m.Shell(t, in+"modinfo -k "+release+" -F vermagic acpi_call"); !strings.HasPrefix(magic, release+" ") {
+			t.Errorf("the module of %s is for %q", release, magic)
 		}
-		if !strings.Contains(result.Output, "apt-be: update-grub: the boot loader is left alone") {
-			t.Error("nothing answered update-grub")
-		}
+	}
+	if diff := cmp.Diff(strings.Split(initrd, "\n"), strings.Split(m.Shell(t, in+"sh -c '"+listInitrd(newest)+"'"), "\n")); diff != "" {
+		t.Errorf("the initrd of %s without apt-be (-) and in the boot environment (+):\n%s", newest, diff)
+	}
+	if !strings.Contains(result.Output, "apt-be: update-grub: the boot loader is left alone") {
+		t.Error("nothing answered update-grub")
 	}
 }
 
-// kernels are those of a root, and what the test's hook was told.
+// listInitrd is a script that lists the files in the initrd of a kernel.
+func listInitrd(release string) string {
+	file := "/boot/initrd.img-" + release
+	return "if command -v lsinitramfs >/dev/null; then lsinitramfs " + file + "; else lsinitrd " + file +
+		" | grep \"^[-dlcb][-rwxst]* \" | sed \"s/.* [0-9:]* //\"; fi | sort"
+}
+
+// kernels are those of a root, and what the test's hook was told: a release, an
+// image, and what uname(1) says.
 type kernels struct {
 	releases []string
-	recorded string
+	recorded []string
 }
 
 func kernelsOf(t *testing.T, l lab, subvolume string) kernels {
@@ -129,27 +148,15 @@ func kernelsOf(t *testing.T, l lab, subvolume string) kernels {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	k.recorded = string(recorded)
-	return k
-}
-
-// checkModules finds a module and an initrd of each kernel in the environment.
-func checkModules(t *testing.T, l lab, name string, m *machine.Machine, k kernels) {
-	t.Helper()
-	for _, release := range k.releases {
-		magic := inEnvironment(t, m, name, "modinfo -k "+release+" -F vermagic acpi_call")
-		if !strings.HasPrefix(magic, release+" ") {
-			t.Errorf("the module of %s is for %q", release, magic)
+	for _, line := range strings.Split(strings.TrimSpace(string(recorded)), "\n") {
+		words := strings.Fields(line)
+		if len(words) != 3 {
+			continue
 		}
-		list := inEnvironment(t, m, name, "command -v lsinitramfs >/dev/null && lsinitramfs /boot/initrd.img-"+release+" || lsinitrd /boot/initrd.img-"+release)
-		if !strings.Contains(list, "lib/modules/"+release+"/") {
-			t.Errorf("the initrd of %s has no modules of it:\n%.2000s", release, list)
+		if subvolume != "@native" && words[2] != words[0] {
+			t.Errorf("a hook of kernel %s was told that %s runs", words[0], words[2])
 		}
+		k.recorded = append(k.recorded, words[0]+" "+words[1])
 	}
-}
-
-// inEnvironment runs a script in a boot environment and returns what it said.
-func inEnvironment(t *testing.T, m *machine.Machine, name, script string) string {
-	t.Helper()
-	return strings.TrimSpace(m.Run(t, machine.Command{Args: []string{"apt-be", "run", name, "--", "sh", "-c", script}}).Output)
+	return k
 }
