@@ -245,6 +245,12 @@ func (a *assembler) show(source, place string) error {
 	if err != nil {
 		return err
 	}
+	if f, _, err := a.at(place); err == nil {
+		defer f.Close()
+		if there, err := f.Stat(); err == nil && os.SameFile(info, there) {
+			return nil // it is in a directory that is shown
+		}
+	}
 	if info.IsDir() {
 		err = a.mkdirs(place)
 	} else {

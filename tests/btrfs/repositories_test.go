@@ -43,7 +43,7 @@ func testRepositories(t *testing.T, l lab) {
 		{name: "copy: on a medium below /run", disc: true, prepare: l.mountDisc("/run/media/root/disc"),
 			source: "Types: deb\nURIs: copy:///run/media/root/disc\nSuites: ./\nTrusted: yes\n"},
 		{name: "file: by a link to /var/run", prepare: "cp -r " + goodDir + " /run/repo; ln -s /var/run/repo /srv/repo", source: trusted + "file:/srv/repo ./"},
-		{name: "mirror+file: below /run", prepare: "cp -r " + goodDir + " /run/repo; echo file:/run/repo/ >/run/mirrors", source: trusted + "mirror+file:/run/mirrors ./"},
+		{name: "mirror+file: below /run", prepare: "cp -r " + goodDir + " /run/repo; echo file:/run/repo/ >/run/repo/mirrors", source: trusted + "mirror+file:/run/repo/mirrors ./"},
 		{name: "sources below /tmp", prepare: "cp /etc/apt/sources.list /tmp/list; : >/etc/apt/sources.list; rm -f /etc/apt/sources.list.d/*",
 			source: trusted + "file:" + goodDir + " ./", args: "-o Dir::Etc::SourceList=/tmp/list"},
 	} {
