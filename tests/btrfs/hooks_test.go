@@ -1,8 +1,9 @@
 package btrfs_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
@@ -60,10 +61,6 @@ rkhunter --propupd --nolog`,
 	}
 }
 
-// downloading is held while packages come from Debian's archive: both releases
-// have one cache of them, with apt's lock.
-var downloading sync.Mutex
-
 // testHooks upgrades machines that have other packages' hooks, with Debian's
 // own: these do inside what they do outside, and get along with what goes on
 // in the running system meanwhile.
@@ -88,12 +85,16 @@ func testHooks(t *testing.T, l lab) {
 }
 
 // prepare makes a template of a machine with apt-be and what a script installs
-// from Debian's archive.
+// from Debian's archive. What is downloaded stays in a cache that the release
+// has for itself: the other one is at work at the same time, and apt locks it.
 func (l lab) prepare(t *testing.T, template, script string) {
 	t.Helper()
-	downloading.Lock()
-	defer downloading.Unlock()
-	m := l.withArchives().Start(t, with, template)
+	image := *l.Image
+	image.Archives = filepath.Join(l.Project(), ".cache/archives-"+l.Recipe)
+	if err := os.MkdirAll(image.Archives, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := image.Start(t, with, template)
 	m.WriteFile(t, "/etc/apt/sources.list", l.sources(t, strings.ToUpper(l.Recipe)))
 	m.Shell(t, "export APT_BE_BYPASS=1 DEBIAN_FRONTEND=noninteractive; apt-get -q update; "+script)
 	m.Stop(t)
