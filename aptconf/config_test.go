@@ -133,3 +133,23 @@ func FuzzParse(f *testing.F) {
 		_ = c.Int(name, 0)
 	})
 }
+
+func TestFile(t *testing.T) {
+	c, err := Parse([]byte("Dir=/\nDir::Etc=etc/apt\nDir::Etc::sourcelist=sources.list\nDir::Etc::sourceparts=/srv/parts\n" +
+		"Dir::Etc::netrc=./here\nDir::Etc::trusted=\nAcquire::http::Proxy-Auto-Detect=/bin/detect\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for item, want := range map[string]string{
+		"Dir::Etc::SourceList":             "/etc/apt/sources.list",
+		"Dir::Etc::sourceparts":            "/srv/parts",
+		"Dir::Etc::netrc":                  "./here",
+		"Dir::Etc::trusted":                "",
+		"Dir::Etc::none":                   "",
+		"Acquire::http::Proxy-Auto-Detect": "/bin/detect",
+	} {
+		if got := c.File(item); got != want {
+			t.Errorf("File(%s) = %q, want %q", item, got, want)
+		}
+	}
+}

@@ -14,6 +14,23 @@ func (c Config) String(name, def string) string {
 	return def
 }
 
+// File returns the path that an item names, relative to those of the items
+// above it, or "" if it is not set or empty (libapt's Configuration::FindFile).
+func (c Config) File(name string) string {
+	path := c.String(name, "")
+	for path != "" && !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "./") {
+		i := strings.LastIndex(name, "::")
+		if i < 0 {
+			break
+		}
+		name = name[:i]
+		if dir := c.String(name, ""); dir != "" {
+			path = strings.TrimSuffix(dir, "/") + "/" + path
+		}
+	}
+	return path
+}
+
 // Bool returns the value of an item as libapt's Configuration::FindB does: def
 // also for a value that is no boolean.
 func (c Config) Bool(name string, def bool) bool {

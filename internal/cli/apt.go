@@ -119,6 +119,7 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		Name:        name,
 		LockTimeout: time.Duration(conf.Int("DPkg::Lock::Timeout", 0)) * time.Second,
 		LeaveOut:    conf.List(leaveOutItem),
+		Reads:       redirect.AptPlaces(conf),
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
 		Speed:       policy.Speed,

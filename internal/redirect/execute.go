@@ -1,11 +1,13 @@
 package redirect
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
@@ -19,6 +21,14 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	spec, err := s.Inside.Spec(root, path, argv)
 	if err != nil {
 		return Exit{}, err
+	}
+	if !root.ReadOnly {
+		// The command may be apt, or run it. A broken configuration is for apt to tell of.
+		if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
+			if err := AptPlaces(conf).show(&spec); err != nil {
+				return Exit{}, err
+			}
+		}
 	}
 	defer func() {
 		if err := sandbox.CleanUp(s.Registry.Store().Path(root.Subvolume)); err != nil {

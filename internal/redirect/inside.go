@@ -71,34 +71,26 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 }
 
 // environment is the user's own, with the stand-ins first in PATH. needrestart
-// would look for services to restart, of which there are none inside.
+// would look for services to restart, of which there are none inside. A
+// directory for temporary files in /tmp or /run, as libpam-tmpdir makes, is not
+// there.
 func environment(env []string) []string {
 	inside := make([]string, 0, len(env)+2)
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	for _, entry := range env {
-		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
+		name, value, _ := strings.Cut(entry, "=")
+		switch name {
+		case "PATH":
 			path = value
 			continue
+		case "NEEDRESTART_SUSPEND":
+			continue
+		case "TMPDIR", "TEMPDIR", "TMP", "TEMP", "XDG_RUNTIME_DIR":
+			if isHidden(value) {
+				continue
+			}
 		}
-		if !strings.HasPrefix(entry, "NEEDRESTART_SUSPEND=") {
-			inside = append(inside, entry)
-		}
+		inside = append(inside, entry)
 	}
 	return append(inside, "PATH="+sandbox.BinDir+":"+path, "NEEDRESTART_SUSPEND=1")
-}
-
-// hiddenFiles are those of some arguments that name files which would not be
-// there inside, where /run and /tmp are empty, by their absolute names.
-func hiddenFiles(args []string) []string {
-	var hidden []string
-	for _, arg := range args {
-		path, err := filepath.Abs(arg)
-		if err != nil || !strings.HasPrefix(path, "/tmp/") && !strings.HasPrefix(path, "/run/") {
-			continue
-		}
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			hidden = append(hidden, path)
-		}
-	}
-	return hidden
 }

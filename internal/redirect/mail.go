@@ -40,10 +40,7 @@ func (s *Supervisor) disguise(spec *sandbox.Spec, job Job, root string) (undo fu
 		return nil, err
 	default:
 		spec.Spool = mailDir
-		if spec.Tools == nil {
-			spec.Tools = map[string]string{}
-		}
-		spec.Tools[mtaDir] = filepath.Join(s.Inside.Lib, "sandbox", "mta")
+		spec.Shown[mtaDir] = filepath.Join(s.Inside.Lib, "sandbox", "mta")
 	}
 	if job.Reboot.Automatic {
 		if err := setText(root, noReboot, noRebootText); err != nil {

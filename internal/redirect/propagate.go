@@ -29,6 +29,16 @@ func collect(spec *sandbox.Spec, f Frontend) {
 	}
 }
 
+// tellRebootDue has a sandbox know that a reboot of the running system is due
+// already: frontends tell of that, and packages add to it.
+func tellRebootDue(spec *sandbox.Spec) {
+	for _, name := range []string{rebootRequired, rebootRequiredPackages} {
+		if text, err := os.ReadFile(name); err == nil {
+			spec.Texts[name] = string(text)
+		}
+	}
+}
+
 // appended are the logs of unattended-upgrade that grow, and replaced the
 // other files by which it, and the timer that calls it, remember a run. The running
 // system has to have them, or it would not know that there was a run.

@@ -44,6 +44,9 @@ func TestEnvironment(t *testing.T) {
 		{
 			[]string{"LANG=de_DE", "PATH=/opt/bin", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=", "XPATH=/x"},
 			[]string{"LANG=de_DE", "DEBIAN_FRONTEND=noninteractive", "XPATH=/x", "PATH=/run/apt-be/bin:/opt/bin", "NEEDRESTART_SUSPEND=1"},
+		}, {
+			[]string{"PATH=/bin", "TMPDIR=/tmp/user/0", "TMP=/tmp", "TEMP=/var/tmp", "XDG_RUNTIME_DIR=/run/user/0"},
+			[]string{"TMP=/tmp", "TEMP=/var/tmp", "PATH=/run/apt-be/bin:/bin", "NEEDRESTART_SUSPEND=1"},
 		},
 	} {
 		if got := environment(tt.env); !slices.Equal(got, tt.want) {

@@ -114,7 +114,7 @@ func skipUnchanged(spec *sandbox.Spec) string {
 		return filepath.Join(sandbox.BinDir, preloaded)
 	}
 	if isFile(filepath.Join(patchedDir, "run")) {
-		spec.Tools = map[string]string{patchedPlace: patchedDir}
+		spec.Shown[patchedPlace] = patchedDir
 		return filepath.Join(patchedPlace, "run")
 	}
 	return ""

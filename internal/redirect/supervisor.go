@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"syscall"
 	"time"
 
@@ -66,7 +65,7 @@ type Job struct {
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
-	ConfigFiles []string      // of apt's configuration, that the command line or the environment names
+	Reads       Places        // what the frontend reads, besides files that Argv names
 	Activate    bool          // the next boot takes what it made, on trial
 	Deadline    time.Duration // of that trial
 	Speed       aptconf.Speed
@@ -162,9 +161,12 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 		return Verdict{}, sandbox.Result{}, err
 	}
 	collect(&spec, job.Frontend)
-	// That a reboot is due already, frontends tell of.
-	spec.Files = hiddenFiles(slices.Concat(job.ConfigFiles, job.Argv[1:], []string{rebootRequired, rebootRequiredPackages}))
+	job.Reads.Files = append(filesAmong(job.Argv[1:]), job.Reads.Files...)
+	if err := job.Reads.show(&spec); err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
 	hasten(&spec, job.Speed)
+	tellRebootDue(&spec)
 	undisguise, err := s.disguise(&spec, job, s.Registry.Store().Path(build.Path))
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err

@@ -67,13 +67,15 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	if err != nil {
 		return w.undecided(inv, argv, err)
 	}
+	reads := AptPlaces(conf)
+	reads.Files = append(reads.Files, configFiles(inv, os.Getenv("APT_CONFIG"))...)
 	exit, err := w.Supervise(st).Upgrade(ctx, Job{
 		Frontend:    f,
 		Argv:        argv,
 		Made:        be.Redirect,
 		LockTimeout: lockTimeout(f, conf),
 		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
-		ConfigFiles: configFiles(inv, os.Getenv("APT_CONFIG")),
+		Reads:       reads,
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
 		Speed:       policy.Speed,

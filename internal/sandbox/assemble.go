@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,7 @@ func assemble(spec *Spec) (notes []string, err error) {
 		}
 		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
 	}
-	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.files, a.texts, a.binds, a.policy} {
+	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.binds, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -179,93 +180,8 @@ func (a *assembler) sys(*Spec) error {
 	return nil
 }
 
-// run makes an empty /run with what a maintainer script may count on. That
-// there is no /run/systemd/system, and no socket of systemd or D-Bus, is what
-// keeps services from being started and stopped.
-func (a *assembler) run(spec *Spec) error {
-	if err := a.mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=20%"); err != nil {
-		return err
-	}
-	for _, dir := range []struct {
-		path string
-		mode uint32
-	}{{"/run/lock", 0o1777}, {"/run/apt-be", 0o755}, {BinDir, 0o755}, {"/run/systemd", 0o755}, {"/run/systemd/journal", 0o755}} {
-		if err := a.mkdir(dir.path, dir.mode); err != nil {
-			return err
-		}
-	}
-	if err := a.write(Marker, []byte(spec.Name+"\n"), 0o644); err != nil {
-		return err
-	}
-	if spec.Bin != "" {
-		if err := a.bind(spec.Bin, BinDir, true); err != nil {
-			return err
-		}
-	}
-	for place, dir := range spec.Tools {
-		if err := a.mkdir(place, 0o755); err != nil {
-			return err
-		}
-		if err := a.bind(dir, place, true); err != nil {
-			return err
-		}
-	}
-	for _, socket := range []string{"/run/systemd/journal/dev-log", "/run/systemd/journal/socket"} {
-		if info, err := os.Lstat(socket); err != nil || info.Mode().Type() != fs.ModeSocket {
-			continue
-		}
-		if err := a.write(socket, nil, 0o666); err != nil {
-			return err
-		}
-		if err := a.bind(socket, socket, false); err != nil {
-			return err
-		}
-	}
-	return a.resolver()
-}
-
-// resolver copies the running root's resolv.conf where it is a link into
-// /run, as with systemd-resolved and resolvconf.
-func (a *assembler) resolver() error {
-	const conf = "/etc/resolv.conf"
-	var target string
-	err := a.inParent(conf, func(name string) (err error) {
-		target, err = os.Readlink(name)
-		return err
-	})
-	if err != nil {
-		return nil // a file, which the snapshot has, or none
-	}
-	if !filepath.IsAbs(target) {
-		target = filepath.Join(filepath.Dir(conf), target)
-	}
-	target = strings.Replace(filepath.Clean(target), "/var/run/", "/run/", 1)
-	if !strings.HasPrefix(target, "/run/") {
-		return nil
-	}
-	data, err := os.ReadFile(conf)
-	if err != nil {
-		return nil
-	}
-	return a.put(target, data, 0o644)
-}
-
 func (a *assembler) tmp(*Spec) error {
 	return a.mount("tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
-}
-
-// files copies files that would be missed in the empty /run and /tmp.
-func (a *assembler) files(spec *Spec) error {
-	for _, file := range spec.Files {
-		data, err := os.ReadFile(file)
-		if err == nil {
-			err = a.put(file, data, 0o644)
-		}
-		if err != nil {
-			a.note("cannot show %s: %v", file, err)
-		}
-	}
-	return nil
 }
 
 // texts makes small files that only this sandbox has.
@@ -301,14 +217,57 @@ func (a *assembler) memory(spec *Spec) error {
 
 // put makes a file inside, and the directories above it.
 func (a *assembler) put(path string, data []byte, mode os.FileMode) error {
+	if err := a.mkdirs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return a.write(path, data, mode)
+}
+
+// mkdirs makes a directory inside, and those above it.
+func (a *assembler) mkdirs(path string) error {
 	dir := ""
-	for _, part := range strings.Split(filepath.Dir(path), "/")[1:] {
+	for _, part := range strings.Split(path, "/")[1:] {
 		dir += "/" + part
 		if err := a.mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	return a.write(path, data, mode)
+	return nil
+}
+
+// shown shows files and directories that would be missed in the empty /run and
+// /tmp.
+func (a *assembler) shown(spec *Spec) error {
+	for _, place := range slices.Sorted(maps.Keys(spec.Shown)) {
+		if err := a.show(spec.Shown[place], place); err != nil {
+			a.note("cannot show %s: %v", place, err)
+		}
+	}
+	return nil
+}
+
+// show shows a file or a directory of the running root read-only, at a place
+// that may not be there yet.
+func (a *assembler) show(source, place string) error {
+	info, err := os.Stat(source)
+	if err != nil {
+		return err
+	}
+	if f, _, err := a.at(place); err == nil {
+		defer f.Close()
+		if there, err := f.Stat(); err == nil && os.SameFile(info, there) {
+			return nil // it is in a directory that is shown
+		}
+	}
+	if info.IsDir() {
+		err = a.mkdirs(place)
+	} else {
+		err = a.put(place, nil, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	return a.bind(source, place, true)
 }
 
 // binds shows directories of the running root that both write to.
@@ -328,7 +287,7 @@ func (a *assembler) shares(spec *Spec) error {
 	})
 	for _, share := range shares {
 		err := a.share(share, spec.TopDir)
-		if err != nil && share.Scratch != "" {
+		if err != nil && (share.Scratch != "" || share.Volatile) {
 			// Better seen and not written to than not there.
 			a.note("cannot protect %s by an overlay, so it is read-only: %v", share.Target, err)
 			err = a.bind(share.Target, share.Target, true)
@@ -343,7 +302,7 @@ func (a *assembler) shares(spec *Spec) error {
 func (a *assembler) share(share Share, top string) error {
 	scratch := filepath.Join(top, share.Scratch)
 	switch {
-	case share.Scratch == "":
+	case share.Scratch == "" && !share.Volatile:
 		return a.bind(share.Target, share.Target, true)
 	case share.Copy:
 		dir := filepath.Join(scratch, "copy")
@@ -357,6 +316,18 @@ func (a *assembler) share(share Share, top string) error {
 			}
 		}
 		return a.bind(dir, share.Target, false)
+	}
+	if share.Volatile {
+		// Below the overlay, where nobody sees it.
+		if err := a.mount("tmpfs", share.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+			return err
+		}
+		f, memory, err := a.at(share.Target)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		scratch = memory
 	}
 	upper, work := filepath.Join(scratch, "upper"), filepath.Join(scratch, "work")
 	for _, dir := range []string{upper, work} {

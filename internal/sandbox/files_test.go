@@ -63,6 +63,40 @@ func TestMkdirHasItsModeWhateverTheUmask(t *testing.T) {
 	}
 }
 
+func TestDangling(t *testing.T) {
+	a, _ := newAssembler(t)
+	check(t, os.MkdirAll(filepath.Join(a.root, "etc/resolvconf"), 0o755))
+	check(t, os.Mkdir(filepath.Join(a.root, "var"), 0o755))
+	link := func(target, name string) { check(t, os.Symlink(target, filepath.Join(a.root, name))) }
+	link("/run", "var/run")
+	link("/run/resolvconf", "etc/resolvconf/run")
+	link("resolvconf/run/resolv.conf", "etc/by-a-directory")
+	link("../run/systemd/resolve/stub-resolv.conf", "etc/relative")
+	link("/var/run/NetworkManager/resolv.conf", "etc/var-run")
+	link("../../../../run/x", "etc/above")
+	link("relative", "etc/by-another")
+	link("/usr/sbin", "etc/there")
+	link("loop", "etc/loop")
+	for path, want := range map[string]string{
+		"/etc/by-a-directory": "/run/resolvconf/resolv.conf",
+		"/etc/relative":       "/run/systemd/resolve/stub-resolv.conf",
+		"/etc/var-run":        "/run/NetworkManager/resolv.conf",
+		"/etc/above":          "/run/x",
+		"/etc/by-another":     "/run/systemd/resolve/stub-resolv.conf",
+		"/etc/none":           "/etc/none",
+	} {
+		if got, err := a.dangling(path); err != nil || got != want {
+			t.Errorf("dangling(%s) = %q, %v, want %q", path, got, err, want)
+		}
+	}
+	if _, err := a.dangling("/etc/there"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("of a link to something: %v, want ErrExist", err)
+	}
+	if _, err := a.dangling("/etc/loop"); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("of a link to itself: %v, want ELOOP", err)
+	}
+}
+
 func TestCleanUp(t *testing.T) {
 	a, _ := newAssembler(t)
 	file := filepath.Join(a.root, policyFile)

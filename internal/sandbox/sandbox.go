@@ -51,13 +51,12 @@ type Spec struct {
 	Name   string            // what the marker says
 	Shares []Share           // other file systems of the running root, at their places
 	Binds  []string          // directories of the running root that are the same inside, and written to for good
-	Files  []string          // files in /run or /tmp of the running root to copy to the same place
+	Shown  map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
 	Texts  map[string]string // contents of files in /run to make inside, by their names
 	Memory []Memory          // file systems in memory
 	NoSync bool              // what syncs files succeeds at once: see package nosync
 	Policy string            // a policy-rc.d, outside
 	Bin    string            // a directory of stand-ins, outside; "" for none
-	Tools  map[string]string // directories of the running root to show read-only, by their places in /run
 
 	Path    string   // of the command, inside
 	Args    []string // its argv
@@ -80,6 +79,9 @@ type Share struct {
 	Target  string // where it is mounted, outside and inside
 	Scratch string // a directory, from the top level, for what is written to it; "" to show it read-only
 	Copy    bool   // not by an overlay but as a copy, for file systems that overlayfs refuses
+	// Volatile says that what is written to it is lost with the sandbox, as it
+	// would be with the running system; it has no Scratch.
+	Volatile bool
 }
 
 // Result is how a command ended.

@@ -1,12 +1,14 @@
 package sandbox
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // transient are the file systems that hold no data of a root file system's
@@ -16,7 +18,7 @@ var transient = map[string]bool{
 	"configfs": true, "debugfs": true, "devpts": true, "devtmpfs": true, "efivarfs": true,
 	"fusectl": true, "hugetlbfs": true, "mqueue": true, "nsfs": true, "proc": true,
 	"pstore": true, "ramfs": true, "rpc_pipefs": true, "securityfs": true, "selinuxfs": true,
-	"sysfs": true, "tmpfs": true, "tracefs": true,
+	"sysfs": true, "tracefs": true,
 	"overlay": true, // containers' roots
 }
 
@@ -32,13 +34,17 @@ var caseless = map[string]bool{"vfat": true, "msdos": true, "exfat": true, "ntfs
 var forBooting = map[string]bool{"/boot": true, "/boot/efi": true, "/efi": true}
 
 // FindShares returns the other file systems that are mounted in the running
-// root, and files that are mounted over others, with a directory below scratch, from the top level of the store, for
-// what is written to each. exclude names places that need none.
+// root, and files that are mounted over others, with a directory below scratch,
+// from the top level of the store, for what is written to each. What is written
+// to one in memory is not kept. exclude names places that need none.
 func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	excluded := append([]string{"/proc", "/sys", "/dev", "/run", "/tmp"}, exclude...)
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		if m.Mountpoint == "/" || transient[m.FSType] && !isFile(m.Mountpoint) {
 			return true, false
+		}
+		if _, err := os.Stat(m.Mountpoint); errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOTCONN) {
+			return true, false // a user's, by FUSE, or one whose server has died: not even root can look into it
 		}
 		for _, dir := range excluded {
 			if m.Mountpoint == dir || strings.HasPrefix(m.Mountpoint, dir+"/") {
@@ -54,7 +60,8 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	byTarget := map[string]Share{}
 	for _, m := range mounts {
 		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType]}
-		frozen := readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || isFile(m.Mountpoint)
+		share.Volatile = m.FSType == "tmpfs" && !isFile(m.Mountpoint)
+		frozen := share.Volatile || readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || isFile(m.Mountpoint)
 		if !frozen && scratch != "" {
 			// By its place: mounts come and go between one run and the next.
 			share.Scratch = filepath.Join(scratch, url.PathEscape(m.Mountpoint))

@@ -58,7 +58,7 @@ APT::Periodic::Unattended-Upgrade "1";
 		checkNight(t, fmt.Sprintf("night %d", night), added, name, isNew)
 		checkNightMail(t, night, mails(t, m.Path(mailbox))[inbox:], name, isNew)
 	}
-	checkNothingLeft(t, l, m, name, mounts)
+	checkOnlyOne(t, l, m, name, mounts)
 	t.Logf("the log:\n%s", logged(t, m))
 	// As the machine goes down: what both have got of each night is there once.
 	m.Shell(t, "apt-be sync "+name)
@@ -121,8 +121,8 @@ func checkNightMail(t *testing.T, night int, inbox []string, name string, isNew 
 	}
 }
 
-// checkNothingLeft finds one environment, and nothing of those before it.
-func checkNothingLeft(t *testing.T, l lab, m *machine.Machine, name string, mounts []string) {
+// checkOnlyOne finds one environment, and nothing of those before it.
+func checkOnlyOne(t *testing.T, l lab, m *machine.Machine, name string, mounts []string) {
 	t.Helper()
 	for _, dir := range []string{"@be", "@be-base"} {
 		if found := l.Subvolumes(t, dir); !slices.Equal(found, []string{dir + "/" + name}) {

@@ -3,8 +3,10 @@ package initrd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,5 +48,11 @@ func TestEndsTrial(t *testing.T) {
 	broken := func(context.Context, string, ...string) (string, error) { return "", errors.New("no cpio") }
 	if _, err := EndsTrial(context.Background(), broken, root, "boot/initrd.img"); err == nil || !strings.Contains(err.Error(), "boot/initrd.img: no cpio") {
 		t.Errorf("of a list that fails: %v", err)
+	}
+	absent := func(_ context.Context, name string, _ ...string) (string, error) {
+		return "", fmt.Errorf("%s: %w", name, &exec.Error{Name: name, Err: exec.ErrNotFound})
+	}
+	if ends, err := EndsTrial(context.Background(), absent, root, "boot/initrd.img"); ends || err != nil {
+		t.Errorf("without initramfs-tools: %v, %v", ends, err)
 	}
 }

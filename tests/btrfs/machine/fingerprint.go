@@ -168,6 +168,13 @@ func (f Fingerprint) Without(names ...string) Fingerprint {
 	return rest
 }
 
+// WithoutTree returns the fingerprint without a file and all that is below it.
+func (f Fingerprint) WithoutTree(name string) Fingerprint {
+	rest := maps.Clone(f)
+	maps.DeleteFunc(rest, func(file, _ string) bool { return file == name || strings.HasPrefix(file, name+"/") })
+	return rest
+}
+
 // Timeless returns the fingerprint without the times of change.
 func (f Fingerprint) Timeless() Fingerprint {
 	rest := make(Fingerprint, len(f))

@@ -1,0 +1,154 @@
+package btrfs_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/tests/btrfs/machine"
+	"github.com/apt-be/apt-be/tests/btrfs/packages"
+)
+
+// hooked is a machine with packages that have hooks in apt and dpkg.
+const hooked = "@hooked"
+
+// kit is some packages with hooks, and what to do with them.
+type kit struct {
+	packages  string
+	configure string
+	queries   []string // what they made of an upgrade, as scripts
+	// daily is what goes on in a running system until the reboot, and after
+	// is what the environment has to say then, true if it is well.
+	daily, after string
+}
+
+func kits() []kit {
+	return []kit{
+		{
+			packages:  "etckeeper git",
+			configure: "git config --global user.email root@localhost; git config --global user.name root; cd /etc; git gc -q; git pack-refs --all",
+			queries:   []string{"cd /etc; git log --format=%s; git rev-parse HEAD:; git status --porcelain; git fsck 2>&1"},
+			daily:     "echo welcome >/etc/motd; etckeeper commit 'a word of welcome' >/dev/null; echo more >>/etc/motd",
+			after: `cd /etc; git fsck; git log --all --format=%s | grep 'a word of welcome'; git log --all --format=%s | grep 'committing changes in /etc'
+grep -q 'version = 2.0' bt-conf.conf; grep more motd; etckeeper commit 'after the upgrade'; [ -z "$(git status --porcelain)" ]`,
+		},
+		{
+			// molly-guard diverts commands, as apt-be does.
+			packages:  "debsums apt-show-versions needrestart molly-guard",
+			configure: "apt-show-versions -i",
+			queries:   []string{"apt-show-versions | sort", "debsums -s 2>&1", "dpkg-divert --list"},
+			daily:     "apt-show-versions -i; debsums -s || true",
+			after:     "apt-show-versions bt-app | grep -w 2.0; debsums -s bt-app",
+		},
+		{
+			packages: "rkhunter",
+			// Its configuration names scripts that a small root has not got.
+			configure: `sed -i '/^APT_AUTOGEN=/d' /etc/default/rkhunter; echo 'APT_AUTOGEN="yes"' >>/etc/default/rkhunter
+for script in $(sed -n 's/^SCRIPTWHITELIST=//p' /etc/rkhunter.conf); do
+	[ -e "$script" ] || sed -i "\|^SCRIPTWHITELIST=$script\$|d" /etc/rkhunter.conf
+done
+rkhunter --propupd --nolog`,
+			queries: []string{"sed -n 's/^File:[^:]*:\\([^:]*\\):.*/\\1/p' /var/lib/rkhunter/db/rkhunter.dat"},
+			daily:   "rkhunter --propupd --nolog; rkhunter --check --skip-keypress --enable properties -q || true",
+			after: `rkhunter --check --skip-keypress --enable properties --rwo | tee /var/tmp/found || true
+! grep 'have changed' /var/tmp/found`,
+		},
+		{
+			packages:  "apt-listchanges",
+			configure: "sed -i 's/^frontend=.*/frontend=text/' /etc/apt/listchanges.conf",
+		},
+	}
+}
+
+// testHooks upgrades machines that have other packages' hooks, with Debian's
+// own: these do inside what they do outside, and get along with what goes on
+// in the running system meanwhile.
+func testHooks(t *testing.T, l lab) {
+	if !*nightly {
+		return // what it needs has to be downloaded
+	}
+	t.Run("apt-listbugs", func(t *testing.T) { testListbugs(t, l) })
+	for _, k := range kits() {
+		t.Run(k.packages, func(t *testing.T) {
+			l.prepare(t, hooked, "apt-get -qy --no-install-recommends install "+k.packages)
+			m := l.Boot(t, hooked)
+			offer(t, m, packages.Good)
+			m.Shell(t, k.configure)
+			m.Stop(t)
+			if k.daily != "" {
+				k.live(t, l)
+			}
+			compare(t, l, l.Start(t, hooked, "@native"), l.Start(t, hooked, running), k.queries...)
+		})
+	}
+}
+
+// prepare makes a template of a machine with apt-be and what a script installs
+// from Debian's archive. What is downloaded stays in a cache that the release
+// has for itself: the other one is at work at the same time, and apt locks it.
+func (l lab) prepare(t *testing.T, template, script string) {
+	t.Helper()
+	image := *l.Image
+	image.Archives = filepath.Join(l.Project(), ".cache/archives-"+l.Recipe)
+	if err := os.MkdirAll(image.Archives, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := image.Start(t, with, template)
+	m.WriteFile(t, "/etc/apt/sources.list", l.sources(t, strings.ToUpper(l.Recipe)))
+	m.Shell(t, "export APT_BE_BYPASS=1 DEBIAN_FRONTEND=noninteractive; apt-get -q update; "+script)
+	m.Stop(t)
+}
+
+// live upgrades, goes on living, and has a look at what comes of both.
+func (k kit) live(t *testing.T, l lab) {
+	m := l.Start(t, hooked, running)
+	defer func() {
+		m.Stop(t)
+		l.Clear(t, plain, with, hooked)
+	}()
+	before, mounts := m.Fingerprint(t), m.Mounts(t)
+	result := m.Run(t, frontends()[0].quiet())
+	if result.Status != 0 {
+		t.Errorf("status %d:\n%s", result.Status, result.Output)
+	}
+	checkUntouched(t, m, before, mounts, frontends()[0])
+	checkUpgraded(t, l, m, "")
+	found := environments(t, m)
+	if len(found) != 1 {
+		return
+	}
+	m.Shell(t, k.daily)
+	if result := m.Run(t, machine.Command{Args: []string{"apt-be", "sync", found[0].Name}}); result.Status != 0 {
+		t.Errorf("sync: status %d:\n%s", result.Status, result.Output)
+	}
+	after := machine.Command{Args: []string{"apt-be", "run", found[0].Name, "--", "sh", "-exc", k.after}}
+	if result := m.Run(t, after); result.Status != 0 {
+		t.Errorf("what both have done, in the environment: status %d:\n%s", result.Status, result.Output)
+	}
+}
+
+// testListbugs has apt-listbugs, which stops an upgrade where it can't ask for
+// bugs, and which asks nobody where there is no network.
+func testListbugs(t *testing.T, l lab) {
+	l.prepare(t, hooked, "apt-get -qy --no-install-recommends install apt-listbugs")
+	defer l.Clear(t, plain, with)
+	upgrade := machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}, Env: []string{"http_proxy=http://127.0.0.1:9"}}
+	bypassing := upgrade
+	bypassing.Env = append([]string{"APT_BE_BYPASS=1"}, upgrade.Env...)
+	native, m := l.Start(t, hooked, "@native"), l.Start(t, hooked, running)
+	defer native.Stop(t)
+	defer m.Stop(t)
+	offer(t, native, packages.Good)
+	offer(t, m, packages.Good)
+	before, mounts := m.Fingerprint(t), m.Mounts(t)
+	want, result := native.Run(t, bypassing), m.Run(t, upgrade)
+	t.Logf("without apt-be: status %d; with it: status %d, and\n%s", want.Status, result.Status, result.Output)
+	if result.Status != want.Status || want.Status == 0 || !strings.Contains(result.Output, "apt-listbugs") {
+		t.Errorf("status %d, without apt-be %d, which should not be 0:\n%s", result.Status, want.Status, want.Output)
+	}
+	checkUntouched(t, m, before, mounts, frontends()[0])
+	if found := environments(t, m); len(found) > 0 {
+		t.Errorf("boot environments %v, want none", found)
+	}
+}
