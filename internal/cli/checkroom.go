@@ -38,8 +38,11 @@ func newCheckRoom(app *App) *cobra.Command {
 // checkRoom returns room.ErrShort if what apt tells of does not fit.
 func (app *App) checkRoom() error {
 	in, err := hookInput()
-	if err != nil || len(in.Archives) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(in.Archives) == 0 { // packages are removed, or configured
+		return notePass()
 	}
 	need, err := room.Foresee("/", in.Archives)
 	if err != nil {
@@ -50,8 +53,10 @@ func (app *App) checkRoom() error {
 		return err
 	}
 	if err = need.Check(free); err == nil {
-		return os.WriteFile(redirect.PassNote, nil, 0o644)
+		return notePass()
 	}
 	err = fmt.Errorf("cannot upgrade: %w", err)
 	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))
 }
+
+func notePass() error { return os.WriteFile(redirect.PassNote, nil, 0o644) }

@@ -10,7 +10,7 @@ import (
 )
 
 // What the hook in a sandbox notes there: why it has stopped apt, since what was to
-// be unpacked does not fit; and that it has let something be unpacked.
+// be unpacked does not fit; and that it has let apt go on before.
 const (
 	VetoNote = "/run/apt-be/veto"
 	PassNote = "/run/apt-be/pass"

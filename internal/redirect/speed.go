@@ -44,7 +44,7 @@ DPkg::Tools::Options::APT_BE=check-room { Version "3"; InfoFD "22"; };
 `
 
 // hasten has a sandbox that builds a new environment do so as fast as a policy
-// allows.
+// allows, and only if what it unpacks fits.
 func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 	spec.NoSync = speed.NoSync
 	spec.Texts = map[string]string{}
@@ -53,7 +53,7 @@ func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 		spec.Texts[lateInitramfs] = ""
 		spec.Collect = append(spec.Collect, lateInitramfs)
 	}
-	conf := strings.Builder{}
+	var conf strings.Builder
 	conf.WriteString(roomHook)
 	if size := aheadSize(); speed.UnpackAhead && size > 0 {
 		spec.Memory = append(spec.Memory, sandbox.Memory{Target: AheadDir, Size: size})
