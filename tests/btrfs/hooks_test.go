@@ -50,7 +50,7 @@ for script in $(sed -n 's/^SCRIPTWHITELIST=//p' /etc/rkhunter.conf); do
 done
 rkhunter --propupd --nolog`,
 			queries: []string{"sed -n 's/^File:[^:]*:\\([^:]*\\):.*/\\1/p' /var/lib/rkhunter/db/rkhunter.dat"},
-			daily:   "rkhunter --propupd --nolog; rkhunter --check --skip-keypress --enable properties -q || true",
+			daily:   "rkhunter --propupd --nolog",
 			after: `rkhunter --check --skip-keypress --enable properties --rwo | tee /var/tmp/found || true
 ! grep 'have changed' /var/tmp/found`,
 		},
