@@ -15,6 +15,7 @@ import (
 // BuildOptions say what to build.
 type BuildOptions struct {
 	Name     string   // "" for an automatic one
+	Prefix   string   // what an automatic name begins with
 	Origin   Env      // what to snapshot
 	Made     Maker    // who makes it
 	Command  []string // what the user typed
@@ -41,7 +42,7 @@ type Build struct {
 // recovers first; what it settled it returns even with an error.
 func (r *Registry) Begin(ctx context.Context, o BuildOptions) (b *Build, recovered []txn.Recovered, err error) {
 	return r.begin(ctx, "building boot environment %s",
-		func() (string, error) { return r.freeName(o.Name) },
+		func() (string, error) { return r.freeName(o.Name, o.Prefix) },
 		func(b *Build) error { return b.snapshot(ctx, o) })
 }
 

@@ -27,8 +27,9 @@ func (r *Registry) CheckFree(name string) error {
 	}
 }
 
-// freeName checks the name that was asked for, or finds one.
-func (r *Registry) freeName(wanted string) (string, error) {
+// freeName checks the name that was asked for, or finds one that begins with
+// prefix.
+func (r *Registry) freeName(wanted, prefix string) (string, error) {
 	if wanted != "" {
 		return wanted, r.CheckFree(wanted)
 	}
@@ -36,8 +37,8 @@ func (r *Registry) freeName(wanted string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return AutoName(time.Now(), func(name string) bool {
-		_, ok := taken[name]
+	return prefix + AutoName(time.Now(), func(name string) bool {
+		_, ok := taken[prefix+name]
 		return ok
 	}), nil
 }

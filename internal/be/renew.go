@@ -93,7 +93,7 @@ func (b *Build) Part(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	name, err = r.freeName(name)
+	name, err = r.freeName(name, "")
 	if err != nil {
 		return err
 	}

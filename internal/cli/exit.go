@@ -112,6 +112,8 @@ func Hint(err error) string {
 		return "apt-be share list shows the shares that there are"
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
+	case errors.Is(err, be.ErrNewerSchema):
+		return "the apt-be of another boot environment is newer, and has been at work: upgrade this one's too"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
 	case errors.As(err, &obstacle):

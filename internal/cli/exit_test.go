@@ -31,7 +31,7 @@ func TestStatus(t *testing.T) {
 		{wrap(be.ErrNotFound), 1, true},
 		{wrap(be.ErrExists), 1, false},
 		{wrap(boot.ErrNoRoom), 1, true},
-		{wrap(be.ErrNewerSchema), 1, false},
+		{wrap(be.ErrNewerSchema), 1, true},
 		{usageError{errors.New("x")}, 2, true},
 		{wrap(usageError{be.ErrBadName}), 2, true},
 		{partly{wrap(be.ErrProtected)}, 3, false},

@@ -1,14 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +21,10 @@ import (
 // guardsKept is how many safety snapshots stay.
 const guardsKept = 3
 
-// guardStamp names the apt run for which the last safety snapshot was taken.
+// guardPrefix begins the names of safety snapshots; the date follows.
+const guardPrefix = "before-"
+
+// guardStamp names the run of apt for which the last safety snapshot was taken.
 const guardStamp = "/run/apt-be/guarded"
 
 func newGuard(app *App) *cobra.Command {
@@ -32,21 +35,27 @@ func newGuard(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			app.hook = true
-			return app.guard(cmd.Context())
+			if !redirect.OnMachine() || os.Getenv("APT_BE_BYPASS") == "1" {
+				return nil
+			}
+			in, err := hookInput()
+			if err != nil {
+				return err
+			}
+			if in.PackageKit() {
+				app.Stderr = aptErrors{app.Stderr}
+			}
+			return app.explainVeto(app.guard(cmd.Context(), in))
 		},
 	}
 }
 
+// errGuardVeto says that the policy is to leave the running system alone.
+var errGuardVeto = errors.New(`Apt-Be::Guard is "veto"`)
+
 // guard is apt's DPkg::Pre-Install-Pkgs hook: an error keeps apt from
 // unpacking anything.
-func (app *App) guard(ctx context.Context) error {
-	if !redirect.OnMachine() || os.Getenv("APT_BE_BYPASS") == "1" {
-		return nil
-	}
-	in, err := hookInput()
-	if err != nil {
-		return err
-	}
+func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 	if in.ChangesNothing() { // before the policy, which may be broken: packages can be removed all the same
 		return nil
 	}
@@ -54,41 +63,98 @@ func (app *App) guard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if policy.Guard == aptconf.GuardOff {
+	switch policy.Guard {
+	case aptconf.GuardOff:
 		return nil
-	}
-	if policy.Guard == aptconf.GuardVeto {
-		return fmt.Errorf("cannot let the running system be upgraded: %w: Apt-Be::Guard is veto; apt-get dist-upgrade goes to a boot environment, -o Apt-Be::Guard=off allows it", be.ErrProtected)
+	case aptconf.GuardVeto:
+		return fmt.Errorf("cannot upgrade the running system: %w", errGuardVeto)
 	}
 	reg, done, err := app.registry()
 	if errors.Is(err, store.ErrUnsupported) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot take a safety snapshot: %w", err)
 	}
 	defer done()
-	if state, err := redirect.RootState(reg.Store()); err != nil || state != redirect.RootOK {
-		return err // a snapshot would not have all of the system
+	if app.live() {
+		if state, err := redirect.RootState(reg.Store()); err != nil || state != redirect.RootOK {
+			return err // a snapshot would not have all of the system
+		}
 	}
-	run := aptRun()
+	run := aptRun(in.Packages)
 	if last, err := os.ReadFile(guardStamp); err == nil && run != "" && string(last) == run {
 		return nil
 	}
-	e, err := app.safetySnapshot(ctx, reg, in.Config.List(leaveOutItem))
+	e, err := app.safetySnapshot(ctx, reg, in)
 	if err != nil {
-		return fmt.Errorf("cannot take a safety snapshot (-o Apt-Be::Guard=off goes without): %w", err)
+		return fmt.Errorf("cannot take a safety snapshot: %w", err)
 	}
-	app.notice().Say("The running system as it is now is kept as boot environment %s.", e.Name)
+	app.tellSafety(e)
 	// What fails from here on is no reason to stop apt: the snapshot is there.
-	err = os.MkdirAll(filepath.Dir(guardStamp), 0o755)
-	if err == nil {
-		err = os.WriteFile(guardStamp, []byte(run), 0o644)
-	}
-	if err != nil {
+	if err := noteGuarded(run); err != nil {
 		app.Log.WithError(err).Warn("cannot note that a safety snapshot was taken: this run of apt may take more")
 	}
 	return nil
+}
+
+func noteGuarded(run string) error {
+	if run == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(guardStamp), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(guardStamp, []byte(run), 0o644)
+}
+
+// tellSafety says what was made and how to go back to it.
+func (app *App) tellSafety(e be.Env) {
+	app.notice().Say("The running system as it is now is kept as boot environment %s.", e.Name)
+	_, err := app.activator()
+	switch {
+	case !e.Bootable():
+		app.notice().Say("It can't boot: there is no kernel in it. To look into it: apt-be shell %s", e.Name)
+	case errors.Is(err, be.ErrNotSetUp):
+		app.notice().Say("To go back to it takes apt-be init; to look into it: apt-be shell %s", e.Name)
+	default:
+		app.notice().Say("To go back to it: apt-be activate %s, and a reboot.", e.Name)
+	}
+}
+
+// explainVeto says why apt is stopped, and what to do instead. Frontends show
+// what is written here and nothing else of it.
+func (app *App) explainVeto(err error) error {
+	if err == nil {
+		return nil
+	}
+	app.notice().Error(err)
+	status := Status(err)
+	if errors.Is(err, errGuardVeto) {
+		status.Code = exitRefused
+		app.notice().Hint("apt-get dist-upgrade does it in a new boot environment. " + guardOffHint)
+		return ended{status}
+	}
+	if hint := Hint(err); hint != "" {
+		app.notice().Hint("%s", hint)
+	}
+	app.notice().Hint("Nothing was changed. " + guardOffHint)
+	return ended{status}
+}
+
+const guardOffHint = "Apt-Be::Guard=off, by -o or in /etc/apt/apt.conf.d, lets it be done here without a safety snapshot."
+
+// aptErrors writes each line as libapt prints an error. Of all that is printed
+// while packages change, PackageKit gives its client these, if there are any.
+type aptErrors struct{ w io.Writer }
+
+func (a aptErrors) Write(text []byte) (int, error) {
+	for line := range bytes.Lines(text) {
+		if _, err := a.w.Write(append([]byte("E: "), line...)); err != nil {
+			return 0, err
+		}
+	}
+	return len(text), nil
 }
 
 // hookInput reads what apt says, on the descriptor that it names.
@@ -105,67 +171,32 @@ func hookInput() (redirect.HookInput, error) {
 	return redirect.ReadHookInput(f)
 }
 
-// aptRun identifies the run of apt that calls: unattended-upgrades calls hooks
-// twice, and for each of its steps from another child, but one process holds the
-// frontend lock all the while. "" if that is not to be seen.
-func aptRun() string {
-	for pid := os.Getppid(); pid > 1; {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return ""
-		}
-		// The command, in parentheses, may hold blanks.
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if len(fields) < 20 {
-			return ""
-		}
-		if holdsFrontendLock(pid) {
-			return fmt.Sprintf("%d %s", pid, fields[19]) // and its start time
-		}
-		if pid, err = strconv.Atoi(fields[1]); err != nil {
-			return ""
-		}
-	}
-	return ""
-}
-
-// holdsFrontendLock says whether a process has dpkg's frontend lock. Opening
-// the file to ask the kernel would do no harm here, but fcntl(2) names only a
-// process that this one may see; /proc/locks has them all.
-func holdsFrontendLock(pid int) bool {
-	info, err := os.Stat("/var/lib/dpkg/lock-frontend")
-	if err != nil {
-		return false
-	}
-	locks, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		return false
-	}
-	inode := fmt.Sprintf(":%d", inodeOf(info))
-	for _, line := range strings.Split(string(locks), "\n") {
-		fields := strings.Fields(line) // 1: POSIX ADVISORY WRITE 4711 00:21:257 0 EOF
-		if len(fields) >= 6 && fields[1] == "POSIX" && fields[4] == strconv.Itoa(pid) && strings.HasSuffix(fields[5], inode) {
-			return true
-		}
-	}
-	return false
-}
-
-func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, leaveOut []string) (be.Env, error) {
+func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirect.HookInput) (be.Env, error) {
 	origin, err := reg.Running()
 	if err != nil {
 		return be.Env{}, err
 	}
-	build, err := app.begin(ctx, reg, be.BuildOptions{Origin: origin, Made: be.Guard, LeaveOut: leaveOut})
+	build, err := app.begin(ctx, reg, be.BuildOptions{
+		Prefix:   guardPrefix,
+		Origin:   origin,
+		Made:     be.Guard,
+		Command:  in.Command(),
+		LeaveOut: in.Config.List(leaveOutItem),
+	})
 	if err != nil {
 		return be.Env{}, err
 	}
-	if err := redirect.SetRoot(reg.Store().Path(build.Path), be.EnvDir+"/"+build.Name); err != nil {
+	root := reg.Store().Path(build.Path)
+	if err := redirect.SetRoot(root, be.EnvDir+"/"+build.Name); err != nil {
 		return be.Env{}, errors.Join(err, build.Discard(ctx))
 	}
+	identity, err := redirect.Identify(root)
+	if err != nil {
+		app.Log.WithError(err).Warn("cannot identify the safety snapshot")
+	}
 	e, err := build.Commit(ctx, be.Ready, func(r *be.Record) {
-		r.Title, r.Kernels = origin.Record.Title, origin.Record.Kernels
-		r.Reason = "taken before packages of the running system were upgraded"
+		r.Title, r.Kernels = identity.Title, identity.Kernels
+		r.Reason = "taken before " + in.Occasion()
 	})
 	if err != nil {
 		return be.Env{}, err
@@ -177,13 +208,14 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, leaveOut [
 }
 
 // dropGuards destroys all but the newest safety snapshots, of which one has
-// just been made: times in records are of whole seconds, and don't tell.
+// just been made, and has the menu name those that are left.
 func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) error {
 	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
 	}
 	defer release()
+	defer app.refresh()
 	envs, err := reg.List()
 	if err != nil {
 		return err
@@ -205,5 +237,3 @@ func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) e
 	}
 	return nil
 }
-
-func inodeOf(info os.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }

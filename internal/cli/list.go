@@ -152,6 +152,9 @@ func (app *App) printList(reg *be.Registry, envs []be.Env, withSpace bool) error
 		if e.Record.Origin != "" {
 			packages = e.Record.Changes.Summary()
 		}
+		if e.Record.Made == be.Guard {
+			packages = "as before an upgrade"
+		}
 		if app.options.Plain {
 			created = fmt.Sprint(e.Record.Created.Unix())
 			packages = fmt.Sprint(e.Record.Changes.Total())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/apt-be/apt-be/aptconf"
@@ -16,8 +17,42 @@ import (
 // (apt.conf(5), apt-pkg/deb/dpkgpm.cc).
 type HookInput struct {
 	Config   aptconf.Config
+	Packages []string       // a line for each package that changes, as apt has it
 	Upgrades []string       // the names of the packages that get a newer version
 	Archives []room.Archive // what will be unpacked, in that order
+}
+
+// commandLine is what libapt notes in its history as the command that it runs
+// for; python-apt programs set none.
+const commandLine = "CommandLine::AsString"
+
+// PackageKit says whether PackageKit's daemon has called the hook.
+func (in HookInput) PackageKit() bool {
+	return strings.HasPrefix(in.Config.String(commandLine, ""), "packagekit ")
+}
+
+// Command is the command that libapt notes in its history, in words; none if
+// the program set none.
+func (in HookInput) Command() []string {
+	return strings.Fields(in.Config.String(commandLine, ""))
+}
+
+// Occasion tells in a clause what is about to happen to the running system.
+func (in HookInput) Occasion() string {
+	if len(in.Upgrades) == 1 {
+		return in.Upgrades[0] + " was upgraded in the running system"
+	}
+	return fmt.Sprintf("%d packages of the running system were upgraded", len(in.Upgrades))
+}
+
+// UpgradesInSteps says whether a process with these arguments, the interpreter
+// among them, is unattended-upgrade, which has libapt upgrade a few packages at
+// a time.
+func UpgradesInSteps(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		f, ok := FrontendOf(strings.TrimSuffix(arg, divertedSuffix))
+		return ok && f == UnattendedUpgrade
+	})
 }
 
 // noDpkg is set when libapt only prints what it would call dpkg for, as
@@ -43,7 +78,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	for scanner.Scan() && scanner.Text() != "" {
 		// In the form that Parse takes: an '=' in a name is escaped.
 		name := aptconf.Fold(scanner.Text())
-		if strings.HasPrefix(name, "apt-be::") || strings.HasPrefix(name, aptconf.Fold(noDpkg)+"=") {
+		if strings.HasPrefix(name, "apt-be::") || strings.HasPrefix(name, aptconf.Fold(noDpkg)+"=") || strings.HasPrefix(name, aptconf.Fold(commandLine)+"=") {
 			dump.WriteString(scanner.Text() + "\n")
 		}
 	}
@@ -58,6 +93,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 		if len(fields) < 9 {
 			continue
 		}
+		in.Packages = append(in.Packages, scanner.Text())
 		if fields[1] != "-" && fields[4] == "<" {
 			in.Upgrades = append(in.Upgrades, fields[0])
 		}

@@ -14,6 +14,7 @@ const hookText = `VERSION 3
 APT::Architecture=amd64
 APT::Default-Release=
 Apt-Be::Guard=snap%20shot=100%25
+CommandLine::AsString=apt-get%20install%20%20hostname
 apt-be::Redirect::Commands::=upgrade
 APT-BE::Redirect::Commands::=dist-upgrade
 Apt-Between::Us=no
@@ -31,6 +32,9 @@ func TestReadHookInput(t *testing.T) {
 	in, err := ReadHookInput(strings.NewReader(hookText))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(in.Packages) != 5 || in.Occasion() != "hostname was upgraded in the running system" || !slices.Equal(in.Command(), []string{"apt-get", "install", "hostname"}) {
+		t.Errorf("it is %q, %q of %q", in.Command(), in.Occasion(), in.Packages)
 	}
 	if !slices.Equal(in.Upgrades, []string{"hostname"}) {
 		t.Errorf("upgrades are %q, want hostname", in.Upgrades)
@@ -53,6 +57,20 @@ func TestReadHookInput(t *testing.T) {
 	}
 	if got := in.Config.String("APT::Architecture", "none"); got != "none" {
 		t.Errorf("APT::Architecture is %q, want what is not apt-be's left out", got)
+	}
+}
+
+func TestUpgradesInSteps(t *testing.T) {
+	for line, want := range map[string]bool{
+		"/usr/bin/python3 /usr/bin/unattended-upgrade":                    true,
+		"/usr/bin/python3 /usr/bin/unattended-upgrade.distrib --verbose":  true,
+		"/usr/bin/python3 /usr/share/unattended-upgrades/shutdown-helper": false,
+		"/usr/libexec/packagekitd":                                        false,
+		"apt-get install unattended-upgrades":                             true, // harmless: it is one run anyway
+	} {
+		if got := UpgradesInSteps(strings.Fields(line)); got != want {
+			t.Errorf("UpgradesInSteps(%q) = %v", line, got)
+		}
 	}
 }
 
