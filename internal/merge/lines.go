@@ -13,14 +13,25 @@ type Clash struct {
 	Lost string // what is not in the result
 }
 
-// format says how files with an entry in each line are merged.
+// format says how files with an entry in each line are merged, or with some other
+// end of each.
 type format struct {
+	// apart is what comes after each entry; "" stands for a line end.
+	apart string
 	// key returns what an entry is known by, or "" if it is nothing but its line,
 	// such as a comment.
 	key func(line string) string
 	// merge returns an entry that both sides changed, or added with the same key:
 	// then base is "". It reports what is lost. Nil is for the live side's.
 	merge func(base, live, next string) (merged string, clashes []Clash)
+}
+
+// end is what comes after each entry.
+func (f format) end() string {
+	if f.apart == "" {
+		return "\n"
+	}
+	return f.apart
 }
 
 // entries are the lines of a file by their keys, in their order.
@@ -33,12 +44,12 @@ type entries struct {
 // entry than the first.
 func (f format) parse(content []byte) entries {
 	e := entries{line: map[string]string{}}
-	text := strings.TrimSuffix(string(content), "\n")
+	text := strings.TrimSuffix(string(content), f.end())
 	if text == "" && len(content) == 0 {
 		return e
 	}
 	count := map[string]int{}
-	for _, line := range strings.Split(text, "\n") {
+	for _, line := range strings.Split(text, f.end()) {
 		key := f.key(line)
 		if key == "" {
 			key = "\x00" + line
@@ -97,7 +108,7 @@ func (f format) lines(base, live, next []byte) (merged []byte, clashes []Clash) 
 	var out bytes.Buffer
 	for _, key := range order {
 		out.WriteString(result[key])
-		out.WriteByte('\n')
+		out.WriteString(f.end())
 	}
 	return out.Bytes(), clashes
 }

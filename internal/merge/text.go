@@ -20,6 +20,9 @@ func Text(name string, action Action, base, live, next []byte) (merged []byte, c
 		}
 		f, ok := byLine[name]
 		if !ok {
+			f, ok = debconfFiles[name]
+		}
+		if !ok {
 			f = format{key: wholeLine}
 		}
 		merged, clashes = f.lines(base, live, next)

@@ -3,6 +3,9 @@ package redirect
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/fstab"
@@ -13,8 +16,16 @@ import (
 // prepare makes the build's root name itself as the root: in its fstab and,
 // where there is one, its kernel command line. Before the frontend runs,
 // because the scripts of kernels and boot loaders read both.
+//
+// An update that was to be installed offline (systemd.offline-updates(7)) is of
+// the system as it was: the new one has all of it, and on trial it has to come up
+// as usual.
 func (s *Supervisor) prepare(build *be.Build) error {
-	return SetRoot(s.Registry.Store().Path(build.Path), be.EnvDir+"/"+build.Name)
+	root := s.Registry.Store().Path(build.Path)
+	if err := os.Remove(filepath.Join(root, "system-update")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot call off an offline update in the new boot environment: %w", err)
+	}
+	return SetRoot(root, be.EnvDir+"/"+build.Name)
 }
 
 // SetRoot makes the root file system at a directory call the subvolume its root.

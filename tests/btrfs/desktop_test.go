@@ -65,8 +65,8 @@ func TestDesktop(t *testing.T) {
 	}
 }
 
-// guardLog is where the guard of a desktop's machine writes, besides the
-// status that it ends with: clients differ in what they show.
+// guardLog is where there is once more what the guard of a desktop's machine
+// has said: clients differ in what they show.
 const guardLog = "/run/guard.log"
 
 // desktop starts a machine with a message bus, on which PackageKit's daemon is
@@ -82,9 +82,9 @@ APT::Sandbox::User "root";
 `)
 	m.Shell(t, `mv /usr/lib/apt-be/guard /usr/lib/apt-be/guard.real
 cat >/usr/lib/apt-be/guard <<'END'
-#!/bin/bash
-exec 2> >(exec tee -a `+guardLog+` >&2)
-exec /usr/lib/apt-be/guard.real
+#!/bin/sh
+exec sh -c '/usr/lib/apt-be/guard.real 2>/run/guard.out; status=$?
+cat /run/guard.out >>`+guardLog+`; cat /run/guard.out >&2; exit $status'
 END
 chmod +x /usr/lib/apt-be/guard
 mkdir -p /run/dbus; dbus-uuidgen --ensure; dbus-daemon --system --fork --nopidfile`)
@@ -353,6 +353,27 @@ cat /var/lib/PackageKit/offline-update-competed`)
 		}
 		if got := version(t, m, "bt-many1"); got != "1.0" {
 			t.Errorf("bt-many1 is at %s", got)
+		}
+	})
+	// The boot goes to an upgraded environment as usual, and the other way it
+	// would install what had been prepared.
+	t.Run("pending", func(t *testing.T) {
+		m := l.desktop(t, "snapshot")
+		defer l.done(t, m)
+		trigger := func() {
+			m.Shell(t, "[ -e /var/lib/PackageKit/prepared-update ] || pkcon -y -p -d update >/dev/null; pkcon -p offline-trigger; test -L /system-update")
+		}
+		trigger()
+		m.Shell(t, "apt-get -y dist-upgrade 2>&1")
+		found := environments(t, m)
+		if len(found) != 1 {
+			t.Fatalf("boot environments %v", found)
+		}
+		m.Shell(t, "test -L /system-update; rm /system-update")
+		trigger()
+		m.Shell(t, "apt-be sync "+found[0].Name)
+		if _, err := os.Lstat(l.Path("@be/" + found[0].Name + "/system-update")); !os.IsNotExist(err) {
+			t.Errorf("the environment would install an update as it boots: %v", err)
 		}
 	})
 }
