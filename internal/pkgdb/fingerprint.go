@@ -28,7 +28,7 @@ func Fingerprint(root string) (string, error) {
 	for _, name := range names {
 		files = append(files, updatesDir+"/"+name)
 	}
-	files = append(files, extendedFile, "var/lib/dpkg/diversions", "var/lib/dpkg/statoverride")
+	files = append(files, extendedFile, diversionsFile, "var/lib/dpkg/statoverride")
 
 	sum := sha256.New()
 	for _, file := range files {

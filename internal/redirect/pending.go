@@ -119,21 +119,34 @@ func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
 	}
 	// By the store, which shows a subvolume without what is mounted in it.
 	then, now := s.Registry.Store().Path(base.Path), s.Registry.Store().Path(origin.Subvolume.Path)
-	const lists = "/var/lib/apt/lists"
-	isPackageList := func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }
-	list, err := firstChanged(filepath.Join(then, lists), filepath.Join(now, lists), isPackageList)
-	if err != nil {
-		return "", err
+	for _, part := range []struct {
+		dir  string
+		want func(path string) bool
+		says string // "" is for the file that changed
+	}{
+		{"/var/lib/apt/lists", func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }, "the package lists"},
+		{"/var/cache/debconf", isAnswers, "answers to debconf's questions"},
+		{"/etc", func(string) bool { return true }, ""},
+	} {
+		file, err := firstChanged(filepath.Join(then, part.dir), filepath.Join(now, part.dir), part.want)
+		if err != nil {
+			return "", err
+		}
+		if file == "" {
+			continue
+		}
+		if part.says == "" {
+			part.says = filepath.Join(part.dir, file)
+		}
+		return part.says + " changed", nil
 	}
-	if list != "" {
-		return "the package lists changed", nil
-	}
-	const etc = "/etc"
-	file, err := firstChanged(filepath.Join(then, etc), filepath.Join(now, etc), func(string) bool { return true })
-	if err != nil || file == "" {
-		return "", err
-	}
-	return filepath.Join(etc, file) + " changed", nil
+	return "", nil
+}
+
+// isAnswers says whether debconf keeps answers in a file (debconf.conf(5)).
+func isAnswers(path string) bool {
+	name := filepath.Base(path)
+	return name == "config.dat" || name == "passwords.dat"
 }
 
 // again runs a job that repeats an earlier one in a throw-away copy of what

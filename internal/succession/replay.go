@@ -17,6 +17,9 @@ var ErrReplay = errors.New("what was done to packages of the running system coul
 // replay does to the packages of the environment what was done to those of the live
 // system.
 func (w work) replay() error {
+	if err := w.checkDiversions(); err != nil {
+		return err
+	}
 	before, err := w.packages(w.sides.Next)
 	if err != nil {
 		return err
@@ -51,6 +54,28 @@ func (w work) replay() error {
 		return fmt.Errorf("%w: %+v is left to do", ErrReplay, left)
 	}
 	return checkRemoved(before, after, todo)
+}
+
+// checkDiversions returns an error if the admin of the live system has diverted a
+// file since, or has let it be: what is where in the environment then depends on
+// which packages it got before and after that.
+func (w work) checkDiversions() error {
+	before, err := pkgdb.LocalDiversions(w.store.Path(w.sides.Base))
+	if err != nil {
+		return err
+	}
+	now, err := pkgdb.LocalDiversions(w.store.Path(w.sides.Live))
+	if err != nil {
+		return err
+	}
+	for _, each := range [][2][]string{{before, now}, {now, before}} {
+		for _, diversion := range each[0] {
+			if !slices.Contains(each[1], diversion) {
+				return fmt.Errorf("%w: dpkg-divert of %s; the same upgrade again has it", ErrReplay, diversion)
+			}
+		}
+	}
+	return nil
 }
 
 // checkRemoved returns an error if more was removed than there was to remove.
