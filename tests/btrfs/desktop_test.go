@@ -102,8 +102,8 @@ func version(t *testing.T, m *machine.Machine, name string) string {
 	return m.Shell(t, "dpkg-query -Wf '${Version}' "+name)
 }
 
-// checkUpgradedHere finds the newer versions in the running system.
-func checkUpgradedHere(t *testing.T, m *machine.Machine, result machine.Result) {
+// checkAllNewer finds the newer versions in the running system.
+func checkAllNewer(t *testing.T, m *machine.Machine, result machine.Result) {
 	t.Helper()
 	if result.Status != 0 {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
@@ -146,7 +146,7 @@ func testGuardSnapshot(t *testing.T, l lab, c client) {
 	m := l.desktop(t, "snapshot")
 	defer l.done(t, m)
 	before := m.Shell(t, "dpkg-query -W")
-	checkUpgradedHere(t, m, m.Run(t, c.command))
+	checkAllNewer(t, m, m.Run(t, c.command))
 	found := environments(t, m)
 	if len(found) != 1 || found[0].Made != "guard" || found[0].State != "ready" || !safetyName.MatchString(found[0].Name) {
 		t.Fatalf("boot environments %v, want one safety snapshot", found)
@@ -217,7 +217,7 @@ func await(t *testing.T, what string, so func() bool) {
 func testGuardOff(t *testing.T, l lab, c client) {
 	m := l.desktop(t, "off")
 	defer l.done(t, m)
-	checkUpgradedHere(t, m, m.Run(t, c.command))
+	checkAllNewer(t, m, m.Run(t, c.command))
 	if found := environments(t, m); len(found) > 0 {
 		t.Errorf("boot environments %v", found)
 	}
@@ -340,7 +340,7 @@ cat /var/lib/PackageKit/offline-update-competed`)
 	t.Run("snapshot", func(t *testing.T) {
 		m := l.desktop(t, "snapshot")
 		defer l.done(t, m)
-		checkUpgradedHere(t, m, machine.Result{Output: prepared(t, m)})
+		checkAllNewer(t, m, machine.Result{Output: prepared(t, m)})
 		if found := environments(t, m); len(found) != 1 || found[0].Made != "guard" {
 			t.Errorf("boot environments %v, want one safety snapshot", found)
 		}
