@@ -39,43 +39,41 @@ func (n *Notice) Narrow() *Notice {
 	return &narrow
 }
 
-// Hear has a function get, as it is, what [Notice.Say] is given from now on,
-// quiet or not: for logs and mail that tell the same. Nil ends that.
+// Hear has a function get, as it is, all that is told from now on, quiet or
+// not: for logs and mail that tell the same. Nil ends that.
 func (n *Notice) Hear(heard func(text string)) { n.heard = heard }
 
 // Say writes a message, wrapped to 80 columns. A line in it that begins with
 // a blank is something to copy, such as a command, and is not wrapped.
 func (n *Notice) Say(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if n.heard != nil {
-		n.heard(text)
-	}
-	if !n.quiet {
-		n.write("", text, true)
-	}
+	n.write("", fmt.Sprintf(format, args...), !n.quiet, true)
 }
 
 // Warn writes a message that is shown even if quiet.
 func (n *Notice) Warn(format string, args ...any) {
-	n.write("warning: ", fmt.Sprintf(format, args...), true)
+	n.write("warning: ", fmt.Sprintf(format, args...), true, true)
 }
 
 // Error writes an error, whose text should begin with "cannot". It is not
 // wrapped, so that it can be searched for, unless the Notice is a narrow one.
 func (n *Notice) Error(err error) {
-	n.write("error: ", err.Error(), n.allNarrow)
+	n.write("error: ", err.Error(), true, n.allNarrow)
 }
 
 // Hint writes what the user can do about the error before it.
 func (n *Notice) Hint(format string, args ...any) {
-	if !n.quiet {
-		n.write("hint: ", fmt.Sprintf(format, args...), true)
-	}
+	n.write("hint: ", fmt.Sprintf(format, args...), !n.quiet, true)
 }
 
 // write has nothing to do with an error of its writer: there is no other
 // place to report to.
-func (n *Notice) write(label, text string, wrapped bool) {
+func (n *Notice) write(label, text string, shown, wrapped bool) {
+	if n.heard != nil {
+		n.heard(label + text)
+	}
+	if !shown {
+		return
+	}
 	var out strings.Builder
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		line = strings.TrimRight(Printable(line), " ")

@@ -2,7 +2,9 @@ package ui
 
 import (
 	"errors"
+	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,24 @@ func TestNotice(t *testing.T) {
 		if out.String() != test.want {
 			t.Errorf("%s:\ngot  %q\nwant %q", test.name, out.String(), test.want)
 		}
+	}
+}
+
+// What is heard is what is told, also what a quiet one does not show.
+func TestHear(t *testing.T) {
+	var heard []string
+	n := NewNotice(io.Discard, true)
+	n.Say("before")
+	n.Hear(func(text string) { heard = append(heard, text) })
+	n.Say("a long line, %s", strings.Repeat("x ", 80))
+	n.Warn("b")
+	n.Error(errors.New("cannot c"))
+	n.Hint("d")
+	n.Hear(nil)
+	n.Say("after")
+	want := []string{"a long line, " + strings.Repeat("x ", 80), "warning: b", "error: cannot c", "hint: d"}
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
 	}
 }
 
