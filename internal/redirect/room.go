@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
@@ -32,16 +31,6 @@ func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 		s.Notice.Error(errors.New(string(why)))
 		s.Notice.Hint("%s", room.Hint)
 	}
-}
-
-// tellUnchanged says that an environment that waits to be booted stays what it is.
-func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
-	s.after.about = &old
-	if vetoed(result) {
-		s.Notice.Say("%s is as it was.", old.Name)
-		return
-	}
-	s.tellWaiting(old)
 }
 
 // checkRoom refuses to begin where there is no room for anything. What the
