@@ -69,6 +69,9 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 	case aptconf.GuardVeto:
 		return fmt.Errorf("cannot upgrade the running system: %w", errGuardVeto)
 	}
+	if err := redirect.CheckWritable(); err != nil {
+		return fmt.Errorf("cannot take a safety snapshot: %w", err)
+	}
 	reg, done, err := app.registry()
 	if errors.Is(err, store.ErrUnsupported) {
 		return nil

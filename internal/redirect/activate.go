@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
 // activate makes the next boot take, on trial, what a job made, and says how it
@@ -28,6 +29,17 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 			s.Notice.Say("What happens in the running system until then will be in the new one; so far, %s.", happened)
 		}
 	}
+}
+
+// tellUnchanged says that an environment that waits to be booted stays what it is.
+// A frontend that failed may not have come as far as to see what is newer.
+func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
+	s.after.about = &old
+	if result.ExitCode != 0 || result.Signal != 0 {
+		s.Notice.Say("No package changed. %s, which waits to be booted, is as it was.", old.Name)
+		return
+	}
+	s.tellWaiting(old)
 }
 
 // tellWaiting says that nothing is newer than in an environment that waits, and how

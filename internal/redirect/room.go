@@ -34,16 +34,6 @@ func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 	}
 }
 
-// tellUnchanged says that an environment that waits to be booted stays what it is.
-func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
-	s.after.about = &old
-	if vetoed(result) {
-		s.Notice.Say("%s is as it was.", old.Name)
-		return
-	}
-	s.tellWaiting(old)
-}
-
 // checkRoom refuses to begin where there is no room for anything. What the
 // frontend is about to unpack nobody knows yet: of that apt tells a hook in the
 // sandbox, roomHook.

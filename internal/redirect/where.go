@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
@@ -56,4 +58,13 @@ func inChroot() bool {
 		return true
 	}
 	return err == nil && !os.SameFile(own, first)
+}
+
+// CheckWritable returns ErrReadOnly if nothing can be written to "/". It has to be
+// asked before the store is opened, which makes its file system writable.
+func CheckWritable() error {
+	if err := unix.Access("/", unix.W_OK); errors.Is(err, unix.EROFS) {
+		return ErrReadOnly
+	}
+	return nil
 }

@@ -137,9 +137,8 @@ const topLevelID = 5
 // examineRoot finds out whether the running root can be snapshotted. The
 // store is nil if there is none.
 func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
-	// Opening the store would make its file system writable.
-	if err := unix.Access("/", unix.W_OK); errors.Is(err, unix.EROFS) {
-		return NotBtrfs, nil, fmt.Errorf("cannot upgrade: %w", ErrReadOnly)
+	if err := CheckWritable(); err != nil {
+		return NotBtrfs, nil, fmt.Errorf("cannot upgrade: %w", err)
 	}
 	st, err := w.OpenStore("/")
 	if errors.Is(err, store.ErrUnsupported) {
