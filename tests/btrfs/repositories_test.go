@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apt-be/apt-be/tests/btrfs/loop"
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
@@ -31,8 +32,9 @@ type repository struct {
 // or is refused before anything is done.
 func testRepositories(t *testing.T, l lab) {
 	const trusted = "deb [trusted=yes] "
+	disc := loop.Create(t, 256<<20)
 	for _, r := range []repository{
-		{name: "file: on its own file system", disc: true, prepare: l.mountDisc("/srv/repo"),
+		{name: "file: on its own file system", prepare: onDisc(disc, "/srv/repo"),
 			source: trusted + "file:/srv/repo ./"},
 		{name: "file: in memory", prepare: "mkdir /srv/repo; mount -t tmpfs none /srv/repo; cp -r " + goodDir + "/. /srv/repo",
 			source: trusted + "file:/srv/repo ./"},
@@ -40,7 +42,7 @@ func testRepositories(t *testing.T, l lab) {
 			source: trusted + "copy:/srv/repo ./"},
 		{name: "lists in memory", prepare: "mount -t tmpfs none /var/lib/apt/lists", source: trusted + "file:" + goodDir + " ./"},
 		{name: "file: below /tmp", prepare: "cp -r " + goodDir + " '/tmp/a repo'", source: trusted + "file:/tmp/a%20repo ./"},
-		{name: "copy: on a medium below /run", disc: true, prepare: l.mountDisc("/run/media/root/disc"),
+		{name: "copy: on a medium below /run", prepare: onDisc(disc, "/run/media/root/disc"),
 			source: "Types: deb\nURIs: copy:///run/media/root/disc\nSuites: ./\nTrusted: yes\n"},
 		{name: "file: by a link to /var/run", prepare: "cp -r " + goodDir + " /run/repo; ln -s /var/run/repo /srv/repo", source: trusted + "file:/srv/repo ./"},
 		{name: "mirror+file: below /run", prepare: "cp -r " + goodDir + " /run/repo; echo file:/run/repo/ >/run/repo/mirrors", source: trusted + "mirror+file:/run/repo/mirrors ./"},
@@ -50,7 +52,7 @@ func testRepositories(t *testing.T, l lab) {
 		t.Run(r.name, func(t *testing.T) { r.check(t, l, nil) })
 	}
 	t.Run("file: in /tmp itself", func(t *testing.T) { testRepositoryRefused(t, l) })
-	t.Run("cdrom:", func(t *testing.T) { testDisc(t, l) })
+	t.Run("cdrom:", func(t *testing.T) { testDisc(t, l, disc) })
 	t.Run("by HTTP", func(t *testing.T) { testWebRepositories(t, l) })
 }
 
@@ -71,9 +73,6 @@ func (r repository) write(t *testing.T, m *machine.Machine) {
 func (r repository) check(t *testing.T, l lab, web *webArchive) {
 	m := l.Start(t, with, running)
 	defer l.done(t, m)
-	if r.disc {
-		l.disc(t)
-	}
 	r.write(t, m)
 	apt := func(command string) machine.Result {
 		return m.Run(t, machine.Command{Args: strings.Fields("apt-get -y " + command + " " + r.args), Env: r.env})
@@ -122,34 +121,23 @@ func testRepositoryRefused(t *testing.T, l lab) {
 	}
 }
 
-// disc makes the subvolume @disc, with the packages of the good archive.
-func (l lab) disc(t *testing.T) {
-	t.Helper()
-	l.Create(t, "@disc")
-	dir := l.Path("@disc")
-	for _, err := range []error{
-		os.CopyFS(dir, os.DirFS(l.Path(plain+goodDir))),
-		os.Mkdir(filepath.Join(dir, ".disk"), 0o755),
-		os.WriteFile(filepath.Join(dir, ".disk/info"), []byte("apt-be test disc\n"), 0o644),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// mountDisc is a script that mounts that disc, read-only.
-func (l lab) mountDisc(dir string) string {
-	return l.onDisk("mkdir -p " + dir + "; mount -t btrfs -o ro,subvol=@disc DEVICE " + dir + "\n")
+// onDisc is a script that mounts a disc with the packages of the good archive,
+// read-only. It has a file system of its own: apt tells discs also by how much is
+// free on them.
+func onDisc(disc *loop.Image, dir string) string {
+	return strings.NewReplacer("DIR", dir, "DEVICE", disc.Device).Replace(`mkdir -p DIR
+mount -t btrfs DEVICE DIR
+cp -r ` + goodDir + `/. DIR; mkdir -p DIR/.disk; echo 'apt-be test disc' >DIR/.disk/info
+umount DIR
+mount -t btrfs -o ro DEVICE DIR
+`)
 }
 
 // testDisc upgrades from a disc that is mounted.
-func testDisc(t *testing.T, l lab) {
+func testDisc(t *testing.T, l lab, disc *loop.Image) {
 	m := l.Start(t, with, running)
 	defer l.done(t, m)
-	l.disc(t)
-	m.Shell(t, l.mountDisc("/media/cdrom")+`
-: >/etc/apt/sources.list
+	m.Shell(t, onDisc(disc, "/media/cdrom")+`: >/etc/apt/sources.list
 apt-cdrom --no-mount add # and its lists of packages, with it
 sed -i 's/^deb cdrom:/deb [trusted=yes] cdrom:/' /etc/apt/sources.list`)
 	before, mounts := m.Fingerprint(t), m.Mounts(t)

@@ -132,14 +132,6 @@ func (i *Image) Snapshot(t testing.TB, from, to string) {
 	}
 }
 
-// Create makes an empty subvolume.
-func (i *Image) Create(t testing.TB, name string) {
-	t.Helper()
-	if err := createSubvolume(i.Path(name)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Delete deletes a subvolume and those nested in it.
 func (i *Image) Delete(t testing.TB, name string) {
 	t.Helper()
