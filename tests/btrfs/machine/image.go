@@ -124,6 +124,14 @@ func (i *Image) Path(name string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", i.top.Fd(), name)
 }
 
+// Create makes an empty subvolume.
+func (i *Image) Create(t testing.TB, name string) {
+	t.Helper()
+	if err := createSubvolume(i.Path(name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Snapshot makes a writable snapshot of one subvolume.
 func (i *Image) Snapshot(t testing.TB, from, to string) {
 	t.Helper()
