@@ -67,6 +67,11 @@ func (a *Archive) Add(t guest.T, files ...string) {
 	t.Helper()
 	for _, file := range files {
 		name := filepath.Join(a.dir, filepath.Base(file))
+		// A newer version may have the same name. What is there is a link to the
+		// cache, and not to be written to.
+		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+			t.Fatalf("cannot add to the archive: %v", err)
+		}
 		if os.Link(file, name) == nil {
 			continue
 		}
