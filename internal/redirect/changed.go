@@ -64,7 +64,11 @@ func snapshotTree(root string, want func(path string) bool) (map[string]treeEntr
 		if err != nil {
 			return err
 		}
-		if d.IsDir() || !want(path) {
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() || !want(rel) {
 			return nil
 		}
 		info, err := d.Info()
@@ -79,9 +83,8 @@ func snapshotTree(root string, want func(path string) bool) (map[string]treeEntr
 		case info.Mode().IsRegular():
 			e.mtime = info.ModTime().UnixNano()
 		}
-		rel, err := filepath.Rel(root, path)
 		entries[rel] = e
-		return err
+		return nil
 	})
 	return entries, err
 }

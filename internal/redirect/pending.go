@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
@@ -91,8 +92,12 @@ func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, si
 		return s.goOn(ctx, job, old, signals)
 	}
 	s.Notice.Say("%s waits to be booted, but %s since it was made. It is made anew.", old.Name, news)
+	s.outdated = outdated{old.Name, news}
 	return Exit{}, false, nil
 }
+
+// outdated is an environment that a job makes anew, and why.
+type outdated struct{ name, why string }
 
 // HandMadeError says that an upgrade would replace an environment that somebody
 // worked in.
@@ -126,7 +131,7 @@ func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
 	}{
 		{"/var/lib/apt/lists", func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }, "the package lists"},
 		{"/var/cache/debconf", isAnswers, "answers to debconf's questions"},
-		{"/etc", func(string) bool { return true }, ""},
+		{"/etc", mattersToPackages(), ""},
 	} {
 		file, err := firstChanged(filepath.Join(then, part.dir), filepath.Join(now, part.dir), part.want)
 		if err != nil {
@@ -141,6 +146,17 @@ func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
 		return part.says + " changed", nil
 	}
 	return "", nil
+}
+
+// mattersToPackages returns what says whether a file in /etc may change what an
+// upgrade makes. One that is of this moment, such as the resolver's, does not: it is
+// taken along, whatever it becomes.
+func mattersToPackages() func(path string) bool {
+	rules := merge.DefaultRules()
+	return func(path string) bool {
+		rule, ok := rules.For(filepath.Join("/etc", path))
+		return !ok || rule.Action != merge.Overwrite && rule.Action != merge.Ignore
+	}
 }
 
 // isAnswers says whether debconf keeps answers in a file (debconf.conf(5)).

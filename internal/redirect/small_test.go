@@ -167,3 +167,15 @@ func TestConfigureKeepsTheUsersOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestMattersToPackages(t *testing.T) {
+	matters := mattersToPackages()
+	for path, want := range map[string]bool{
+		"apt/sources.list": true, "default/grub": true, "passwd": true, "fstab": true, "own": true,
+		"adjtime": false, "resolv.conf": false, "passwd-": false, "ld.so.cache": false,
+	} {
+		if matters(path) != want {
+			t.Errorf("that /etc/%s changed matters: %v, want %v", path, !want, want)
+		}
+	}
+}

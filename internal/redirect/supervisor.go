@@ -41,7 +41,8 @@ type Supervisor struct {
 	// environment is as it was. The caller has dpkg's locks.
 	Advance func(ctx context.Context, e be.Env, then func(*be.Build) (ended bool, err error), edit func(*be.Record)) error
 
-	after aftermath
+	after    aftermath
+	outdated outdated
 }
 
 // Boot is what a supervisor needs of the machine's boot loader.
@@ -297,7 +298,11 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 			continue
 		}
 		if e.Record.State != be.Failed {
-			s.Notice.Say("It replaces %s, which was never booted.", old.Name)
+			why := ""
+			if s.outdated.name == old.Name {
+				why = ", as " + s.outdated.why + " since it was made"
+			}
+			s.Notice.Say("It replaces %s, which was never booted%s.", old.Name, why)
 		}
 	}
 }
