@@ -87,6 +87,14 @@ func (d *Diversion) remove() error {
 	if err := d.edit(func(old []byte) []byte { return without(old, d.lines()) }); err != nil {
 		return err
 	}
+	// dpkg has kept the list as it was before it changed that.
+	err := inroot.Edit(d.root, Database+"-old", func(old []byte) ([]byte, bool, error) {
+		data := without(slices.Clone(old), d.lines())
+		return data, len(data) != len(old), nil
+	})
+	if err != nil {
+		return err
+	}
 	dir, err := inroot.OpenDir(d.root, filepath.Dir(d.path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

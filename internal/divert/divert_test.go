@@ -133,3 +133,21 @@ func TestPlaceRefuses(t *testing.T) {
 		})
 	}
 }
+
+// dpkg keeps the list as it was before it wrote a new one.
+func TestRemoveFromTheListBefore(t *testing.T) {
+	root := newRoot(t, map[string]string{path: "mta", divert.Database: others})
+	d, err := divert.Place(root, path, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, root, divert.Database+"-old", show(t, root, divert.Database))
+	if err := d.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{divert.Database, divert.Database + "-old"} {
+		if got := show(t, root, name); got != others {
+			t.Errorf("%s holds %q, want %q", name, got, others)
+		}
+	}
+}

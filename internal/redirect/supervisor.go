@@ -183,9 +183,12 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	}
 	s.after.begin(result)
 	s.Notice.Hear(s.after.hear)
-	err = errors.Join(undisguise(), sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
-	if err != nil {
+	spoilt := undisguise()
+	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
 		return Verdict{}, result, err
+	}
+	if spoilt != nil { // for want of room, mostly: it is not what the packages made of it
+		return spoiltVerdict(job.Frontend, result, spoilt), result, nil
 	}
 	for _, note := range result.Notes {
 		s.Log.Warn(note)

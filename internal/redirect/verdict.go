@@ -1,6 +1,10 @@
 package redirect
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
 
 // Outcome is how a frontend ended that ran in a new boot environment.
 type Outcome struct {
@@ -60,6 +64,14 @@ func (f Frontend) failureCode() int {
 		return 1
 	}
 	return 100
+}
+
+// spoiltVerdict is that on a root that could not be made again what its packages
+// have made of it.
+func spoiltVerdict(f Frontend, result sandbox.Result, why error) Verdict {
+	v := Judge(Outcome{Frontend: f, ExitCode: result.ExitCode, Signal: int(result.Signal), Changed: true})
+	v.Reason = why.Error()
+	return v
 }
 
 // Judge tells what becomes of a boot environment. The exit status alone says
