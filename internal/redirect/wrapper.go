@@ -32,7 +32,7 @@ type Wrapper struct {
 func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, error) {
 	inv := Parse(f, argv[1:], os.Environ()...)
 	m := machine()
-	if !NeedsConfig(inv, m) {
+	if !NeedsConfig(inv, m) || unlisted(inv) {
 		return w.passThrough(f, argv)
 	}
 	conf, err := readConfig(ctx, inv)
@@ -85,6 +85,13 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		exit = Exit{Code: f.failureCode()}
 	}
 	return exit, err
+}
+
+// unlisted says, without asking apt, that a command is not one that the policy
+// redirects: such as install, which should not wait for that.
+func unlisted(inv Invocation) bool {
+	return !inv.Upgrade && inv.Problem == "" && len(inv.ConfigArgs) == 0 && os.Getenv("APT_CONFIG") == "" &&
+		aptconf.OnlyShipped("/etc/apt")
 }
 
 // readConfig reads the configuration that the frontend will have.
