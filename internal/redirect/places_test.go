@@ -17,7 +17,7 @@ func TestSourcePlaces(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"nothing local", "deb http://deb.debian.org/debian stable main\ndeb [arch=amd64 trusted=yes] https://host/path ./\n", nil},
+		{"nothing local", "deb http://host/debian stable main\ndeb [arch=amd64 trusted=yes] https://host/path ./\n", nil},
 		{"a directory", "deb file:/srv/repo/ ./\n", []string{"/srv/repo"}},
 		{"with an authority", "deb file:///srv/repo stable main", []string{"/srv/repo"}},
 		{"quoted characters", "deb copy:/srv/my%20repo ./", []string{"/srv/my repo"}},
