@@ -92,7 +92,7 @@ func command() {
 		Lib:       lib,
 		OpenStore: openStore,
 		FreeRoom:  btrfs.Free,
-		Mounted:   cli.Mounted,
+		Mounted:   succession.Mounted,
 		LockDpkg:  cli.LockDpkg,
 		Patience:  cli.Patience,
 		Attach:    machine.Attach,

@@ -20,7 +20,6 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/machine"
-	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
@@ -338,13 +337,4 @@ func LockDpkg(root string) (release func(), err error) {
 		return nil, err
 	}
 	return lock.Release, nil
-}
-
-// Mounted is App.Mounted for the machine.
-func Mounted(st store.Store, e be.Env) []string {
-	dirs, err := mounts.Of(st.Device(), e.Subvolume.Path)
-	if err != nil {
-		return []string{fmt.Sprintf("(%v)", err)} // not known to be free, so not free
-	}
-	return dirs
 }

@@ -28,7 +28,7 @@ func vetoed(result sandbox.Result) bool {
 func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 	why, noted := result.Collected[VetoNote]
 	if noted && job.Frontend == UnattendedUpgrade {
-		s.Notice.Error(errors.New(string(why)))
+		s.Notice.Error(errors.New(firstLine(why))) // scripts may have written it
 		s.Notice.Hint("%s", room.Hint)
 	}
 }

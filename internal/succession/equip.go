@@ -2,11 +2,13 @@ package succession
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -37,16 +39,19 @@ func advance(ctx context.Context, s *redirect.Supervisor, e be.Env, o Options) e
 			defer cancel()
 			return s.Registry.Use(ctx, e)
 		},
-		Hold: func(context.Context, be.Env) (func(), error) { return func() {}, nil },
-		Mounted: func(e be.Env) []string {
-			dirs, err := mounts.Of(s.Registry.Store().Device(), e.Subvolume.Path)
-			if err != nil {
-				return []string{err.Error()} // not known to be free, so not free
-			}
-			return dirs
-		},
+		Hold:    func(context.Context, be.Env) (func(), error) { return func() {}, nil },
+		Mounted: func(e be.Env) []string { return Mounted(s.Registry.Store(), e) },
 		Settled: func(recovered []txn.Recovered) { redirect.TellRecovered(s.Notice, s.Log, recovered) },
 	}
 	_, err = c.Carry(ctx, l, o)
 	return err
+}
+
+// Mounted returns where an environment of this machine is mounted.
+func Mounted(st store.Store, e be.Env) []string {
+	dirs, err := mounts.Of(st.Device(), e.Subvolume.Path)
+	if err != nil {
+		return []string{fmt.Sprintf("(%v)", err)} // not known to be free, so not free
+	}
+	return dirs
 }
