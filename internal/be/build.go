@@ -2,11 +2,9 @@ package be
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -20,6 +18,7 @@ type BuildOptions struct {
 	Made     Maker    // who makes it
 	Command  []string // what the user typed
 	LeaveOut []string // globs of absolute paths in the origin: nested subvolumes there are not copied
+	Parts    []Part   // subvolumes of their own that belong to the origin
 }
 
 // Build is an environment under construction, in a transaction that ends with
@@ -85,16 +84,37 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	if err := r.adopt(o.Origin); err != nil {
 		return err
 	}
-	if err := b.txn.Do(ctx, snapshotStep(origin.Path, b.Base, true)); err != nil {
+	// The base becomes read-only when it has all that is below it.
+	if err := b.txn.Do(ctx, snapshotStep(origin.Path, b.Base, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
 	}
 	// The environment is a snapshot of the base, not of the origin again: both
-	// are of the same instant however busy the origin is.
+	// are of the same instant however busy the origin is. So it is for each
+	// subvolume below.
 	if err := b.txn.Do(ctx, snapshotStep(b.Base, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
 	}
-	leftOut, err := b.copyNested(origin.Path, o.LeaveOut, itself)
+	inner, err := InnerOf(r.store, origin.Path, o.Parts)
 	if err != nil {
+		return err
+	}
+	inner, leftOut := sift(inner, func(place string) bool { return matches(o.LeaveOut, place) })
+	var copied []Inner
+	for _, in := range inner {
+		there, err := b.copyToBase(in)
+		if err == nil && there {
+			err = b.copyInner(in, b.Base+in.Place)
+		}
+		if err != nil {
+			return err
+		}
+		if there {
+			copied = append(copied, in)
+		} else {
+			leftOut = append(leftOut, in.Place)
+		}
+	}
+	if err := b.seal(copied); err != nil {
 		return err
 	}
 	return b.describe(ctx, func(sub, base store.Subvolume) Record {
@@ -110,6 +130,7 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 			Title:      o.Origin.Record.Title,
 			Parameters: o.Origin.Record.Parameters,
 			LeftOut:    leftOut,
+			Parts:      o.Parts,
 		}
 	})
 }
@@ -146,68 +167,12 @@ func (r *Registry) adopt(e Env) error {
 	return r.save(e.Record)
 }
 
-// copyNested snapshots the subvolumes nested in the origin into their places,
-// where the snapshot has empty directories, and returns those left out: other
-// tools' read-only snapshots, what the globs name, and what was moved meanwhile.
-// instead may name another source than the one in the origin.
-func (b *Build) copyNested(origin string, leaveOut []string, instead func(sub store.Subvolume, inside string) (source string, err error)) (leftOut []string, err error) {
-	st := b.registry.store
-	nested, err := st.Nested(origin)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the subvolumes nested in %s: %w", origin, err)
-	}
-	for _, sub := range nested {
-		inside := strings.TrimPrefix(sub.Path, origin) // with its leading slash
-		if sub.ReadOnly || matches(leaveOut, inside) || within(leftOut, inside) {
-			leftOut = append(leftOut, inside)
-			continue
-		}
-		source, err := instead(sub, inside)
-		if err == nil {
-			// No step of its own: undoing the outer snapshot deletes what is nested in it.
-			err = st.SnapshotOver(source, b.Path+inside, false)
-		}
-		if moved(err) {
-			leftOut = append(leftOut, inside)
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot copy nested subvolume %s: %w", inside, err)
-		}
-	}
-	return leftOut, nil
-}
-
-// itself is what a nested subvolume is copied from when an environment is made.
-func itself(sub store.Subvolume, _ string) (string, error) { return sub.Path, nil }
-
-// moved says whether a nested subvolume could not be copied because it is not,
-// or was not when the origin was snapshotted, where it was found to be: whoever
-// owns the directory above can rename it at any time, and put a link there.
-func moved(err error) bool {
-	for _, is := range []error{store.ErrNotFound, store.ErrNotSubvolume, store.ErrExists, store.ErrBadPath} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
-}
-
 func matches(globs []string, file string) bool {
 	for _, glob := range globs {
 		for dir := file; dir != "/" && dir != "."; dir = path.Dir(dir) {
 			if ok, _ := path.Match(glob, dir); ok {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func within(dirs []string, file string) bool {
-	for _, dir := range dirs {
-		if strings.HasPrefix(file, dir+"/") {
-			return true
 		}
 	}
 	return false

@@ -128,10 +128,15 @@ func TestNestedSubvolumes(t *testing.T) {
 	}
 	copied, err := w.store.Get(build.Path + "/var/lib/machines/web")
 	check(t, err)
+	kept, err := w.store.Get(build.Base + "/var/lib/machines/web")
+	check(t, err)
 	original, err := w.store.Get("@rootfs/var/lib/machines/web")
 	check(t, err)
-	if copied.ParentUUID != original.UUID || copied.ReadOnly {
-		t.Errorf("the copy is %+v, want a writable snapshot of %s", copied, original.UUID)
+	if kept.ParentUUID != original.UUID || !kept.ReadOnly {
+		t.Errorf("the base has %+v, want a read-only snapshot of %s", kept, original.UUID)
+	}
+	if copied.ParentUUID != kept.UUID || copied.ReadOnly {
+		t.Errorf("the copy is %+v, want a writable snapshot of %s", copied, kept.UUID)
 	}
 	check(t, build.Discard(ctx))
 	if after := w.tree(); !slices.Equal(after, before) {

@@ -12,6 +12,8 @@ const (
 	EnvDir  = "@be"
 	BaseDir = "@be-base"
 	HomeDir = "@apt-be"
+	// ShareDir holds the subvolumes that all environments mount.
+	ShareDir = "@share"
 	// PastDir holds read-only snapshots of shares: what those were when the
 	// machine left for an environment.
 	PastDir = "@share-past"

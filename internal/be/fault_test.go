@@ -127,7 +127,7 @@ func beginRenewal(w *world, reg *be.Registry) (*be.Build, error) {
 	if err != nil {
 		return nil, err
 	}
-	build, _, err := reg.Renew(ctx, e, running)
+	build, _, err := reg.Renew(ctx, e, running, nil)
 	if err != nil {
 		return nil, err
 	}

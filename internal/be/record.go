@@ -105,6 +105,7 @@ type Record struct {
 	Kernels    []Kernel  `json:"kernels,omitempty"`
 	Changes    Changes   `json:"changes"`
 	LeftOut    []string  `json:"left_out,omitempty"` // subvolumes nested in the origin and not copied
+	Parts      []Part    `json:"parts,omitempty"`    // subvolumes of their own that belong to it
 	Past       []Past    `json:"past,omitempty"`     // what shares were when the machine left for it
 }
 

@@ -69,6 +69,23 @@ func (r *Registry) Building() ([]string, error) {
 	return names, nil
 }
 
+// Dir is the directory at which all of an environment is seen, its parts too, but
+// for those of an original root that does not run.
+func (r *Registry) Dir(e Env) string {
+	dir := r.store.Path(e.Subvolume.Path)
+	if !e.Running {
+		return dir
+	}
+	here, err := os.Stat(r.root)
+	if err != nil {
+		return dir
+	}
+	if there, err := os.Stat(dir); err != nil || !os.SameFile(here, there) {
+		return dir // of an image, or of a test
+	}
+	return r.root
+}
+
 // Store is the store that holds the environments.
 func (r *Registry) Store() store.Store { return r.store }
 
@@ -166,7 +183,7 @@ func (r *Registry) List() ([]Env, error) {
 		if e.Record, ok = records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
 		} else if e.Running { // it goes on living
-			if id, err := r.identify(r.store.Path(sub.Path)); err == nil {
+			if id, err := r.identify(r.Dir(e)); err == nil {
 				e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
 			}
 		}
@@ -232,7 +249,7 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 	if !strings.HasPrefix(sub.Path, EnvDir+"/") {
 		record.Path, record.Made = sub.Path, Installer
 	}
-	if id, err := r.identify(r.store.Path(sub.Path)); err == nil {
+	if id, err := r.identify(r.Dir(Env{Subvolume: sub, Running: running})); err == nil {
 		record.Title, record.Kernels = id.Title, id.Kernels
 	}
 	return record
@@ -241,7 +258,7 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 // Identify reads again what the root file system of an environment says of
 // itself. The record that the result holds is to be kept by Change.
 func (r *Registry) Identify(e Env) (Env, error) {
-	id, err := r.identify(r.store.Path(e.Subvolume.Path))
+	id, err := r.identify(r.Dir(e))
 	if err != nil {
 		return e, fmt.Errorf("cannot identify the system in %s: %w", e.Name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -14,68 +15,114 @@ import (
 // read-only snapshot of what its origin is by now, which will be its base.
 // Replace puts both in the place of what was there, at one stroke; until then,
 // whatever happens, that is as it was. Renew takes the Lock meanwhile, and
-// recovers first; what it settled it returns even with an error.
-func (r *Registry) Renew(ctx context.Context, e, origin Env) (b *Build, recovered []txn.Recovered, err error) {
+// recovers first; what it settled it returns even with an error. parts are those
+// of the origin by now.
+func (r *Registry) Renew(ctx context.Context, e, origin Env, parts []Part) (b *Build, recovered []txn.Recovered, err error) {
 	return r.begin(ctx, "building boot environment %s anew",
 		func() (string, error) {
 			e, err = r.Get(e.Name)
 			return e.Name, err
 		},
-		func(b *Build) error { return b.renew(ctx, e, origin) })
+		func(b *Build) error { return b.renew(ctx, e, origin, parts) })
 }
 
-func (b *Build) renew(ctx context.Context, e, origin Env) error {
+func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	if err := b.sync(); err != nil { // what has changed counts once it is written
 		return err
 	}
-	if err := b.txn.Do(ctx, snapshotStep(origin.Subvolume.Path, b.Base, true)); err != nil {
+	st := b.registry.store
+	now, err := InnerOf(st, origin.Subvolume.Path, parts)
+	if err != nil {
+		return err
+	}
+	now, _ = sift(now, func(place string) bool {
+		return slices.Contains(e.Record.LeftOut, place)
+	})
+	own, err := InnerOf(st, e.Subvolume.Path, nil)
+	if err != nil {
+		return err
+	}
+	own, lost := sift(own, func(string) bool { return false })
+	if len(lost) > 0 {
+		return fmt.Errorf("%w: the subvolume %s in %s would be lost", ErrProtected, lost[0], e.Name)
+	}
+	oldBase, err := b.registry.baseOf(e)
+	if err != nil {
+		return err
+	}
+	if err := b.txn.Do(ctx, snapshotStep(origin.Subvolume.Path, b.Base, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", origin.Subvolume.Path, err)
 	}
 	if err := b.txn.Do(ctx, snapshotStep(e.Subvolume.Path, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", e.Subvolume.Path, err)
 	}
-	leftOut, err := b.copyNested(e.Subvolume.Path, nil, b.newest(origin))
-	if err != nil {
+	newer := map[string]bool{}
+	var copied []Inner
+	for _, in := range now {
+		if newer[in.Place], err = b.copyToBase(in); err != nil {
+			return err
+		}
+		if newer[in.Place] {
+			copied = append(copied, in)
+		}
+	}
+	if err := b.seal(copied); err != nil {
 		return err
 	}
-	if len(leftOut) > 0 {
-		return fmt.Errorf("%w: the subvolume %s in %s would be lost", ErrProtected, leftOut[0], e.Name)
+	for _, in := range own {
+		source := in.Subvolume.Path
+		if newer[in.Place] && oldBase != "" {
+			untouched, err := b.registry.untouched(in.Subvolume, oldBase+in.Place)
+			if err != nil {
+				return err
+			}
+			if untouched {
+				source = b.Base + in.Place
+			}
+		}
+		if err := b.copyInner(in, source); err != nil {
+			return err
+		}
 	}
 	b.Scratch = e.Subvolume.UUID
 	return b.describe(ctx, func(sub, base store.Subvolume) Record {
 		record := e.Record
 		record.UUID, record.BaseUUID, record.Forked = sub.UUID, base.UUID, e.Forked()
+		record.Parts = mergeParts(e.Record.Parts, parts)
 		return record
 	})
 }
 
-// newest returns what a subvolume nested in an environment is copied from: from
-// its counterpart in the origin as it is by now, unless the environment has
-// changed its own.
-func (b *Build) newest(origin Env) func(sub store.Subvolume, inside string) (string, error) {
-	st := b.registry.store
-	return func(sub store.Subvolume, inside string) (string, error) {
-		counterpart, err := st.Get(origin.Subvolume.Path + inside)
-		if gone(err) {
-			return sub.Path, nil
+// mergeParts are the parts of either list, each place once.
+func mergeParts(one, other []Part) []Part {
+	merged := slices.Clone(one)
+	for _, part := range other {
+		if !slices.ContainsFunc(merged, func(p Part) bool { return p.Place == part.Place }) {
+			merged = append(merged, part)
 		}
-		if err != nil {
-			return "", err
-		}
-		untouched, err := store.Untouched(st, sub, counterpart)
-		if err != nil || !untouched {
-			return sub.Path, err
-		}
-		return counterpart.Path, nil
 	}
+	return merged
 }
 
-// TakeNested gives the build a subvolume that is nested in its origin, by its
-// path there, and that it has an empty directory for.
-func (b *Build) TakeNested(origin Env, path string) error {
-	err := b.registry.store.SnapshotOver(origin.Subvolume.Path+"/"+path, b.Path+"/"+path, false)
+// untouched says whether a subvolume in an environment is what it was when it was
+// made as a snapshot of that at a path in the base, where there may be none.
+func (r *Registry) untouched(sub store.Subvolume, base string) (bool, error) {
+	was, err := r.store.Get(base)
+	if gone(err) {
+		return false, nil
+	}
 	if err != nil {
-		return fmt.Errorf("cannot copy nested subvolume /%s: %w", path, err)
+		return false, err
+	}
+	return store.Untouched(r.store, sub, was)
+}
+
+// TakeInner gives the build a subvolume that is in its base, by its path there, and
+// that it has an empty directory for.
+func (b *Build) TakeInner(path string) error {
+	err := b.registry.store.SnapshotOver(b.Base+"/"+path, b.Path+"/"+path, false)
+	if err != nil {
+		return fmt.Errorf("cannot copy the subvolume /%s: %w", path, err)
 	}
 	return nil
 }
@@ -101,7 +148,7 @@ func (b *Build) Part(ctx context.Context, name string) error {
 	record := Record{
 		Schema: RecordSchema, UUID: old.UUID, State: Creating, Wanted: name, Made: old.Made, Created: sub.Created.UTC(),
 		Origin: old.Origin, OriginUUID: old.OriginUUID, BaseUUID: old.BaseUUID, Forked: old.Forked, Command: old.Command,
-		Parameters: old.Parameters,
+		Parameters: old.Parameters, LeftOut: old.LeftOut, Parts: old.Parts,
 	}
 	step, err := recordStep(record.UUID, &old, &record)
 	if err != nil {
@@ -182,6 +229,7 @@ func (b *Build) recordOf(e Env) (Record, error) {
 		return Record{}, fmt.Errorf("%w: %s is %s meanwhile", ErrProtected, e.Name, record.State)
 	}
 	record.UUID, record.BaseUUID, record.Forked = b.Record.UUID, b.Record.BaseUUID, b.Record.Forked
+	record.Parts = b.Record.Parts
 	return record, nil
 }
 

@@ -16,7 +16,7 @@ func TestRenew(t *testing.T) {
 	oldBase, err := w.reg.BaseOf(old)
 	check(t, err)
 	w.write("@rootfs/title", "Debian 12, edited")
-	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
 	w.checkList("old", "rootfs")
 	w.write(build.Path+"/title", "Debian 13")
@@ -53,7 +53,7 @@ func TestRenew(t *testing.T) {
 func TestRenewOfAnother(t *testing.T) {
 	w := newWorld(t)
 	old := w.create("old")
-	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
 	check(t, renewOld(w, w.reg))
 	_, err = build.Replace(ctx, old, func(*be.Record) {})
@@ -66,7 +66,7 @@ func TestRenewOfAnother(t *testing.T) {
 func TestRenewKeepsWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	old := w.create("old")
-	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
 	check(t, w.locked(func() error { return w.reg.Change(old, func(r *be.Record) { r.Kept = true }) }))
 	e, err := build.Replace(ctx, old, func(*be.Record) {})
@@ -74,7 +74,7 @@ func TestRenewKeepsWhatChanged(t *testing.T) {
 	if !e.Record.Kept {
 		t.Error("it is not kept any more")
 	}
-	build, _, err = w.reg.Renew(ctx, e, w.get("rootfs"))
+	build, _, err = w.reg.Renew(ctx, e, w.get("rootfs"), nil)
 	check(t, err)
 	check(t, w.locked(func() error { return w.reg.Change(e, func(r *be.Record) { r.State = be.Stale }) }))
 	_, err = build.Replace(ctx, e, func(*be.Record) {})
@@ -89,7 +89,7 @@ func TestRenewLosesNoSubvolume(t *testing.T) {
 	w := newWorld(t)
 	old := w.create("old")
 	check(t, w.store.Snapshot("@rootfs", "@be/old/snapshot", true))
-	_, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	_, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	checkIs(t, "Renew with a read-only subvolume inside", err, be.ErrProtected)
 	w.checkWhole()
 	if _, err := w.store.Get("@be/old/snapshot"); err != nil {
@@ -118,10 +118,10 @@ func TestRenewTakesTheNewest(t *testing.T) {
 	w.write("@be/old/var/lib/portables/file", "own")
 	check(t, w.store.Create("@rootfs/var/lib/fresh"))
 	w.write("@rootfs/var/lib/fresh/file", "new")
-	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
 	check(t, os.Mkdir(w.store.Path(build.Path+"/var/lib/fresh"), 0o755))
-	check(t, build.TakeNested(w.get("rootfs"), "var/lib/fresh"))
+	check(t, build.TakeInner("var/lib/fresh"))
 	_, err = build.Replace(ctx, old, func(*be.Record) {})
 	check(t, err)
 	for path, want := range map[string]string{"machines": "new", "portables": "own", "fresh": "new"} {
@@ -141,7 +141,7 @@ func TestPart(t *testing.T) {
 		return w.reg.Change(old, func(r *be.Record) { r.Kept, r.Touched, r.Further = true, true, true })
 	}))
 	old = w.get("old")
-	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"))
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
 	checkIs(t, "Part with a name that is taken", build.Part(ctx, "old"), be.ErrExists)
 	check(t, build.Part(ctx, "new"))

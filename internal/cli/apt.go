@@ -12,6 +12,7 @@ import (
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/redirect"
 )
 
@@ -113,16 +114,17 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		return err
 	}
 	exit, err := app.supervisor(reg).Upgrade(ctx, redirect.Job{
-		Frontend:    redirect.AptGet,
-		Argv:        argv,
-		Made:        be.Command,
-		Name:        name,
-		LockTimeout: time.Duration(conf.Int("DPkg::Lock::Timeout", 0)) * time.Second,
-		LeaveOut:    conf.List(leaveOutItem),
-		Reads:       redirect.AptPlaces(conf),
-		Activate:    policy.Activate,
-		Deadline:    policy.Deadline,
-		Speed:       policy.Speed,
+		Frontend:     redirect.AptGet,
+		Argv:         argv,
+		Made:         be.Command,
+		Name:         name,
+		LockTimeout:  time.Duration(conf.Int("DPkg::Lock::Timeout", 0)) * time.Second,
+		LeaveOut:     conf.List(leaveOutItem),
+		AllowOutside: conf.List(parts.AllowOutside),
+		Reads:        redirect.AptPlaces(conf),
+		Activate:     policy.Activate,
+		Deadline:     policy.Deadline,
+		Speed:        policy.Speed,
 	})
 	if err != nil {
 		return err

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/sandbox"
@@ -26,7 +28,7 @@ func newCheckRoom(app *App) *cobra.Command {
 				return errors.New("cannot check the room for an upgrade: this is not inside a boot environment's sandbox")
 			}
 			err := app.checkRoom()
-			if err != nil && !errors.Is(err, room.ErrShort) {
+			if err != nil && !errors.Is(err, room.ErrShort) && !errors.Is(err, parts.ErrOutside) {
 				app.Log.WithError(err).Warn("cannot find out whether the upgrade fits")
 				return nil
 			}
@@ -35,11 +37,15 @@ func newCheckRoom(app *App) *cobra.Command {
 	}
 }
 
-// checkRoom returns room.ErrShort if what apt tells of does not fit.
+// checkRoom returns room.ErrShort if what apt tells of does not fit, and
+// parts.ErrOutside if it has files that no boot environment holds.
 func (app *App) checkRoom() error {
 	in, err := hookInput()
 	if err != nil {
 		return err
+	}
+	if err := checkOutside(in); err != nil {
+		return veto(err)
 	}
 	if len(in.Archives) == 0 { // packages are removed, or configured
 		return notePass()
@@ -55,8 +61,27 @@ func (app *App) checkRoom() error {
 	if err = need.Check(free); err == nil {
 		return notePass()
 	}
+	return veto(err)
+}
+
+// veto notes for the supervisor why apt is stopped.
+func veto(err error) error {
 	err = fmt.Errorf("cannot upgrade: %w", err)
 	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))
+}
+
+// checkOutside looks for files of the packages on mounts that are the running
+// system's. That it can't be told stops nothing.
+func checkOutside(in redirect.HookInput) error {
+	text, err := os.ReadFile(redirect.OutsideNote)
+	if err != nil {
+		return nil
+	}
+	var mounts []parts.Mount
+	if err := json.Unmarshal(text, &mounts); err != nil {
+		return err
+	}
+	return parts.CheckOutside("/", mounts, in.Changed())
 }
 
 func notePass() error { return os.WriteFile(redirect.PassNote, nil, 0o644) }

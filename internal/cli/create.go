@@ -9,6 +9,7 @@ import (
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/redirect"
 )
 
@@ -56,14 +57,18 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err != nil {
 		return err
 	}
+	own, err := parts.Of(reg, origin)
+	if err != nil {
+		return fmt.Errorf("cannot create %s: %w", name, err)
+	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
-		Name: name, Origin: origin, Made: be.User, LeaveOut: conf.List(leaveOutItem),
+		Name: name, Origin: origin, Made: be.User, LeaveOut: conf.List(leaveOutItem), Parts: own,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
 	root := reg.Store().Path(build.Path)
-	if err := redirect.SetRoot(root, be.EnvDir+"/"+name); err != nil {
+	if err := redirect.SetRoot(reg.Store(), build.Path, be.EnvDir+"/"+name, own); err != nil {
 		return errors.Join(err, build.Discard(ctx))
 	}
 	id, err := redirect.Identify(root)

@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/rootfs"
@@ -84,11 +86,11 @@ func diffSides(reg *be.Registry, args []string) (from, to be.Env, err error) {
 }
 
 func (app *App) diffPackages(reg *be.Registry, from, to be.Env) error {
-	before, err := pkgdb.Read(reg.Store().Path(from.Subvolume.Path))
+	before, err := pkgdb.Read(reg.Dir(from))
 	if err != nil {
 		return fmt.Errorf("cannot read the packages of %s: %w", from.Name, err)
 	}
-	after, err := pkgdb.Read(reg.Store().Path(to.Subvolume.Path))
+	after, err := pkgdb.Read(reg.Dir(to))
 	if err != nil {
 		return fmt.Errorf("cannot read the packages of %s: %w", to.Name, err)
 	}
@@ -121,12 +123,12 @@ func (app *App) diffPackages(reg *be.Registry, from, to be.Env) error {
 }
 
 func (app *App) diffFiles(reg *be.Registry, from, to be.Env) error {
-	before, err := rootfs.Open(reg.Store().Path(from.Subvolume.Path))
+	before, err := openFiles(reg, from)
 	if err != nil {
 		return fmt.Errorf("cannot read the files of %s: %w", from.Name, err)
 	}
 	defer before.Close()
-	after, err := rootfs.Open(reg.Store().Path(to.Subvolume.Path))
+	after, err := openFiles(reg, to)
 	if err != nil {
 		return fmt.Errorf("cannot read the files of %s: %w", to.Name, err)
 	}
@@ -151,6 +153,15 @@ func (app *App) diffFiles(reg *be.Registry, from, to be.Env) error {
 		table.Row(file.Change, file.Path)
 	}
 	return table.Flush()
+}
+
+// openFiles opens the files of an environment, those of its parts too.
+func openFiles(reg *be.Registry, e be.Env) (*rootfs.Root, error) {
+	own, err := parts.Of(reg, e)
+	if err != nil {
+		return nil, err
+	}
+	return drift.Open(reg.Store(), e.Subvolume.Path, own)
 }
 
 // changeOf says in a word what differs.

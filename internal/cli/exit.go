@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/room"
@@ -74,7 +75,7 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, room.ErrShort), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
+	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, room.ErrShort), errors.Is(err, parts.ErrOutside), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
@@ -104,6 +105,8 @@ func Hint(err error) string {
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):
 		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
+	case errors.Is(err, parts.ErrOutside):
+		return parts.OutsideHint
 	case errors.Is(err, drift.ErrPackages):
 		return "the same upgrade once more makes a boot environment that has them; apt-be activate --replay-packages does there what was done here"
 	case errors.As(err, &no):

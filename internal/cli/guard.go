@@ -14,6 +14,7 @@ import (
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -81,7 +82,7 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 	}
 	defer done()
 	if app.live() {
-		if state, err := redirect.RootState(reg.Store()); err != nil || state != redirect.RootOK {
+		if state, err := redirect.RootState(reg); err != nil || state != redirect.RootOK {
 			return err // a snapshot would not have all of the system
 		}
 	}
@@ -179,7 +180,12 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirec
 	if err != nil {
 		return be.Env{}, err
 	}
+	own, err := parts.Of(reg, origin)
+	if err != nil {
+		return be.Env{}, err
+	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
+		Parts:    own,
 		Prefix:   guardPrefix,
 		Origin:   origin,
 		Made:     be.Guard,
@@ -190,7 +196,7 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirec
 		return be.Env{}, err
 	}
 	root := reg.Store().Path(build.Path)
-	if err := redirect.SetRoot(root, be.EnvDir+"/"+build.Name); err != nil {
+	if err := redirect.SetRoot(reg.Store(), build.Path, be.EnvDir+"/"+build.Name, own); err != nil {
 		return be.Env{}, errors.Join(err, build.Discard(ctx))
 	}
 	identity, err := redirect.Identify(root)

@@ -107,11 +107,11 @@ func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.M
 
 // packageChanges counts the packages in which two environments differ.
 func packageChanges(reg *be.Registry, from, to be.Env) (be.Changes, error) {
-	before, err := pkgdb.Read(reg.Store().Path(from.Subvolume.Path))
+	before, err := pkgdb.Read(reg.Dir(from))
 	if err != nil {
 		return be.Changes{}, fmt.Errorf("cannot read the packages of %s: %w", from.Name, err)
 	}
-	after, err := pkgdb.Read(reg.Store().Path(to.Subvolume.Path))
+	after, err := pkgdb.Read(reg.Dir(to))
 	if err != nil {
 		return be.Changes{}, fmt.Errorf("cannot read the packages of %s: %w", to.Name, err)
 	}

@@ -46,7 +46,8 @@ func newRename(app *App) *cobra.Command {
 				}
 				// If this is cut off, booting the entry that activate writes still
 				// finds its root: rootflags come from there.
-				return redirect.SetRoot(reg.Store().Path(be.EnvDir+"/"+args[1]), be.EnvDir+"/"+args[1])
+				place := be.EnvDir + "/" + args[1]
+				return redirect.SetRoot(reg.Store(), place, place, e.Record.Parts)
 			})
 		},
 	}

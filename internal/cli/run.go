@@ -98,7 +98,7 @@ func (app *App) runIn(ctx context.Context, name string, readOnly bool, argv []st
 	if err != nil {
 		return err
 	}
-	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: readOnly || e.Subvolume.ReadOnly}
+	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: readOnly || e.Subvolume.ReadOnly, Parts: e.Record.Parts}
 	if !root.ReadOnly {
 		if err := app.touch(ctx, reg, e); err != nil {
 			return err
@@ -172,7 +172,7 @@ func changesOf(reg *be.Registry, e be.Env) (be.Changes, error) {
 	if err != nil {
 		return be.Changes{}, err
 	}
-	after, err := pkgdb.Read(reg.Store().Path(e.Subvolume.Path))
+	after, err := pkgdb.Read(reg.Dir(e))
 	if err != nil {
 		return be.Changes{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/pkgdb"
@@ -18,13 +19,14 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Sides are subvolumes of a store: the base that a boot environment was made
-// with, the system that has been running since, and the environment. The last two
-// may be snapshots of those.
+// Sides are subvolumes of a store, with what is nested in them: the base that a
+// boot environment was made with, the system that has been running since, and the
+// environment. The last two may be snapshots of those.
 type Sides struct {
 	Base, Live, Next string
-	Running          string // the running system itself, of which Live may be a snapshot without what is nested in it
-	Forked           uint64 // the generation in which the environment was made, before anything was changed in it
+	Parts            []be.Part // of Live; none if it is a snapshot, which has them in it
+	LeftOut          []string  // places of subvolumes that the environment was made without
+	Forked           uint64    // the generation in which the environment was made, before anything was changed in it
 }
 
 // Change is a path and what becomes of it.
@@ -39,11 +41,11 @@ type Change struct {
 type Drift struct {
 	Changes    []Change // a directory before what is in it
 	Renumbered []merge.Renumbering
-	Nested     []string // subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeNested)
+	Fresh      []string // places of subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeInner)
 
 	nextChanged []string
 	same        map[uint64]string // files that have not changed and may have got another name, by inode in the running system
-	places      []string          // of those of Nested that the environment needs a directory for
+	places      []string          // of those of Fresh that the environment needs an empty directory for
 }
 
 // Refused returns the changes that nobody but the admin can decide on.
@@ -71,16 +73,11 @@ func (d *Drift) CheckRefused() error {
 // Settle forgets the changes of which there is nothing to tell.
 func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settled) }
 
-// PackagesChanged says whether packages were installed, removed or upgraded in
-// the running system.
-func PackagesChanged(st store.Store, sides Sides) (bool, error) {
-	return pkgdb.Changed(st.Path(sides.Base), st.Path(sides.Live))
-}
-
 // finder has the three sides open.
 type finder struct {
 	base, live, next *rootfs.Root
 	dirs             struct{ base, live, next string }
+	attached         []string // places of subvolumes that the sides show
 }
 
 // Find compares the sides. Nothing is changed. What the running system does
@@ -106,6 +103,12 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 		return nil, err
 	}
 	defer f.close()
+	below := &inner{store: st, sides: sides, base: base, finder: f, drift: d}
+	more, err := below.compare()
+	if err != nil {
+		return nil, err
+	}
+	liveChanged = append(liveChanged, more...)
 	fileOf, err := f.files()
 	if err != nil {
 		return nil, err
@@ -122,10 +125,12 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if changes, d.same, err = merge.Plan(trees, liveChanged, rules, fileOf); err != nil {
 		return nil, err
 	}
+	changes = slices.DeleteFunc(changes, func(c merge.Change) bool { return below.covers(c.Path) })
 	if err := f.complete(d, changes, rules); err != nil {
 		return nil, err
 	}
-	return d, d.addNested(st, sides, base)
+	d.Changes = append(d.Changes, below.whole...)
+	return d, nil
 }
 
 func openSides(st store.Store, sides Sides) (*finder, error) {
@@ -208,8 +213,8 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 // text puts a file together of which both sides changed the content.
 func (f *finder) text(c *Change) (err error) {
 	var contents [3][]byte
-	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
-		if contents[i], err = readIfAny(dir, c.Path); err != nil {
+	for i, root := range []*rootfs.Root{f.base, f.live, f.next} {
+		if contents[i], err = root.ReadFile(c.Path); err != nil {
 			return err
 		}
 	}

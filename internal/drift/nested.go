@@ -2,79 +2,301 @@ package drift
 
 import (
 	"errors"
+	"path"
 	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// addNested tells of subvolumes nested in the running system that were changed or
-// made since. They are carried over whole: a package that changed files of one is
-// unheard of, so what both changed stays as the environment has it.
-func (d *Drift) addNested(st store.Store, sides Sides, base store.Subvolume) error {
-	nested, err := st.Nested(sides.Running)
+// Open opens the root file system in a subvolume of a store with the subvolumes that
+// are seen below it, but for other tools' read-only snapshots.
+func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, error) {
+	found, err := be.InnerOf(st, subvolume, parts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, sub := range nested {
-		path := strings.TrimPrefix(sub.Path, sides.Running+"/")
-		// As a part of the running system's own subvolume it is an empty directory.
-		d.Changes = slices.DeleteFunc(d.Changes, func(c Change) bool {
-			return !c.Subvolume && (c.Path == path || strings.HasPrefix(c.Path, path+"/"))
-		})
-		changed, err := st.Changed(sub.Path, base.Made)
-		if err != nil {
-			return err
-		}
-		if len(changed) == 0 || sub.ReadOnly {
+	root, err := rootfs.Open(st.Path(subvolume))
+	if err != nil {
+		return nil, err
+	}
+	for i, each := range found {
+		if each.Subvolume.ReadOnly && !each.Part {
 			continue
 		}
-		change := Change{Change: merge.Change{Path: path}, Subvolume: true}
-		fresh := false
-		if change.Decision, fresh, err = decideNested(st, sub, sides.Next+"/"+path, base); err != nil {
-			return err
+		if err := root.Attach(strings.TrimPrefix(each.Place, "/"), st.Path(each.Subvolume.Path), uint16(i+1)); err != nil {
+			return nil, errors.Join(err, root.Close())
 		}
-		if fresh {
-			d.Nested = append(d.Nested, path)
-			inAnother := func(other store.Subvolume) bool { return strings.HasPrefix(sub.Path, other.Path+"/") }
-			if !slices.ContainsFunc(nested[:i], inAnother) { // a snapshot of that has the place
-				d.places = append(d.places, path)
+	}
+	return root, nil
+}
+
+// inner compares the subvolumes that are seen below the sides. One that the
+// environment has not touched is carried over whole, and so is one that was made
+// since. The files of all others are compared as those of the root are, whatever is
+// a subvolume on which side: directory, subvolume or nothing.
+type inner struct {
+	store  store.Store
+	sides  Sides
+	base   store.Subvolume
+	finder *finder
+	drift  *Drift
+
+	snapshot bool // the live side is one, with snapshots of all in it
+
+	whole []Change // of subvolumes that are decided on whole
+	apart []string // places of which the files are not compared
+}
+
+// three is a place, without its leading slash, and what is there on each side, if
+// that is a subvolume.
+type three struct {
+	place            string
+	base, live, next *store.Subvolume
+}
+
+// covers says whether a path is in a subvolume of which the files are not compared.
+func (in *inner) covers(name string) bool {
+	return slices.ContainsFunc(in.apart, func(place string) bool {
+		return name == place || strings.HasPrefix(name, place+"/") && !in.compared(place, name)
+	})
+}
+
+// compared says whether a path below a place is in a subvolume further down of which
+// the files are compared.
+func (in *inner) compared(place, name string) bool {
+	for _, tree := range in.finder.attached {
+		if strings.HasPrefix(tree, place+"/") && (name == tree || strings.HasPrefix(name, tree+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
+// compare decides on each place, and returns the paths that may have changed in
+// those of which the files are to be compared.
+func (in *inner) compare() (changed []string, err error) {
+	live, err := in.store.Get(in.sides.Live)
+	if err != nil {
+		return nil, err
+	}
+	in.snapshot = live.ReadOnly
+	places, err := in.places()
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range places {
+		more, err := in.decide(at, uint16(i+1), places)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, more...)
+	}
+	return changed, nil
+}
+
+// places returns all places at which any side has a subvolume, outer ones first.
+func (in *inner) places() ([]three, error) {
+	byPlace := map[string]*three{}
+	for _, side := range []struct {
+		root  string
+		parts []be.Part
+		set   func(t *three, sub *store.Subvolume)
+	}{
+		{in.sides.Base, nil, func(t *three, sub *store.Subvolume) { t.base = sub }},
+		{in.sides.Live, in.sides.Parts, func(t *three, sub *store.Subvolume) { t.live = sub }},
+		{in.sides.Next, nil, func(t *three, sub *store.Subvolume) { t.next = sub }},
+	} {
+		found, err := be.InnerOf(in.store, side.root, side.parts)
+		if err != nil {
+			return nil, err
+		}
+		for _, each := range found {
+			place := strings.TrimPrefix(each.Place, "/")
+			if byPlace[place] == nil {
+				byPlace[place] = &three{place: place}
+			}
+			side.set(byPlace[place], &each.Subvolume)
+		}
+	}
+	all := make([]three, 0, len(byPlace))
+	for _, t := range byPlace {
+		all = append(all, *t)
+	}
+	slices.SortFunc(all, func(a, b three) int { return store.ComparePaths(a.place, b.place) })
+	return all, nil
+}
+
+// decide decides on a place. mark is its number.
+func (in *inner) decide(at three, mark uint16, all []three) (changed []string, err error) {
+	if in.leftOut(at) {
+		return nil, in.tellLeftOut(at)
+	}
+	switch {
+	case at.live != nil && at.base != nil:
+		if changed, err = in.store.Changed(at.live.Path, in.since(at)); err != nil {
+			return nil, err
+		}
+		if len(changed) == 0 {
+			in.apart = append(in.apart, at.place)
+			return nil, nil
+		}
+		if at.next != nil {
+			if untouched, err := in.untouched(at); err != nil {
+				return nil, err
+			} else if untouched {
+				in.carryWhole(at)
+				return nil, nil
 			}
 		}
-		d.Changes = append(d.Changes, change)
+	case at.live != nil:
+		if changed, err = in.store.Changed(at.live.Path, 0); err != nil {
+			return nil, err
+		}
+		fresh, err := in.fresh(at, all)
+		if err != nil {
+			return nil, err
+		}
+		if fresh {
+			in.carryWhole(at)
+			in.drift.Fresh = append(in.drift.Fresh, at.place)
+			outer := func(place string) bool { return strings.HasPrefix(at.place, place+"/") }
+			if !slices.ContainsFunc(in.drift.places, outer) { // a snapshot of that has the place
+				in.drift.places = append(in.drift.places, at.place)
+			}
+			return nil, nil
+		}
+	}
+	if at.next != nil {
+		since := in.sides.Forked
+		if at.base != nil && at.next.ParentUUID == at.base.UUID {
+			since = at.next.Made
+		}
+		touched, err := in.store.Changed(at.next.Path, since)
+		if err != nil {
+			return nil, err
+		}
+		in.drift.nextChanged = append(in.drift.nextChanged, below(at.place, touched)...)
+	}
+	return below(at.place, changed), in.finder.attach(in.store, at, mark)
+}
+
+// leftOut says whether the environment has no copy of a subvolume on purpose.
+func (in *inner) leftOut(at three) bool {
+	if at.live != nil && at.live.ReadOnly && at.base == nil && !in.snapshot {
+		return true // another tool's snapshot
+	}
+	return slices.ContainsFunc(in.sides.LeftOut, func(place string) bool {
+		place = strings.TrimPrefix(place, "/")
+		return at.place == place || strings.HasPrefix(at.place, place+"/")
+	})
+}
+
+// tellLeftOut tells of what changed in a subvolume that the environment has no copy
+// of. In a base there is nothing of it.
+func (in *inner) tellLeftOut(at three) error {
+	in.apart = append(in.apart, at.place)
+	if at.live == nil || at.live.ReadOnly {
+		return nil
+	}
+	changed, err := in.store.Changed(at.live.Path, in.base.Made)
+	if err == nil && len(changed) > 0 {
+		in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
+			Path: at.place, Decision: merge.Decision{Why: "the environment was made without this subvolume"},
+		}})
+	}
+	return err
+}
+
+// since is the generation after which changes of a subvolume of the live side count.
+// The base has the snapshot of another one if that was deleted and made again, or
+// replaced by an older snapshot of it: then all that is in it counts.
+func (in *inner) since(at three) uint64 {
+	same := at.base.ParentUUID == at.live.UUID ||
+		at.base.ParentUUID == at.live.ParentUUID && at.live.Made >= at.base.Made
+	if same {
+		return at.base.Made
+	}
+	return 0
+}
+
+// untouched says whether nobody has changed a subvolume in the environment, which is
+// a snapshot of the base's or already one of the live side's.
+func (in *inner) untouched(at three) (bool, error) {
+	untouched, err := store.Untouched(in.store, *at.next, *at.base)
+	if err != nil || untouched {
+		return untouched, err
+	}
+	return store.Untouched(in.store, *at.next, *at.live)
+}
+
+// fresh says whether a subvolume, which the base does not have, can be carried over
+// whole: there is nothing in its place, or a directory as it is in the base.
+func (in *inner) fresh(at three, all []three) (bool, error) {
+	inside := func(name string) bool { return name == at.place || strings.HasPrefix(name, at.place+"/") }
+	if slices.ContainsFunc(all, func(t three) bool { return t.next != nil && inside(t.place) }) {
+		return false, nil
+	}
+	node, err := in.finder.next.Node(at.place)
+	if err != nil || node.Kind == merge.Missing {
+		return err == nil, err
+	}
+	was, err := in.finder.base.Node(at.place)
+	unchanged := node.Kind == merge.Directory && was.Kind == merge.Directory && !slices.ContainsFunc(in.drift.nextChanged, inside)
+	return unchanged && in.base.Made <= in.sides.Forked, err
+}
+
+func (in *inner) carryWhole(at three) {
+	in.apart = append(in.apart, at.place)
+	in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
+		Path: at.place, Decision: merge.Decision{Thing: merge.FromLive},
+	}})
+}
+
+// below returns the paths that names in a subvolume have in the tree that it is seen in.
+func below(place string, names []string) []string {
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = path.Join(place, name)
+	}
+	return paths
+}
+
+// attach has the sides show the subvolumes at a place.
+func (f *finder) attach(st store.Store, at three, mark uint16) error {
+	f.attached = append(f.attached, at.place)
+	for _, side := range []struct {
+		root *rootfs.Root
+		sub  *store.Subvolume
+	}{{f.base, at.base}, {f.live, at.live}, {f.next, at.next}} {
+		if side.sub == nil {
+			continue
+		}
+		if err := side.root.Attach(at.place, st.Path(side.sub.Path), mark); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// decideNested says what becomes of a subvolume of the running system, whose
-// counterpart in the environment is at a path if there is one, and whether it is
-// fresh: made since, without a counterpart.
-func decideNested(st store.Store, sub store.Subvolume, counterpart string, base store.Subvolume) (d merge.Decision, fresh bool, err error) {
-	carried := merge.Decision{Thing: merge.FromLive}
-	next, err := st.Get(counterpart)
-	switch {
-	case errors.Is(err, store.ErrNotFound) && sub.Made > base.Made:
-		return carried, true, nil
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNotSubvolume):
-		return merge.Decision{Why: "the environment was made without this subvolume"}, false, nil
-	case err != nil:
-		return merge.Decision{}, false, err
-	}
-	untouched, err := store.Untouched(st, next, sub)
-	if err != nil || untouched {
-		return carried, false, err
-	}
-	return merge.Decision{Why: "the environment has a subvolume of its own here: what changed in this one stays behind"}, false, nil
-}
-
-// makePlaces makes the directories in the environment that fresh subvolumes
+// makePlaces makes the empty directories in the environment that fresh subvolumes
 // take the places of.
 func (d *Drift) makePlaces(c *rootfs.Changer) error {
-	for _, path := range d.places {
+	for _, place := range d.places {
+		node, err := c.To.Node(place)
+		if err != nil {
+			return err
+		}
+		if node.Kind == merge.Directory { // as it is in the base: what was in it is in the subvolume
+			if err := c.To.Clear(place); err != nil {
+				return err
+			}
+		}
 		directory := merge.Node{Kind: merge.Directory, Attributes: merge.Attributes{Mode: 0o755, Owner: "root", Group: "root"}}
-		if err := c.Carry(path, directory, directory.Attributes); err != nil {
+		if err := c.Carry(place, directory, directory.Attributes); err != nil {
 			return err
 		}
 	}

@@ -55,6 +55,33 @@ func SetRootSubvolume(fstab []byte, subvol string) (out []byte, changed bool, er
 	return out, !bytes.Equal(out, fstab), nil
 }
 
+// SetSubvolumes makes the entries of an fstab that mount btrfs subvolumes at some
+// places mount those that are given, by place, and removes entries for which "" is
+// given. All other bytes stay as they are. Entries of other types stay, too. The
+// error is [ErrBadSubvolume]; out is fstab then.
+func SetSubvolumes(fstab []byte, subvolumes map[string]string) (out []byte, changed bool, err error) {
+	for text := range bytes.Lines(fstab) {
+		l, isEntry := parseLine(string(text))
+		subvol, ours := "", false
+		if isEntry && l.isBtrfs() {
+			subvol, ours = subvolumes[l.entry().Dir]
+		}
+		switch {
+		case !ours:
+			out = append(out, text...)
+			continue
+		case subvol == "":
+			continue
+		}
+		if err := checkSubvolume(subvol); err != nil {
+			return fstab, false, err
+		}
+		edited := l.withOptions(func(options string) string { return setSubvolume(options, subvol, escape) })
+		out = append(out, edited...)
+	}
+	return out, !bytes.Equal(out, fstab), nil
+}
+
 // RootSubvolume tells what subvolume the / line of an fstab mounts, without a
 // leading slash: "" if its options don't say. The errors are [ErrNoRoot] and
 // [ErrNotBtrfs]. Of more lines for / the first counts, as with mount(8).

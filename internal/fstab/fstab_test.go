@@ -154,3 +154,19 @@ func FuzzSetRootflags(f *testing.F) {
 		}
 	})
 }
+
+func TestSetSubvolumes(t *testing.T) {
+	const text = "# mine\nU / btrfs subvol=@rootfs 0 0\nU /opt btrfs nodev,subvolid=300,subvol=/@opt 0 0\n  U /srv auto defaults\nU /gone btrfs subvol=@gone 0 0\n/data /opt none bind 0 0\nU /home btrfs subvol=@home 0 0"
+	const want = "# mine\nU / btrfs subvol=@rootfs 0 0\nU /opt btrfs nodev,subvol=/@be/n/opt 0 0\n  U /srv auto defaults,subvol=@be/n/srv\n/data /opt none bind 0 0\nU /home btrfs subvol=@home 0 0"
+	places := map[string]string{"/opt": "@be/n/opt", "/srv": "@be/n/srv", "/gone": "", "/none": "@be/n/none"}
+	got, changed, err := SetSubvolumes([]byte(text), places)
+	if err != nil || !changed || string(got) != want {
+		t.Errorf("%v, %t\ngot  %q\nwant %q", err, changed, got, want)
+	}
+	if again, changed, err := SetSubvolumes(got, places); err != nil || changed || string(again) != want {
+		t.Errorf("again: %v, %t, %q", err, changed, again)
+	}
+	if got, _, err := SetSubvolumes([]byte(text), map[string]string{"/opt": "a,b"}); err == nil || string(got) != text {
+		t.Errorf("a comma: %v, %q", err, got)
+	}
+}

@@ -45,6 +45,18 @@ func (in HookInput) Occasion() string {
 	return fmt.Sprintf("%d packages of the running system were upgraded", len(in.Upgrades))
 }
 
+// Changed are the names of the packages that are there and change: those that are
+// upgraded, and those that are removed.
+func (in HookInput) Changed() []string {
+	var names []string
+	for _, line := range in.Packages {
+		if fields := strings.Fields(line); fields[1] != "-" && fields[8] != "**CONFIGURE**" {
+			names = append(names, fields[0])
+		}
+	}
+	return names
+}
+
 // UpgradesInSteps says whether a process with these arguments, the interpreter
 // among them, is unattended-upgrade, which has libapt upgrade a few packages at
 // a time.

@@ -30,7 +30,7 @@ func (s *Supervisor) buildInitramfs(build *be.Build, job Job, result sandbox.Res
 }
 
 func (s *Supervisor) runInitramfs(build *be.Build, job Job, notes string) error {
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	const command = sandbox.BinDir + "/build-initramfs"
 	spec, err := s.Inside.Spec(root, command, []string{command, notes})
 	if err != nil {

@@ -3,10 +3,13 @@ package redirect
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -33,6 +36,7 @@ type Root struct {
 	Subvolume string // from the top level
 	UUID      string // of the subvolume
 	ReadOnly  bool
+	Parts     []be.Part // that it has of its own
 }
 
 // Spec describes a sandbox for a command in a root, with argv[0] and path as given.
@@ -66,8 +70,43 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	if err != nil {
 		return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 	}
-	spec.Shares = shares
+	points, err := mounts.Points()
+	if err != nil {
+		return spec, err
+	}
+	spec.Shares = ownFirst(root.Parts, points["/"], shares)
 	return spec, nil
+}
+
+// ownFirst returns the mounts of the running system that a root has to be given. It
+// has its own parts, and of a directory of its own that is mounted at a second place
+// the root's own is shown. running is the path of the running system's subvolume.
+func ownFirst(parts []be.Part, running string, shares []sandbox.Share) []sandbox.Share {
+	places := map[string]string{running: ""} // by the path from the top level
+	isPart := func(share sandbox.Share) bool {
+		return slices.ContainsFunc(parts, func(part be.Part) bool { return part.Place == share.Target })
+	}
+	for _, share := range shares {
+		if share.Within != "" && isPart(share) {
+			places[share.Within] = share.Target
+		}
+	}
+	var rest []sandbox.Share
+	for _, share := range shares {
+		if isPart(share) {
+			continue
+		}
+		for holder := share.Within; holder != "" && holder != "."; holder = path.Dir(holder) {
+			if place, ok := places[holder]; ok && holder != share.Within {
+				share.Own = place + strings.TrimPrefix(share.Within, holder)
+				break
+			}
+		}
+		if share.Own != share.Target { // else it is nested in the root
+			rest = append(rest, share)
+		}
+	}
+	return rest
 }
 
 // environment is the user's own, with the stand-ins first in PATH. needrestart

@@ -183,7 +183,7 @@ func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
 
 // examine runs a command in the build's sandbox and returns what it printed.
 func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, failed bool, err error) {
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	spec, err := s.Inside.Spec(root, argv[0], argv)
 	if err != nil {
 		return nil, false, err

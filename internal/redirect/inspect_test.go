@@ -1,6 +1,9 @@
 package redirect
 
 import (
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store/fake"
+
 	"os"
 	"path/filepath"
 	"testing"
@@ -100,16 +103,33 @@ func TestCheckKernels(t *testing.T) {
 
 func TestSetRootAndIdentify(t *testing.T) {
 	root := rootWith(t, map[string]string{
-		"etc/fstab":          "# mine\nUUID=1 / btrfs  noatime,subvol=@rootfs 0 0\nUUID=1 /home btrfs subvol=@home 0 0\n",
+		"etc/fstab":          "# mine\nUUID=1 / btrfs  noatime,subvol=@rootfs 0 0\nUUID=1 /home btrfs subvol=@home 0 0\nUUID=1 /opt btrfs nodev,subvol=@opt 0 0\nUUID=1 /srv btrfs subvol=@srv 0 0\n/data/opt /opt none bind 0 0\n",
 		"etc/kernel/cmdline": "root=UUID=1 ro rootflags=subvol=@rootfs quiet\n",
 		"etc/os-release":     "PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n",
 		"boot/vmlinuz-6.12":  "kernel",
 	})
-	if err := SetRoot(root, "@be/new"); err != nil {
+	at := ""
+	setRoot := func(root string) error {
+		t.Helper()
+		st, err := fake.New(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(st.Path("."), os.DirFS(root)); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Create("opt"); err != nil {
+			t.Fatal(err)
+		}
+		at = st.Path(".")
+		return SetRoot(st, ".", "@be/new", []be.Part{{Place: "/opt"}, {Place: "/srv"}})
+	}
+	if err := setRoot(root); err != nil {
 		t.Fatal(err)
 	}
+	root = at
 	for name, want := range map[string]string{
-		"etc/fstab":          "# mine\nUUID=1 / btrfs  noatime,subvol=@be/new 0 0\nUUID=1 /home btrfs subvol=@home 0 0\n",
+		"etc/fstab":          "# mine\nUUID=1 / btrfs  noatime,subvol=@be/new 0 0\nUUID=1 /home btrfs subvol=@home 0 0\nUUID=1 /opt btrfs nodev,subvol=@be/new/opt 0 0\n/data/opt /opt none bind 0 0\n",
 		"etc/kernel/cmdline": "root=UUID=1 ro rootflags=subvol=@be/new quiet\n",
 	} {
 		if got, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(got) != want {
@@ -120,10 +140,10 @@ func TestSetRootAndIdentify(t *testing.T) {
 	if err != nil || id.Title != "Debian GNU/Linux 13 (trixie)" || len(id.Kernels) != 1 || id.Kernels[0].Version != "6.12" {
 		t.Errorf("Identify = %+v, %v", id, err)
 	}
-	if err := SetRoot(rootWith(t, map[string]string{"etc/fstab": "# none\n"}), "@be/new"); err != nil {
+	if err := setRoot(rootWith(t, map[string]string{"etc/fstab": "# none\n"})); err != nil {
 		t.Errorf("SetRoot where no line is for the root = %v", err)
 	}
-	if err := SetRoot(t.TempDir(), "@be/new"); err != nil {
+	if err := setRoot(t.TempDir()); err != nil {
 		t.Errorf("SetRoot where there is nothing = %v", err)
 	}
 	if _, err := Identify(t.TempDir()); err == nil {

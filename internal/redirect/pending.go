@@ -40,7 +40,7 @@ func PackagesChanged(reg *be.Registry, e be.Env) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return pkgdb.Changed(reg.Store().Path(base.Path), reg.Store().Path(running.Subvolume.Path))
+	return pkgdb.Changed(reg.Store().Path(base.Path), reg.Dir(running))
 }
 
 // earlier finds the environment that an earlier redirect made of the running
@@ -122,18 +122,19 @@ func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// By the store, which shows a subvolume without what is mounted in it.
-	then, now := s.Registry.Store().Path(base.Path), s.Registry.Store().Path(origin.Subvolume.Path)
+	st := s.Registry.Store()
+	then := st.Path(base.Path)
 	for _, part := range []struct {
+		now  string // /var may be a subvolume of its own; /etc is shown by the store without the files that are mounted in it
 		dir  string
 		want func(path string) bool
 		says string // "" is for the file that changed
 	}{
-		{"/var/lib/apt/lists", func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }, "the package lists"},
-		{"/var/cache/debconf", isAnswers, "answers to debconf's questions"},
-		{"/etc", mattersToPackages(), ""},
+		{s.Registry.Dir(origin), "/var/lib/apt/lists", func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }, "the package lists"},
+		{s.Registry.Dir(origin), "/var/cache/debconf", isAnswers, "answers to debconf's questions"},
+		{st.Path(origin.Subvolume.Path), "/etc", mattersToPackages(), ""},
 	} {
-		file, err := firstChanged(filepath.Join(then, part.dir), filepath.Join(now, part.dir), part.want)
+		file, err := firstChanged(filepath.Join(then, part.dir), filepath.Join(part.now, part.dir), part.want)
 		if err != nil {
 			return "", err
 		}

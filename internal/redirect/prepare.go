@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/fstab"
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/store"
 )
 
 // prepare makes the build's root name itself as the root: in its fstab and,
@@ -25,19 +27,30 @@ func (s *Supervisor) prepare(build *be.Build) error {
 	if err := os.Remove(filepath.Join(root, "system-update")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot call off an offline update in the new boot environment: %w", err)
 	}
-	return SetRoot(root, be.EnvDir+"/"+build.Name)
+	return SetRoot(s.Registry.Store(), build.Path, be.EnvDir+"/"+build.Name, build.Record.Parts)
 }
 
-// SetRoot makes the root file system at a directory call the subvolume its root.
-func SetRoot(root, subvolume string) error {
-	err := inroot.Edit(root, "/etc/fstab", func(old []byte) ([]byte, bool, error) {
-		return fstab.SetRootSubvolume(old, subvolume)
-	})
-	if errors.Is(err, fstab.ErrNoRoot) {
-		err = nil // a chroot's; its root is what the kernel command line says
+// SetRoot makes the root file system in a subvolume of a store call another one its
+// root: the place that it has or will get. Its parts go with it.
+func SetRoot(st store.Store, at, subvolume string, parts []be.Part) error {
+	root := st.Path(at)
+	own := map[string]string{}
+	for _, part := range parts {
+		own[part.Place] = "" // a directory of the root: nothing is to be mounted over it
+		if _, err := st.Get(path.Join(at, part.Place)); err == nil {
+			own[part.Place] = subvolume + part.Place
+		}
 	}
+	err := inroot.Edit(root, "/etc/fstab", func(old []byte) ([]byte, bool, error) {
+		edited, changed, err := fstab.SetRootSubvolume(old, subvolume)
+		if err != nil && !errors.Is(err, fstab.ErrNoRoot) { // a chroot's has none; its root is what the kernel command line says
+			return old, false, err
+		}
+		edited, moved, err := fstab.SetSubvolumes(edited, own)
+		return edited, changed || moved, err
+	})
 	if err == nil {
-		err = inroot.Edit(root, "/etc/kernel/cmdline", func(old []byte) ([]byte, bool, error) {
+		err = inroot.Edit(st.Path(at), "/etc/kernel/cmdline", func(old []byte) ([]byte, bool, error) {
 			return fstab.SetRootflags(old, subvolume)
 		})
 	}

@@ -3,7 +3,9 @@ package redirect
 import (
 	"context"
 	"errors"
+	"strings"
 
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
@@ -28,8 +30,13 @@ func vetoed(result sandbox.Result) bool {
 func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 	why, noted := result.Collected[VetoNote]
 	if noted && job.Frontend == UnattendedUpgrade {
-		s.Notice.Error(errors.New(firstLine(why))) // scripts may have written it
-		s.Notice.Hint("%s", room.Hint)
+		reason := firstLine(why) // scripts may have written it
+		s.Notice.Error(errors.New(reason))
+		if strings.Contains(reason, parts.ErrOutside.Error()) {
+			s.Notice.Hint("%s", parts.OutsideHint)
+		} else {
+			s.Notice.Hint("%s", room.Hint)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/rebootflag"
 	"github.com/apt-be/apt-be/internal/sandbox"
@@ -66,11 +67,14 @@ type Job struct {
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
-	Reads       Places        // what the frontend reads, besides files that Argv names
-	Activate    bool          // the next boot takes what it made, on trial
-	Deadline    time.Duration // of that trial
-	Speed       aptconf.Speed
-	Reboot      Reboot // unattended-upgrade's
+	// AllowOutside are mount points at which packages that are upgraded may have
+	// files, which stay as they are.
+	AllowOutside []string
+	Reads        Places        // what the frontend reads, besides files that Argv names
+	Activate     bool          // the next boot takes what it made, on trial
+	Deadline     time.Duration // of that trial
+	Speed        aptconf.Speed
+	Reboot       Reboot // unattended-upgrade's
 }
 
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
@@ -127,9 +131,14 @@ const patience = 10 * time.Second
 
 // begin starts to build what a job is to run in.
 func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Build, error) {
+	own, err := parts.Of(s.Registry, origin)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{
+		Parts:    own,
 		Name:     job.Name,
 		Origin:   origin,
 		Made:     job.Made,
@@ -148,7 +157,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if sig := signals.first(); sig != 0 {
 		return Verdict{State: Discard, Signal: int(sig)}, sandbox.Result{}, nil
 	}
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	before, err := pkgdb.Fingerprint(s.Registry.Store().Path(build.Path))
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -167,6 +176,9 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 		return Verdict{}, sandbox.Result{}, err
 	}
 	hasten(&spec, job.Speed)
+	if err := noteOutside(&spec, job.AllowOutside); err != nil {
+		return Verdict{}, sandbox.Result{}, err
+	}
 	tellRebootDue(&spec)
 	undisguise, err := s.disguise(&spec, job, s.Registry.Store().Path(build.Path))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -70,16 +72,17 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	reads := AptPlaces(conf)
 	reads.Files = append(reads.Files, configFiles(inv, os.Getenv("APT_CONFIG"))...)
 	exit, err := w.Supervise(st).Upgrade(ctx, Job{
-		Frontend:    f,
-		Argv:        argv,
-		Made:        be.Redirect,
-		LockTimeout: lockTimeout(f, conf),
-		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
-		Reads:       reads,
-		Activate:    policy.Activate,
-		Deadline:    policy.Deadline,
-		Speed:       policy.Speed,
-		Reboot:      rebootPolicy(f, conf),
+		Frontend:     f,
+		Argv:         argv,
+		Made:         be.Redirect,
+		LockTimeout:  lockTimeout(f, conf),
+		LeaveOut:     conf.List("Apt-Be::Nested::Leave-Out"),
+		AllowOutside: conf.List(parts.AllowOutside),
+		Reads:        reads,
+		Activate:     policy.Activate,
+		Deadline:     policy.Deadline,
+		Speed:        policy.Speed,
+		Reboot:       rebootPolicy(f, conf),
 	})
 	if err != nil {
 		exit = Exit{Code: f.failureCode()}
@@ -154,7 +157,7 @@ func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
 	if err != nil {
 		return NotBtrfs, nil, err
 	}
-	state, err := RootState(st)
+	state, err := RootState(w.Supervise(st).Registry)
 	if err != nil {
 		st.Close()
 		return NotBtrfs, nil, err
@@ -162,9 +165,10 @@ func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
 	return state, st, nil
 }
 
-// RootState finds out whether the running root, which a store holds, can be
+// RootState finds out whether the running root, which a registry holds, can be
 // snapshotted as a whole.
-func RootState(st store.Store) (StoreState, error) {
+func RootState(reg *be.Registry) (StoreState, error) {
+	st := reg.Store()
 	root, err := st.Locate("/")
 	if err != nil {
 		return NotBtrfs, err
@@ -173,8 +177,20 @@ func RootState(st store.Store) (StoreState, error) {
 		return TopLevel, nil
 	}
 	dpkg, err := st.Locate("/var/lib/dpkg")
-	if errors.Is(err, store.ErrUnsupported) || err == nil && dpkg.ID != root.ID {
+	if errors.Is(err, store.ErrUnsupported) {
 		return DpkgElsewhere, nil
+	}
+	nested := strings.HasPrefix(root.Path+"/var/lib/dpkg/", dpkg.Path+"/")
+	if err != nil || dpkg.ID == root.ID || nested {
+		return RootOK, err
+	}
+	running, err := reg.Running()
+	if err != nil {
+		return NotBtrfs, err
+	}
+	own, err := parts.Of(reg, running)
+	if !slices.ContainsFunc(own, func(part be.Part) bool { return part.Subvolume == dpkg.Path }) {
+		return DpkgElsewhere, err
 	}
 	return RootOK, err
 }

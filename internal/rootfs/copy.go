@@ -31,7 +31,10 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 			return err
 		}
 		defer up.Close()
-		return unix.Linkat(int(up.Fd()), path.Base(first), int(dir.Fd()), temporary, 0)
+		err = unix.Linkat(int(up.Fd()), path.Base(first), int(dir.Fd()), temporary, 0)
+		if !errors.Is(err, unix.EXDEV) { // in From they are in one subvolume, here they need not be
+			return err
+		}
 	}
 	source, err := c.From.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {

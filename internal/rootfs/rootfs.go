@@ -22,13 +22,14 @@ import (
 )
 
 // Root is a root file system. What is on other file systems and subvolumes in it
-// is not looked into.
+// is not looked into, but for what was attached.
 type Root struct {
 	dir      *os.File
 	device   uint64
 	accounts string // the directory with the etc/passwd and the etc/group that say who owns what
 	users    *names
 	groups   *names
+	attached []attached // the innermost first
 }
 
 // Open opens the root file system in a directory.
@@ -55,7 +56,13 @@ func OpenTree(dir, accounts string) (*Root, error) {
 }
 
 // Close lets go of it.
-func (r *Root) Close() error { return r.dir.Close() }
+func (r *Root) Close() error {
+	errs := []error{r.dir.Close()}
+	for _, a := range r.attached {
+		errs = append(errs, a.root.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // ReadAccounts reads again who has which number, as after a change of
 // /etc/passwd or /etc/group in it.
@@ -73,6 +80,9 @@ func (r *Root) ReadAccounts() error {
 			}
 		}
 		*table.names = parseNames(content)
+	}
+	for _, a := range r.attached {
+		a.root.users, a.root.groups = r.users, r.groups
 	}
 	return nil
 }
@@ -136,6 +146,9 @@ func (r *Root) open(name string, flags uint64) (*os.File, error) {
 
 // descriptor is open for what is closed at once: an os.File costs more than a look.
 func (r *Root) descriptor(name string, flags uint64) (int, error) {
+	if a, below := r.holder(name); a != nil {
+		return a.root.descriptor(below, flags)
+	}
 	fd, err := openat2.Open(int(r.dir.Fd()), name, unix.OpenHow{
 		Flags:   flags | unix.O_NOFOLLOW,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
@@ -154,6 +167,9 @@ func gone(err error) bool {
 
 // Node implements merge.Tree.
 func (r *Root) Node(name string) (merge.Node, error) {
+	if a, below := r.holder(name); a != nil {
+		return a.node(below)
+	}
 	fd, err := r.descriptor(name, unix.O_PATH)
 	if gone(err) {
 		return merge.Node{}, nil
@@ -208,6 +224,9 @@ func readLink(fd int) (string, error) {
 
 // Names implements merge.Tree.
 func (r *Root) Names(name string) ([]string, error) {
+	if a, below := r.holder(name); a != nil {
+		return a.root.Names(below)
+	}
 	f, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if gone(err) {
 		return nil, nil

@@ -300,6 +300,12 @@ func (a *assembler) shares(spec *Spec) error {
 }
 
 func (a *assembler) share(share Share, top string) error {
+	if share.Own != "" {
+		if f, source, err := a.at(share.Own); err == nil {
+			defer f.Close()
+			return a.bind(source, share.Target, false)
+		}
+	}
 	scratch := filepath.Join(top, share.Scratch)
 	switch {
 	case share.Scratch == "" && !share.Volatile:

@@ -79,6 +79,12 @@ type Share struct {
 	Target  string // where it is mounted, outside and inside
 	Scratch string // a directory, from the top level, for what is written to it; "" to show it read-only
 	Copy    bool   // not by an overlay but as a copy, for file systems that overlayfs refuses
+	// Own is the path inside of what is mounted there, if the root has it: a
+	// directory that it mounts at a second place.
+	Own string
+	// What it is: the type and the source of the mount, and on a btrfs the path
+	// from the top level.
+	Type, Source, Within string
 	// Volatile says that what is written to it is lost with the sandbox, as it
 	// would be with the running system; it has no Scratch.
 	Volatile bool

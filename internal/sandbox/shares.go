@@ -59,7 +59,10 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	// The last of several mounts at one place hides the others.
 	byTarget := map[string]Share{}
 	for _, m := range mounts {
-		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType]}
+		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType], Type: m.FSType, Source: m.Source}
+		if m.FSType == "btrfs" {
+			share.Within = strings.Trim(m.Root, "/")
+		}
 		share.Volatile = m.FSType == "tmpfs" && !isFile(m.Mountpoint)
 		frozen := share.Volatile || readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || isFile(m.Mountpoint)
 		if !frozen && scratch != "" {

@@ -19,7 +19,7 @@ import (
 )
 
 // Dir holds the shares, in the top-level subvolume.
-const Dir = "@share"
+const Dir = be.ShareDir
 
 // newPrefix begins the name of one under construction.
 const newPrefix = ".new-"

@@ -67,13 +67,13 @@ func (c *Carrier) carry(ctx context.Context, l Life, o Options) (*drift.Drift, e
 	if err != nil {
 		return nil, err
 	}
-	build, recovered, err := c.Registry.Renew(ctx, l.Heir, l.Live)
+	build, recovered, err := c.Registry.Renew(ctx, l.Heir, l.Live, l.parts)
 	release()
 	c.Settled(recovered)
 	if err != nil {
 		return nil, err
 	}
-	w := work{Carrier: c, Life: l, lock: lock.File()}
+	w := work{Carrier: c, Life: l, lock: lock.File(), built: build.Record}
 	found, err := w.change(build, o.Replay)
 	if err == nil && o.Then != nil {
 		var ended bool
@@ -112,7 +112,8 @@ func (c *Carrier) CheckUnmounted(e be.Env) error {
 type work struct {
 	*Carrier
 	Life
-	lock *os.File // of the environment that is to be replaced
+	lock  *os.File // of the environment that is to be replaced
+	built be.Record
 }
 
 func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
@@ -121,7 +122,8 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.sides.Base, w.sides.Live, w.sides.Next = base.Path, build.Base, build.Path
+	w.sides.Base, w.sides.Live, w.sides.Next, w.sides.Parts = base.Path, build.Base, build.Path, nil
+	w.dir = w.store.Path(build.Base)
 	changed, err := w.PackagesChanged()
 	if err == nil && changed {
 		if !replay {
@@ -142,13 +144,13 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 	if err := w.renumberLayers(found); err != nil {
 		return nil, err
 	}
-	for _, path := range found.Nested {
-		if err := build.TakeNested(w.Live, path); err != nil {
+	for _, place := range found.Fresh {
+		if err := build.TakeInner(place); err != nil {
 			return nil, err
 		}
 	}
 	// An fstab that came from the running system names that.
-	if err := redirect.SetRoot(w.store.Path(build.Path), w.Heir.Subvolume.Path); err != nil {
+	if err := redirect.SetRoot(w.store, build.Path, w.Heir.Subvolume.Path, build.Record.Parts); err != nil {
 		return nil, err
 	}
 	w.derive(found)
@@ -176,6 +178,6 @@ func (w work) renumberLayers(found *drift.Drift) error {
 
 // run runs a command in the environment.
 func (w work) run(path string, argv []string) (redirect.Exit, error) {
-	root := redirect.Root{Name: w.Heir.Name, Subvolume: w.sides.Next, UUID: w.Heir.Subvolume.UUID}
+	root := redirect.Root{Name: w.Heir.Name, Subvolume: w.sides.Next, UUID: w.Heir.Subvolume.UUID, Parts: w.built.Parts}
 	return w.Sandbox.Execute(root, path, argv, w.lock)
 }

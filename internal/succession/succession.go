@@ -12,6 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/parts"
+	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -28,6 +30,9 @@ type Life struct {
 	store store.Store
 	sides drift.Sides
 	rules merge.Rules // the live system's
+	parts []be.Part   // so too
+
+	dir string // the directory at which all of the live system is seen
 }
 
 // Of finds what an environment was made of and with, and the rules for what is to
@@ -48,11 +53,16 @@ func Of(reg *be.Registry, e be.Env) (Life, error) {
 		if live.Subvolume.UUID != base.ParentUUID {
 			continue
 		}
-		sides := drift.Sides{
-			Base: base.Path, Live: live.Subvolume.Path, Running: live.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked(),
+		l := Life{Heir: e, Live: live, store: reg.Store(), dir: reg.Dir(live)}
+		if l.parts, err = parts.Of(reg, live); err != nil {
+			return Life{}, err
 		}
-		rules, err := Rules(reg.Store().Path(live.Subvolume.Path))
-		return Life{Heir: e, Live: live, store: reg.Store(), sides: sides, rules: rules}, err
+		l.sides = drift.Sides{
+			Base: base.Path, Live: live.Subvolume.Path, Parts: l.parts, Next: e.Subvolume.Path,
+			LeftOut: e.Record.LeftOut, Forked: e.Forked(),
+		}
+		l.rules, err = Rules(reg.Store().Path(live.Subvolume.Path))
+		return l, err
 	}
 	return Life{}, ErrOrphan
 }
@@ -68,7 +78,9 @@ func (l Life) Drift() (*drift.Drift, error) {
 }
 
 // PackagesChanged says whether packages were installed, removed or upgraded.
-func (l Life) PackagesChanged() (bool, error) { return drift.PackagesChanged(l.store, l.sides) }
+func (l Life) PackagesChanged() (bool, error) {
+	return pkgdb.Changed(l.store.Path(l.sides.Base), l.dir)
+}
 
 // Look tells in words what happened to the files, "" if nothing did, and why the
 // environment could not be given that, if so. Nothing is changed.

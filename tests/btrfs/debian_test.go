@@ -50,6 +50,7 @@ func TestDebian(t *testing.T) {
 		{"reconfigure", testReconfigure},
 		{"sync", testSync},
 		{"sharing", testSharing},
+		{"parts", testParts},
 		{"replay", testReplay},
 		{"synclist", testSynclist},
 		{"sandbox", testSandbox},

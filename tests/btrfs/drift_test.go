@@ -44,7 +44,7 @@ func newDriftLab(t *testing.T) driftLab {
 	l.base, l.next = s.Path("base"), s.Path("be")
 	be, err := s.Get("be")
 	storeMust(t, err)
-	l.sides = drift.Sides{Base: "base", Live: "root", Running: "root", Next: "be", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base", Live: "root", Next: "be", Forked: be.Made}
 	return l
 }
 
@@ -241,7 +241,7 @@ func TestDriftOfSubvolumes(t *testing.T) {
 	storeMust(t, l.store.Snapshot("base2", "be2", false))
 	be, err := l.store.Get("be2")
 	storeMust(t, err)
-	l.sides = drift.Sides{Base: "base2", Live: "root", Running: "root", Next: "be2", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", LeftOut: []string{"/var/lib/machines", "/var/lib/quiet"}, Forked: be.Made}
 	l.write(l.live, "var/lib/machines/m", "x")
 	storeMust(t, l.store.Create("root/srv/new"))
 	l.write(l.live, "srv/new/file", "x")
@@ -340,7 +340,7 @@ func TestDriftIntoDeletedDirectories(t *testing.T) {
 	be, err := l.store.Get("be2")
 	storeMust(t, err)
 	l.next = l.store.Path("be2")
-	l.sides = drift.Sides{Base: "base2", Live: "root", Running: "root", Next: "be2", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", Forked: be.Made}
 	storeMust(t, os.RemoveAll(filepath.Join(l.next, "srv")))
 	for i := range files {
 		l.add(l.live, name(i), "2\n")

@@ -45,7 +45,7 @@ func TestRenewOfWhatRuns(t *testing.T) {
 	storeMust(t, err)
 	defer open.Close()
 	storeMust(t, os.WriteFile(filepath.Join(st.Path("@rootfs"), "fresh"), []byte("x"), 0o644))
-	build, _, err = reg.Renew(ctx, running, origin)
+	build, _, err = reg.Renew(ctx, running, origin, nil)
 	storeMust(t, err)
 	storeMust(t, os.WriteFile(filepath.Join(st.Path(build.Path), "carried"), []byte("x"), 0o644))
 	renewed, err := build.Replace(ctx, running, func(r *be.Record) { r.Held = "edited" })

@@ -18,6 +18,7 @@ const (
 	iocSnapDestroy    = 0x5000940f // BTRFS_IOC_SNAP_DESTROY
 	iocSnapCreateV2   = 0x50009417 // BTRFS_IOC_SNAP_CREATE_V2
 	iocSubvolCreateV2 = 0x50009418 // BTRFS_IOC_SUBVOL_CREATE_V2
+	iocSubvolSetFlags = 0x4008941a // BTRFS_IOC_SUBVOL_SETFLAGS
 	rootInode         = 256        // BTRFS_FIRST_FREE_OBJECTID: of each subvolume's root
 )
 
@@ -88,12 +89,31 @@ func deleteSubvolume(path string) error {
 	if walkErr != nil {
 		return walkErr
 	}
+	// Nothing can be deleted from a read-only one.
+	for _, holder := range append([]string{"."}, nested...) {
+		if err := makeWritable(filepath.Join(path, holder)); err != nil {
+			return err
+		}
+	}
 	for i := len(nested) - 1; i >= 0; i-- {
 		if err := destroy(filepath.Join(path, nested[i])); err != nil {
 			return err
 		}
 	}
 	return destroy(path)
+}
+
+func makeWritable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var flags uint64
+	if err := ioctl(f, iocSubvolSetFlags, unsafe.Pointer(&flags)); err != nil {
+		return fmt.Errorf("cannot make subvolume %s writable: %w", filepath.Base(path), err)
+	}
+	return nil
 }
 
 func destroy(path string) error {

@@ -171,6 +171,7 @@ func common(version string) []deb {
 		{name: "bt-conf", version: version, files: map[string]string{"/etc/bt-conf.conf": "version = " + version + "\n"}},
 		service(version),
 		trigger(version),
+		places(version),
 	}
 	for i := 1; i <= 5; i++ {
 		name := fmt.Sprintf("bt-many%d", i)
@@ -178,6 +179,24 @@ func common(version string) []deb {
 			files: map[string]string{"/usr/share/bt-trig/" + name: version + "\n"}})
 	}
 	return debs
+}
+
+// Places is a package that nobody has installed at first. It has a file in each of
+// PlaceDirs.
+const Places = "bt-places"
+
+// PlaceDirs are directories that may be file systems of their own.
+func PlaceDirs() []string {
+	return []string{"/opt/bt", "/srv/bt-place", "/var/cache/bt", "/var/lib/bt-bind", "/usr/share/bt-place"}
+}
+
+func places(version string) deb {
+	d := deb{name: Places, version: version, files: map[string]string{}}
+	for _, dir := range PlaceDirs() {
+		d.files[dir+"/place"] = version + "\n"
+		d.files[dir+"/same"] = "same\n"
+	}
+	return d
 }
 
 // service returns a package whose maintainer script starts a daemon: the mark

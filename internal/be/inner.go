@@ -1,0 +1,152 @@
+package be
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// Part is a subvolume of its own that belongs to a root although it lies
+// elsewhere: the fstab of the root mounts it, and packages have files in it. In a
+// boot environment a snapshot of it is nested at that place, and the fstab there
+// mounts that one.
+type Part struct {
+	Place     string `json:"place"`     // where it is mounted, such as "/opt"
+	Subvolume string `json:"subvolume"` // of the origin, from the top level
+}
+
+// Inner is a subvolume that is seen below a root: nested in it, or a part of it.
+type Inner struct {
+	Place     string // its path from the root, with a leading slash
+	Part      bool   // it lies elsewhere
+	Subvolume store.Subvolume
+}
+
+// InnerOf returns the subvolumes that are seen below a root, each before those
+// that it holds. What a part is mounted over is not seen.
+func InnerOf(st store.Store, root string, parts []Part) ([]Inner, error) {
+	var found []Inner
+	add := func(holder, at string) error {
+		nested, err := st.Nested(holder)
+		if err != nil {
+			return fmt.Errorf("cannot find the subvolumes nested in %s: %w", holder, err)
+		}
+		for _, sub := range nested {
+			found = append(found, Inner{Place: at + strings.TrimPrefix(sub.Path, holder), Subvolume: sub})
+		}
+		return nil
+	}
+	if err := add(root, ""); err != nil {
+		return nil, err
+	}
+	parts = slices.Clone(parts)
+	slices.SortFunc(parts, func(a, b Part) int { return store.ComparePaths(a.Place, b.Place) })
+	for _, part := range parts {
+		if part.Subvolume == root+part.Place {
+			continue // nested there, as in each environment
+		}
+		sub, err := st.Get(part.Subvolume)
+		if err != nil {
+			return nil, fmt.Errorf("cannot find the subvolume that is mounted at %s: %w", part.Place, err)
+		}
+		found = slices.DeleteFunc(found, func(in Inner) bool {
+			return in.Place == part.Place || strings.HasPrefix(in.Place, part.Place+"/")
+		})
+		found = append(found, Inner{Place: part.Place, Part: true, Subvolume: sub})
+		if err := add(part.Subvolume, part.Place); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Inner) int { return store.ComparePaths(a.Place, b.Place) })
+	return found, nil
+}
+
+// sift separates what a new environment gets no copy of: other tools' read-only
+// snapshots, and what is to be left out, with all below either.
+func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut []string) {
+	for _, in := range all {
+		if in.Subvolume.ReadOnly && !in.Part || leaveOut(in.Place) || within(leftOut, in.Place) {
+			leftOut = append(leftOut, in.Place)
+		} else {
+			kept = append(kept, in)
+		}
+	}
+	return kept, leftOut
+}
+
+// copyToBase gives the base of a build a snapshot of a subvolume at its place, which
+// is writable until seal. there is false if it was moved meanwhile.
+func (b *Build) copyToBase(in Inner) (there bool, err error) {
+	st, place := b.registry.store, b.Base+in.Place
+	// Undoing the outer snapshot deletes what is nested in it: no step of its own.
+	err = st.SnapshotOver(in.Subvolume.Path, place, false)
+	if in.Part && errors.Is(err, store.ErrExists) {
+		// Below the mount something lies that nobody sees.
+		if err = os.RemoveAll(st.Path(place)); err == nil {
+			err = os.Mkdir(st.Path(place), 0o755)
+		}
+		if err == nil {
+			err = st.SnapshotOver(in.Subvolume.Path, place, false)
+		}
+	}
+	if moved(err) && !in.Part {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot copy the subvolume %s: %w", in.Place, err)
+	}
+	return true, nil
+}
+
+// seal makes the base of a build read-only, with what was copied to it.
+func (b *Build) seal(copied []Inner) error {
+	for _, in := range copied {
+		if err := b.registry.store.SetReadOnly(b.Base+in.Place, true); err != nil {
+			return err
+		}
+	}
+	return b.registry.store.SetReadOnly(b.Base, true)
+}
+
+// Hidden ends the name of what lay below the mount of a part, and lies beside it
+// in an environment.
+const Hidden = ".below-mount"
+
+// copyInner gives the environment that is built a writable snapshot of source at
+// the place of a subvolume.
+func (b *Build) copyInner(in Inner, source string) error {
+	st, place := b.registry.store, b.Path+in.Place
+	err := st.SnapshotOver(source, place, false)
+	if in.Part && errors.Is(err, store.ErrExists) {
+		if err = os.Rename(st.Path(place), st.Path(place)+Hidden); err == nil {
+			err = os.Mkdir(st.Path(place), 0o755)
+		}
+		if err == nil {
+			err = st.SnapshotOver(source, place, false)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot copy the subvolume %s: %w", in.Place, err)
+	}
+	return nil
+}
+
+// moved says whether a nested subvolume could not be copied because it is not,
+// or was not when the origin was snapshotted, where it was found to be: whoever
+// owns the directory above can rename it at any time, and put a link there.
+func moved(err error) bool {
+	for _, is := range []error{store.ErrNotFound, store.ErrNotSubvolume, store.ErrExists, store.ErrBadPath} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(dirs []string, file string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(file, dir+"/") })
+}

@@ -1,0 +1,168 @@
+// Package parts tells which of the file systems that a root mounts belong to it. A
+// subvolume of its own in which packages have files is a part of the root: an
+// upgrade that left it alone would leave files and package database of two
+// versions. What is on another file system can't be a part of it.
+package parts
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/fstab"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/mounts"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// database is dpkg's: what holds it is a part of the root whatever else is in it.
+const database = "/var/lib/dpkg"
+
+// own are the directories of which nothing belongs to an environment by this
+// package's rules: apt-be init has its own for them.
+var own = []string{"/boot", "/efi"}
+
+// Of returns the parts of an environment: subvolumes that its fstab mounts from the
+// file system that it is on, and in which packages have files. Of the running one
+// those count that are mounted.
+func Of(reg *be.Registry, e be.Env) ([]be.Part, error) {
+	found, err := of(reg, e)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find which mounts belong to %s: %w", e.Name, err)
+	}
+	return found, nil
+}
+
+func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
+	st := reg.Store()
+	text, err := inroot.ReadFile(st.Path(e.Subvolume.Path), "/etc/fstab")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	mounted := byFstab(st, fstab.Entries(text))
+	if e.Running {
+		if mounted, err = byMount(st, mounted, e); err != nil {
+			return nil, err
+		}
+	}
+	var parts, candidates []be.Part
+	for _, entry := range fstab.Entries(text) {
+		if (entry.Type != "btrfs" && entry.Type != "auto") || !path.IsAbs(entry.Dir) || entry.Dir == "/" ||
+			slices.ContainsFunc(own, func(dir string) bool { return within(dir, entry.Dir) }) {
+			continue
+		}
+		subvolume, err := mounted(entry)
+		if err != nil {
+			return nil, err
+		}
+		if subvolume == "" || subvolume == e.Subvolume.Path || apart(subvolume) {
+			continue
+		}
+		part := be.Part{Place: entry.Dir, Subvolume: subvolume}
+		// An environment's own are nested in it.
+		if subvolume == e.Subvolume.Path+entry.Dir || entry.Dir == "/usr" || within(entry.Dir, database) {
+			parts = append(parts, part)
+		} else {
+			candidates = append(candidates, part)
+		}
+	}
+	if len(candidates) == 0 {
+		return parts, nil
+	}
+	packaged, err := withPackages(st, reg.Dir(e), candidates)
+	return append(parts, packaged...), err
+}
+
+// apart says whether a subvolume is apt-be's own, or shared by all environments.
+func apart(subvolume string) bool {
+	return slices.ContainsFunc([]string{be.ShareDir, be.PastDir, be.HomeDir, be.BaseDir, be.GRUBDir}, func(dir string) bool {
+		return within(dir, subvolume)
+	})
+}
+
+// within says whether a path is a directory or below it.
+func within(dir, name string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
+
+// byMount returns a function that says which subvolume of the store is mounted at
+// the place of an entry in the running system, "" for none. An environment's own is
+// seen there in any case.
+func byMount(st store.Store, named func(fstab.Entry) (string, error), running be.Env) (func(fstab.Entry) (string, error), error) {
+	points, err := mounts.Points()
+	if err != nil {
+		return nil, err
+	}
+	return func(e fstab.Entry) (string, error) {
+		subvolume := points[e.Dir]
+		if store.CheckNewPath(subvolume) != nil { // nothing is mounted there, or no btrfs
+			if subvolume, err := named(e); err != nil || subvolume == running.Subvolume.Path+e.Dir {
+				return subvolume, err
+			}
+			return "", nil
+		}
+		sub, err := st.Locate(e.Dir)
+		if errors.Is(err, store.ErrUnsupported) || err == nil && sub.Path != subvolume {
+			return "", nil // of another file system, or a directory of a subvolume
+		}
+		return sub.Path, err
+	}, nil
+}
+
+// byFstab does so for a system that does not run. What can't be told from its fstab
+// alone, such as a label, does not count.
+func byFstab(st store.Store, entries []fstab.Entry) func(fstab.Entry) (string, error) {
+	sources := map[string]bool{st.Device(): true}
+	if named, ok := st.(interface{ FileSystemUUID() string }); ok {
+		sources["UUID="+named.FileSystemUUID()] = true
+	}
+	for _, e := range entries {
+		if e.Dir == "/" {
+			sources[e.Source] = true
+		}
+	}
+	return func(e fstab.Entry) (string, error) {
+		subvolume := e.Subvolume()
+		if !sources[e.Source] || store.CheckNewPath(subvolume) != nil {
+			return "", nil
+		}
+		_, err := st.Get(subvolume)
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, store.ErrBadPath) {
+			return "", nil
+		}
+		return subvolume, err
+	}
+}
+
+// withPackages returns those in which packages of a root have files, directories
+// not counted: base-files has /home and /srv.
+func withPackages(st store.Store, root string, candidates []be.Part) ([]be.Part, error) {
+	places := make([]string, len(candidates))
+	for i, part := range candidates {
+		places[i] = part.Place
+	}
+	below, err := pkgdb.FilesBelow(root, places, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		// The package database is a part itself, of a system that does not run.
+		return slices.DeleteFunc(candidates, func(p be.Part) bool { return within("/home", p.Place) }), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(candidates, func(part be.Part) bool {
+		return !slices.ContainsFunc(below, func(f pkgdb.OwnedFile) bool {
+			if !within(part.Place, f.Path) {
+				return false
+			}
+			info, err := os.Lstat(st.Path(part.Subvolume + strings.TrimPrefix(f.Path, part.Place)))
+			return err == nil && !info.IsDir()
+		})
+	}), nil
+}

@@ -1,0 +1,89 @@
+package rootfs
+
+import (
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// attached is another tree that is seen at a place of a Root.
+type attached struct {
+	place string
+	root  *Root
+	mark  uint64
+}
+
+// numberBits is how many bits the number of an inode has at most; those above tell
+// the trees apart, each of which numbers for itself.
+const numberBits = 48
+
+// Attach has the tree in a directory be seen at a place in the Root, as a mount of
+// it would: a subvolume that is nested there, or that the system has mounted there.
+// Files are told apart by their inodes, so the mark, from 1 on, is another one for
+// each place, and the same one in each Root that is compared.
+func (r *Root) Attach(place, dir string, mark uint16) error {
+	tree, err := OpenTree(dir, "")
+	if err != nil {
+		return err
+	}
+	tree.users, tree.groups = r.users, r.groups
+	r.attached = append(r.attached, attached{place: place, root: tree, mark: uint64(mark) << numberBits})
+	slices.SortFunc(r.attached, func(a, b attached) int { return len(b.place) - len(a.place) })
+	return nil
+}
+
+// holder returns the attached tree that a path is in, if it is in one, and its path
+// there.
+func (r *Root) holder(name string) (a *attached, below string) {
+	for i := range r.attached {
+		a := &r.attached[i]
+		if name == a.place {
+			return a, "."
+		}
+		if below, ok := strings.CutPrefix(name, a.place+"/"); ok {
+			return a, below
+		}
+	}
+	return nil, ""
+}
+
+func (a *attached) node(name string) (merge.Node, error) {
+	node, err := a.root.Node(name)
+	node.Inode |= a.mark
+	return node, err
+}
+
+// longestText is the most that ReadFile reads, in bytes.
+const longestText = 64 << 20
+
+// ReadFile returns the content of the regular file at a path, and nil if there is
+// nothing.
+func (r *Root) ReadFile(name string) ([]byte, error) {
+	f, err := r.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if gone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: fs.ErrInvalid}
+	case info.Size() > longestText:
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: unix.EFBIG}
+	}
+	content, err := io.ReadAll(io.LimitReader(f, longestText))
+	if content == nil && err == nil {
+		content = []byte{}
+	}
+	return content, err
+}
