@@ -94,8 +94,9 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 				changed = true
 			}
 		case state.Armed != t.Nonce:
-			// Left by an Arm or a Disarm that was cut off.
-			if err := a.endTrial(e, func(*be.Record) {}); err != nil {
+			// Left by an Arm or a Disarm that was cut off, or found no room.
+			err := a.endTrial(e, func(*be.Record) {})
+			if err != nil && !durable.Unwritable(err) {
 				return found, err
 			}
 			changed = true
@@ -109,7 +110,11 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			return found, err
 		}
 	}
-	return found, a.Refresh()
+	err = a.Refresh()
+	if durable.Unwritable(err) && len(found.Failed) == 0 {
+		err = nil // what boots is what boots: the menu has no more than a name too many
+	}
+	return found, err
 }
 
 // missing says which of the files that the trial of an environment boots is
