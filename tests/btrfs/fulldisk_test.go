@@ -117,6 +117,12 @@ func testFullDisk(t *testing.T, metadata, armed bool) {
 		t.Error("a trial was armed with no room")
 	}
 	wantState(boot.State{})
+	if err := act.SetDefault(get("new")); err == nil {
+		t.Error("the menu was written with no room")
+	}
+	if name, err := loader.Default(); err != nil || name != "rootfs" {
+		t.Errorf("what boots is %q (%v)", name, err)
+	}
 
 	release, err := reg.Lock(ctx)
 	storeMust(t, err)
