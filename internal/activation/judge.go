@@ -55,6 +55,12 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			if err != nil && !durable.Unwritable(err) {
 				return found, err
 			}
+			if waits && state.Armed == t.Nonce {
+				if err := a.Loader.Disarm(); err != nil {
+					return found, err
+				}
+				changed = true
+			}
 		}
 		switch {
 		case t == nil:
@@ -85,14 +91,7 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			found.Failed = append(found.Failed, e)
 			changed = true
 		case waits && !e.Running:
-			// It was not brought up to date, or is not any more: the next shutdown
-			// does that, and arms it.
-			if state.Armed == t.Nonce {
-				if err := a.Loader.Disarm(); err != nil {
-					return found, err
-				}
-				changed = true
-			}
+			// The next shutdown brings it up to date, and arms it.
 		case state.Armed != t.Nonce:
 			// Left by an Arm or a Disarm that was cut off, or found no room.
 			err := a.endTrial(e, func(*be.Record) {})
