@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,17 +23,17 @@ import (
 )
 
 // TestFullDisk takes a trial back where GRUB's environment block is on a btrfs that
-// is really full: of data, and of metadata too. Nothing is left in the loader that
+// is really full: of data, of metadata too, or up to a quota. Nothing is left in the loader that
 // boots the environment, and environments can be destroyed, which gives room.
 func TestFullDisk(t *testing.T) {
-	for _, of := range []string{"data", "metadata"} {
+	for _, of := range []string{"data", "metadata", "quota"} {
 		for _, state := range []string{"wanted", "armed"} {
-			t.Run(of+"/"+state, func(t *testing.T) { testFullDisk(t, of == "metadata", state == "armed") })
+			t.Run(of+"/"+state, func(t *testing.T) { testFullDisk(t, of, state == "armed") })
 		}
 	}
 }
 
-func testFullDisk(t *testing.T, metadata, armed bool) {
+func testFullDisk(t *testing.T, of string, armed bool) {
 	ctx := context.Background()
 	st, image := newStore(t, storeImageSize)
 	for _, path := range []string{"@rootfs", "@grub"} {
@@ -93,7 +94,17 @@ func testFullDisk(t *testing.T, metadata, armed bool) {
 		wantState(boot.State{Armed: get("new").Record.Trial.Nonce})
 	}
 
-	fillUp(t, st.Path("filled"), metadata)
+	if of == "quota" {
+		top := t.TempDir()
+		image.Mount(t, top, "subvolid=5")
+		btrfsMust(t, "quota", "enable", top)
+		btrfsMust(t, "quota", "rescan", "-w", top)
+		for _, path := range []string{"@grub", be.HomeDir} {
+			btrfsMust(t, "qgroup", "limit", "16K", filepath.Join(top, path))
+		}
+	} else {
+		fillUp(t, st.Path("filled"), of == "metadata")
+	}
 	if err := durable.WriteFile(st.Path("@apt-be/probe"), []byte("probe"), 0o644); !durable.Unwritable(err) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
@@ -136,9 +147,19 @@ func testFullDisk(t *testing.T, metadata, armed bool) {
 	wait, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	storeMust(t, running.Settle(wait)) // what was deleted gives its room back
+	if of == "quota" {
+		btrfsMust(t, "quota", "disable", root)
+	}
 	storeMust(t, arm())
 	storeMust(t, act.Confirm(get("new")))
 	wantState(boot.State{Armed: get("new").Record.Trial.Nonce})
+}
+
+func btrfsMust(t *testing.T, args ...string) {
+	t.Helper()
+	if said, err := exec.Command("btrfs", args...).CombinedOutput(); err != nil {
+		t.Fatalf("btrfs %q: %v\n%s", args, err, said)
+	}
 }
 
 // fillUp fills a file system with a directory: with data, and with metadata too.
