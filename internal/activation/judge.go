@@ -51,7 +51,12 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			// The machine went down to boot e, and came up here after all: life
 			// goes on, and e lacks what happens from now on. On a full disk this
 			// is not noted, and Lacks finds it out.
-			err := a.Registry.Change(e, func(r *be.Record) { r.Trial.Synced = time.Time{} })
+			err := a.Registry.Change(e, func(r *be.Record) {
+				r.Trial.Synced = time.Time{}
+				if waits {
+					r.Held = "it was up to date, and the machine came up here all the same"
+				}
+			})
 			if err != nil && !durable.Unwritable(err) {
 				return found, err
 			}
