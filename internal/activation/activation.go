@@ -94,7 +94,7 @@ func (a *Activator) SetDefault(e be.Env) error {
 	if got, err := a.Loader.Default(); err != nil || got != e.Name {
 		return errors.Join(err, fmt.Errorf("cannot make %s the one that boots: %s says that it is %q", e.Name, a.Loader, got))
 	}
-	return errors.Join(a.Loader.Disarm(), a.forget())
+	return errors.Join(a.Loader.Disarm(), a.unwant(), a.forget())
 }
 
 // setMenu writes the menu of the environments that can boot. The trial in it
@@ -218,7 +218,7 @@ func (a *Activator) mark(nonce, stage string) string {
 // removeMarks removes what an initramfs left. One that stays says nothing: its
 // nonce is never used again.
 func (a *Activator) removeMarks(nonce string) {
-	for _, stage := range []string{markInitramfs, markInit} {
+	for _, stage := range []string{markInitramfs, markInit, markWanted} {
 		_ = os.Remove(a.mark(nonce, stage))
 	}
 }

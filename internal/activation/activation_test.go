@@ -56,18 +56,11 @@ func (h *host) connect() {
 		return be.Identity{Title: "Debian", Kernels: []be.Kernel{{Version: "6.1", Image: "boot/vmlinuz", Initrd: "boot/initrd"}}}, nil
 	}
 	h.reg = be.NewRegistry(h.store, "/", identify)
-	h.reg.Loader = func() (string, string, error) {
-		name, err := h.loader.Default()
-		if err != nil {
-			return "", "", err
-		}
-		state, err := h.loader.State()
-		return name, state.Armed, err
-	}
 	h.act = &activation.Activator{
 		Registry: h.reg, Loader: h.loader, FSUUID: "1-2", Parameters: "quiet",
 		Files: func(path string) (io.ReadCloser, error) { return os.Open(h.store.Path(path)) },
 	}
+	h.reg.Loader = h.act.NextBoot
 }
 
 func (h *host) check(err error) {

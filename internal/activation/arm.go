@@ -10,6 +10,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/durable"
 )
 
 // ArmOptions say how to try an environment.
@@ -27,6 +28,10 @@ type ArmOptions struct {
 // before. With the method Reboot the next boot takes it. With the others it is
 // only noted: the loader goes on to the default, to which any reset leads.
 // What fails is taken back.
+//
+// An upgraded environment lacks what happens in the running system from now on,
+// so its trial is only wanted: the loader is not told before Confirm. Until then
+// any reset leads to the default, and nothing has to be written for that.
 func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if err := a.Check(e, o); err != nil {
 		return nil, err
@@ -71,18 +76,31 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if err := a.Refresh(); err != nil {
 		return nil, err
 	}
-	if err := a.Loader.Arm(nonce); err != nil {
+	if e, err = a.Registry.Get(e.Name); err != nil {
 		return nil, err
+	}
+	if e.Unproved() {
+		err = a.want(nonce)
+	} else {
+		err = a.tellLoader(nonce)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot arm a trial of %s: %w", e.Name, err)
+	}
+	return t, nil
+}
+
+// tellLoader has the next boot take a trial.
+func (a *Activator) tellLoader(nonce string) error {
+	if err := a.Loader.Arm(nonce); err != nil {
+		return err
 	}
 	// Not every write that succeeds is stored: the loader is asked.
 	state, err := a.Loader.State()
 	if err == nil && state.Armed != nonce {
 		err = fmt.Errorf("%s does not have it", a.Loader)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot arm a trial of %s: %w", e.Name, err)
-	}
-	return t, nil
+	return err
 }
 
 // secureDefault makes the running environment the default where that is the one
@@ -121,8 +139,9 @@ func (a *Activator) Check(e be.Env, o ArmOptions) error {
 
 // Disarm takes back what Arm did, unless the trial has begun.
 func (a *Activator) Disarm() error {
-	// The loader first: with that one write the next boot takes the default.
-	if err := a.Loader.Disarm(); err != nil {
+	// The loader and what is wanted come first: with these the next boot takes
+	// the default, and neither needs room on the disk.
+	if err := errors.Join(a.Loader.Disarm(), a.unwant()); err != nil {
 		return err
 	}
 	envs, err := a.Registry.List()
@@ -136,10 +155,14 @@ func (a *Activator) Disarm() error {
 	if !had {
 		return nil
 	}
-	if err := a.forget(); err != nil {
-		return err
+	err = a.forget()
+	if err == nil {
+		err = a.Refresh()
 	}
-	return a.Refresh()
+	if durable.Unwritable(err) {
+		return nil // a trial that is neither armed nor wanted is forgotten by the next Boot
+	}
+	return err
 }
 
 // Next returns the environment on trial that the machine goes to next, in

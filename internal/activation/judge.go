@@ -11,6 +11,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/durable"
 )
 
 // What the initramfs of a trial leaves in trialDir, as NONCE.STAGE.
@@ -45,11 +46,25 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 	changed := false
 	for _, e := range envs {
 		t := e.Record.Trial
+		waits := t != nil && a.marked(t.Nonce, markWanted)
 		if t != nil && !t.Synced.IsZero() && !e.Running {
 			// The machine went down to boot e, and came up here after all: life
-			// goes on, and e lacks what happens from now on.
-			if err := a.Registry.Change(e, func(r *be.Record) { r.Trial.Synced = time.Time{} }); err != nil {
+			// goes on, and e lacks what happens from now on. On a full disk this
+			// is not noted, and Lacks finds it out.
+			err := a.Registry.Change(e, func(r *be.Record) {
+				r.Trial.Synced = time.Time{}
+				if waits {
+					r.Held = "it was up to date, and the machine came up here all the same"
+				}
+			})
+			if err != nil && !durable.Unwritable(err) {
 				return found, err
+			}
+			if waits && state.Armed == t.Nonce {
+				if err := a.Loader.Disarm(); err != nil {
+					return found, err
+				}
+				changed = true
 			}
 		}
 		switch {
@@ -80,9 +95,12 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			}
 			found.Failed = append(found.Failed, e)
 			changed = true
+		case waits && !e.Running:
+			// The next shutdown brings it up to date, and arms it.
 		case state.Armed != t.Nonce:
-			// Left by an Arm or a Disarm that was cut off.
-			if err := a.endTrial(e, func(*be.Record) {}); err != nil {
+			// Left by an Arm or a Disarm that was cut off, or found no room.
+			err := a.endTrial(e, func(*be.Record) {})
+			if err != nil && !durable.Unwritable(err) {
 				return found, err
 			}
 			changed = true
@@ -96,7 +114,11 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			return found, err
 		}
 	}
-	return found, a.Refresh()
+	err = a.Refresh()
+	if durable.Unwritable(err) && len(found.Failed) == 0 {
+		err = nil // what boots is what boots: the menu has no more than a name too many
+	}
+	return found, err
 }
 
 // missing says which of the files that the trial of an environment boots is
@@ -142,6 +164,7 @@ func (a *Activator) begin(e be.Env, bootID string) (be.Env, error) {
 		return e, err
 	}
 	edit(&e.Record)
+	_ = os.Remove(a.mark(e.Record.Trial.Nonce, markWanted)) // it has begun
 	return e, nil
 }
 
@@ -152,8 +175,9 @@ func (a *Activator) taken(e be.Env, state boot.State) bool {
 		return true
 	}
 	// No loader tells of these: the machine has booted since, so they were
-	// tried, or were about to be.
-	return t.Method != be.Reboot
+	// tried, or were about to be. An upgraded environment is left only for when it
+	// is up to date.
+	return t.Method != be.Reboot && !(e.Unproved() && t.Synced.IsZero())
 }
 
 func (a *Activator) marked(nonce, stage string) bool {

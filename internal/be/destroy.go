@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -14,7 +15,13 @@ import (
 // command does.
 func (r *Registry) Destroy(ctx context.Context, e Env) error {
 	garbage := EnvDir + "/" + newPrefix + e.Subvolume.UUID
-	if err := r.store.Rename(e.Subvolume.Path, garbage); err != nil {
+	err := r.store.Rename(e.Subvolume.Path, garbage)
+	if durable.Unwritable(err) {
+		// A disk that is too full for another name still takes the deletion, which
+		// is how it gets room again.
+		garbage, err = e.Subvolume.Path, nil
+	}
+	if err != nil {
 		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
 	}
 	if err := r.destroy(garbage); err != nil {

@@ -30,7 +30,7 @@ type Env struct {
 	Subvolume store.Subvolume
 	Running   bool // mounted at /
 	Next      bool // what the next boot takes
-	Armed     bool // what the next boot takes on trial
+	Armed     bool // what the next boot takes on trial, if the machine is shut down for it
 	Default   bool // what boots where no trial is armed
 	Origin    bool // what apt-be init --undo goes back to
 }
@@ -62,8 +62,8 @@ func (e Env) Bootable() bool {
 	return e.Record.State != Failed && e.Record.State != Creating && len(e.Record.Kernels) > 0
 }
 
-// ShownState is the state that users are shown: Armed as long as the loader
-// has its trial armed and it does not run, else that of its record, which it
+// ShownState is the state that users are shown: Armed as long as its trial is
+// armed, or wanted, and it does not run, else that of its record, which it
 // keeps meanwhile.
 func (e Env) ShownState() State {
 	if e.Armed && !e.Running {

@@ -30,7 +30,8 @@ type Registry struct {
 	journal  *txn.Journal
 
 	// Loader asks the boot loader for the name of the environment that boots
-	// unless a trial is armed, and for the nonce of the trial that is. Nil
+	// unless a trial is armed, and for the nonce of the trial that is, or will be
+	// as the machine goes down. Nil
 	// where apt-be init was not run.
 	Loader func() (defaultName, armedNonce string, err error)
 }

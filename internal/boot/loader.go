@@ -55,7 +55,7 @@ type Trier interface {
 	// Arm makes the next boot take the trial with nonce, which is in the menu.
 	// The change is one write, and durable when Arm returns.
 	Arm(nonce string) error
-	// Disarm forgets all trials, taken ones too.
+	// Disarm forgets all trials, taken ones too. It needs no room on a disk.
 	Disarm() error
 	// State reads what the loader remembers, from where the loader has it.
 	State() (State, error)

@@ -33,8 +33,17 @@ func newBoot(app *App) *cobra.Command {
 			if leaving {
 				return err
 			}
-			settle := func(reg *be.Registry) error { return app.boot(cmd.Context(), reg, nonce, id) }
-			return errors.Join(err, app.changeFromHook(cmd.Context(), settle))
+			began := false
+			settle := func(reg *be.Registry) error {
+				began = true
+				return app.boot(cmd.Context(), reg, nonce, id)
+			}
+			err = errors.Join(err, app.changeFromHook(cmd.Context(), settle))
+			if !began {
+				// As on a full disk: what has to be told can be told all the same.
+				err = errors.Join(err, app.tellOnly())
+			}
+			return err
 		},
 	}
 }
@@ -70,6 +79,16 @@ func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) er
 	return errors.Join(err, app.announce(reg))
 }
 
+// tellOnly is announce where nothing can be settled.
+func (app *App) tellOnly() error {
+	reg, done, err := app.registry()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return app.announce(reg)
+}
+
 // announce puts a line for whoever logs in where pam_motd(8) finds it, as long
 // as somebody has to know that the machine came back, or has to settle something.
 func (app *App) announce(reg *be.Registry) error {
@@ -89,9 +108,9 @@ func (app *App) announce(reg *be.Registry) error {
 		text = "apt-be: an apt-be init was cut off: run apt-be init to settle it before kernels are installed or removed.\n"
 	}
 	for _, e := range envs {
-		if e.Record.Held != "" && !e.Running {
-			text += fmt.Sprintf("apt-be: %s was not booted: %s.\napt-be: apt-be drift %s tells more; apt-be activate %s tries again.\n",
-				e.Name, e.Record.Held, e.Name, e.Name)
+		if why, again := app.held(reg, e); why != "" {
+			text += fmt.Sprintf("apt-be: %s was not booted: %s.\napt-be: apt-be drift %s tells more; %s tries again.\n",
+				e.Name, why, e.Name, again)
 		}
 	}
 	for _, e := range unseen(envs) {

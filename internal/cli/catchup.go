@@ -11,8 +11,8 @@ import (
 	"github.com/apt-be/apt-be/internal/succession"
 )
 
-// catchUp does, early in the first boot of an environment, what syncNext could not
-// do because the machine went down by itself. What runs can't be replaced under
+// catchUp does, early in the first boot of an environment, what syncNext has not
+// done: somebody has chosen the environment from the boot menu. What runs can't be replaced under
 // its own feet: a copy that has everything takes its place, and the machine boots
 // once more, into that. leaving says so.
 func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err error) {
@@ -44,6 +44,10 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 	}
 	if err == nil {
 		app.depart(ctx, reg, e.Name)
+		if err := app.confirm(ctx, reg, act, e.Name); err != nil {
+			// What runs is not in the registry any more.
+			return true, errors.Join(fmt.Errorf("cannot boot %s again: %w", e.Name, err), app.leave(ctx))
+		}
 		app.Log.Warnf("what happened since %s was made was not in it yet: the machine boots it once more", e.Name)
 		return true, app.leave(ctx)
 	}

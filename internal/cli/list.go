@@ -71,7 +71,6 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 		Origin:    e.Record.Origin,
 		Title:     e.Record.Title,
 		Reason:    e.Record.Reason,
-		Held:      e.Record.Held,
 		Trial:     toTrialJSON(e.Record.Trial),
 		Command:   e.Record.Command,
 		Subvolume: e.Subvolume.Path,
@@ -81,6 +80,7 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 		Kernels:   e.Record.Kernels,
 		LeftOut:   e.Record.LeftOut,
 	}
+	j.Held, _ = app.held(reg, e)
 	if j.Mounted == nil {
 		j.Mounted = []string{}
 	}

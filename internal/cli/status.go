@@ -186,8 +186,9 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		case e.Pending():
 			line("pending", "%s, %s, %s, %s old", e.Name, dash(e.Record.Title),
 				e.Record.Changes.Summary(), ui.Age(time.Since(e.Record.Created)))
-			if e.Record.Held != "" {
-				line("", "it was not booted: %s", e.Record.Held)
+			if why, again := app.held(reg, e); why != "" {
+				line("", "it was not booted: %s", why)
+				line("", "%s tries again", again)
 			}
 		case e.Record.State == be.Failed:
 			line("failed", "%s, %s old: %s", e.Name, ui.Age(time.Since(e.Record.Created)), e.Record.Reason)

@@ -8,7 +8,9 @@ import (
 
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/kexec"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
+	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -16,8 +18,9 @@ import (
 
 // syncNext prepares the environment that the machine goes to next, as the machine
 // goes down and all services have been stopped: apt-be-sync.service runs it. An
-// upgrade is given what happened in the running system. If that can't be done, the
-// machine stays with the running system: it would lose what happened.
+// upgrade is given what happened in the running system, and the loader is told to
+// boot it only then. If that can't be done, or is not done to the end, the machine
+// stays with the running system: it would lose what happened.
 func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 	act, err := app.activator()
 	if errors.Is(err, be.ErrNotSetUp) {
@@ -34,13 +37,31 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 		app.notice().Say("The running system is not going down: apt-be sync %s carries over now what happened in it.", e.Name)
 		return nil
 	}
-	if t := e.Record.Trial; e.Pending() && t != nil && t.Synced.IsZero() {
+	lacks, err := act.Lacks(e)
+	if err != nil {
+		return err
+	}
+	if lacks {
 		if err := app.syncLast(ctx, reg, act, e); err != nil {
 			return err
 		}
 	}
 	app.depart(ctx, reg, e.Name)
+	if err := app.confirm(ctx, reg, act, e.Name); err != nil {
+		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
+	}
 	return nil
+}
+
+// confirm has the loader take a trial that is wanted.
+func (app *App) confirm(ctx context.Context, reg *be.Registry, act *activation.Activator, name string) error {
+	return app.settled(ctx, reg, func() error {
+		e, err := reg.Get(name)
+		if err != nil {
+			return err
+		}
+		return act.Confirm(e)
+	})
 }
 
 // syncLast is the last sync of an environment before it is booted.
@@ -49,7 +70,11 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 		machine.LeaveJournal(ctx)
 	}
 	began := time.Now()
-	n, err := app.syncPrepared(ctx, reg, e)
+	err := act.Begin(e)
+	n := 0
+	if err == nil {
+		n, err = app.syncPrepared(ctx, reg, act, e)
+	}
 	if err != nil {
 		if app.live() {
 			machine.ReturnToJournal(ctx)
@@ -63,14 +88,18 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 // syncTrial brings an environment on trial up to date, and returns how many files
 // that concerned.
 func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int, error) {
-	l, err := succession.Of(reg, e)
-	if err != nil {
-		return 0, err
-	}
 	synced := func(r *be.Record) {
+		r.Held = ""
 		if r.Trial != nil { // else somebody has taken it back meanwhile
 			r.Trial.Synced = time.Now().UTC().Truncate(time.Second)
 		}
+	}
+	l, err := succession.Of(reg, e)
+	if errors.Is(err, succession.ErrOrphan) { // it has all that there is
+		return 0, app.settled(ctx, reg, func() error { return reg.Change(e, synced) })
+	}
+	if err != nil {
+		return 0, err
 	}
 	found, err := app.carrier(reg).Carry(ctx, l, succession.Options{Edit: synced})
 	if err != nil {
@@ -79,15 +108,22 @@ func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int,
 	return len(found.Changes), nil
 }
 
-// syncPrepared is syncTrial for an environment that may be mounted for a soft
-// reboot: what takes its place is mounted then.
-func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, e be.Env) (int, error) {
+// syncPrepared is syncTrial for an environment that a soft reboot or a kexec was
+// prepared for. That is taken back meanwhile: if the work is not done to the end,
+// the machine stays with the running system in these ways, too.
+func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) (int, error) {
 	if !app.live() {
 		return app.syncTrial(ctx, reg, e)
 	}
 	nonce, err := softreboot.Prepared()
 	if err == nil && nonce != "" {
 		err = softreboot.Undo()
+	}
+	loaded := false
+	if err == nil && e.Record.Trial.Method == be.Kexec {
+		if loaded, err = kexec.Loaded(); err == nil && loaded {
+			err = kexec.Unload()
+		}
 	}
 	if err != nil {
 		return 0, err
@@ -96,17 +132,35 @@ func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, e be.Env) (i
 	if err == nil && nonce != "" {
 		err = softreboot.Prepare(reg.Store().Device(), e.Subvolume.Path, nonce)
 	}
+	if err == nil && loaded {
+		if e, err = reg.Get(e.Name); err == nil {
+			err = loadKernel(act, e)
+		}
+	}
 	return n, err
 }
 
 // stay has the machine boot what it boots by default, in whichever way it was to
-// go to an environment, and notes why.
+// go to an environment, and notes why. What only lacked room or time is done by the
+// next shutdown; the rest takes a decision.
 func (app *App) stay(ctx context.Context, reg *be.Registry, act *activation.Activator, name string, why error) error {
+	// As it ends, a process may have been told that its time is over.
+	ctx = context.WithoutCancel(ctx)
 	return app.settled(ctx, reg, func() error {
 		e, err := reg.Get(name)
 		if err != nil {
 			return err
 		}
-		return errors.Join(app.unprepare(), act.Hold(e, ui.Printable(why.Error())))
+		note := ui.Printable(why.Error())
+		if t := e.Record.Trial; t != nil && t.Method == be.Reboot && passing(why) {
+			return errors.Join(app.unprepare(), act.Postpone(e, note))
+		}
+		return errors.Join(app.unprepare(), act.Hold(e, note))
 	})
+}
+
+// passing says whether what went wrong may go well the next time, without anybody
+// deciding on anything.
+func passing(why error) bool {
+	return durable.Unwritable(why) || errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded)
 }

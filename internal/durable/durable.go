@@ -3,11 +3,28 @@
 package durable
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// Unwritable says whether an error is that of a file system which takes nothing
+// more: it is full, a quota is, or it became read-only. What is there can be read,
+// and may be removed.
+func Unwritable(err error) bool {
+	return slices.ContainsFunc([]error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO}, func(target error) bool {
+		return errors.Is(err, target)
+	})
+}
+
+// Before, if a test has set it, is asked before each file is written; an error is
+// that of the write.
+var Before func(path string) error
 
 // temporary begins the names of temporary files.
 const temporary = ".tmp-"
@@ -34,6 +51,11 @@ func WriteFileLater(path string, data []byte, mode os.FileMode) error {
 }
 
 func write(path string, data []byte, mode os.FileMode, sync func(*os.File) error) (err error) {
+	if Before != nil {
+		if err := Before(path); err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, temporary+filepath.Base(path)+"-*")
 	if err != nil {

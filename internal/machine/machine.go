@@ -46,21 +46,16 @@ func AttachLoader(reg *be.Registry, loader boot.Loader) (*activation.Activator, 
 	if err != nil {
 		return nil, err
 	}
-	reg.Loader = func() (defaultName, armedNonce string, err error) {
-		if defaultName, err = loader.Default(); err != nil {
-			return "", "", err
-		}
-		state, err := loader.State()
-		return defaultName, state.Armed, err
-	}
-	return &activation.Activator{
+	act := &activation.Activator{
 		Registry:   reg,
 		Loader:     loader,
 		FSUUID:     uuid.FileSystemUUID(),
 		Files:      Files(st),
 		EndsTrial:  endsTrial(st),
 		Parameters: parameters,
-	}, nil
+	}
+	reg.Loader = act.NextBoot
+	return act, nil
 }
 
 // Files opens files of environments by their paths from the top level of a

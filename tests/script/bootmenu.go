@@ -5,13 +5,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/boottest"
+	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/store"
 )
+
+// fullVar says in the environment that the disk is full.
+const fullVar = "FULL_DISK"
+
+func init() {
+	if os.Getenv(fullVar) != "" {
+		durable.Before = func(string) error { return syscall.ENOSPC }
+	}
+}
 
 func loader() *boottest.Loader {
 	return &boottest.Loader{Dir: filepath.Join(os.Getenv(storeVar), "loader")}
@@ -83,11 +94,17 @@ type runnable interface {
 	SetRunning(path string) error
 }
 
-// powerOn boots what the loader says, or what is picked, as far as its init, and
-// prints its name.
+// powerOn boots what the loader says, or what is picked ("--trial": the menu's entry
+// of a trial), as far as its init, and prints its name.
 func powerOn(st runnable, picked []string) error {
 	name, nonce, err := "", "", error(nil)
-	if len(picked) > 0 {
+	if len(picked) > 0 && picked[0] == "--trial" {
+		menu, err := loader().Menu()
+		if err != nil {
+			return err
+		}
+		name, nonce = menu.Trial.Entry.Name, menu.Trial.Nonce
+	} else if len(picked) > 0 {
 		name = picked[0]
 	} else if name, nonce, err = loader().PowerOn(); err != nil {
 		return err

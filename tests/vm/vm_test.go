@@ -44,6 +44,7 @@ type layout struct {
 var layouts = map[string]layout{
 	image.BIOSGRUB:       {image.BIOSGRUB, "/@rootfs", "rootfs", "initramfs"},
 	image.BIOSGRUBStable: {image.BIOSGRUBStable, "/@rootfs", "rootfs", "initramfs"},
+	image.BIOSGRUBUsr:    {image.BIOSGRUBUsr, "/@rootfs", "rootfs", "initramfs"},
 	image.BIOSBootExt4:   {image.BIOSBootExt4, "/@rootfs", "rootfs", "kernel"},
 	image.UEFIGRUB:       {image.UEFIGRUB, "/@", "default", "kernel"},
 	image.UEFISDBoot:     {image.UEFISDBoot, "/@rootfs", "rootfs", "kernel"},

@@ -71,8 +71,19 @@ func (l *Loader) Level() (boot.Level, string) {
 // Arm arms a trial.
 func (l *Loader) Arm(nonce string) error { return l.write("state.json", boot.State{Armed: nonce}) }
 
-// Disarm forgets all.
-func (l *Loader) Disarm() error { return l.write("state.json", boot.State{}) }
+// Disarm forgets all. As with every loader, a disk may be full.
+func (l *Loader) Disarm() error {
+	if l.off() {
+		return ErrCut
+	}
+	if err := durable.Remove(filepath.Join(l.Dir, "state.json")); err != nil {
+		return err
+	}
+	if l.off() {
+		return ErrCut
+	}
+	return nil
+}
 
 // State is what is remembered.
 func (l *Loader) State() (state boot.State, err error) {

@@ -67,7 +67,8 @@ func (e Env) read() (Vars, error) {
 	return nil, fmt.Errorf("cannot read GRUB's environment block %s: %w", e.Path, err)
 }
 
-// prepare sees to it that there is a block.
+// prepare sees to it that there is a block. GRUB can do without one that it only
+// reads: on a full disk there is none.
 func (e Env) prepare() error {
 	if e.Kind == NoEnv {
 		return nil
@@ -78,7 +79,11 @@ func (e Env) prepare() error {
 			return nil
 		}
 	}
-	return e.create(Vars{})
+	err = e.create(Vars{})
+	if e.Kind == ReadOnlyEnv && durable.Unwritable(err) {
+		return nil
+	}
+	return err
 }
 
 // create writes the block as a new file.
@@ -148,7 +153,9 @@ func (e Env) arm(nonce string) error {
 	return e.write(vars)
 }
 
-// disarm forgets all trials. A block that can't be read is written anew.
+// disarm forgets all trials. A block that can't be read is written anew, and one
+// that can't be written, as on a full disk, goes: without one GRUB boots the
+// default.
 func (e Env) disarm() error {
 	if e.Kind == NoEnv {
 		return nil
@@ -160,8 +167,13 @@ func (e Env) disarm() error {
 	for _, name := range []string{varArmed, varTried, varMissing} {
 		delete(vars, name)
 	}
-	if err := e.write(vars); err != nil || e.Kind != ReadOnlyEnv {
-		return err
+	if err := e.write(vars); err != nil {
+		if errors.Join(durable.Remove(e.Path), Settle(filepath.Dir(e.Path))) != nil {
+			return err
+		}
+	}
+	if e.Kind != ReadOnlyEnv {
+		return nil
 	}
 	return durable.Remove(e.TriedPath())
 }

@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/kernels"
+	"github.com/apt-be/apt-be/internal/durable"
 )
 
 func loader(t *testing.T, kind EnvKind) *Loader {
@@ -85,6 +87,27 @@ func TestTried(t *testing.T) {
 	wantState(t, l, boot.State{Tried: nonce})
 	must(t, l.Disarm())
 	wantState(t, l, boot.State{})
+}
+
+// On a full disk, too, GRUB forgets its trial, and the menu can be made anew.
+func TestFullDisk(t *testing.T) {
+	for _, kind := range []EnvKind{WritableEnv, ReadOnlyEnv} {
+		l := loader(t, kind)
+		must(t, l.SetMenu(menu(), nil))
+		must(t, l.Arm(nonce))
+		durable.Before = func(string) error { return syscall.ENOSPC }
+		t.Cleanup(func() { durable.Before = nil })
+		must(t, l.Disarm())
+		wantState(t, l, boot.State{})
+		must(t, l.SetMenu(menu(), nil))
+		must(t, l.Disarm())
+		if err := l.Arm(nonce); kind == ReadOnlyEnv && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("armed on a full disk: %v", err)
+		}
+		durable.Before = nil
+		must(t, l.Arm(nonce))
+		wantState(t, l, boot.State{Armed: nonce})
+	}
 }
 
 func TestNoEnv(t *testing.T) {

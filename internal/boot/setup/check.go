@@ -117,7 +117,7 @@ const syncUnit = "apt-be-sync.service"
 // without says what a machine lacks without a unit.
 func without(unit string) string {
 	if unit == syncUnit {
-		return "what happens before a boot environment is booted is carried over by a second boot only"
+		return "no reboot boots an upgrade: it alone carries over what happened before, and then tells the boot loader"
 	}
 	return "trials are not judged"
 }

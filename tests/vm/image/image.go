@@ -24,6 +24,7 @@ import (
 const (
 	BIOSGRUB       = "bios-grub"
 	BIOSGRUBStable = "bios-grub-stable"
+	BIOSGRUBUsr    = "bios-grub-usr"
 	BIOSBootExt4   = "bios-boot-ext4"
 	UEFIGRUB       = "uefi-grub"
 	UEFISDBoot     = "uefi-sdboot"
@@ -31,7 +32,7 @@ const (
 
 // Recipes are all recipes.
 func Recipes() []string {
-	return []string{BIOSGRUB, UEFIGRUB, UEFISDBoot, BIOSBootExt4, BIOSGRUBStable}
+	return []string{BIOSGRUB, UEFIGRUB, UEFISDBoot, BIOSBootExt4, BIOSGRUBStable, BIOSGRUBUsr}
 }
 
 // Image is a disk that no machine writes to any more. It is there until the
