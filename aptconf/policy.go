@@ -42,8 +42,14 @@ type Policy struct {
 // DefaultCommands returns the commands that are redirected where
 // Apt-Be::Redirect::Commands says nothing: those that upgrade the system.
 func DefaultCommands() []string {
-	return []string{"upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "unattended-upgrade"}
+	return []string{"upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "unattended-upgrade", OnlyUpgrade,
+		"dselect-upgrade", "history-undo", "history-redo", "history-rollback"}
 }
+
+// OnlyUpgrade stands in Apt-Be::Redirect::Commands for an install of apt-get, apt
+// or aptitude that only upgrades: with --only-upgrade, or by a pattern that
+// selects nothing but what is installed.
+const OnlyUpgrade = "only-upgrade"
 
 // Redirectable tells whether Apt-Be::Redirect::Commands may name a command:
 // one that changes which packages are installed.
@@ -53,7 +59,7 @@ func Redirectable(command string) bool {
 	}
 	switch command {
 	case "install", "reinstall", "remove", "purge", "autoremove", "auto-remove", "autopurge",
-		"dselect-upgrade", "satisfy", "build-dep", "build-depends":
+		"satisfy", "build-dep", "build-depends":
 		return true
 	}
 	return false

@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apt-be/apt-be/aptconf"
 )
@@ -85,7 +86,7 @@ func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
 	if !policy.Redirect {
 		return Decision{Reason: "Apt-Be::Redirect is off"}, nil
 	}
-	if !listed(inv, policy.Commands) {
+	if !listed(inv, policy.Commands) && !(onlyUpgrades(inv, conf) && slices.Contains(policy.Commands, aptconf.OnlyUpgrade)) {
 		return Decision{Reason: fmt.Sprintf("Apt-Be::Redirect::Commands does not list %s", inv.Verb)}, nil
 	}
 	if setting := drySetting(inv.Frontend, conf); setting != "" {
@@ -100,6 +101,16 @@ func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
 		return Decision{Reason: obstacle.why(), Warn: obstacle}, nil
 	}
 	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb)}, nil
+}
+
+// onlyUpgrades tells of an install that upgrades what is installed, as far as it
+// is known without looking at packages.
+func onlyUpgrades(inv Invocation, conf aptconf.Config) bool {
+	if inv.Selects != "" || inv.installs() && inv.Upgrade && inv.Problem != "" {
+		return true
+	}
+	// aptitude has no such option.
+	return inv.installs() && inv.Frontend != Aptitude && conf.Bool(onlyUpgradeSetting, false)
 }
 
 // listed tells whether the policy lists the command of an invocation, under
