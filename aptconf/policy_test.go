@@ -2,6 +2,7 @@ package aptconf
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -61,15 +62,17 @@ func TestPolicyRefuses(t *testing.T) {
 func TestOtherRoot(t *testing.T) {
 	for dump, want := range map[string]string{
 		"": "", "RootDir=/\n": "", "Dir=/mnt\n": "", "DPkg::Chroot-Directory=/\n": "", "DPkg::Options::=--instdir=/mnt\n": "",
+		"RootDir=/./\n": "", "RootDir=//\n": "", "DPkg::Chroot-Directory=/..\n": "", "RootDir=/proc/self/root\n": "/proc/self/root",
+		"DPkg::Options::=--root\nDPkg::Options::=/mnt\n": "/mnt", "DPkg::Options::=--root\nDPkg::Options::=--root\n": "/--root",
 		"RootDir=/mnt/\n": "/mnt", "DPkg::Chroot-Directory=/mnt\n": "/mnt",
 		"RootDir=/a\nDPkg::Chroot-Directory=/b\n":                      "/a/b",
 		"DPkg::Options::=--root=/mnt\n":                                "/mnt",
 		"DPkg::Options::=--root=/mnt\nDPkg::Options::=--root=/\n":      "",
 		"DPkg::Options::=--force-confold\nDPkg::Options::=--root=x/\n": "/x",
 	} {
-		dir, other := mustParse(t, dump).OtherRoot()
-		if other != (want != "") || other && dir != want {
-			t.Errorf("%q: %q, %v; want %q", dump, dir, other, want)
+		dir, item, other := mustParse(t, dump).OtherRoot()
+		if other != (want != "") || other && (dir != want || !strings.Contains(dump, item)) {
+			t.Errorf("%q: %q by %s, %v; want %q", dump, dir, item, other, want)
 		}
 	}
 }

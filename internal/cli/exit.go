@@ -92,6 +92,7 @@ func Hint(err error) string {
 	var no *share.Refusal
 	var handMade *redirect.HandMadeError
 	var obstacle *redirect.Obstacle
+	var alias *redirect.AliasError
 	var setting *aptconf.SettingError
 	switch {
 	case errors.As(err, &usageError{}):
@@ -116,6 +117,8 @@ func Hint(err error) string {
 		return "the apt-be of another boot environment is newer, and has been at work: upgrade this one's too"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
+	case errors.As(err, &alias):
+		return alias.Hint()
 	case errors.As(err, &obstacle):
 		return obstacle.Hint()
 	case errors.As(err, &setting):

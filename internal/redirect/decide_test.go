@@ -1,6 +1,9 @@
 package redirect
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -178,6 +181,62 @@ func TestDecideByConfig(t *testing.T) {
 		d, err := Decide(Parse(test.frontend, args), configOf(t, test.conf), Machine{Root: true})
 		if err != nil || d.Redirect != test.redirect || d.Reason == "" {
 			t.Errorf("%s %q with %s: %+v, %v; want %v", test.frontend, args, test.conf, d, err, test.redirect)
+		}
+	}
+}
+
+// TestDecideByRoot has the ways to say which root packages are changed in.
+func TestDecideByRoot(t *testing.T) {
+	const (
+		here  = "redirected"
+		other = "done there"
+		alias = "refused"
+	)
+	isRoot := func(dir string) bool { return dir == "/proc/self/root" || dir == "/proc/1/root" || dir == "/bound" }
+	for conf, want := range map[string]string{
+		"RootDir=/": here, "RootDir=/./": here, "RootDir=//": here, "RootDir=/x/..": here, "Dir=/": here, "Dir=/mnt": here,
+		"RootDir=/mnt": other, "RootDir=/mnt/": other, "DPkg::Chroot-Directory=/mnt": other, "DPkg::Options::=--root=/mnt": other,
+		"DPkg::Options::=--root\nDPkg::Options::=/mnt": other,
+		"RootDir=/proc/self/root":                      alias, "RootDir=/proc/self/root/": alias, "RootDir=/proc/./self/root": alias, "RootDir=/proc/1/root": alias,
+		"RootDir=/bound": alias, "DPkg::Chroot-Directory=/proc/self/root": alias, "DPkg::Options::=--root=/proc/self/root": alias,
+		"DPkg::Options::=--root=/mnt\nDPkg::Options::=--root=/bound": alias, "DPkg::Chroot-Directory=/": here, "DPkg::Options::=--root=/": here,
+		"DPkg::Options::=--instdir=/mnt": here, "DPkg::Options::=--admindir=/mnt": here,
+		"Dir::State::status=/var/lib/dpkg/status": here, "Dir::State::status=/tmp/status": here, "Dir::State=var/lib/apt": here,
+		"Dir::Bin::dpkg=/tmp/dpkg": here,
+	} {
+		machine := Machine{Root: true, IsRoot: isRoot}
+		d, err := Decide(Parse(AptGet, []string{"dist-upgrade"}), configOf(t, strings.Split(conf, "\n")...), machine)
+		got := other
+		var e *AliasError
+		switch {
+		case errors.As(err, &e):
+			got = alias
+			if !strings.Contains(conf, e.Item) || !strings.Contains(e.Error(), e.Dir) || e.Hint() == "" {
+				t.Errorf("%s: %v", conf, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", conf, err)
+		case d.Redirect:
+			got = here
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s: %+v", conf, got, want, d)
+		}
+	}
+}
+
+func TestIsRoot(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("/proc/self/root", link); err != nil {
+		t.Fatal(err)
+	}
+	for place, want := range map[string]bool{
+		"/": true, "/proc/self/root": true, "/proc/self/root/": true, "/proc/self/cwd/../../../../../../../..": true, link: true,
+		"/proc/thread-self/root": true, dir: false, "/nosuch": false, "/usr": false, "/proc": false,
+	} {
+		if got := isRoot(place); got != want {
+			t.Errorf("%s: %v, want %v", place, got, want)
 		}
 	}
 }

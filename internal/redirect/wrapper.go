@@ -127,7 +127,8 @@ func configFiles(inv Invocation, aptConfig string) []string {
 // undecided stops an upgrade of which it is not known where it should go. All
 // else goes on as without apt-be, or a machine could not be mended.
 func (w *Wrapper) undecided(inv Invocation, argv []string, why error) (Exit, error) {
-	if inv.Upgrade {
+	var alias *AliasError
+	if inv.Upgrade || errors.As(why, &alias) {
 		return Exit{Code: inv.Frontend.failureCode()}, why
 	}
 	w.Warn(why)
