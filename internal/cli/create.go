@@ -56,6 +56,10 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := conf.Policy(); err != nil {
+		app.notice().Warn("%v", err)
+		app.notice().Hint("%s", Hint(err))
+	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
 		Name: name, Origin: origin, Made: be.User, LeaveOut: conf.List(leaveOutItem),
 	})

@@ -122,7 +122,11 @@ func Hint(err error) string {
 	case errors.As(err, &obstacle):
 		return obstacle.Hint()
 	case errors.As(err, &setting):
-		return fmt.Sprintf("apt-config dump %s shows what apt has of it, grep -r -i apt-be /etc/apt/apt.conf* where that is; what upgrades nothing still works", setting.Name)
+		where := ""
+		if setting.Where == "" {
+			where = ", grep -r -i apt-be /etc/apt/apt.conf* where that is"
+		}
+		return fmt.Sprintf("apt-config dump %s shows what apt has of it%s; what upgrades nothing still works", setting.Name, where)
 	case errors.Is(err, aptconf.ErrApt):
 		return "apt itself can't read it either, before that is mended; dpkg needs none of it"
 	case errors.Is(err, redirect.ErrReadOnly):
