@@ -67,6 +67,7 @@ type Job struct {
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
 	Reads       Places        // what the frontend reads, besides files that Argv names
+	Settings    Settings      // that the frontend has and others don't
 	Activate    bool          // the next boot takes what it made, on trial
 	Deadline    time.Duration // of that trial
 	Speed       aptconf.Speed

@@ -67,15 +67,14 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	if err != nil {
 		return w.undecided(inv, argv, err)
 	}
-	reads := AptPlaces(conf)
-	reads.Files = append(reads.Files, configFiles(inv, os.Getenv("APT_CONFIG"))...)
 	exit, err := w.Supervise(st).Upgrade(ctx, Job{
 		Frontend:    f,
 		Argv:        argv,
 		Made:        be.Redirect,
 		LockTimeout: lockTimeout(f, conf),
 		LeaveOut:    conf.List("Apt-Be::Nested::Leave-Out"),
-		Reads:       reads,
+		Reads:       ReadsOf(inv, conf),
+		Settings:    SettingsOf(inv),
 		Activate:    policy.Activate,
 		Deadline:    policy.Deadline,
 		Speed:       policy.Speed,
