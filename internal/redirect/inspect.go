@@ -143,7 +143,8 @@ var tools = []tool{
 	{"apt-get check", func(aptGet string, settings []string) []string {
 		// What is installed fits together or not, whatever the archives have:
 		// without their lists it takes a thirtieth of the time.
-		options := []string{"Debug::NoLocking=1", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
+		// RootDir is "/" at most here, and goes before names that are empty.
+		options := []string{"Debug::NoLocking=1", "RootDir=", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
 			"Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null"}
 		argv := append([]string{aptGet, "-qq"}, settings...)
 		for _, option := range options {
