@@ -63,7 +63,11 @@ func (c Config) checkKnown() error {
 		case kinds[parent] == list: // an entry, with or without a name of its own
 		case isEntry:
 			if _, known := kinds[parent]; !known {
-				continue // the parent itself is there, too
+				if _, there := c.names[parent]; there {
+					continue // and is told of by itself
+				}
+				name := strings.TrimSuffix(c.names[key], "::") // libapt tells a hook of no item without a value
+				return &SettingError{Name: name, Fault: noSuchSetting + nearest(parent), Where: c.where(name, value)}
 			}
 			return c.fault(strings.TrimSuffix(c.names[key], "::"), strings.Join(c.lists[parent], " "), "no value that it takes: it is no list")
 		default:

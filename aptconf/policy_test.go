@@ -51,6 +51,7 @@ func TestPolicyRefuses(t *testing.T) {
 		"Apt-Be::Redirect=perhaps\n":             `cannot read Apt-Be::Redirect: "perhaps" is neither yes nor no`,
 		"Apt-Be::Redirect::Commands::=upgarde\n": `cannot read Apt-Be::Redirect::Commands: "upgarde" is no command that changes packages`,
 		"Apt-Be::Redirect::Commands::=\n":        `cannot read Apt-Be::Redirect::Commands: "" is no command that changes packages`,
+		"Apt-Be::Redirect::Comands::=update\n":   `cannot read Apt-Be::Redirect::Comands: there is no such setting; Apt-Be::Redirect::Commands is one`,
 		"Apt-Be::Redirect::Commands::=update\n":  `cannot read Apt-Be::Redirect::Commands: "update" is no command that changes packages`,
 	} {
 		if p, err := mustParse(t, dump).Policy(); err == nil || err.Error() != want {
