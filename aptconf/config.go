@@ -16,6 +16,8 @@ import (
 type Config struct {
 	values map[string]string   // by folded name
 	lists  map[string][]string // values of the direct children, by folded name of the parent
+	names  map[string]string   // as they are written, by folded name; those of entries end in "::"
+	from   sources
 }
 
 // dumpFormat is what Parse reads. %F and %V are the name and the value with
@@ -26,7 +28,7 @@ const dumpFormat = "%F=%V%n"
 
 // Parse reads what apt-config dump prints in the format that Read asks for.
 func Parse(dump []byte) (Config, error) {
-	c := Config{values: map[string]string{}, lists: map[string][]string{}}
+	c := Config{values: map[string]string{}, lists: map[string][]string{}, names: map[string]string{}}
 	for number := 1; len(dump) > 0; number++ {
 		var line []byte
 		var whole bool
@@ -60,6 +62,7 @@ func parseLine(line string) (name, value string, err error) {
 // with the same name, which it does not print, the last would win.
 func (c Config) add(name, value string) {
 	key := Fold(name)
+	c.names[key] = name
 	if !strings.HasSuffix(key, "::") {
 		c.values[key] = value
 	}

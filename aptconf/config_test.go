@@ -116,7 +116,7 @@ func FuzzParse(f *testing.F) {
 		// whatever it is, it is refused or read, without a panic
 		if c, err := Parse([]byte(name + value)); err == nil {
 			_, _ = c.Policy()
-			_, _ = c.OtherRoot()
+			_, _, _ = c.OtherRoot()
 		}
 		c, err := Parse([]byte(quote(name) + "=" + quote(value) + "\n"))
 		if err != nil {

@@ -1,7 +1,6 @@
 package aptconf
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,8 +41,14 @@ type Policy struct {
 // DefaultCommands returns the commands that are redirected where
 // Apt-Be::Redirect::Commands says nothing: those that upgrade the system.
 func DefaultCommands() []string {
-	return []string{"upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "unattended-upgrade"}
+	return []string{"upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "unattended-upgrade", OnlyUpgrade,
+		"dselect-upgrade", "history-undo", "history-redo", "history-rollback"}
 }
+
+// OnlyUpgrade stands in Apt-Be::Redirect::Commands for an install of apt-get, apt
+// or aptitude that only upgrades: with --only-upgrade, or by a pattern that
+// selects nothing but what is installed.
+const OnlyUpgrade = "only-upgrade"
 
 // Redirectable tells whether Apt-Be::Redirect::Commands may name a command:
 // one that changes which packages are installed.
@@ -53,27 +58,19 @@ func Redirectable(command string) bool {
 	}
 	switch command {
 	case "install", "reinstall", "remove", "purge", "autoremove", "auto-remove", "autopurge",
-		"dselect-upgrade", "satisfy", "build-dep", "build-depends":
+		"satisfy", "build-dep", "build-depends":
 		return true
 	}
 	return false
 }
 
-// SettingError is a value in the scope Apt-Be:: that means nothing: taken as the
-// default it would do the opposite of what its author meant.
-type SettingError struct {
-	Name, Value string
-	Fault       string // what is wrong with it: "neither yes nor no"
-}
-
-func (e *SettingError) Error() string {
-	return fmt.Sprintf("cannot read %s: %q is %s", e.Name, e.Value, e.Fault)
-}
-
 // Policy reads the scope Apt-Be::. An error is a [SettingError].
 func (c Config) Policy() (Policy, error) {
 	p := Policy{Guard: GuardSnapshot, Deadline: DefaultDeadline}
-	var err error
+	err := c.checkKnown()
+	if err != nil {
+		return Policy{}, err
+	}
 	if p.Redirect, err = c.switched("Apt-Be::Redirect", true); err != nil {
 		return Policy{}, err
 	}
@@ -86,26 +83,35 @@ func (c Config) Policy() (Policy, error) {
 	if v := c.String("Apt-Be::Deadline", ""); v != "" {
 		seconds, err := strconv.Atoi(v)
 		if err != nil || seconds < 30 || seconds > 65000 {
-			return Policy{}, &SettingError{"Apt-Be::Deadline", v, "no number of seconds from 30 to 65000"}
+			return Policy{}, c.fault("Apt-Be::Deadline", v, "no number of seconds from 30 to 65000")
 		}
 		p.Deadline = time.Duration(seconds) * time.Second
 	}
 	for _, command := range c.List("Apt-Be::Redirect::Commands") {
 		command = strings.TrimSpace(command)
 		if !Redirectable(command) {
-			return Policy{}, &SettingError{"Apt-Be::Redirect::Commands", command, "no command that changes packages"}
+			return Policy{}, c.fault("Apt-Be::Redirect::Commands", command, "no command that changes packages")
 		}
 		p.Commands = append(p.Commands, command)
 	}
 	if len(p.Commands) == 0 {
 		p.Commands = DefaultCommands()
 	}
+	if _, err := c.Methods(); err != nil {
+		return Policy{}, err
+	}
+	if err := c.checkLeaveOut(); err != nil {
+		return Policy{}, err
+	}
+	if err := c.checkAllowOutside(); err != nil {
+		return Policy{}, err
+	}
 	if v := c.String("Apt-Be::Guard", ""); v != "" {
 		switch v {
 		case GuardSnapshot, GuardVeto, GuardOff:
 			p.Guard = v
 		default:
-			return Policy{}, &SettingError{"Apt-Be::Guard", v, "none of snapshot, veto, off"}
+			return Policy{}, c.fault("Apt-Be::Guard", v, "none of snapshot, veto, off")
 		}
 	}
 	return p, nil

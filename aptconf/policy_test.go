@@ -2,6 +2,7 @@ package aptconf
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -50,6 +51,7 @@ func TestPolicyRefuses(t *testing.T) {
 		"Apt-Be::Redirect=perhaps\n":             `cannot read Apt-Be::Redirect: "perhaps" is neither yes nor no`,
 		"Apt-Be::Redirect::Commands::=upgarde\n": `cannot read Apt-Be::Redirect::Commands: "upgarde" is no command that changes packages`,
 		"Apt-Be::Redirect::Commands::=\n":        `cannot read Apt-Be::Redirect::Commands: "" is no command that changes packages`,
+		"Apt-Be::Redirect::Comands::=update\n":   `cannot read Apt-Be::Redirect::Comands: there is no such setting; Apt-Be::Redirect::Commands is one`,
 		"Apt-Be::Redirect::Commands::=update\n":  `cannot read Apt-Be::Redirect::Commands: "update" is no command that changes packages`,
 	} {
 		if p, err := mustParse(t, dump).Policy(); err == nil || err.Error() != want {
@@ -61,15 +63,17 @@ func TestPolicyRefuses(t *testing.T) {
 func TestOtherRoot(t *testing.T) {
 	for dump, want := range map[string]string{
 		"": "", "RootDir=/\n": "", "Dir=/mnt\n": "", "DPkg::Chroot-Directory=/\n": "", "DPkg::Options::=--instdir=/mnt\n": "",
+		"RootDir=/./\n": "", "RootDir=//\n": "", "DPkg::Chroot-Directory=/..\n": "", "RootDir=/proc/self/root\n": "/proc/self/root",
+		"DPkg::Options::=--root\nDPkg::Options::=/mnt\n": "/mnt", "DPkg::Options::=--root\nDPkg::Options::=--root\n": "/--root",
 		"RootDir=/mnt/\n": "/mnt", "DPkg::Chroot-Directory=/mnt\n": "/mnt",
 		"RootDir=/a\nDPkg::Chroot-Directory=/b\n":                      "/a/b",
 		"DPkg::Options::=--root=/mnt\n":                                "/mnt",
 		"DPkg::Options::=--root=/mnt\nDPkg::Options::=--root=/\n":      "",
 		"DPkg::Options::=--force-confold\nDPkg::Options::=--root=x/\n": "/x",
 	} {
-		dir, other := mustParse(t, dump).OtherRoot()
-		if other != (want != "") || other && dir != want {
-			t.Errorf("%q: %q, %v; want %q", dump, dir, other, want)
+		dir, item, other := mustParse(t, dump).OtherRoot()
+		if other != (want != "") || other && (dir != want || !strings.Contains(dump, item)) {
+			t.Errorf("%q: %q by %s, %v; want %q", dump, dir, item, other, want)
 		}
 	}
 }

@@ -66,5 +66,7 @@ func Read(ctx context.Context, q Query) (Config, error) {
 		}
 		return Config{}, fmt.Errorf("cannot read apt's configuration: %w", err)
 	}
-	return Parse(stdout.Bytes())
+	c, err := Parse(stdout.Bytes())
+	c.from = sources{args: q.Args, env: q.Env, program: q.Program}
+	return c, err
 }

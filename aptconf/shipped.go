@@ -41,9 +41,9 @@ func OnlyShipped(dir string) bool {
 	return found && (os.IsNotExist(err) || err == nil && !mayDecide(content))
 }
 
-// decides finds what may set the policy, include another file, or name another one
+// decides finds what may set the policy, make an upgrade of an install, include another file, or name another one
 // for apt.conf; apt has chosen the directory by the time that it reads a file in it
 // (apt-pkg/init.cc).
-var decides = regexp.MustCompile(`(?i)apt-be|#include|rootdir|(?:::|[{;\s]|^)main[\s"{/]`)
+var decides = regexp.MustCompile(`(?i)apt-be|only-upgrade|#include|rootdir|(?:::|[{;\s]|^)main[\s"{/]`)
 
 func mayDecide(content []byte) bool { return decides.Match(content) }

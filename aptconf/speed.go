@@ -53,7 +53,7 @@ func (c Config) switched(name string, def bool) (bool, error) {
 	}
 	b, ok := ParseBool(v)
 	if !ok {
-		return false, &SettingError{name, v, "neither yes nor no"}
+		return false, c.fault(name, v, "neither yes nor no")
 	}
 	return b, nil
 }

@@ -94,7 +94,7 @@ func (a *Activator) SetDefault(e be.Env) error {
 	if got, err := a.Loader.Default(); err != nil || got != e.Name {
 		return errors.Join(err, fmt.Errorf("cannot make %s the one that boots: %s says that it is %q", e.Name, a.Loader, got))
 	}
-	return errors.Join(a.Loader.Disarm(), a.unwant(), a.forget())
+	return errors.Join(a.Loader.Disarm(), a.unwant(), a.forget(), a.settleChoice(envs))
 }
 
 // setMenu writes the menu of the environments that can boot. The trial in it

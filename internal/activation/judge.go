@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,11 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 	defaultName, err := a.Loader.Default()
 	if err != nil {
 		return found, err
+	}
+	if slices.ContainsFunc(envs, func(e be.Env) bool { return e.Running && e.Name == defaultName }) {
+		if err := a.settleChoice(envs); err != nil {
+			return found, err
+		}
 	}
 	changed := false
 	for _, e := range envs {

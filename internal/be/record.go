@@ -97,6 +97,7 @@ type Record struct {
 	Held       string    `json:"held,omitempty"`       // why its trial was taken back as it was to begin, in a sentence
 	Trial      *Trial    `json:"trial,omitempty"`      // that is armed, under way, or has failed
 	BlessedAt  time.Time `json:"blessed_at,omitzero"`  // when a trial of it ended well; zero for one that never had any
+	WasNext    bool      `json:"was_next,omitempty"`   // until somebody chose another one to boot instead, which has not run yet
 	Failbacks  int       `json:"failbacks,omitempty"`  // how often the machine has left it by itself
 	Seen       bool      `json:"seen,omitempty"`       // somebody has acknowledged that it failed back
 	Parameters string    `json:"parameters,omitempty"` // of its kernel, besides root and rootflags; "" if nothing is known

@@ -143,7 +143,7 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		return app.wouldActivate(act, e, way, o)
 	}
 	if way == be.Reboot && !o.once && proven(e) {
-		if err := act.SetDefault(e); err != nil {
+		if err := act.Choose(e); err != nil {
 			return err
 		}
 		app.notice().Say("%s is what boots from now on.", name)

@@ -57,6 +57,10 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := conf.Policy(); err != nil {
+		app.notice().Warn("%v", err)
+		app.notice().Hint("%s", Hint(err))
+	}
 	own, err := parts.Of(reg, origin)
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)

@@ -11,25 +11,45 @@ import (
 func newDeactivate(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "deactivate",
-		Short: "Take back what apt-be activate has armed",
-		Long: `Take back what apt-be activate has armed: the next boot takes what boots by
-default. A kernel that is loaded for kexec and what is prepared for a soft
-reboot go too.`,
+		Short: "Take back what apt-be activate or rollback has prepared",
+		Long: `Take back what apt-be activate or apt-be rollback has prepared and the machine
+has not booted yet: the next boot takes what it took before. A kernel that is
+loaded for kexec and what is prepared for a soft reboot go too.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.change(cmd.Context(), app.deactivate)
+			return app.change(cmd.Context(), func(*be.Registry) error { return app.deactivate() })
 		},
 	}
 }
 
-func (app *App) deactivate(reg *be.Registry) error {
+func (app *App) deactivate() error {
 	act, err := app.activator()
 	if err != nil {
 		return fmt.Errorf("cannot deactivate: %w", err)
 	}
 	if app.options.DryRun {
-		app.notice().Say("Would make the next boot take what boots by default.")
-		return nil
+		e, _, err := act.Stays()
+		if err == nil {
+			app.notice().Say("Would make the next boot take %s.", e.Name)
+		}
+		return err
+	}
+	if err := app.unprepare(); err != nil {
+		return err
+	}
+	name, err := act.Stay()
+	if err != nil {
+		return err
+	}
+	app.notice().Say("The next boot takes %s.", name)
+	return nil
+}
+
+// disarm takes back a trial alone: what somebody chose to boot stays.
+func (app *App) disarm() error {
+	act, err := app.activator()
+	if err != nil {
+		return fmt.Errorf("cannot deactivate: %w", err)
 	}
 	if err := app.unprepare(); err != nil {
 		return err

@@ -93,6 +93,7 @@ func Hint(err error) string {
 	var no *share.Refusal
 	var handMade *redirect.HandMadeError
 	var obstacle *redirect.Obstacle
+	var alias *redirect.AliasError
 	var setting *aptconf.SettingError
 	switch {
 	case errors.As(err, &usageError{}):
@@ -119,10 +120,16 @@ func Hint(err error) string {
 		return "the apt-be of another boot environment is newer, and has been at work: upgrade this one's too"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
+	case errors.As(err, &alias):
+		return alias.Hint()
 	case errors.As(err, &obstacle):
 		return obstacle.Hint()
 	case errors.As(err, &setting):
-		return fmt.Sprintf("apt-config dump %s shows what apt has of it, grep -r -i apt-be /etc/apt/apt.conf* where that is; what upgrades nothing still works", setting.Name)
+		where := ""
+		if setting.Where == "" {
+			where = ", grep -r -i apt-be /etc/apt/apt.conf* where that is"
+		}
+		return fmt.Sprintf("apt-config dump %s shows what apt has of it%s; what upgrades nothing still works", setting.Name, where)
 	case errors.Is(err, aptconf.ErrApt):
 		return "apt itself can't read it either, before that is mended; dpkg needs none of it"
 	case errors.Is(err, redirect.ErrReadOnly):

@@ -17,11 +17,13 @@ import (
 // fails before it goes is taken back.
 func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, method be.Method) (err error) {
 	if !app.live() {
-		return errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, errNotLive), act.Disarm())
+		_, err := act.Stay()
+		return errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, errNotLive), err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, err), app.unprepare(), act.Disarm())
+			_, stayErr := act.Stay()
+			err = errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, err), app.unprepare(), stayErr)
 		}
 	}()
 	if method == be.Reboot {

@@ -82,7 +82,7 @@ func (app *App) makeStale(reg *be.Registry) (stale []string, left bool, err erro
 			continue
 		}
 		if e.Armed {
-			if err := app.deactivate(reg); err != nil {
+			if err := app.disarm(); err != nil {
 				return nil, false, err
 			}
 		}

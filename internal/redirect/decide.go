@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apt-be/apt-be/aptconf"
 )
@@ -24,6 +25,25 @@ type Machine struct {
 	Bypass    bool // the user asked for no redirect: APT_BE_BYPASS=1
 	Container bool // the root is that of a container or of a chroot
 	Store     StoreState
+	// IsRoot tells whether a directory is the running root by another name, such
+	// as /proc/self/root. nil is that none is.
+	IsRoot func(dir string) bool
+}
+
+// AliasError says that apt's configuration names the running root by another
+// name. In a boot environment that name might be this root still.
+type AliasError struct {
+	Item string // of the configuration
+	Dir  string
+}
+
+func (e *AliasError) Error() string {
+	return fmt.Sprintf("cannot upgrade %s: %s names it, and it is the root of the running system", e.Dir, e.Item)
+}
+
+// Hint is what a user can do about it.
+func (e *AliasError) Hint() string {
+	return fmt.Sprintf("without %s the upgrade goes into a boot environment; with -o Apt-Be::Redirect=no it is done in the running system", e.Item)
 }
 
 // Decision is what to do with an invocation.
@@ -85,14 +105,17 @@ func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
 	if !policy.Redirect {
 		return Decision{Reason: "Apt-Be::Redirect is off"}, nil
 	}
-	if !listed(inv, policy.Commands) {
+	if !listed(inv, policy.Commands) && !(onlyUpgrades(inv, conf) && slices.Contains(policy.Commands, aptconf.OnlyUpgrade)) {
 		return Decision{Reason: fmt.Sprintf("Apt-Be::Redirect::Commands does not list %s", inv.Verb)}, nil
 	}
 	if setting := drySetting(inv.Frontend, conf); setting != "" {
 		return Decision{Reason: "it changes no package: " + setting + " is set"}, nil
 	}
 	// unattended-upgrade sets the root directory of libapt itself
-	if dir, other := conf.OtherRoot(); other && inv.Frontend != UnattendedUpgrade {
+	if dir, item, other := conf.OtherRoot(); other && inv.Frontend != UnattendedUpgrade {
+		if m.IsRoot != nil && m.IsRoot(dir) {
+			return Decision{}, &AliasError{Item: item, Dir: dir}
+		}
 		return Decision{Reason: "apt's configuration makes it work on " + dir}, nil
 	}
 	if m.Store != RootOK {
@@ -100,6 +123,16 @@ func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
 		return Decision{Reason: obstacle.why(), Warn: obstacle}, nil
 	}
 	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb)}, nil
+}
+
+// onlyUpgrades tells of an install that upgrades what is installed, as far as it
+// is known without looking at packages.
+func onlyUpgrades(inv Invocation, conf aptconf.Config) bool {
+	if inv.Selects != "" || inv.installs() && inv.Upgrade && inv.Problem != "" {
+		return true
+	}
+	// aptitude has no such option.
+	return inv.installs() && inv.Frontend != Aptitude && conf.Bool(onlyUpgradeSetting, false)
 }
 
 // listed tells whether the policy lists the command of an invocation, under

@@ -1,6 +1,9 @@
 package redirect
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,27 +24,50 @@ func configOf(t *testing.T, lines ...string) aptconf.Config {
 	return conf
 }
 
+// ownSettings are those that the command line makes, as apt-config has them.
+func ownSettings(inv Invocation) (lines []string) {
+	for _, arg := range inv.ConfigArgs {
+		if setting, ok := strings.CutPrefix(arg, "--option="); ok {
+			lines = append(lines, setting)
+		}
+	}
+	return lines
+}
+
 // TestDecideByCommand has the rows of the decision table that argv decides.
 func TestDecideByCommand(t *testing.T) {
-	conf, machine := configOf(t), Machine{Root: true}
+	machine := Machine{Root: true}
 	for _, test := range []struct {
 		frontend Frontend
 		verbs    []string
 		redirect bool
 	}{
-		{AptGet, []string{"upgrade", "dist-upgrade", "full-upgrade"}, true},
+		{AptGet, []string{"upgrade", "dist-upgrade", "full-upgrade", "dselect-upgrade"}, true},
+		{AptGet, []string{"install|?upgradable", "install|~U", "reinstall|~U", "install|x|~i~nfoo", "install|--only-upgrade|x=2",
+			"--only-upgrade|install|x", "install|x|--only-upgrade", "install|--no-only-upgrade|--only-upgrade|x",
+			"-o|APT::Get::Only-Upgrade=true|install|x", "install|--newer=option|x|~U", "install|--newer=option|--only-upgrade|x"}, true},
+		{Apt, []string{"install|?upgradable", "install|~U", "install|?and(?upgradable,?name(x))", "install|--only-upgrade|x",
+			"history-undo|5", "history-redo|5", "history-rollback|5", "history-undo|--newer|5"}, true},
+		{Aptitude, []string{"install|~U", "install|?upgradable", "INSTALL|~U+", "install|~i~nfoo", "install|-y|--|~U"}, true},
+		{AptGet, []string{"install|--only-upgrade=no|x", "install|--only-upgrade|--no-only-upgrade|x", "remove|--only-upgrade|x",
+			"install|~nfoo", "install|!~U", "install|?upgradable-", "remove|~U", "install|--upgrade|x",
+			"-o|APT::Get::Only-Upgrade=true|-o|APT::Get::Only-Upgrade=no|install|x", "-o|APT::Get::Only-Upgrade=true|remove|x"}, false},
+		{Apt, []string{"history-list", "history-info|5", "why|x", "why-not|x", "list|?upgradable"}, false},
+		{Aptitude, []string{"install|~U-", "install|~U_", "reinstall|~U", "remove|~U", "install|x", "install|x+"}, false},
 		{Apt, []string{"upgrade", "dist-upgrade", "full-upgrade"}, true},
 		{Aptitude, []string{"safe-upgrade", "full-upgrade", "dist-upgrade", "upgrade"}, true},
 		{UnattendedUpgrade, []string{"", "-v", "-d", "--debug|-v"}, true},
 		{AptGet, []string{"install|x", "remove|x", "purge|x", "autoremove", "reinstall|x", "satisfy|x", "build-dep|x",
 			"-f|install", "update", "clean", "autoclean", "check", "download|x", "source|x", "changelog|x", "", "help",
-			"install|apt/testing", "-t|testing|install|apt", "dselect-upgrade"}, false},
+			"install|apt/testing", "-t|testing|install|apt"}, false},
 		{Apt, []string{"install|x", "list", "list|--upgradable", "search|upgrade", "show|x", "update", "edit-sources", ""}, false},
 		{Aptitude, []string{"", "-u", "-i", "install|x", "update", "search|upgrade", "hold|x"}, false},
 	} {
 		for _, line := range test.verbs {
 			args := strings.Split(line, "|")
-			d, err := Decide(Parse(test.frontend, args), conf, machine)
+			inv := Parse(test.frontend, args)
+			conf := configOf(t, ownSettings(inv)...)
+			d, err := Decide(inv, conf, machine)
 			if err != nil || d.Redirect != test.redirect || d.Warn != nil || d.Reason == "" {
 				t.Errorf("%s %q: %+v, %v; want %v", test.frontend, args, d, err, test.redirect)
 			}
@@ -126,6 +152,14 @@ func TestDecideByConfig(t *testing.T) {
 		{AptGet, "dist-upgrade", "Apt-Be::Redirect::Commands::=full-upgrade", true},
 		{AptGet, "install|x", "Apt-Be::Redirect::Commands::=install", true},
 		{AptGet, "install|x", "Apt-Be::Guard=veto", false},
+		{AptGet, "install|x", "APT::Get::Only-Upgrade=yes", true},
+		{Aptitude, "install|x", "APT::Get::Only-Upgrade=yes", false},
+		{AptGet, "install|~U", "Apt-Be::Redirect::Commands::=upgrade", false},
+		{AptGet, "install|~U", "Apt-Be::Redirect::Commands::=only-upgrade", true},
+		{AptGet, "install|~U", "Apt-Be::Redirect::Commands::=install", true},
+		{AptGet, "install|~U", "Apt-Be::Redirect=no", false},
+		{Apt, "history-rollback|5", "Apt-Be::Redirect::Commands::=upgrade", false},
+		{Apt, "history-rollback|5", "APT::Get::Simulate=1", false},
 		{UnattendedUpgrade, "-v", "Apt-Be::Redirect::Commands::=upgrade", false},
 		{AptGet, "dist-upgrade", "APT::Get::Simulate=true", false},
 		{Apt, "dist-upgrade", "APT::Get::Download-Only=1", false},
@@ -147,6 +181,62 @@ func TestDecideByConfig(t *testing.T) {
 		d, err := Decide(Parse(test.frontend, args), configOf(t, test.conf), Machine{Root: true})
 		if err != nil || d.Redirect != test.redirect || d.Reason == "" {
 			t.Errorf("%s %q with %s: %+v, %v; want %v", test.frontend, args, test.conf, d, err, test.redirect)
+		}
+	}
+}
+
+// TestDecideByRoot has the ways to say which root packages are changed in.
+func TestDecideByRoot(t *testing.T) {
+	const (
+		here  = "redirected"
+		other = "done there"
+		alias = "refused"
+	)
+	isRoot := func(dir string) bool { return dir == "/proc/self/root" || dir == "/proc/1/root" || dir == "/bound" }
+	for conf, want := range map[string]string{
+		"RootDir=/": here, "RootDir=/./": here, "RootDir=//": here, "RootDir=/x/..": here, "Dir=/": here, "Dir=/mnt": here,
+		"RootDir=/mnt": other, "RootDir=/mnt/": other, "DPkg::Chroot-Directory=/mnt": other, "DPkg::Options::=--root=/mnt": other,
+		"DPkg::Options::=--root\nDPkg::Options::=/mnt": other,
+		"RootDir=/proc/self/root":                      alias, "RootDir=/proc/self/root/": alias, "RootDir=/proc/./self/root": alias, "RootDir=/proc/1/root": alias,
+		"RootDir=/bound": alias, "DPkg::Chroot-Directory=/proc/self/root": alias, "DPkg::Options::=--root=/proc/self/root": alias,
+		"DPkg::Options::=--root=/mnt\nDPkg::Options::=--root=/bound": alias, "DPkg::Chroot-Directory=/": here, "DPkg::Options::=--root=/": here,
+		"DPkg::Options::=--instdir=/mnt": here, "DPkg::Options::=--admindir=/mnt": here,
+		"Dir::State::status=/var/lib/dpkg/status": here, "Dir::State::status=/tmp/status": here, "Dir::State=var/lib/apt": here,
+		"Dir::Bin::dpkg=/tmp/dpkg": here,
+	} {
+		machine := Machine{Root: true, IsRoot: isRoot}
+		d, err := Decide(Parse(AptGet, []string{"dist-upgrade"}), configOf(t, strings.Split(conf, "\n")...), machine)
+		got := other
+		var e *AliasError
+		switch {
+		case errors.As(err, &e):
+			got = alias
+			if !strings.Contains(conf, e.Item) || !strings.Contains(e.Error(), e.Dir) || e.Hint() == "" {
+				t.Errorf("%s: %v", conf, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", conf, err)
+		case d.Redirect:
+			got = here
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s: %+v", conf, got, want, d)
+		}
+	}
+}
+
+func TestIsRoot(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("/proc/self/root", link); err != nil {
+		t.Fatal(err)
+	}
+	for place, want := range map[string]bool{
+		"/": true, "/proc/self/root": true, "/proc/self/root/": true, "/proc/self/cwd/../../../../../../../..": true, link: true,
+		"/proc/thread-self/root": true, dir: false, "/nosuch": false, "/usr": false, "/proc": false,
+	} {
+		if got := isRoot(place); got != want {
+			t.Errorf("%s: %v, want %v", place, got, want)
 		}
 	}
 }

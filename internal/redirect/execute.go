@@ -25,7 +25,7 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if !root.ReadOnly {
 		// The command may be apt, or run it. A broken configuration is for apt to tell of.
 		if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-			if err := AptPlaces(conf).show(&spec); err != nil {
+			if err := ReadsOf(frontendInvocation(argv), conf).show(&spec); err != nil {
 				return Exit{}, err
 			}
 		}
@@ -48,6 +48,14 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 		s.Log.Warn(note)
 	}
 	return Exit{Code: result.ExitCode, Signal: result.Signal}, nil
+}
+
+// frontendInvocation is what a command asks of a frontend, if it is one.
+func frontendInvocation(argv []string) Invocation {
+	if f, ok := FrontendOf(argv[0]); ok {
+		return Parse(f, argv[1:], os.Environ()...)
+	}
+	return Invocation{}
 }
 
 // aptSaysError tells apts that begin their errors with "Error:" (3.0)

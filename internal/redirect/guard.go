@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -98,7 +99,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	if err != nil {
 		return HookInput{}, err
 	}
-	in := HookInput{Config: conf}
+	in := HookInput{Config: conf.From(aptconf.Query{Env: os.Environ()})}
 	for scanner.Scan() {
 		// package, old version, arch, multi-arch, <, new version, arch, multi-arch, file
 		fields := strings.Fields(scanner.Text())

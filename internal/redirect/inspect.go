@@ -50,7 +50,7 @@ func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, befo
 	}
 	for _, check := range []func() (string, error){
 		func() (string, error) { return checkPackages(base, root) },
-		func() (string, error) { return s.checkTools(build) },
+		func() (string, error) { return s.checkTools(build, job.Settings) },
 		func() (string, error) { return "", initramfs() },
 		func() (string, error) { return checkKernels(base, root) },
 	} {
@@ -133,28 +133,30 @@ func checkKernels(base, root string) (trouble string, err error) {
 // tool is a command that examines a root.
 type tool struct {
 	name string
-	argv func(frontend string) []string
+	argv func(frontend string, settings []string) []string
+	says bool // it tells of trouble by words alone, too; else by its exit status
 }
 
 // tools are what an admin would run to find out whether a system is whole.
 var tools = []tool{
-	{"dpkg --audit", func(string) []string { return []string{"/usr/bin/dpkg", "--audit"} }},
-	{"apt-get check", func(aptGet string) []string {
+	{"dpkg --audit", func(string, []string) []string { return []string{"/usr/bin/dpkg", "--audit"} }, true},
+	{"apt-get check", func(aptGet string, settings []string) []string {
 		// What is installed fits together or not, whatever the archives have:
 		// without their lists it takes a thirtieth of the time.
-		options := []string{"Debug::NoLocking=1", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
+		// RootDir is "/" at most here, and goes before names that are empty.
+		options := []string{"Debug::NoLocking=1", "RootDir=", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
 			"Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null"}
-		argv := []string{aptGet, "-qq"}
+		argv := append([]string{aptGet, "-qq"}, settings...)
 		for _, option := range options {
 			argv = append(argv, "-o", option)
 		}
 		return append(argv, "check")
-	}},
+	}, false},
 }
 
-// checkTools runs the root's own dpkg and apt over it. What they say of the
-// running root too, it had before.
-func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
+// checkTools runs the root's own dpkg and apt over it, with the settings that the
+// frontend had. What they say of the running root too, it had before.
+func (s *Supervisor) checkTools(build *be.Build, settings Settings) (trouble string, err error) {
 	inside, err := AptGet.RealPath(s.Registry.Store().Path(build.Path))
 	if err != nil {
 		return "", err
@@ -164,16 +166,16 @@ func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
 		return "", err
 	}
 	for _, t := range tools {
-		said, failed, err := s.examine(build, t.argv(inside))
+		said, failed, err := s.examine(build, settings, func(settings []string) []string { return t.argv(inside, settings) })
 		if err != nil {
 			return "", err
 		}
-		if !failed {
+		if !failed && !(t.says && len(said) > 0) {
 			continue
 		}
-		argv := t.argv(outside)
+		argv := t.argv(outside, settings.args)
 		before, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		failedBefore := err != nil || len(before) > 0
+		failedBefore := err != nil || t.says && len(before) > 0
 		if !failedBefore || !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
 			return fmt.Sprintf("%s says: %s", t.name, firstLine(said)), nil
 		}
@@ -181,13 +183,16 @@ func (s *Supervisor) checkTools(build *be.Build) (trouble string, err error) {
 	return "", nil
 }
 
-// examine runs a command in the build's sandbox and returns what it printed.
-func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, failed bool, err error) {
+// examine runs a command in the build's sandbox and returns what it printed. The
+// command is made of the options that stand for the settings there.
+func (s *Supervisor) examine(build *be.Build, settings Settings, command func(options []string) []string) (said []byte, failed bool, err error) {
 	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
-	spec, err := s.Inside.Spec(root, argv[0], argv)
+	spec, err := s.Inside.Spec(root, "", nil)
 	if err != nil {
 		return nil, false, err
 	}
+	spec.Args = command(settings.give(&spec))
+	spec.Path = spec.Args[0]
 	spec.Shares = nil // what is examined is this root, and nothing is to be written
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -210,7 +215,7 @@ func (s *Supervisor) examine(build *be.Build, argv []string) (said []byte, faile
 		return nil, false, err
 	}
 	said, err = io.ReadAll(io.LimitReader(output, 1<<20))
-	return said, result.ExitCode != 0 || result.Signal != 0 || len(said) > 0, err
+	return said, result.ExitCode != 0 || result.Signal != 0, err
 }
 
 func firstLine(text []byte) string {

@@ -63,8 +63,12 @@ type Invocation struct {
 	// of unattended-upgrade is always "unattended-upgrade". aptitude's, for
 	// which case does not matter, is in lower case.
 	Verb string
-	// Upgrade says that Verb is one that is redirected by default.
+	// Upgrade says that this is redirected by default: Verb is one that is, or
+	// Selects says so, or --only-upgrade.
 	Upgrade bool
+	// Selects is the first pattern of an install that selects nothing but what is
+	// installed, such as "?upgradable", "" if there is none: it may upgrade all.
+	Selects string
 	// Dry says that this invocation changes no package, whatever apt's
 	// configuration says. It is true only when that is certain: an upgrade
 	// taken for dry would be done on the running root, while the other
@@ -83,16 +87,23 @@ type Invocation struct {
 	Problem string
 }
 
+// operands are what a command line has besides options.
+type operands struct {
+	words       []string // after the verb
+	onlyUpgrade bool     // --only-upgrade is on, as far as the command line tells
+}
+
 // Parse reads the arguments of a frontend, without its own name. env is the
 // environment that the frontend will have, KEY=VALUE: of all that, only
 // POSIXLY_CORRECT matters, and only to aptitude (getopt_long(3)).
 func Parse(f Frontend, args []string, env ...string) Invocation {
 	var inv Invocation
+	var rest operands
 	switch f {
 	case AptGet, Apt:
-		inv = parseLibapt(args)
+		inv, rest = parseLibapt(args)
 	case Aptitude:
-		inv = parseAptitude(args, hasVariable(env, "POSIXLY_CORRECT"))
+		inv, rest = parseAptitude(args, hasVariable(env, "POSIXLY_CORRECT"))
 	case UnattendedUpgrade:
 		inv = parseUnattended(args)
 	}
@@ -103,10 +114,21 @@ func Parse(f Frontend, args []string, env ...string) Invocation {
 		inv.Dry, inv.DryReason = false, ""
 		if f != UnattendedUpgrade {
 			inv.Verb = guessVerb(f, args)
+			rest = operands{words: args, onlyUpgrade: slices.Contains(args, "--only-upgrade")}
 		}
 	}
 	inv.Upgrade = slices.Contains(aptconf.DefaultCommands(), inv.Verb)
+	if inv.installs() {
+		inv.Selects = upgradingWord(rest.words)
+		inv.Upgrade = inv.Selects != "" || rest.onlyUpgrade && f != Aptitude
+	}
 	return inv
+}
+
+// installs tells of the commands that upgrade what they are to install and is
+// installed. aptitude's reinstall does not.
+func (inv Invocation) installs() bool {
+	return inv.Verb == "install" || inv.Verb == "reinstall" && inv.Frontend != Aptitude
 }
 
 // Candidate tells whether this invocation may have to be redirected, so that

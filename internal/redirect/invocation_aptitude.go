@@ -20,21 +20,21 @@ type aptitudeParser struct {
 
 // parseAptitude reads a command line of aptitude. posix says that options end
 // at the first word.
-func parseAptitude(args []string, posix bool) Invocation {
+func parseAptitude(args []string, posix bool) (Invocation, operands) {
 	p := aptitudeParser{args: args}
 	err := p.parse(posix)
-	inv := Invocation{ConfigArgs: p.config}
+	inv, rest := Invocation{ConfigArgs: p.config}, operands{}
 	switch {
 	case err != nil:
 		inv.Problem = err.Error()
-		return inv
+		return inv, rest
 	case p.ended:
 		inv.Verb = guessVerb(Aptitude, args)
 	case len(p.words) > 0:
-		inv.Verb = aptconf.Fold(p.words[0])
+		inv.Verb, rest.words = aptconf.Fold(p.words[0]), p.words[1:]
 	}
 	p.dry.tell(&inv)
-	return inv
+	return inv, rest
 }
 
 func (p *aptitudeParser) parse(posix bool) error {

@@ -25,6 +25,8 @@ func realCorpus(f Frontend) []string {
 			"--purge-u|full-upgrade", "-r|full-upgrade", "-R|full-upgrade", "-P|-y|full-upgrade",
 			"-DVZW|full-upgrade", "--show-s|full-upgrade", "--show-summary=no-summary|full-upgrade",
 			"full-upgrade|-", "-|full-upgrade", "--assume-yes|full-upgrade", "--add-user-tag|-s|full-upgrade",
+			"install|~U", "install|?upgradable", "install|~i", "install|~nbe-sample~U", "install|~U+", "install|~U-", "install|~U_",
+			"install|!~U", "install|~U|-s", "install|?and(?upgradable,?name(be-sample))", "-o|APT::Get::Only-Upgrade=1|install|be-sample",
 			"update|-s", "install|be-sample", "install|be-sample|-s", "remove|be-sample", "help", "nonsense",
 		}
 	}
@@ -87,6 +89,12 @@ func realCorpus(f Frontend) []string {
 		"-Q|dist-upgrade", "-sQ|dist-upgrade", "--=x|dist-upgrade", "--assume-no|dist-upgrade",
 		"-U|dist-upgrade|-s", "--no-new-pkgs|upgrade", "--new-pkgs|upgrade|-s", "--without-new-pkgs|upgrade",
 		"--purge|-s|dist-upgrade", "--color|dist-upgrade|-s", "--no-color|-s|dist-upgrade",
+		// what upgrades by another name
+		"install|?upgradable", "install|~U", "install|~i", "install|~U|-s", "install|~nbe-sample~U", "install|?upgradable+", "install|?upgradable-",
+		"install|?and(?upgradable,?name(be-sample))", "install|!~U", "reinstall|~U", "install|?or(~U,~nbe-sample)",
+		"--only-upgrade|install|be-sample", "install|--only-upgrade|be-sample", "install|be-sample|--only-upgrade=no",
+		"install|--only-upgrade|--no-only-upgrade|be-sample", "-o|APT::Get::Only-Upgrade=true|install|be-sample", "install|--only-upgrade|missing",
+		"dselect-upgrade", "dselect-upgrade|-s", "--cli-version|3|dist-upgrade", "--cli-version|-s|dist-upgrade", "history-undo|1", "history-rollback|-s|1",
 		"install|be-sample", "install|be-sample|-s", "install|-d|be-sample", "remove|be-sample", "-s|remove|be-sample",
 		"autoremove", "check", "clean|-s", "moo", "help", "nonsense", "", "-s", "-y", "DIST-UPGRADE",
 	}

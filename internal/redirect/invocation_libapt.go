@@ -16,22 +16,27 @@ type libaptParser struct {
 	words   []string
 	dry     dryness
 	config  []string
+	only    bool // --only-upgrade, or what sets the same
 }
 
+// onlyUpgradeSetting is what --only-upgrade sets, in lower case.
+const onlyUpgradeSetting = "apt::get::only-upgrade"
+
 // parseLibapt reads a command line of apt-get or apt.
-func parseLibapt(args []string) Invocation {
+func parseLibapt(args []string) (Invocation, operands) {
 	p := libaptParser{options: libaptOptions(), args: args}
 	err := p.parse()
 	inv := Invocation{ConfigArgs: p.config}
 	if err != nil {
 		inv.Problem = err.Error()
-		return inv
+		return inv, operands{}
 	}
+	rest := operands{onlyUpgrade: p.only}
 	if len(p.words) > 0 {
-		inv.Verb = p.words[0]
+		inv.Verb, rest.words = p.words[0], p.words[1:]
 	}
 	p.dry.tell(&inv)
-	return inv
+	return inv, rest
 }
 
 func (p *libaptParser) parse() error {
@@ -194,6 +199,7 @@ func (p *libaptParser) setBool(o libaptOption, arg string, on bool) {
 		return
 	}
 	p.dry.set(o.setting, arg, on)
+	p.only = on && o.setting == onlyUpgradeSetting || p.only && o.setting != onlyUpgradeSetting
 	if printsAndExits(o.setting) {
 		return
 	}
@@ -218,6 +224,9 @@ func (p *libaptParser) assign(kind optionKind, arg, value string) error {
 		}
 		on, _ := aptconf.ParseBool(setting)
 		p.dry.set(key, "-o "+value, on)
+		if aptconf.Fold(key) == onlyUpgradeSetting {
+			p.only = on
+		}
 		if !printsAndExits(key) {
 			p.config = append(p.config, "--option="+value)
 		}

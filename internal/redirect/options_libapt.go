@@ -21,11 +21,12 @@ type libaptOption struct {
 }
 
 // libaptOptions is the table of those commands of apt-get and apt that change
-// packages; apt 2.6 and 3.0 have the same for both. It is the union of 3.0's
-// (apt-private/private-cmndline.cc, addArgumentsAPTGet and getCommandArgs) and
-// 2.6's, which lacks -S, -U, --comment, --list-columns, --strict-pinning,
-// --color and --audit: to that apt they are errors, and what is made for the
-// invocation is thrown away unchanged.
+// packages; apt 2.6, 3.0 and 3.3 have the same for both. It is the union of 3.3's
+// (apt-private/private-cmndline.cc, addArgumentsAPTGet and getCommandArgs), of
+// 3.0's, which lacks --cli-version, and of 2.6's, which lacks -S, -U, --comment,
+// --list-columns, --strict-pinning, --color and --audit too: to that apt they are
+// errors, and what is made for the invocation is thrown away unchanged. So it is
+// for history-undo and its like, which take few of these.
 func libaptOptions() []libaptOption {
 	return []libaptOption{
 		{'s', "simulate", boolOption, "apt::get::simulate"},
@@ -52,6 +53,7 @@ func libaptOptions() []libaptOption {
 		{0, "planner", valueOption, ""},
 		{0, "comment", valueOption, ""},
 		{0, "with-source", valueOption, ""},
+		{0, "cli-version", valueOption, ""},
 
 		{'U', "update", boolOption, ""},
 		{'V', "verbose-versions", boolOption, ""},
@@ -82,7 +84,7 @@ func libaptOptions() []libaptOption {
 		{0, "mark-auto", boolOption, ""},
 		{0, "new-pkgs", boolOption, ""},
 		{0, "only-source", boolOption, ""},
-		{0, "only-upgrade", boolOption, ""},
+		{0, "only-upgrade", boolOption, onlyUpgradeSetting},
 		{0, "purge", boolOption, ""},
 		{0, "reinstall", boolOption, ""},
 		{0, "remove", boolOption, ""},
@@ -93,7 +95,7 @@ func libaptOptions() []libaptOption {
 	}
 }
 
-// verbs returns the commands of a frontend, as of apt 3.0 and aptitude 0.8.13.
+// verbs returns the commands of a frontend, as of apt 3.3 and aptitude 0.8.13.
 // unattended-upgrade has none.
 func verbs(f Frontend) []string {
 	switch f {
@@ -103,7 +105,8 @@ func verbs(f Frontend) []string {
 			"full-upgrade", "dselect-upgrade", "build-dep", "satisfy", "clean", "autoclean",
 			"auto-clean", "distclean", "dist-clean", "check", "source", "download", "changelog",
 			"indextargets", "moo", "list", "search", "show", "edit-sources", "modernize-sources",
-			"showsrc", "depends", "rdepends", "policy", "info"}
+			"showsrc", "depends", "rdepends", "policy", "info", "why", "why-not", "history-list",
+			"history-info", "history-redo", "history-undo", "history-rollback"}
 	case Aptitude:
 		return []string{"update", "clean", "autoclean", "forget-new", "search", "versions", "why",
 			"why-not", "hold", "unhold", "forbid-version", "markauto", "unmarkauto", "keep",

@@ -71,6 +71,7 @@ type Job struct {
 	// files, which stay as they are.
 	AllowOutside []string
 	Reads        Places        // what the frontend reads, besides files that Argv names
+	Settings     Settings      // that the frontend has and others don't
 	Activate     bool          // the next boot takes what it made, on trial
 	Deadline     time.Duration // of that trial
 	Speed        aptconf.Speed

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,23 @@ func machine() Machine {
 		Inside:    err == nil,
 		Bypass:    os.Getenv("APT_BE_BYPASS") == "1",
 		Container: inContainer() || inChroot(),
+		IsRoot:    isRoot,
 	}
+}
+
+// isRoot tells whether a directory is "/", or has its packages: by any path, as
+// through /proc, a link, a bind mount or another mount of the same subvolume.
+func isRoot(dir string) bool {
+	for _, place := range []string{"/", "/var/lib/dpkg", "/usr"} {
+		own, err := os.Stat(place)
+		if err != nil {
+			continue
+		}
+		if other, err := os.Stat(filepath.Join(dir, place)); err == nil && os.SameFile(own, other) {
+			return true
+		}
+	}
+	return false
 }
 
 // OnMachine says whether "/" is the root of the machine that runs, and not that

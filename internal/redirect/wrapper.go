@@ -69,8 +69,6 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	if err != nil {
 		return w.undecided(inv, argv, err)
 	}
-	reads := AptPlaces(conf)
-	reads.Files = append(reads.Files, configFiles(inv, os.Getenv("APT_CONFIG"))...)
 	exit, err := w.Supervise(st).Upgrade(ctx, Job{
 		Frontend:     f,
 		Argv:         argv,
@@ -78,7 +76,8 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 		LockTimeout:  lockTimeout(f, conf),
 		LeaveOut:     conf.List("Apt-Be::Nested::Leave-Out"),
 		AllowOutside: conf.List(parts.AllowOutside),
-		Reads:        reads,
+		Reads:        ReadsOf(inv, conf),
+		Settings:     SettingsOf(inv),
 		Activate:     policy.Activate,
 		Deadline:     policy.Deadline,
 		Speed:        policy.Speed,
@@ -130,7 +129,8 @@ func configFiles(inv Invocation, aptConfig string) []string {
 // undecided stops an upgrade of which it is not known where it should go. All
 // else goes on as without apt-be, or a machine could not be mended.
 func (w *Wrapper) undecided(inv Invocation, argv []string, why error) (Exit, error) {
-	if inv.Upgrade {
+	var alias *AliasError
+	if inv.Upgrade || errors.As(why, &alias) {
 		return Exit{Code: inv.Frontend.failureCode()}, why
 	}
 	w.Warn(why)

@@ -43,6 +43,7 @@ func TestDebian(t *testing.T) {
 		{"impossible", testImpossible},
 		{"room", testRoom},
 		{"policies", testPolicies},
+		{"settings", testSettings},
 		{"pending", testPending},
 		{"further", testFurther},
 		{"by hand", testByHand},

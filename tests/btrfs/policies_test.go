@@ -98,18 +98,22 @@ func testBrokenPolicies(t *testing.T, l lab) {
 	}{
 		{
 			name: "a value that means nothing", file: policyFile, content: "Apt-Be::Redirect \"maybe\";\n",
-			why:  `cannot read Apt-Be::Redirect: "maybe" is neither yes nor no`,
+			why:  `cannot read Apt-Be::Redirect: "maybe" is neither yes nor no (` + policyFile + `:1)`,
 			hint: "apt-config dump Apt-Be::Redirect shows what apt has of it",
 		}, {
 			name: "another one", file: policyFile, content: "Apt-Be::Redirect::Commands { \"list\"; };\n",
-			why:  `cannot read Apt-Be::Redirect::Commands: "list" is no command that changes packages`,
-			hint: "grep -r -i apt-be /etc/apt/apt.conf*",
+			why:  `cannot read Apt-Be::Redirect::Commands: "list" is no command that changes packages (` + policyFile + `:1)`,
+			hint: "apt-config dump Apt-Be::Redirect::Commands",
+		}, {
+			name: "no setting", file: policyFile, content: "// mine\nApt-Be {\n  Redirct \"no\"; };\n",
+			why:  `cannot read Apt-Be::Redirct: there is no such setting; Apt-Be::Redirect is one (` + policyFile + `:3)`,
+			hint: "apt-config dump Apt-Be::Redirct",
 		}, {
 			name: "an option", options: []string{"-o", "Apt-Be::Speed::Dedupe=fast"},
-			why: `cannot read Apt-Be::Speed::Dedupe: "fast" is neither yes nor no`, hint: "apt-config dump Apt-Be::Speed::Dedupe",
+			why: `cannot read Apt-Be::Speed::Dedupe: "fast" is neither yes nor no (the command line)`, hint: "apt-config dump Apt-Be::Speed::Dedupe",
 		}, {
 			name: "a file of the environment", file: "/root/apt.conf", content: "Apt-Be::Speed::Dedupe \"fast\";\n", env: []string{"APT_CONFIG=/root/apt.conf"},
-			why: `cannot read Apt-Be::Speed::Dedupe: "fast" is neither yes nor no`, hint: "apt-config dump Apt-Be::Speed::Dedupe",
+			why: `cannot read Apt-Be::Speed::Dedupe: "fast" is neither yes nor no (/root/apt.conf:1)`, hint: "apt-config dump Apt-Be::Speed::Dedupe",
 		}, {
 			name: "syntax", file: policyFile, content: "\nApt-Be::Redirect no\" {;\n",
 			why: "cannot read apt's configuration: ", hint: policyFile + ":",
@@ -153,7 +157,7 @@ func testMending(t *testing.T, l lab) {
 		}
 		return strings.ReplaceAll(result.Output, "\napt-be: ", " ")
 	}
-	const why = `cannot read Apt-Be::Guard: "perhaps" is none of snapshot, veto, off`
+	const why = `cannot read Apt-Be::Guard: "perhaps" is none of snapshot, veto, off (` + policyFile + `:1)`
 	if said := run(0, "apt-get -y remove bt-many1"); strings.Count(said, "warning: "+why) != 1 {
 		t.Errorf("a removal does not warn of the policy:\n%s", said)
 	}
