@@ -31,6 +31,11 @@ type Env struct {
 	Armed     bool // what the next boot takes on trial
 	Default   bool // what boots where no trial is armed
 	Origin    bool // what apt-be init --undo goes back to
+	// Unreadable is why its record can't be read; nil if it can. Record is made up
+	// then, in the state Unreadable.
+	Unreadable *UnreadableError
+	// Uncertain is why Next, Default, Armed and Origin may be wrong; nil if they are not.
+	Uncertain error
 }
 
 // Flags returns the letters that lists show: N running, R next, T trial,
@@ -108,6 +113,9 @@ func setNext(envs []Env, defaultName, armedNonce string) {
 		envs[next].Armed = true
 	} else {
 		next = standing
+		for i := range envs { // a record that can't be read may be what tells of the trial
+			envs[i].Armed = armedNonce != "" && envs[i].Unreadable != nil && !envs[i].Running
+		}
 	}
 	if next < 0 {
 		next = slices.IndexFunc(envs, Env.Original)

@@ -33,6 +33,9 @@ type Registry struct {
 	// unless a trial is armed, and for the nonce of the trial that is. Nil
 	// where apt-be init was not run.
 	Loader func() (defaultName, armedNonce string, err error)
+	// LoaderErr is why Loader is nil where apt-be init was run: what the next boot
+	// takes is not known, so no environment is destroyed.
+	LoaderErr error
 }
 
 // NewRegistry returns the registry of the environments in st. root is the
@@ -138,7 +141,7 @@ func (r *Registry) ensureHome() error {
 // List describes all boot environments, oldest first, without those under
 // construction.
 func (r *Registry) List() ([]Env, error) {
-	records, err := r.records()
+	c, err := r.contents()
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +153,9 @@ func (r *Registry) List() ([]Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the running boot environment: %w", err)
 	}
-	boot, err := r.Boot()
-	if err != nil && !errors.Is(err, ErrNotSetUp) {
-		return nil, err
+	boot, uncertain := r.Boot()
+	if errors.Is(uncertain, ErrNotSetUp) {
+		uncertain = r.LoaderErr
 	}
 	known := map[string]bool{}
 	var envs []Env
@@ -161,10 +164,14 @@ func (r *Registry) List() ([]Env, error) {
 			return
 		}
 		known[sub.UUID] = true
-		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID, Origin: sub.Path == boot.Origin}
+		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID, Origin: sub.Path == boot.Origin, Uncertain: uncertain}
 		var ok bool
-		if e.Record, ok = records[sub.UUID]; !ok {
+		if e.Record, ok = c.records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
+			if e.Unreadable = c.bad[sub.UUID]; e.Unreadable != nil {
+				e.Unreadable.Of = e.Name
+				e.Record.State, e.Record.Reason = Unreadable, e.Unreadable.Error()
+			}
 		} else if e.Running { // it goes on living
 			if id, err := r.identify(r.store.Path(sub.Path)); err == nil {
 				e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
@@ -175,7 +182,7 @@ func (r *Registry) List() ([]Env, error) {
 	for _, sub := range subvolumes {
 		add(sub)
 	}
-	for _, record := range records {
+	for _, record := range c.records {
 		if record.Path == "" {
 			continue
 		}
@@ -188,6 +195,9 @@ func (r *Registry) List() ([]Env, error) {
 		}
 	}
 	add(running)
+	if err := r.addUnreadable(c, add, known); err != nil {
+		return nil, err
+	}
 	byAge(envs)
 	var defaultName, armedNonce string
 	if r.Loader != nil {
@@ -197,6 +207,28 @@ func (r *Registry) List() ([]Env, error) {
 	}
 	setNext(envs, defaultName, armedNonce)
 	return envs, nil
+}
+
+// addUnreadable adds the environments elsewhere than in EnvDir whose records can't
+// be read, so don't tell where.
+func (r *Registry) addUnreadable(c contents, add func(store.Subvolume), known map[string]bool) error {
+	for uuid := range c.bad {
+		if known[uuid] {
+			continue
+		}
+		found, err := r.found()
+		if err != nil {
+			return fmt.Errorf("cannot list boot environments: %w", err)
+		}
+		for uuid := range c.bad {
+			sub, ok := found[uuid]
+			if ok && !strings.HasPrefix(sub.Path, BaseDir+"/") && !strings.HasPrefix(sub.Path, PastDir+"/") {
+				add(sub)
+			}
+		}
+		break
+	}
+	return nil
 }
 
 // Get returns the environment called name, or an ErrNotFound.
@@ -253,11 +285,14 @@ func (r *Registry) Identify(e Env) (Env, error) {
 // is what is known of the environment when another one runs. The caller holds
 // the Lock.
 func (r *Registry) Note(e Env) error {
-	records, err := r.records()
+	c, err := r.contents()
 	if err != nil {
 		return err
 	}
-	old, ok := records[e.Subvolume.UUID]
+	if c.bad[e.Subvolume.UUID] != nil {
+		return nil // there is nowhere to note it
+	}
+	old, ok := c.records[e.Subvolume.UUID]
 	if ok && old.Title == e.Record.Title && slices.Equal(old.Kernels, e.Record.Kernels) {
 		return nil
 	}
@@ -267,11 +302,14 @@ func (r *Registry) Note(e Env) error {
 // Change edits the record of an environment, as it is by now. The caller holds
 // the Lock.
 func (r *Registry) Change(e Env, edit func(*Record)) error {
-	records, err := r.records()
+	c, err := r.contents()
 	if err != nil {
 		return err
 	}
-	record, ok := records[e.Subvolume.UUID]
+	if bad := c.bad[e.Subvolume.UUID]; bad != nil {
+		return fmt.Errorf("cannot change the record of %s: %w", e.Name, bad)
+	}
+	record, ok := c.records[e.Subvolume.UUID]
 	if !ok {
 		record = e.Record
 	}
@@ -296,36 +334,4 @@ func (r *Registry) write(record Record, put func(file string, data []byte, mode 
 		return fmt.Errorf("cannot keep the record of a boot environment: %w", err)
 	}
 	return put(file, append(data, '\n'), 0o644)
-}
-
-// records reads all records, by the UUID of their subvolumes.
-func (r *Registry) records() (map[string]Record, error) {
-	dir := r.store.Path(HomeDir + "/be")
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read the registry: %w", err)
-	}
-	records := map[string]Record{}
-	for _, entry := range entries {
-		uuid, ok := strings.CutSuffix(entry.Name(), ".json")
-		if !ok || strings.HasPrefix(uuid, ".") {
-			continue
-		}
-		data, err := os.ReadFile(path.Join(dir, entry.Name()))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // destroyed meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the registry: %w", err)
-		}
-		var record Record
-		if err := json.Unmarshal(data, &record); err != nil {
-			return nil, fmt.Errorf("cannot read the record %s: %w", entry.Name(), err)
-		}
-		if record.Schema > RecordSchema {
-			return nil, fmt.Errorf("cannot read the record %s: schema %d is %w", entry.Name(), record.Schema, ErrNewerSchema)
-		}
-		records[uuid] = record
-	}
-	return records, nil
 }

@@ -67,11 +67,15 @@ func TakeLock(ctx context.Context, path string) (*Lock, error) {
 // openLock opens the file at path, and makes it if there is none. It reads what
 // the holder wrote later on: that is not to be waited for.
 func openLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return regular.Open(path, os.O_RDWR)
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			if f, err = regular.Open(path, os.O_RDWR); errors.Is(err, os.ErrNotExist) {
+				continue // it was removed in between
+			}
+		}
+		return f, err
 	}
-	return f, err
 }
 
 // File is the locked file: a child that inherits it shares the lock.
