@@ -53,7 +53,7 @@ func (r *Registry) Boot() (Boot, error) {
 		boot, err = parseBoot(data)
 	}
 	if err != nil {
-		return Boot{}, fmt.Errorf("cannot read what apt-be init noted: %w", r.unreadable(path.Base(bootFile), err))
+		return Boot{}, fmt.Errorf("cannot read what apt-be init noted: %w", r.UnreadableFile(path.Base(bootFile), err))
 	}
 	return boot, nil
 }
@@ -70,8 +70,8 @@ func parseBoot(data []byte) (Boot, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &boot)
 	}
-	if err == nil && (boot.Schema < 1 || boot.Loader == "" || boot.Origin == "") {
-		err = errors.New("it says nothing of a loader, or of an origin")
+	if err == nil && boot.Schema < 1 {
+		err = fmt.Errorf("its schema is %d, which means nothing", boot.Schema)
 	}
 	return boot, err
 }

@@ -69,7 +69,7 @@ func (e Env) Bootable() bool {
 // has its trial armed and it does not run, else that of its record, which it
 // keeps meanwhile.
 func (e Env) ShownState() State {
-	if e.Armed && !e.Running {
+	if e.Armed && !e.Running && e.Record.State != Unreadable {
 		return Armed
 	}
 	return e.Record.State

@@ -28,24 +28,32 @@ type UnreadableError struct {
 	Of   string // the environment that it is the record of; "" for none that is known
 	Err  error
 
-	where  string // a command by which Path can be reached, or ""
-	remedy string
+	remedy  string
+	destroy string // a command that destroys Of, or ""
+	where   string // a command by which Path can be reached, or ""
 }
 
 func (e *UnreadableError) Error() string { return fmt.Sprintf("cannot read %s: %v", e.Path, e.Err) }
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// Remedy is what can be done about it, in a sentence without a full stop.
+// Remedy is what can be done about it: sentences, and lines that are commands.
 func (e *UnreadableError) Remedy() string {
 	if errors.Is(e.Err, ErrNewerSchema) {
 		return "the apt-be of another boot environment is newer, and has been at work: upgrade this one's too (Apt-Be::Redirect=no has that done here)"
 	}
-	return e.remedy + e.where
+	text := e.remedy
+	if e.destroy != "" {
+		text += "; or destroy it:\n    " + e.destroy
+	}
+	if e.where != "" {
+		text += fmt.Sprintf("\n%s is in the top-level subvolume:\n    %s", e.Path, e.where)
+	}
+	return text
 }
 
-// unreadable makes an UnreadableError of a file of the registry.
-func (r *Registry) unreadable(file string, err error) *UnreadableError {
+// UnreadableFile makes an UnreadableError of a file of the registry.
+func (r *Registry) UnreadableFile(file string, err error) *UnreadableError {
 	e := &UnreadableError{Path: HomeDir + "/" + file, Err: regular.Reason(err)}
 	mounted := path.Join(r.root, HomeMount, file)
 	if a, err := os.Lstat(mounted); err == nil {
@@ -54,9 +62,16 @@ func (r *Registry) unreadable(file string, err error) *UnreadableError {
 		}
 	}
 	if e.Path != mounted {
-		e.where = fmt.Sprintf(" (mount -o subvolid=5 %s /mnt has it as /mnt/%s)", r.store.Device(), e.Path)
+		e.where = fmt.Sprintf("mount -o subvolid=5 %s /mnt", r.store.Device())
 	}
-	e.remedy = fmt.Sprintf("restore %s from a copy, or move it away", e.Path)
+	switch file {
+	case path.Base(bootFile):
+		e.remedy, e.where = "apt-be init writes it anew, from what it did", ""
+	case "setup.json":
+		e.remedy = fmt.Sprintf("restore %s from a copy: apt-be init --undo goes by it", e.Path)
+	default:
+		e.remedy = fmt.Sprintf("restore %s from a copy, or move it away", e.Path)
+	}
 	return e
 }
 
@@ -103,7 +118,7 @@ func (r *Registry) contents() (contents, error) {
 			continue // destroyed meanwhile
 		}
 		if err != nil {
-			c.bad[uuid] = r.unreadable("be/"+entry.Name(), err)
+			c.bad[uuid] = r.UnreadableFile("be/"+entry.Name(), err)
 			continue
 		}
 		c.records[uuid] = record
@@ -165,7 +180,7 @@ func (r *Registry) UnreadableJournals(j *txn.Journal) ([]*UnreadableError, error
 	bad, err := j.Unreadable()
 	var all []*UnreadableError
 	for _, b := range bad {
-		e := r.unreadable(path.Join(path.Base(j.Dir), path.Base(b.Path)), b.Err)
+		e := r.UnreadableFile(path.Join(path.Base(j.Dir), path.Base(b.Path)), b.Err)
 		e.remedy = fmt.Sprintf("an apt-be that knows what is in it settles it; with %s moved away what it tells of stays as it is now, or is garbage", e.Path)
 		all = append(all, e)
 	}
@@ -202,7 +217,7 @@ func (r *Registry) nameUnreadable(c contents) {
 		e.Of = nameOf(sub.Path)
 		e.remedy = fmt.Sprintf("restore %s from a copy, or move it away: %s counts as made by hand then", e.Path, e.Of)
 		if sub.ID != running.ID {
-			e.remedy += fmt.Sprintf("; or apt-be destroy --accept-risk %s %s", RiskUnreadable, e.Of)
+			e.destroy = fmt.Sprintf("apt-be destroy --accept-risk %s %s", RiskUnreadable, e.Of)
 		}
 	}
 }

@@ -242,7 +242,7 @@ func TestNewerSchemaSettlesNothing(t *testing.T) {
 
 func TestUnreadableBoot(t *testing.T) {
 	for says, text := range map[string]string{
-		"schema 9 is written by a newer": `{"schema": 9, "origin": []}`, "unexpected end": `{"sch`, "unexpected end of JSON": "", "says nothing of a loader": "{}",
+		"schema 9 is written by a newer": `{"schema": 9, "origin": []}`, "unexpected end": `{"sch`, "unexpected end of JSON": "", "its schema is 0": "{}",
 	} {
 		w := newWorld(t)
 		w.create("new")

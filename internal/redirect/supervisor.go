@@ -82,6 +82,9 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	signals := catchSignals()
 	defer signals.stop()
 
+	if err := s.Registry.CheckReadable(); err != nil {
+		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
+	}
 	lock, err := takeDpkgLock(signals.any, job)
 	if errors.Is(err, context.Canceled) {
 		return Exit{Signal: signals.first()}, nil
