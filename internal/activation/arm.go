@@ -104,6 +104,9 @@ func (a *Activator) secureDefault(e be.Env) error {
 
 // Check says why Arm would refuse, and changes nothing.
 func (a *Activator) Check(e be.Env, o ArmOptions) error {
+	if err := be.CheckName(e.Name); err != nil {
+		return fmt.Errorf("%w: %w; apt-be rename gives it another", be.ErrProtected, err)
+	}
 	kernel, err := KernelOf(e)
 	if err != nil || o.Method != be.Reboot || o.NoWayBack {
 		return err

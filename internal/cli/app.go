@@ -323,6 +323,11 @@ func (app *App) notice() *ui.Notice {
 	return notice
 }
 
+// line prints a line of a result: whatever is in it, it is one.
+func (app *App) line(format string, args ...any) {
+	fmt.Fprintln(app.Stdout, ui.Printable(fmt.Sprintf(format, args...)))
+}
+
 func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 	s := &redirect.Supervisor{
 		Registry: reg,

@@ -300,12 +300,14 @@ func (app *App) agree(what string, steps []setup.Step, offer string, yes bool) (
 	if len(steps) == 0 {
 		return true, nil
 	}
-	fmt.Fprintf(app.Stdout, "%s will:\n", what)
+	app.line("%s will:", what)
 	for n, step := range steps {
-		fmt.Fprintf(app.Stdout, "%3d. %s\n", n+1, step.Text)
+		app.line("%3d. %s", n+1, step.Text)
 	}
 	if offer != "" {
-		fmt.Fprintln(app.Stdout, offer)
+		for text := range strings.Lines(offer) {
+			app.line("%s", strings.TrimRight(text, "\n"))
+		}
 	}
 	switch {
 	case app.options.DryRun:

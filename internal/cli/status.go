@@ -163,7 +163,7 @@ func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) sta
 
 func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 	line := func(what, format string, args ...any) {
-		fmt.Fprintf(app.Stdout, "%-12s %s\n", what, fmt.Sprintf(format, args...))
+		app.line("%-12s %s", what, fmt.Sprintf(format, args...))
 	}
 	for _, e := range envs {
 		switch {

@@ -9,6 +9,17 @@ import (
 // warnUnreadable tells of the files of apt-be's own that can't be read. That is no
 // reason to stop for what changes no packages and arms no boot.
 func (app *App) warnUnreadable(reg *be.Registry) {
+	for _, e := range app.unreadable(reg) {
+		whose := ""
+		if e.Of != "" {
+			whose = fmt.Sprintf(", the record of %s", e.Of)
+		}
+		app.notice().Warn("cannot read %s%s: %v. No upgrade is made and no boot armed as long as that is so. To mend it: %s", e.Path, whose, e.Err, e.Remedy())
+	}
+}
+
+// unreadable lists the files of apt-be's own that can't be read.
+func (app *App) unreadable(reg *be.Registry) []*be.UnreadableError {
 	bad, err := reg.Unreadable()
 	if err != nil {
 		app.Log.Warn(err)
@@ -17,13 +28,7 @@ func (app *App) warnUnreadable(reg *be.Registry) {
 	if err != nil {
 		app.Log.Warn(err)
 	}
-	for _, e := range append(bad, ofSetup...) {
-		whose := ""
-		if e.Of != "" {
-			whose = fmt.Sprintf(", the record of %s", e.Of)
-		}
-		app.notice().Warn("cannot read %s%s: %v. No upgrade is made and no boot armed as long as that is so. To mend it: %s", e.Path, whose, e.Err, e.Remedy())
-	}
+	return append(bad, ofSetup...)
 }
 
 // checkReadable returns an error if something can't be read in the registry: for

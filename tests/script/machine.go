@@ -56,6 +56,11 @@ func change(st *fake.Store, args []string) error {
 		return install(st, args)
 	case verb == "subvolume" && len(args) == 1:
 		return st.Create(args[0])
+	case verb == "install-as" && len(args) == 2: // SUBVOLUME ROOT: another one, made by hand
+		if err := st.Create(args[0]); err != nil {
+			return err
+		}
+		return os.CopyFS(st.Path(args[0]), os.DirFS(args[1]))
 	case verb == "running" && len(args) == 1:
 		return st.SetRunning(args[0])
 	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it
