@@ -83,7 +83,7 @@ chmod 755 /usr/bin/dpkg
 		t.Errorf("the upgrade: status %d:\n%s", result.Status, result.Output)
 	}
 	m.Shell(t, "apt-be create third && apt-be destroy third")
-	if found := environments(t, m); len(found) != 2 {
-		t.Errorf("boot environments %v", found)
+	if left := m.Shell(t, "apt-be list -H 2>/dev/null | wc -l"); strings.TrimSpace(left) != "3" {
+		t.Errorf("there are %s boot environments", left)
 	}
 }
