@@ -61,8 +61,13 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
+	var data []byte
+	info, err := f.Stat()
+	large := err == nil && info.Size() > limit
+	if err == nil && !large {
+		data, err = io.ReadAll(io.LimitReader(f, limit+1)) // it may grow
+	}
+	if err == nil && (large || int64(len(data)) > limit) {
 		err = fmt.Errorf("%w: it has more than %d bytes", ErrSize, limit)
 	}
 	if err != nil {
