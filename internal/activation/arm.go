@@ -153,6 +153,9 @@ func (a *Activator) Next() (be.Env, bool, error) {
 		return be.Env{}, false, err
 	}
 	for _, e := range envs {
+		if e.Uncertain != nil {
+			return be.Env{}, false, fmt.Errorf("cannot find out what the next boot takes: %w", e.Uncertain)
+		}
 		// The loader knows nothing of a trial that it does not begin.
 		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
 			return e, !e.Running, nil

@@ -34,7 +34,8 @@ type Env struct {
 	// Unreadable is why its record can't be read; nil if it can. Record is made up
 	// then, in the state Unreadable.
 	Unreadable *UnreadableError
-	// Uncertain is why Next, Default, Armed and Origin may be wrong; nil if they are not.
+	// Uncertain is why Next, Default and Armed are false of all, and Origin may be
+	// wrong; nil if what boots is known.
 	Uncertain error
 }
 

@@ -154,7 +154,7 @@ func (r *Registry) List() ([]Env, error) {
 		return nil, fmt.Errorf("cannot find the running boot environment: %w", err)
 	}
 	boot, uncertain := r.Boot()
-	if errors.Is(uncertain, ErrNotSetUp) {
+	if uncertain == nil || errors.Is(uncertain, ErrNotSetUp) {
 		uncertain = r.LoaderErr
 	}
 	known := map[string]bool{}
@@ -164,7 +164,7 @@ func (r *Registry) List() ([]Env, error) {
 			return
 		}
 		known[sub.UUID] = true
-		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID, Origin: sub.Path == boot.Origin, Uncertain: uncertain}
+		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID, Origin: sub.Path == boot.Origin}
 		var ok bool
 		if e.Record, ok = c.records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
@@ -199,13 +199,18 @@ func (r *Registry) List() ([]Env, error) {
 		return nil, err
 	}
 	byAge(envs)
-	var defaultName, armedNonce string
-	if r.Loader != nil {
-		if defaultName, armedNonce, err = r.Loader(); err != nil {
-			return nil, fmt.Errorf("cannot find out what the next boot takes: %w", err)
+	if uncertain == nil {
+		var defaultName, armedNonce string
+		if r.Loader != nil {
+			defaultName, armedNonce, uncertain = r.Loader()
+		}
+		if uncertain == nil {
+			setNext(envs, defaultName, armedNonce)
 		}
 	}
-	setNext(envs, defaultName, armedNonce)
+	for i := range envs {
+		envs[i].Uncertain = uncertain
+	}
 	return envs, nil
 }
 

@@ -264,6 +264,35 @@ func TestUnreadableBoot(t *testing.T) {
 	}
 }
 
+// While the loader can't be asked, nothing is destroyed, and all else goes on.
+func TestLoaderThatCannotBeRead(t *testing.T) {
+	for what, set := range map[string]func(r *be.Registry){
+		"its state":  func(r *be.Registry) { r.Loader = func() (string, string, error) { return "", "", errFault } },
+		"any loader": func(r *be.Registry) { r.LoaderErr = errFault },
+	} {
+		w := newWorld(t)
+		w.create("new")
+		w.write("@apt-be/boot.json", `{"schema": 1, "loader": "grub", "origin": "@rootfs"}`)
+		w.reg.Loader = func() (string, string, error) { return "rootfs", "", nil }
+		if !w.get("rootfs").Next {
+			t.Error("the loader is not asked")
+		}
+		if set(w.reg); what == "any loader" {
+			w.reg.Loader = nil
+		}
+		envs, err := w.reg.List()
+		check(t, err)
+		for _, e := range envs {
+			if e.Uncertain != errFault || e.Next || e.Default || e.Armed {
+				t.Errorf("without %s, %s is %+v", what, e.Name, e)
+			}
+		}
+		checkIs(t, "CheckDestroy", be.CheckDestroy(envs, "new", unused), be.ErrProtected)
+		checkIs(t, "CheckDestroy", be.CheckDestroy(envs, "new", unused), errFault)
+		w.create("newer")
+	}
+}
+
 // A journal that can't be read keeps its subvolumes, and nobody from working.
 func TestUnreadableJournal(t *testing.T) {
 	w := newWorld(t)

@@ -181,6 +181,9 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 			line("next", "%s", e.Name)
 		}
 	}
+	if len(envs) > 0 && envs[0].Uncertain != nil {
+		line("next", "not known: %v", envs[0].Uncertain)
+	}
 	for _, e := range envs {
 		switch {
 		case e.Pending():
