@@ -74,7 +74,7 @@ func (r *Record) check(uuid string) error {
 		return nonsense("path", r.Path)
 	case r.Wanted != "" && CheckName(r.Wanted) != nil:
 		return nonsense("wanted", r.Wanted)
-	case strings.ContainsFunc(r.Parameters, unicode.IsControl): // they go into the boot menu
+	case strings.ContainsFunc(strings.ReplaceAll(r.Parameters, "\t", " "), unicode.IsControl): // they go into the boot menu
 		return nonsense("parameters", r.Parameters)
 	case t != nil && !noncePattern.MatchString(t.Nonce):
 		return nonsense("trial's nonce", t.Nonce)
