@@ -169,7 +169,7 @@ func (r *Registry) List() ([]Env, error) {
 		if e.Record, ok = c.records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
 			if e.Unreadable = c.bad[sub.UUID]; e.Unreadable != nil {
-				e.Unreadable.Of = e.Name
+				e.Unreadable.isOf(e.Name, e.Running)
 				e.Record.State, e.Record.Reason = Unreadable, e.Unreadable.Error()
 			}
 		} else if e.Running { // it goes on living

@@ -214,10 +214,15 @@ func (r *Registry) nameUnreadable(c contents) {
 		case !ok || strings.HasPrefix(path.Base(sub.Path), newPrefix):
 			continue
 		}
-		e.Of = nameOf(sub.Path)
-		e.remedy = fmt.Sprintf("restore %s from a copy, or move it away: %s counts as made by hand then", e.Path, e.Of)
-		if sub.ID != running.ID {
-			e.destroy = fmt.Sprintf("apt-be destroy --accept-risk %s %s", RiskUnreadable, e.Of)
-		}
+		e.isOf(nameOf(sub.Path), sub.ID == running.ID)
+	}
+}
+
+// isOf tells which environment it is the record of.
+func (e *UnreadableError) isOf(name string, running bool) {
+	e.Of = name
+	e.remedy = fmt.Sprintf("restore %s from a copy, or move it away: %s counts as made by hand then", e.Path, name)
+	if !running {
+		e.destroy = fmt.Sprintf("apt-be destroy --accept-risk %s %s", RiskUnreadable, name)
 	}
 }
