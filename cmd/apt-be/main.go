@@ -58,6 +58,7 @@ func wrap(f redirect.Frontend) {
 			if err == nil {
 				s.Boot = machine.Boot{Activator: act}
 			} else if !errors.Is(err, be.ErrNotSetUp) {
+				s.Registry.LoaderErr = err
 				s.Log.WithError(err).Warn("the next boot will not take what an upgrade makes")
 			}
 			return s

@@ -152,6 +152,10 @@ func (a *Activator) Entry(e be.Env) (boot.Entry, error) {
 	if !e.Bootable() {
 		return boot.Entry{}, fmt.Errorf("%w: it is %s", ErrNoKernel, e.Record.State)
 	}
+	if err := be.CheckName(e.Name); err != nil && !e.Default && !e.Running {
+		// Somebody made the subvolume by hand: a name goes into files and command lines.
+		return boot.Entry{}, fmt.Errorf("%w: %w", ErrNoKernel, err)
+	}
 	kernel, err := KernelOf(e)
 	if err != nil {
 		return boot.Entry{}, err

@@ -122,6 +122,9 @@ func (a *Activator) secureDefault(e be.Env) error {
 
 // Check says why Arm would refuse, and changes nothing.
 func (a *Activator) Check(e be.Env, o ArmOptions) error {
+	if err := be.CheckName(e.Name); err != nil {
+		return fmt.Errorf("%w: %w; apt-be rename gives it another", be.ErrProtected, err)
+	}
 	kernel, err := KernelOf(e)
 	if err != nil || o.Method != be.Reboot || o.NoWayBack {
 		return err
@@ -173,6 +176,9 @@ func (a *Activator) Next() (be.Env, bool, error) {
 		return be.Env{}, false, err
 	}
 	for _, e := range envs {
+		if e.Uncertain != nil {
+			return be.Env{}, false, fmt.Errorf("cannot find out what the next boot takes: %w", e.Uncertain)
+		}
 		// The loader knows nothing of a trial that it does not begin.
 		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
 			return e, !e.Running, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // What the initramfs of a trial leaves in trialDir, as NONCE.STAGE.
@@ -219,7 +220,7 @@ func (a *Activator) faultOf(t *be.Trial, state boot.State) be.Fault {
 // bootOf is the boot ID that the initramfs of a trial left, or "".
 func (a *Activator) bootOf(nonce string) string {
 	for _, stage := range []string{markInit, markInitramfs} {
-		if text, err := os.ReadFile(a.mark(nonce, stage)); err == nil {
+		if text, err := regular.ReadFile(a.mark(nonce, stage), 1<<16); err == nil {
 			if ids := strings.Fields(string(text)); len(ids) > 0 {
 				return ids[len(ids)-1] // the last time
 			}

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // BootSchema is the version of Boot's format that this program writes.
@@ -43,21 +44,36 @@ const bootFile = HomeDir + "/boot.json"
 
 // Boot returns what apt-be init noted, or an ErrNotSetUp.
 func (r *Registry) Boot() (Boot, error) {
-	data, err := os.ReadFile(r.store.Path(bootFile))
+	data, err := regular.ReadFile(r.store.Path(bootFile), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Boot{}, ErrNotSetUp
 	}
 	var boot Boot
 	if err == nil {
-		err = json.Unmarshal(data, &boot)
-	}
-	if err == nil && boot.Schema > BootSchema {
-		err = fmt.Errorf("schema %d is %w", boot.Schema, ErrNewerSchema)
+		boot, err = parseBoot(data)
 	}
 	if err != nil {
-		return Boot{}, fmt.Errorf("cannot read what apt-be init noted: %w", err)
+		return Boot{}, fmt.Errorf("cannot read what apt-be init noted: %w", r.UnreadableFile(path.Base(bootFile), err))
 	}
 	return boot, nil
+}
+
+func parseBoot(data []byte) (Boot, error) {
+	var boot Boot
+	var head struct {
+		Schema int `json:"schema"`
+	}
+	err := json.Unmarshal(data, &head)
+	if err == nil && head.Schema > BootSchema {
+		return boot, fmt.Errorf("schema %d is %w", head.Schema, ErrNewerSchema)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &boot)
+	}
+	if err == nil && boot.Schema < 1 {
+		err = fmt.Errorf("its schema is %d, which means nothing", boot.Schema)
+	}
+	return boot, err
 }
 
 // SetBoot keeps what apt-be init notes; nil forgets it. The caller holds the

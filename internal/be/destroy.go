@@ -105,6 +105,12 @@ func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	if err := r.CheckFree(name); err != nil {
 		return fmt.Errorf("cannot rename %s: %w", e.Name, err)
 	}
+	if e.Unreadable != nil {
+		return fmt.Errorf("cannot rename %s: %w", e.Name, e.Unreadable)
+	}
+	if e.Uncertain != nil {
+		return fmt.Errorf("cannot rename %s: %w: it is not known what the next boot takes: %w", e.Name, ErrProtected, e.Uncertain)
+	}
 	if e.Record.Path != "" {
 		return fmt.Errorf("cannot rename %s: %w: %s is where the installer put it", e.Name, ErrProtected, e.Subvolume.Path)
 	}

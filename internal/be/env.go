@@ -33,6 +33,12 @@ type Env struct {
 	Armed     bool // what the next boot takes on trial, if the machine is shut down for it
 	Default   bool // what boots where no trial is armed
 	Origin    bool // what apt-be init --undo goes back to
+	// Unreadable is why its record can't be read; nil if it can. Record is made up
+	// then, in the state Unreadable.
+	Unreadable *UnreadableError
+	// Uncertain is why Next, Default and Armed are false of all, and Origin may be
+	// wrong; nil if what boots is known.
+	Uncertain error
 }
 
 // Flags returns the letters that lists show: N running, R next, T trial,
@@ -66,7 +72,7 @@ func (e Env) Bootable() bool {
 // armed, or wanted, and it does not run, else that of its record, which it
 // keeps meanwhile.
 func (e Env) ShownState() State {
-	if e.Armed && !e.Running {
+	if e.Armed && !e.Running && e.Record.State != Unreadable {
 		return Armed
 	}
 	return e.Record.State
@@ -110,6 +116,9 @@ func setNext(envs []Env, defaultName, armedNonce string) {
 		envs[next].Armed = true
 	} else {
 		next = standing
+		for i := range envs { // a record that can't be read may be what tells of the trial
+			envs[i].Armed = armedNonce != "" && envs[i].Unreadable != nil && !envs[i].Running
+		}
 	}
 	if next < 0 {
 		next = slices.IndexFunc(envs, Env.Original)

@@ -24,6 +24,7 @@ const (
 	Stale      State = "stale"       // the running system changed in a way that can't be carried over
 	Superseded State = "superseded"  // a newer upgrade replaced it
 	Failed     State = "failed"      // its upgrade failed; kept to be looked at, never booted
+	Unreadable State = "unreadable"  // its record can't be read: shown of such a one, and in no record
 )
 
 // Maker is what made a boot environment.

@@ -34,6 +34,9 @@ type Registry struct {
 	// as the machine goes down. Nil
 	// where apt-be init was not run.
 	Loader func() (defaultName, armedNonce string, err error)
+	// LoaderErr is why Loader is nil where apt-be init was run: what the next boot
+	// takes is not known, so no environment is destroyed.
+	LoaderErr error
 }
 
 // NewRegistry returns the registry of the environments in st. root is the
@@ -156,7 +159,7 @@ func (r *Registry) ensureHome() error {
 // List describes all boot environments, oldest first, without those under
 // construction.
 func (r *Registry) List() ([]Env, error) {
-	records, err := r.records()
+	c, err := r.contents()
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +171,9 @@ func (r *Registry) List() ([]Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the running boot environment: %w", err)
 	}
-	boot, err := r.Boot()
-	if err != nil && !errors.Is(err, ErrNotSetUp) {
-		return nil, err
+	boot, uncertain := r.Boot()
+	if uncertain == nil || errors.Is(uncertain, ErrNotSetUp) {
+		uncertain = r.LoaderErr
 	}
 	known := map[string]bool{}
 	var envs []Env
@@ -181,8 +184,12 @@ func (r *Registry) List() ([]Env, error) {
 		known[sub.UUID] = true
 		e := Env{Name: nameOf(sub.Path), Subvolume: sub, Running: sub.ID == running.ID, Origin: sub.Path == boot.Origin}
 		var ok bool
-		if e.Record, ok = records[sub.UUID]; !ok {
+		if e.Record, ok = c.records[sub.UUID]; !ok {
 			e.Record = r.describe(sub, e.Running)
+			if e.Unreadable = c.bad[sub.UUID]; e.Unreadable != nil {
+				e.Unreadable.isOf(e.Name, e.Running)
+				e.Record.State, e.Record.Reason = Unreadable, e.Unreadable.Error()
+			}
 		} else if e.Running { // it goes on living
 			if id, err := r.identify(r.Dir(e)); err == nil {
 				e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
@@ -193,7 +200,7 @@ func (r *Registry) List() ([]Env, error) {
 	for _, sub := range subvolumes {
 		add(sub)
 	}
-	for _, record := range records {
+	for _, record := range c.records {
 		if record.Path == "" {
 			continue
 		}
@@ -206,15 +213,45 @@ func (r *Registry) List() ([]Env, error) {
 		}
 	}
 	add(running)
+	if err := r.addUnreadable(c, add, known); err != nil {
+		return nil, err
+	}
 	byAge(envs)
-	var defaultName, armedNonce string
-	if r.Loader != nil {
-		if defaultName, armedNonce, err = r.Loader(); err != nil {
-			return nil, fmt.Errorf("cannot find out what the next boot takes: %w", err)
+	if uncertain == nil {
+		var defaultName, armedNonce string
+		if r.Loader != nil {
+			defaultName, armedNonce, uncertain = r.Loader()
+		}
+		if uncertain == nil {
+			setNext(envs, defaultName, armedNonce)
 		}
 	}
-	setNext(envs, defaultName, armedNonce)
+	for i := range envs {
+		envs[i].Uncertain = uncertain
+	}
 	return envs, nil
+}
+
+// addUnreadable adds the environments elsewhere than in EnvDir whose records can't
+// be read, so don't tell where.
+func (r *Registry) addUnreadable(c contents, add func(store.Subvolume), known map[string]bool) error {
+	for uuid := range c.bad {
+		if known[uuid] {
+			continue
+		}
+		found, err := r.found()
+		if err != nil {
+			return fmt.Errorf("cannot list boot environments: %w", err)
+		}
+		for uuid := range c.bad {
+			sub, ok := found[uuid]
+			if ok && !strings.HasPrefix(sub.Path, BaseDir+"/") && !strings.HasPrefix(sub.Path, PastDir+"/") {
+				add(sub)
+			}
+		}
+		break
+	}
+	return nil
 }
 
 // Get returns the environment called name, or an ErrNotFound.
@@ -271,11 +308,14 @@ func (r *Registry) Identify(e Env) (Env, error) {
 // is what is known of the environment when another one runs. The caller holds
 // the Lock.
 func (r *Registry) Note(e Env) error {
-	records, err := r.records()
+	c, err := r.contents()
 	if err != nil {
 		return err
 	}
-	old, ok := records[e.Subvolume.UUID]
+	if c.bad[e.Subvolume.UUID] != nil {
+		return nil // there is nowhere to note it
+	}
+	old, ok := c.records[e.Subvolume.UUID]
 	if ok && old.Title == e.Record.Title && slices.Equal(old.Kernels, e.Record.Kernels) {
 		return nil
 	}
@@ -285,11 +325,14 @@ func (r *Registry) Note(e Env) error {
 // Change edits the record of an environment, as it is by now. The caller holds
 // the Lock.
 func (r *Registry) Change(e Env, edit func(*Record)) error {
-	records, err := r.records()
+	c, err := r.contents()
 	if err != nil {
 		return err
 	}
-	record, ok := records[e.Subvolume.UUID]
+	if bad := c.bad[e.Subvolume.UUID]; bad != nil {
+		return fmt.Errorf("cannot change the record of %s: %w", e.Name, bad)
+	}
+	record, ok := c.records[e.Subvolume.UUID]
 	if !ok {
 		record = e.Record
 	}
@@ -314,36 +357,4 @@ func (r *Registry) write(record Record, put func(file string, data []byte, mode 
 		return fmt.Errorf("cannot keep the record of a boot environment: %w", err)
 	}
 	return put(file, append(data, '\n'), 0o644)
-}
-
-// records reads all records, by the UUID of their subvolumes.
-func (r *Registry) records() (map[string]Record, error) {
-	dir := r.store.Path(HomeDir + "/be")
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read the registry: %w", err)
-	}
-	records := map[string]Record{}
-	for _, entry := range entries {
-		uuid, ok := strings.CutSuffix(entry.Name(), ".json")
-		if !ok || strings.HasPrefix(uuid, ".") {
-			continue
-		}
-		data, err := os.ReadFile(path.Join(dir, entry.Name()))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // destroyed meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the registry: %w", err)
-		}
-		var record Record
-		if err := json.Unmarshal(data, &record); err != nil {
-			return nil, fmt.Errorf("cannot read the record %s: %w", entry.Name(), err)
-		}
-		if record.Schema > RecordSchema {
-			return nil, fmt.Errorf("cannot read the record %s: schema %d is %w", entry.Name(), record.Schema, ErrNewerSchema)
-		}
-		records[uuid] = record
-	}
-	return records, nil
 }

@@ -176,37 +176,6 @@ func TestBaseUnderAnotherName(t *testing.T) {
 	w.checkList("newest", "rootfs")
 }
 
-func TestBadRecords(t *testing.T) {
-	for _, tt := range []struct {
-		content string
-		is      error
-		says    string
-	}{
-		{`{"schema": 2, "state": "frozen"}`, be.ErrNewerSchema, "schema 2 is written by a newer apt-be"},
-		{`{"schema": `, nil, "cannot read the record"},
-	} {
-		w := newWorld(t)
-		e := w.create("new")
-		check(t, w.store.Create("@be/.new-by-a-newer-one"))
-		w.write("@apt-be/be/"+e.Subvolume.UUID+".json", tt.content)
-		before := w.tree()
-		_, listErr := w.reg.List()
-		_, _, beginErr := w.reg.Begin(ctx, be.BuildOptions{Origin: e})
-		recoverErr := w.locked(func() error { _, err := w.reg.Recover(ctx); return err })
-		for what, err := range map[string]error{"List": listErr, "Begin": beginErr, "Recover": recoverErr} {
-			if err == nil || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("%s = %v, want an error that says %q", what, err, tt.says)
-			}
-			if tt.is != nil {
-				checkIs(t, what, err, tt.is)
-			}
-		}
-		if after := w.tree(); strings.Join(after, "\n") != strings.Join(before, "\n") {
-			t.Errorf("something was changed: there is %q, was %q", after, before)
-		}
-	}
-}
-
 // What was chosen from the menu by hand is not what boots next.
 func TestTheNextBootTakesTheOriginal(t *testing.T) {
 	w := newWorld(t)

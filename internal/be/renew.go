@@ -20,7 +20,9 @@ import (
 func (r *Registry) Renew(ctx context.Context, e, origin Env, parts []Part) (b *Build, recovered []txn.Recovered, err error) {
 	return r.begin(ctx, "building boot environment %s anew",
 		func() (string, error) {
-			e, err = r.Get(e.Name)
+			if e, err = r.Get(e.Name); err == nil && e.Unreadable != nil {
+				err = e.Unreadable
+			}
 			return e.Name, err
 		},
 		func(b *Build) error { return b.renew(ctx, e, origin, parts) })

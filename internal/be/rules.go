@@ -28,7 +28,11 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 		return fmt.Errorf("%w: apt-be init was run in it, and apt-be init --undo goes back to it", ErrProtected)
 	case mounted(e):
 		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)
-	case e.Record.State == Blessed && !slices.ContainsFunc(envs, func(o Env) bool {
+	case e.Uncertain != nil:
+		return fmt.Errorf("%w: it is not known what the next boot takes: %w", ErrProtected, e.Uncertain)
+	case e.Unreadable != nil:
+		return fmt.Errorf("%w: it may be one to be kept: %w", ErrProtected, e.Unreadable)
+	case (e.Record.State == Blessed || e.Record.State == Unreadable) && !slices.ContainsFunc(envs, func(o Env) bool {
 		return o.Name != name && o.Record.State == Blessed
 	}):
 		return fmt.Errorf("%w: it is the last one that is known to be healthy", ErrProtected)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"path"
+	"strings"
 
 	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/store"
@@ -25,7 +28,12 @@ func (r *Registry) handlers() txn.Handlers {
 			Do: func(_ context.Context, a txn.Args) error {
 				return r.store.Snapshot(a["src"], a["dst"], a["read-only"] == "yes")
 			},
-			Undo: func(_ context.Context, a txn.Args) error { return r.destroy(a["dst"]) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				if dir, name := path.Split(a["dst"]); dir != EnvDir+"/" && dir != BaseDir+"/" || !strings.HasPrefix(name, newPrefix) {
+					return fmt.Errorf("%w: %q is none that a transaction makes", ErrProtected, a["dst"])
+				}
+				return r.destroy(a["dst"])
+			},
 		},
 		stepRename: {
 			Do: func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },

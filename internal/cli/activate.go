@@ -24,7 +24,7 @@ const riskFailedBack = "failed-back"
 const riskNoWayBack = "no-way-back"
 
 // risks are all that --accept-risk knows.
-var risks = []string{riskFailedBack, riskNoWayBack, share.RiskOpenFiles, share.RiskDeleteShare}
+var risks = []string{riskFailedBack, riskNoWayBack, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable}
 
 type activateOptions struct {
 	once, replay             bool
@@ -83,6 +83,9 @@ failed-back. Where the boot loader leaves it to the initramfs to end a trial, on
 whose initramfs does not do so takes --accept-risk no-way-back.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := app.checkReadable(); err != nil {
+				return fmt.Errorf("cannot activate %s: %w", args[0], err)
+			}
 			if o.replay {
 				would, err := app.replayPackages(cmd.Context(), args[0])
 				if err != nil {

@@ -58,6 +58,7 @@ type App struct {
 	attachErr error                 // why there is none
 	began     bool                  // the command line made sense, and its verb runs
 	hook      bool                  // a package manager runs it, and shows what it says
+	warned    bool                  // it was told what can't be read
 }
 
 // Options are the global ones.
@@ -160,6 +161,15 @@ func (app *App) setLevel() {
 // registry opens the store and the registry in it. Call done when both are
 // no longer needed.
 func (app *App) registry() (reg *be.Registry, done func(), err error) {
+	reg, done, err = app.openRegistry()
+	if err == nil && !app.hook && !app.warned {
+		app.warned = true
+		app.warnUnreadable(reg)
+	}
+	return reg, done, err
+}
+
+func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 	st, err := app.OpenStore(app.options.Root)
 	if err != nil {
 		return nil, nil, err
@@ -170,9 +180,8 @@ func (app *App) registry() (reg *be.Registry, done func(), err error) {
 		host = share.Live{Root: "/", Device: st.Device()}
 	}
 	app.shares = share.New(reg, host)
-	app.act, app.attachErr = app.Attach(reg, app.options.Root)
-	if app.attachErr != nil && !errors.Is(app.attachErr, be.ErrNotSetUp) {
-		app.Log.Warnf("it is not known what the next boot takes: %v", app.attachErr)
+	if err := app.attach(reg); err != nil && !errors.Is(err, be.ErrNotSetUp) {
+		app.Log.Warnf("it is not known what the next boot takes: %v", err)
 	}
 	return reg, func() { st.Close() }, nil
 }
@@ -312,6 +321,11 @@ func (app *App) notice() *ui.Notice {
 		notice = notice.Narrow()
 	}
 	return notice
+}
+
+// line prints a line of a result: whatever is in it, it is one.
+func (app *App) line(format string, args ...any) {
+	fmt.Fprintln(app.Stdout, ui.Printable(fmt.Sprintf(format, args...)))
 }
 
 func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {

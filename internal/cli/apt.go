@@ -41,6 +41,9 @@ is not 0 then. With --in it is for you to see what apt-get left.`, verb),
 				return cmd.Help()
 			}
 			argv := append([]string{redirect.AptGet.String(), verb}, rest...)
+			if err := app.checkReadable(); err != nil {
+				return fmt.Errorf("cannot run apt-get %s: %w", verb, err)
+			}
 			if own.in != "" {
 				return app.runIn(cmd.Context(), own.in, false, argv, func(root, _ string) (string, error) {
 					return redirect.AptGet.RealPath(root)

@@ -10,6 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/ui"
 )
 
 func newBoot(app *App) *cobra.Command {
@@ -110,14 +111,14 @@ func (app *App) announce(reg *be.Registry) error {
 	for _, e := range envs {
 		if why, again := app.held(reg, e); why != "" {
 			text += fmt.Sprintf("apt-be: %s was not booted: %s.\napt-be: apt-be drift %s tells more; %s tries again.\n",
-				e.Name, why, e.Name, again)
+				e.Name, ui.Printable(why), e.Name, again)
 		}
 	}
 	for _, e := range unseen(envs) {
 		text += fmt.Sprintf("apt-be: the machine came back from %s by itself: %s.\napt-be: apt-be status tells more; apt-be status --acknowledge ends this message.\n",
-			e.Name, e.Record.Reason)
+			e.Name, ui.Printable(e.Record.Reason))
 	}
-	return machine.SetMotd(text)
+	return machine.SetMotd(ui.PrintableLines(text))
 }
 
 // unseen are the environments that failed back, and nobody has said that he

@@ -18,7 +18,8 @@ func newDestroy(app *App) *cobra.Command {
 		Short: "Delete boot environments",
 		Long: `Delete boot environments and all that is in them. The running one, the one
 that the next boot takes, kept and mounted ones, and the last one that is known
-to be healthy are not deleted.
+to be healthy are not deleted. One whose record can't be read may be one to be
+kept: it takes --accept-risk unreadable-record.
 
 --dry-run tells what that would free: of several also what is only freed with
 the last of them, since they share it with each other.`,
@@ -33,7 +34,7 @@ the last of them, since they share it with each other.`,
 
 // destroy checks each name before it deletes the first.
 func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) error {
-	envs, err := reg.List()
+	envs, err := app.destroyable(reg)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 		// Again, because of the ones that are gone by now: two may be the last
 		// healthy ones together.
 		if i > 0 {
-			if envs, err = reg.List(); err != nil {
+			if envs, err = app.destroyable(reg); err != nil {
 				return err
 			}
 		}
@@ -77,6 +78,18 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 		return err
 	}
 	return nil
+}
+
+// destroyable lists the environments as the rules see them: with the risk
+// accepted, a record that can't be read protects none.
+func (app *App) destroyable(reg *be.Registry) ([]be.Env, error) {
+	envs, err := reg.List()
+	for i := range envs {
+		if app.accepts(be.RiskUnreadable) {
+			envs[i].Unreadable = nil
+		}
+	}
+	return envs, err
 }
 
 // destructionJSON is what destroy --dry-run --json prints.

@@ -117,7 +117,7 @@ func (app *App) diffPackages(reg *be.Registry, from, to be.Env) error {
 		return err
 	}
 	if !app.options.Plain {
-		fmt.Fprintf(app.Stdout, "%s\n", redirect.Count(diff).Summary())
+		app.line("%s", redirect.Count(diff).Summary())
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (app *App) diffFiles(reg *be.Registry, from, to be.Env) error {
 		return ui.JSON(app.Stdout, result)
 	}
 	if len(result.Files) == 0 && !app.options.Plain {
-		fmt.Fprintln(app.Stdout, "no file differs")
+		app.line("no file differs")
 		return nil
 	}
 	table := ui.NewTable(app.Stdout, app.options.Plain, "CHANGE", "PATH")

@@ -37,7 +37,7 @@ comes back from by itself. The exit status is 0 if there is no problem, 1 if
 there is one, and 10 if the machine can't be set up for boot environments.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			reg, done, err := app.registry()
+			reg, done, err := app.openRegistry() // what it warns of is found
 			if err != nil {
 				return err
 			}
@@ -66,6 +66,9 @@ func (app *App) doctor(ctx context.Context, reg *be.Registry) error {
 		report.add("set-up", setup.Problem, err.Error(), "apt-be init prepares it, and shows before what it does")
 	case !errors.Is(err, be.ErrNotSetUp):
 		report.add("set-up", setup.Problem, err.Error(), "")
+	}
+	for _, e := range app.unreadable(reg) {
+		report.add("registry", setup.Problem, e.Error(), e.Remedy())
 	}
 	examineKexec(&report)
 	more, err := installer.Check(ctx, m)
@@ -162,9 +165,9 @@ func (app *App) printFindings(report doctorJSON) error {
 		return ui.JSON(app.Stdout, report)
 	}
 	for _, f := range report.Findings {
-		fmt.Fprintf(app.Stdout, "%-8s %s\n", f.Grade, ui.Printable(f.Text))
+		app.line("%-8s %s", f.Grade, f.Text)
 		if f.Hint != "" {
-			fmt.Fprintf(app.Stdout, "         %s\n", ui.Printable(f.Hint))
+			app.line("         %s", f.Hint)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -115,17 +114,17 @@ func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) err
 	}
 	for _, c := range d.Changes {
 		if c.Why != "" && !files {
-			fmt.Fprintf(app.Stdout, "%s\n", ui.Printable("/"+c.Path+": "+c.Why))
+			app.line("/%s: %s", c.Path, c.Why)
 		}
 		for _, lost := range c.Clashes {
-			fmt.Fprintf(app.Stdout, "%s\n", ui.Printable("/"+c.Path+": both changed "+lost.What))
+			app.line("/%s: both changed %s", c.Path, lost.What)
 		}
 	}
 	for _, r := range d.Renumbered {
-		fmt.Fprintln(app.Stdout, r)
+		app.line("%v", r)
 	}
 	if packages {
-		fmt.Fprintf(app.Stdout, "Packages were installed, removed or upgraded in the running system: %s lacks that.\n", name)
+		app.line("Packages were installed, removed or upgraded in the running system: %s lacks that.", name)
 	}
 	return nil
 }
@@ -133,7 +132,7 @@ func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) err
 func (app *App) driftTable(d *drift.Drift, files bool) error {
 	if len(d.Changes) == 0 {
 		if !app.options.Plain {
-			fmt.Fprintln(app.Stdout, "no file differs")
+			app.line("no file differs")
 		}
 		return nil
 	}

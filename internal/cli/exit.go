@@ -95,9 +95,12 @@ func Hint(err error) string {
 	var obstacle *redirect.Obstacle
 	var alias *redirect.AliasError
 	var setting *aptconf.SettingError
+	var unreadable *be.UnreadableError
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the verbs and options"
+	case errors.As(err, &unreadable):
+		return unreadable.Remedy()
 	case errors.As(err, &held):
 		return "try again when it is done"
 	case errors.As(err, &handMade):

@@ -16,6 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -81,13 +82,16 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 		return fmt.Errorf("cannot take a safety snapshot: %w", err)
 	}
 	defer done()
+	if err := reg.CheckReadable(); err != nil {
+		return fmt.Errorf("cannot take a safety snapshot: %w", err)
+	}
 	if app.live() {
 		if state, err := redirect.RootState(reg); err != nil || state != redirect.RootOK {
 			return err // a snapshot would not have all of the system
 		}
 	}
 	run := aptRun(in.Packages)
-	if last, err := os.ReadFile(guardStamp); err == nil && run != "" && string(last) == run {
+	if last, err := regular.ReadFile(guardStamp, 1<<10); err == nil && run != "" && string(last) == run {
 		return nil
 	}
 	e, err := app.safetySnapshot(ctx, reg, in)

@@ -32,6 +32,12 @@ elsewhere.`,
 			if err := app.onlyRunning(); err != nil {
 				return err
 			}
+			if err := app.mendBoot(cmd.Context()); err != nil {
+				return fmt.Errorf("cannot prepare this machine: %w", err)
+			}
+			if err := app.checkReadable(); err != nil {
+				return fmt.Errorf("cannot prepare this machine: %w", err)
+			}
 			verb := preparing{app: app, name: "apt-be init", steps: app.initSteps, do: app.init, offer: app.offerShares}
 			if undo {
 				verb = preparing{app: app, name: "apt-be init --undo", steps: app.undoSteps, do: app.undoInit}
@@ -75,7 +81,29 @@ func (app *App) installer(reg *be.Registry) *setup.Installer {
 // attach asks anew what the loader is, which init changes.
 func (app *App) attach(reg *be.Registry) error {
 	app.act, app.attachErr = app.Attach(reg, app.options.Root)
+	reg.LoaderErr = nil
+	if app.attachErr != nil && !errors.Is(app.attachErr, be.ErrNotSetUp) {
+		reg.LoaderErr = app.attachErr
+	}
 	return app.attachErr
+}
+
+// mendBoot writes anew what init noted of the machine, if that can't be read.
+func (app *App) mendBoot(ctx context.Context) error {
+	if app.options.DryRun {
+		return nil
+	}
+	reg, done, err := app.openRegistry()
+	if err != nil {
+		return err
+	}
+	defer done()
+	release, err := app.lock(ctx, reg)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return app.installer(reg).Mend()
 }
 
 // recoverSetup settles an init that was cut off.
@@ -272,12 +300,14 @@ func (app *App) agree(what string, steps []setup.Step, offer string, yes bool) (
 	if len(steps) == 0 {
 		return true, nil
 	}
-	fmt.Fprintf(app.Stdout, "%s will:\n", what)
+	app.line("%s will:", what)
 	for n, step := range steps {
-		fmt.Fprintf(app.Stdout, "%3d. %s\n", n+1, step.Text)
+		app.line("%3d. %s", n+1, step.Text)
 	}
 	if offer != "" {
-		fmt.Fprintln(app.Stdout, offer)
+		for text := range strings.Lines(offer) {
+			app.line("%s", strings.TrimRight(text, "\n"))
+		}
 	}
 	switch {
 	case app.options.DryRun:

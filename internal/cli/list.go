@@ -125,6 +125,11 @@ func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
 	if err != nil {
 		return err
 	}
+	for _, e := range envs[:min(1, len(envs))] {
+		if e.Uncertain != nil && app.attachErr == nil {
+			app.Log.Warnf("it is not known what the next boot takes: %v", e.Uncertain)
+		}
+	}
 	return show(reg, envs)
 }
 

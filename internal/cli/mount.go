@@ -66,7 +66,7 @@ func (app *App) mount(reg *be.Registry, name string, where []string, writable bo
 	if err := mounts.Mount(reg.Store().Device(), e.Subvolume.Path, dir, !writable); err != nil {
 		return err
 	}
-	fmt.Fprintln(app.Stdout, dir)
+	app.line("%s", dir)
 	return nil
 }
 

@@ -153,8 +153,12 @@ func (app *App) printPlan(p planJSON) error {
 		if p.KernelFrom != p.KernelTo {
 			kernel = p.KernelFrom + " → " + p.KernelTo
 		}
-		fmt.Fprintf(app.Stdout, "from      %s\nto        %s\n", p.From, p.Name)
-		fmt.Fprintf(app.Stdout, "packages  %s\nkernel    %s\npicked    %s\n\n", p.Changes.Summary(), kernel, p.Picked)
+		app.line("from      %s", p.From)
+		app.line("to        %s", p.Name)
+		app.line("packages  %s", p.Changes.Summary())
+		app.line("kernel    %s", kernel)
+		app.line("picked    %s", p.Picked)
+		app.line("")
 	}
 	table := ui.NewTable(app.Stdout, app.options.Plain, "METHOD", "FAILBACK", "ENOUGH")
 	for _, o := range p.Methods {
@@ -164,9 +168,9 @@ func (app *App) printPlan(p planJSON) error {
 		return err
 	}
 	if !app.options.Plain {
-		fmt.Fprintln(app.Stdout)
+		app.line("")
 		for _, o := range p.Methods {
-			fmt.Fprintf(app.Stdout, "failback of %s: %s\n", o.Method, o.LevelReason)
+			app.line("failback of %s: %s", o.Method, o.LevelReason)
 		}
 	}
 	return nil

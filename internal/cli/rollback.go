@@ -18,6 +18,9 @@ func newRollback(app *App) *cobra.Command {
 what boots from now on: without a trial, and from the next reboot.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := app.checkReadable(); err != nil {
+				return fmt.Errorf("cannot roll back: %w", err)
+			}
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
 				envs, err := reg.List()
 				if err != nil {

@@ -163,7 +163,7 @@ func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) sta
 
 func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 	line := func(what, format string, args ...any) {
-		fmt.Fprintf(app.Stdout, "%-12s %s\n", what, fmt.Sprintf(format, args...))
+		app.line("%-12s %s", what, fmt.Sprintf(format, args...))
 	}
 	for _, e := range envs {
 		switch {
@@ -180,6 +180,9 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		case e.Next:
 			line("next", "%s", e.Name)
 		}
+	}
+	if len(envs) > 0 && envs[0].Uncertain != nil {
+		line("next", "not known: %v", envs[0].Uncertain)
 	}
 	for _, e := range envs {
 		switch {

@@ -37,6 +37,10 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 		app.notice().Say("The running system is not going down: apt-be sync %s carries over now what happened in it.", e.Name)
 		return nil
 	}
+	if e.Unreadable != nil && e.Armed {
+		// Nothing tells what it lacks of what happened here.
+		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, e.Unreadable), app.stay(ctx, reg, act, e.Name, e.Unreadable))
+	}
 	lacks, err := act.Lacks(e)
 	if err != nil {
 		return err

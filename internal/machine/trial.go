@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,6 +16,8 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/watchdog"
@@ -139,7 +142,7 @@ func UnguardSoftReboot() error {
 
 // restorePanic has a kernel that panics do what it did before GuardSoftReboot.
 func restorePanic() error {
-	before, err := os.ReadFile(guardFile)
+	before, err := regular.ReadFile(guardFile, regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -207,32 +210,57 @@ func KeepJournal(ctx context.Context, st store.Store, e be.Env) error {
 	if t == nil || t.BootID == "" {
 		return nil
 	}
-	journal := st.Path(e.Subvolume.Path + "/var/log/journal")
-	if _, err := os.Stat(journal); errors.Is(err, fs.ErrNotExist) {
+	// By its descriptor: the store's path leads through this process.
+	journal, err := inroot.OpenDir(st.Path(e.Subvolume.Path), "var/log/journal")
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	dir := st.Path(be.FailedDir(e.Subvolume.UUID))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
+	if err == nil {
+		defer journal.Close()
+		err = keepJournal(ctx, journal, t.BootID, st.Path(be.FailedDir(e.Subvolume.UUID)))
 	}
-	out, err := os.OpenFile(filepath.Join(dir, "journal.txt"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
-	}
-	// By its descriptor: the store's path leads through this process.
-	from, err := os.Open(journal)
-	if err != nil {
-		return errors.Join(err, out.Close())
-	}
-	defer from.Close()
-	cmd := exec.CommandContext(ctx, "journalctl", "--no-pager", "-q", "-D", "/proc/self/fd/3", "-o", "short-iso-precise",
-		"_BOOT_ID="+strings.ReplaceAll(t.BootID, "-", ""))
-	cmd.Stdout, cmd.ExtraFiles = out, []*os.File{from}
-	err = cmd.Run()
-	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
 	}
 	return nil
+}
+
+// The environment has written its journal: it may be anything.
+const (
+	journalLimit = 64 << 20        // the most that is kept of it as text, in bytes
+	journalTime  = 2 * time.Minute // the longest that it is read
+)
+
+func keepJournal(ctx context.Context, journal *os.File, bootID, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(filepath.Join(dir, "journal.txt"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close() // again, if it came to no end
+	ctx, cancel := context.WithTimeout(ctx, journalTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "journalctl", "--no-pager", "-q", "-D", "/proc/self/fd/3", "-o", "short-iso-precise",
+		"_BOOT_ID="+strings.ReplaceAll(bootID, "-", ""))
+	cmd.ExtraFiles = []*os.File{journal}
+	text, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return err
+	}
+	n, copyErr := io.Copy(out, io.LimitReader(text, journalLimit))
+	if n == journalLimit {
+		cancel()
+		_ = cmd.Wait() // it was ended
+		_, err = fmt.Fprintf(out, "\napt-be: the rest is not kept: it is more than %d MiB\n", journalLimit>>20)
+	} else {
+		err = cmd.Wait()
+	}
+	return errors.Join(copyErr, err, out.Sync(), out.Close())
 }
 
 // SetMotd shows a text to whoever logs in; "" none.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 const (
@@ -122,7 +123,7 @@ func (f Flag) Packages() []string {
 }
 
 func (f Flag) note() (n note, err error) {
-	data, err := os.ReadFile(f.path(noteName))
+	data, err := regular.ReadFile(f.path(noteName), regular.State)
 	if err == nil {
 		err = json.Unmarshal(data, &n)
 	}
@@ -187,7 +188,7 @@ func (f Flag) isOurs(n note) (bool, error) {
 
 // editPackages changes the list of packages; without any there is no list.
 func (f Flag) editPackages(change func(lines []string) []string) error {
-	data, err := os.ReadFile(f.path(packagesName))
+	data, err := regular.ReadFile(f.path(packagesName), regular.State)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

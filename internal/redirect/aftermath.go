@@ -94,6 +94,9 @@ func (s *Supervisor) armed() (*be.Env, error) {
 	if err != nil {
 		return nil, err
 	}
+	if i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Uncertain != nil }); i >= 0 {
+		return nil, envs[i].Uncertain
+	}
 	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Armed && !e.Running })
 	if i < 0 {
 		return nil, nil

@@ -1,8 +1,10 @@
 package redirect
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -13,7 +15,7 @@ import (
 // buildInitramfs begins to build, once, what update-initramfs was asked for
 // while the frontend ran, and returns what waits for that. An error makes the
 // root one that does not boot.
-func (s *Supervisor) buildInitramfs(build *be.Build, job Job, result sandbox.Result) (wait func() error) {
+func (s *Supervisor) buildInitramfs(ctx context.Context, build *be.Build, job Job, result sandbox.Result) (wait func() error) {
 	if result.Killed && job.Speed.OneInitramfs {
 		// What was noted died with it, and an initramfs may be older than what it is of.
 		return func() error {
@@ -25,11 +27,11 @@ func (s *Supervisor) buildInitramfs(build *be.Build, job Job, result sandbox.Res
 		return func() error { return nil }
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- s.runInitramfs(build, job, notes) }()
+	go func() { failed <- s.runInitramfs(ctx, build, job, notes) }()
 	return sync.OnceValue(func() error { return <-failed })
 }
 
-func (s *Supervisor) runInitramfs(build *be.Build, job Job, notes string) error {
+func (s *Supervisor) runInitramfs(ctx context.Context, build *be.Build, job Job, notes string) error {
 	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	const command = sandbox.BinDir + "/build-initramfs"
 	spec, err := s.Inside.Spec(root, command, []string{command, notes})
@@ -40,7 +42,17 @@ func (s *Supervisor) runInitramfs(build *be.Build, job Job, notes string) error 
 	// What goes into it is copied there first. mkinitramfs(8) wants a file system
 	// that is not mounted noexec; this one is not.
 	spec.Env = append(spec.Env, "TMPDIR=/tmp")
-	result, err := sandbox.Run(spec, sandbox.Stdio{}, build.LockFile())
+	runtime.LockOSThread() // which has to outlive the sandbox
+	defer runtime.UnlockOSThread()
+	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
+	if err != nil {
+		return fmt.Errorf("cannot build the initramfs: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = process.Kill() })()
+	result, err := process.Wait()
+	if err == nil && ctx.Err() != nil {
+		err = errors.New("a signal ended it")
+	}
 	if err != nil {
 		return fmt.Errorf("cannot build the initramfs: %w", err)
 	}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -50,7 +48,7 @@ func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, befo
 	}
 	for _, check := range []func() (string, error){
 		func() (string, error) { return checkPackages(base, root) },
-		func() (string, error) { return s.checkTools(build, job.Settings) },
+		func() (string, error) { return s.checkTools(ctx, build, job.Settings) },
 		func() (string, error) { return "", initramfs() },
 		func() (string, error) { return checkKernels(base, root) },
 	} {
@@ -156,7 +154,7 @@ var tools = []tool{
 
 // checkTools runs the root's own dpkg and apt over it, with the settings that the
 // frontend had. What they say of the running root too, it had before.
-func (s *Supervisor) checkTools(build *be.Build, settings Settings) (trouble string, err error) {
+func (s *Supervisor) checkTools(ctx context.Context, build *be.Build, settings Settings) (trouble string, err error) {
 	inside, err := AptGet.RealPath(s.Registry.Store().Path(build.Path))
 	if err != nil {
 		return "", err
@@ -166,56 +164,23 @@ func (s *Supervisor) checkTools(build *be.Build, settings Settings) (trouble str
 		return "", err
 	}
 	for _, t := range tools {
-		said, failed, err := s.examine(build, settings, func(settings []string) []string { return t.argv(inside, settings) })
+		said, failed, err := s.examine(ctx, build, t.name, settings, func(settings []string) []string { return t.argv(inside, settings) })
 		if err != nil {
 			return "", err
 		}
 		if !failed && !(t.says && len(said) > 0) {
 			continue
 		}
-		argv := t.argv(outside, settings.args)
-		before, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		failedBefore := err != nil || t.says && len(before) > 0
+		before, failedBefore, err := examineRunning(ctx, t.name+" in the running system", t.argv(outside, settings.args))
+		if err != nil {
+			return "", err
+		}
+		failedBefore = failedBefore || t.says && len(before) > 0
 		if !failedBefore || !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
 			return fmt.Sprintf("%s says: %s", t.name, firstLine(said)), nil
 		}
 	}
 	return "", nil
-}
-
-// examine runs a command in the build's sandbox and returns what it printed. The
-// command is made of the options that stand for the settings there.
-func (s *Supervisor) examine(build *be.Build, settings Settings, command func(options []string) []string) (said []byte, failed bool, err error) {
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
-	spec, err := s.Inside.Spec(root, "", nil)
-	if err != nil {
-		return nil, false, err
-	}
-	spec.Args = command(settings.give(&spec))
-	spec.Path = spec.Args[0]
-	spec.Shares = nil // what is examined is this root, and nothing is to be written
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, false, err
-	}
-	defer null.Close()
-	output, err := os.CreateTemp(runDir, "check-*")
-	if err != nil {
-		return nil, false, err
-	}
-	defer output.Close()
-	if err := os.Remove(output.Name()); err != nil {
-		return nil, false, err
-	}
-	result, err := sandbox.Run(spec, sandbox.Stdio{In: null, Out: output, Err: output}, build.LockFile())
-	if err != nil {
-		return nil, false, err
-	}
-	if _, err := output.Seek(0, io.SeekStart); err != nil {
-		return nil, false, err
-	}
-	said, err = io.ReadAll(io.LimitReader(output, 1<<20))
-	return said, result.ExitCode != 0 || result.Signal != 0, err
 }
 
 func firstLine(text []byte) string {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
@@ -33,7 +34,7 @@ func collect(spec *sandbox.Spec, f Frontend) {
 // already: frontends tell of that, and packages add to it.
 func tellRebootDue(spec *sandbox.Spec) {
 	for _, name := range []string{rebootRequired, rebootRequiredPackages} {
-		if text, err := os.ReadFile(name); err == nil {
+		if text, err := regular.ReadFile(name, regular.State); err == nil {
 			spec.Texts[name] = string(text)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ type signals struct {
 	got     chan syscall.Signal
 	any     context.Context // done with the first signal
 	cancel  context.CancelFunc
+
+	mu    sync.Mutex
+	later context.CancelFunc // of what fresh returned last
 }
 
 func catchSignals() *signals {
@@ -66,6 +70,25 @@ func (s *signals) note(sig os.Signal) {
 	default:
 	}
 	s.cancel()
+	s.cancelLater()
+}
+
+// fresh forgets the signals that came, and returns what is done with the next one.
+func (s *signals) fresh() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.first()
+	s.later = cancel
+	return ctx
+}
+
+func (s *signals) cancelLater() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.later != nil {
+		s.later()
+	}
 }
 
 // first returns the first signal so far, or 0.
@@ -83,6 +106,7 @@ func (s *signals) forward(p *sandbox.Process) { s.process <- p }
 
 func (s *signals) stop() {
 	s.cancel()
+	s.cancelLater()
 	signal.Stop(s.caught)
 	signal.Stop(s.term)
 	close(s.caught)

@@ -87,6 +87,9 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	signals := catchSignals()
 	defer signals.stop()
 
+	if err := s.Registry.CheckReadable(); err != nil {
+		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
+	}
 	lock, err := takeDpkgLock(signals.any, job)
 	if errors.Is(err, context.Canceled) {
 		return Exit{Signal: signals.first()}, nil
@@ -209,13 +212,17 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	s.tellVeto(job, result)
 	// It takes long, on one processor, and looks at other files than all else
 	// that remains to be done.
-	initramfs := s.buildInitramfs(build, job, result)
+	ctx = signals.fresh()
+	initramfs := s.buildInitramfs(ctx, build, job, result)
 	outcome, why, err := s.inspect(ctx, build, job, before, result, initramfs)
 	// Nothing may be in the sandbox's root when it is discarded.
 	_ = initramfs()
 	err = errors.Join(err, sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
 	if err != nil {
 		return Verdict{}, result, err
+	}
+	if outcome.Changed && !outcome.Healthy && outcome.Signal == 0 && ctx.Err() != nil {
+		outcome.Signal = int(signals.first())
 	}
 	verdict := Judge(outcome)
 	if why != "" && verdict.State == Failed {

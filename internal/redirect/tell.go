@@ -9,6 +9,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/room"
+	"github.com/apt-be/apt-be/internal/ui"
 )
 
 func (s *Supervisor) tellReady(e be.Env) {
@@ -43,7 +44,7 @@ func lockMessage(busy *dpkglock.BusyError) string {
 	if busy.Command == "" {
 		return fmt.Sprintf("Could not get lock %s. It is held by process %d", busy.File, busy.PID)
 	}
-	return fmt.Sprintf("Could not get lock %s. It is held by process %d (%s)", busy.File, busy.PID, busy.Command)
+	return fmt.Sprintf("Could not get lock %s. It is held by process %d (%s)", busy.File, busy.PID, ui.Printable(busy.Command))
 }
 
 // lockFailure says what the frontend itself says when dpkg's database is

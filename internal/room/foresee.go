@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // Archive is the file of a package that will be unpacked.
@@ -136,7 +137,7 @@ func rewritten(root string) uint64 {
 // none is installed.
 func installedFiles(root string, b pkgdb.Binary) uint64 {
 	for _, name := range []string{b.Package, b.Package + ":" + b.Arch} {
-		list, err := os.ReadFile(filepath.Join(root, "var/lib/dpkg/info", name+".list"))
+		list, err := regular.ReadFile(filepath.Join(root, "var/lib/dpkg/info", name+".list"), 64<<20)
 		if err == nil {
 			return uint64(bytes.Count(list, []byte("\n")))
 		}

@@ -14,6 +14,7 @@ import (
 
 const (
 	collectLimit = 16 << 20 // the most that is read of a collected file, in bytes
+	collectTotal = 48 << 20 // the most that is read of all of them
 	spoolLimit   = 16 << 20 // the most that is read of all files in the spool, in bytes
 	spoolFiles   = 100      // the most files that are read of it
 )
@@ -49,9 +50,11 @@ func (before observed) collect(spec Spec) map[string][]byte {
 		return collected
 	}
 	defer root.Close()
+	room := int64(collectTotal)
 	take := func(name string, from int64) {
-		if data, err := readRegular(root, inside(name), from, collectLimit); err == nil {
+		if data, err := readRegular(root, inside(name), from, min(collectLimit, room)); err == nil {
 			collected[name] = data
+			room -= int64(len(data))
 		}
 	}
 	for _, name := range spec.Collect {

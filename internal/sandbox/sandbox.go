@@ -157,6 +157,9 @@ func or(file, standard *os.File) *os.File {
 	return standard
 }
 
+// Kill ends the sandbox, with all that runs in it.
+func (p *Process) Kill() error { return p.init.Kill() }
+
 // Signal sends a signal to the command, by way of the sandbox's init.
 func (p *Process) Signal(sig os.Signal) error { return p.init.Signal(sig) }
 
@@ -166,17 +169,27 @@ type outcome struct {
 	Result Result
 }
 
+// reportLimit is how large the report of a sandbox's init can be, in bytes: all that
+// is collected and spooled, in base64, and some words.
+const reportLimit = (collectTotal+spoolLimit)*4/3 + 8<<20
+
 // Wait waits until the command and all that it left running have ended. An
 // error means that the command did not run; a sandbox that was killed is a
 // Result.
 func (p *Process) Wait() (Result, error) {
-	data, readErr := io.ReadAll(p.result)
+	data, readErr := io.ReadAll(io.LimitReader(p.result, reportLimit+1))
+	tooMuch := len(data) > reportLimit
+	if tooMuch {
+		// Not the init's: whoever else writes to it may go on without end.
+		data, readErr = nil, fmt.Errorf("something in it has written more than the %d MiB that its report may have", reportLimit>>20)
+		_ = p.init.Kill()
+	}
 	p.result.Close()
 	state, err := p.init.Wait()
 	if err != nil {
 		return Result{}, fmt.Errorf("cannot wait for the sandbox: %w", err)
 	}
-	if ws := state.Sys().(syscall.WaitStatus); ws.Signaled() {
+	if ws := state.Sys().(syscall.WaitStatus); ws.Signaled() && !tooMuch {
 		return Result{Killed: true, Signal: ws.Signal()}, nil
 	}
 	var o outcome

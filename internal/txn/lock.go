@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // HeldError says who holds a lock.
@@ -35,7 +37,7 @@ func TakeLock(ctx context.Context, path string) (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot take a lock: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot take a lock: %w", err)
 	}
@@ -60,6 +62,20 @@ func TakeLock(ctx context.Context, path string) (*Lock, error) {
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(fmt.Sprintf("process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))), 0)
 	return &Lock{f}, nil
+}
+
+// openLock opens the file at path, and makes it if there is none. It reads what
+// the holder wrote later on: that is not to be waited for.
+func openLock(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			if f, err = regular.Open(path, os.O_RDWR); errors.Is(err, os.ErrNotExist) {
+				continue // it was removed in between
+			}
+		}
+		return f, err
+	}
 }
 
 // File is the locked file: a child that inherits it shares the lock.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -88,6 +90,11 @@ func TestLockFails(t *testing.T) {
 	}
 	if _, err := txn.TakeLock(ctx, filepath.Dir(file)); !contains(err, "cannot take a lock") {
 		t.Errorf("TakeLock of a directory = %v", err)
+	}
+	fifo := filepath.Join(t.TempDir(), "lock")
+	check(t, unix.Mkfifo(fifo, 0o600))
+	if _, err := txn.TakeLock(ctx, fifo); !contains(err, "a FIFO") {
+		t.Errorf("TakeLock of a FIFO = %v", err)
 	}
 	if says := (&txn.HeldError{}).Error(); says != "another process is at work" {
 		t.Errorf("without a holder the error says %q", says)

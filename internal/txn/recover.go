@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // Recovered tells of an abandoned transaction that Recover settled.
@@ -72,7 +73,7 @@ func (j *Journal) Unsettled() (map[string]bool, error) {
 
 // lockAbandoned opens and locks a journal file: EWOULDBLOCK if its runner lives.
 func lockAbandoned(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := regular.Open(path, os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -99,16 +100,16 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 		return r, false
 	}
 	if err != nil {
-		return Recovered{ID: id, Err: err}, true
+		return Recovered{ID: id, Err: &UnreadableError{path, regular.Reason(err)}}, true
 	}
 	defer f.Close()
 	if _, err := os.Lstat(path); err != nil {
 		return r, false // settled by another command between open and lock
 	}
 	r.ID = id
-	head, steps, commit, err := parse(f)
+	head, steps, commit, err := j.parse(f)
 	if err != nil {
-		r.Err = fmt.Errorf("cannot read journal %s: %w", path, err)
+		r.Err = &UnreadableError{path, err}
 		return r, true
 	}
 	r.Title, r.PID, r.Started = head.Title, head.PID, head.Started
@@ -131,11 +132,13 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 }
 
 // parse reads a journal. Its last line may be torn: that step did not run. So
-// may the first one be, if no step was to outlive a power cut yet.
-func parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
-	in := bufio.NewReader(f)
+// may the first one be, if no step was to outlive a power cut yet. Whatever else
+// can't be read makes all of it so: to undo some steps and not others might be
+// worse than to leave them all.
+func (j *Journal) parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
+	in := bufio.NewReader(io.LimitReader(f, fileLimit))
 	first, err := in.ReadBytes('\n')
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && len(first) < fileLimit {
 		return header{}, nil, nil, nil
 	}
 	if err == nil {
@@ -147,12 +150,28 @@ func parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
 	if head.Schema > schema {
 		return head, nil, nil, fmt.Errorf("it is of schema %d, written by a newer apt-be", head.Schema)
 	}
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(nil, lineLimit)
-	for scanner.Scan() {
+	if head.Schema < 1 {
+		return head, nil, nil, errors.New("its first line is not that of a journal")
+	}
+	rest, err := io.ReadAll(in)
+	if err == nil && len(first)+len(rest) >= fileLimit {
+		err = fmt.Errorf("it is larger than %d MiB", fileLimit>>20)
+	}
+	if err != nil {
+		return head, nil, nil, err
+	}
+	number := 1
+	for text := range bytes.Lines(rest) {
+		number++
 		var l line
-		if json.Unmarshal(bytes.TrimSpace(scanner.Bytes()), &l) != nil {
-			break
+		if err := json.Unmarshal(bytes.TrimSpace(text), &l); err != nil {
+			if !bytes.HasSuffix(text, []byte("\n")) {
+				break
+			}
+			return head, nil, nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if _, ok := j.Handlers[l.Step.Kind]; !ok {
+			return head, nil, nil, fmt.Errorf("line %d: it has a step %q, which this apt-be does not know", number, l.Step.Kind)
 		}
 		if l.Commit {
 			commit = &l.Step
@@ -160,5 +179,8 @@ func parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
 			steps = append(steps, l.Step)
 		}
 	}
-	return head, steps, commit, scanner.Err()
+	if commit != nil && j.Handlers[commit.Kind].Happened == nil {
+		return head, nil, nil, fmt.Errorf("a step %q ends no transaction", commit.Kind)
+	}
+	return head, steps, commit, nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -164,13 +166,22 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 		{"newer schema", "schema 2, written by a newer apt-be", func(text string) string {
 			return strings.Replace(text, `"schema":1`, `"schema":2`, 1)
 		}},
-		{"no JSON", "cannot read journal", func(text string) string { return "x" + text }},
-		{"unknown kind", "no handler for step fly", func(text string) string {
+		{"no JSON", "cannot read the journal", func(text string) string { return "x" + text }},
+		{"unknown kind", `a step "fly", which this apt-be does not know`, func(text string) string {
 			return text + `{"step":{"kind":"fly"}}` + "\n"
 		}},
-		{"unknown kind of commit", "no handler for step fly", func(text string) string {
+		{"unknown kind of commit", `a step "fly", which this apt-be does not know`, func(text string) string {
 			return text + `{"step":{"kind":"fly"},"commit":true}` + "\n"
 		}},
+		{"a commit that is none", `a step "make" ends no transaction`, func(text string) string {
+			return text + `{"step":{"kind":"make"},"commit":true}` + "\n"
+		}},
+		{"a kind that is a number", "line 2: ", func(text string) string { return text + `{"step":{"kind":7}}` + "\n" }},
+		{"garbage between steps", "line 2: ", func(text string) string {
+			return text + "\x00\xff\n" + `{"step":{"kind":"make","args":{"file":"a"}}}` + "\n"
+		}},
+		{"another file's", "not that of a journal", func(string) string { return "{}\n" }},
+		{"too large", "larger than 64 MiB", func(text string) string { return text + strings.Repeat(" ", 64<<20) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t.TempDir())
@@ -184,6 +195,11 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 					t.Errorf("Recover = %+v, want an error that says %q", recovered, tt.says)
 				}
 			}
+			bad, err := f.journal.Unreadable()
+			if err != nil || len(bad) != 1 || !contains(bad[0], tt.says) || !contains(bad[0], f.journalFile(t)) {
+				t.Errorf("Unreadable = %v, %v, want one that says %q", bad, err, tt.says)
+			}
+			f.checkLog(t)
 			f.checkFiles(t, tx.ID+".json")
 		})
 	}
@@ -223,4 +239,27 @@ func TestRecoverSweepsHiddenJournals(t *testing.T) {
 	abandon(tx)
 	f.recover(t)
 	f.checkFiles(t, "notes")
+}
+
+// What is in the place of a journal is not waited for, and not touched.
+func TestRecoverOfWhatIsNoFile(t *testing.T) {
+	for kind, put := range map[string]func(path string) error{
+		"FIFO":          func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"directory":     func(path string) error { return os.Mkdir(path, 0o700) },
+		"symbolic link": func(path string) error { return os.Symlink("lock", path) },
+	} {
+		f := newFixture(t.TempDir())
+		path := filepath.Join(f.journal.Dir, "0123.json")
+		check(t, os.MkdirAll(f.journal.Dir, 0o700))
+		check(t, put(path))
+		recovered := f.recover(t)
+		bad, err := f.journal.Unreadable()
+		check(t, err)
+		if len(recovered) != 1 || !contains(recovered[0].Err, "a "+kind) || len(bad) != 1 || !contains(bad[0], path) {
+			t.Errorf("of a %s, Recover = %+v, Unreadable = %v", kind, recovered, bad)
+		}
+		if unsettled, err := f.journal.Unsettled(); err != nil || !unsettled["0123"] {
+			t.Errorf("of a %s, Unsettled = %v, %v", kind, unsettled, err)
+		}
+	}
 }

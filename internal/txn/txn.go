@@ -64,9 +64,9 @@ type Journal struct {
 	InOrder bool
 }
 
-// lineLimit is the longest line that is read of a journal, in bytes. A step
-// may hold a whole command line, which Linux limits to 2 MiB.
-const lineLimit = 64 << 20
+// fileLimit is how much is read of a journal, in bytes. A step may hold a whole
+// command line, which Linux limits to 2 MiB.
+const fileLimit = 64 << 20
 
 // header is the first line of a journal file.
 type header struct {

@@ -39,8 +39,8 @@ func (n *Notice) Narrow() *Notice {
 	return &narrow
 }
 
-// Hear has a function get, as it is, all that is told from now on, quiet or
-// not: for logs and mail that tell the same. Nil ends that.
+// Hear has a function get all that is told from now on, quiet or not, in lines that
+// are not wrapped: for logs and mail that tell the same. Nil ends that.
 func (n *Notice) Hear(heard func(text string)) { n.heard = heard }
 
 // Say writes a message, wrapped to 80 columns. A line in it that begins with
@@ -69,7 +69,7 @@ func (n *Notice) Hint(format string, args ...any) {
 // place to report to.
 func (n *Notice) write(label, text string, shown, wrapped bool) {
 	if n.heard != nil {
-		n.heard(label + text)
+		n.heard(label + PrintableLines(text))
 	}
 	if !shown {
 		return

@@ -63,11 +63,25 @@ func (t *Table) Flush() error {
 
 // JSON writes v, indented, with a newline at its end. Fields come in the
 // order of their structs and map keys sorted, so equal values are equal text.
+// What a terminal might act on is escaped, also where JSON does not ask for it.
 func JSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
+	err := encoder.Encode(v)
+	if err == nil {
+		var out strings.Builder
+		for _, r := range text.String() {
+			if r != '\n' && isHarmful(r) { // only in strings, where an escape is the same
+				fmt.Fprintf(&out, "\\u%04x", r)
+			} else {
+				out.WriteRune(r)
+			}
+		}
+		_, err = io.WriteString(w, out.String())
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write JSON: %w", err)
 	}
 	return nil

@@ -1,10 +1,13 @@
 package ui
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Printable makes a text from anywhere fit for a terminal: control
@@ -13,13 +16,61 @@ import (
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\t', r == '\n', r == '\r':
+		case r == '\t', r == '\n', r == '\r', r == '\u2028', r == '\u2029':
 			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
+		case isHarmful(r):
 			return unicode.ReplacementChar
 		}
 		return r
 	}, text)
+}
+
+// PrintableLines is Printable for a text of several lines, which stay lines.
+func PrintableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = Printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// isHarmful says whether a terminal may do something else with a character than to
+// show it.
+func isHarmful(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+// Printer returns a writer that passes on to w what is fit for a terminal, as
+// Printable has it, but for tabs and line ends, which stay: the last resort for
+// what is written without a thought of where it came from.
+func Printer(w io.Writer) io.Writer { return &printer{w: w} }
+
+type printer struct {
+	w    io.Writer
+	rest []byte // the beginning of a character
+}
+
+// Write implements io.Writer.
+func (p *printer) Write(text []byte) (int, error) {
+	data := append(p.rest, text...)
+	whole := len(data)
+	for back := 1; back < utf8.UTFMax && back <= len(data); back++ {
+		if utf8.RuneStart(data[len(data)-back]) {
+			if !utf8.FullRune(data[len(data)-back:]) {
+				whole -= back
+			}
+			break
+		}
+	}
+	p.rest = bytes.Clone(data[whole:])
+	out := bytes.Map(func(r rune) rune {
+		if r != '\t' && r != '\n' && isHarmful(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, data[:whole])
+	if _, err := p.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // Size writes a number of bytes in binary units with three digits or so:

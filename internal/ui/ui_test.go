@@ -51,10 +51,10 @@ func TestHear(t *testing.T) {
 	n.Say("a long line, %s", strings.Repeat("x ", 80))
 	n.Warn("b")
 	n.Error(errors.New("cannot c"))
-	n.Hint("d")
+	n.Hint("d\x1b[1m\n  e\u009b")
 	n.Hear(nil)
 	n.Say("after")
-	want := []string{"a long line, " + strings.Repeat("x ", 80), "warning: b", "error: cannot c", "hint: d"}
+	want := []string{"a long line, " + strings.Repeat("x ", 80), "warning: b", "error: cannot c", "hint: d\ufffd[1m\n  e\ufffd"}
 	if !slices.Equal(heard, want) {
 		t.Errorf("heard %q, want %q", heard, want)
 	}
@@ -117,8 +117,8 @@ func TestWriteErrorsAreReported(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	var out strings.Builder
-	err := JSON(&out, map[string]any{"b": []int{1}, "a": "<x> & \x1b"})
-	const want = "{\n  \"a\": \"<x> & \\u001b\",\n  \"b\": [\n    1\n  ]\n}\n"
+	err := JSON(&out, map[string]any{"b": []int{1}, "a": "<x> & \x1b\x7f\u009b\u202e"})
+	const want = "{\n  \"a\": \"<x> & \\u001b\\u007f\\u009b\\u202e\",\n  \"b\": [\n    1\n  ]\n}\n"
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, out.String())
 	}
@@ -144,5 +144,25 @@ func TestAge(t *testing.T) {
 		if got := Age(age); got != want {
 			t.Errorf("%v: %s, want %s", age, got, want)
 		}
+	}
+}
+
+func TestPrinter(t *testing.T) {
+	const text = "a\tb\n\x1b[31mé\u009b \xff\x9b\u202e€\r"
+	const want = "a\tb\n\ufffd[31mé\ufffd \ufffd\ufffd\ufffd€\ufffd"
+	for step := 1; step <= len(text); step++ { // however it comes
+		var out strings.Builder
+		w := Printer(&out)
+		for i := 0; i < len(text); i += step {
+			if _, err := io.WriteString(w, text[i:min(i+step, len(text))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out.String() != want {
+			t.Errorf("in steps of %d: %q, want %q", step, out.String(), want)
+		}
+	}
+	if _, err := Printer(full{}).Write([]byte("x")); err == nil {
+		t.Error("no error")
 	}
 }

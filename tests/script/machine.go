@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/redirect"
@@ -53,6 +56,11 @@ func change(st *fake.Store, args []string) error {
 		return install(st, args)
 	case verb == "subvolume" && len(args) == 1:
 		return st.Create(args[0])
+	case verb == "install-as" && len(args) == 2: // SUBVOLUME ROOT: another one, made by hand
+		if err := st.Create(args[0]); err != nil {
+			return err
+		}
+		return os.CopyFS(st.Path(args[0]), os.DirFS(args[1]))
 	case verb == "running" && len(args) == 1:
 		return st.SetRunning(args[0])
 	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it
@@ -69,12 +77,20 @@ func change(st *fake.Store, args []string) error {
 		return err
 	case verb == "busy" && len(args) == 1:
 		return st.SetBusy(args[0], true)
-	case verb == "damage" && len(args) == 1: // NAME: its record can't be read any more
+	case verb == "damage" && len(args) <= 2 && len(args) > 0: // NAME [CONTENT]: its record can't be read any more; "FIFO" makes it one
+		return damage(st, args[0], args[1:])
+	case verb == "fail" && len(args) == 2: // NAME REASON: REASON is a string of Go
+		reason, err := strconv.Unquote(args[1])
+		if err != nil {
+			return err
+		}
 		e, err := registry(st).Get(args[0])
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(st.Path(be.HomeDir+"/be/"+e.Subvolume.UUID+".json"), []byte("{"), 0o644)
+		return registry(st).Change(e, func(r *be.Record) {
+			r.State, r.Reason, r.Held, r.Title, r.Origin = be.Failed, reason, reason, reason, reason
+		})
 	case verb == "without-kernel" && len(args) == 1: // NAME
 		e, err := registry(st).Get(args[0])
 		if err != nil {
@@ -114,6 +130,22 @@ func change(st *fake.Store, args []string) error {
 		return err
 	}
 	return usage
+}
+
+func damage(st store.Store, name string, content []string) error {
+	e, err := registry(st).Get(name)
+	if err != nil {
+		return err
+	}
+	file := st.Path(be.HomeDir + "/be/" + e.Subvolume.UUID + ".json")
+	text := strings.Join(append(content, "{")[:1], "")
+	if text != "FIFO" {
+		return os.WriteFile(file, []byte(text), 0o644)
+	}
+	if err := os.Remove(file); err != nil {
+		return err
+	}
+	return unix.Mkfifo(file, 0o600)
 }
 
 func registry(st store.Store) *be.Registry { return be.NewRegistry(st, "/", redirect.Identify) }

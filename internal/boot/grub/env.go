@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // The variables of the environment block that apt-be and its part of GRUB's
@@ -54,7 +55,7 @@ func (e Env) read() (Vars, error) {
 	if e.Kind == NoEnv {
 		return Vars{}, nil
 	}
-	block, err := os.ReadFile(e.Path)
+	block, err := regular.ReadFile(e.Path, regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Vars{}, nil
 	}
@@ -73,7 +74,7 @@ func (e Env) prepare() error {
 	if e.Kind == NoEnv {
 		return nil
 	}
-	block, err := os.ReadFile(e.Path)
+	block, err := regular.ReadFile(e.Path, regular.State)
 	if err == nil && len(block) == blockSize {
 		if _, err := ParseBlock(block); err == nil {
 			return nil
@@ -119,7 +120,7 @@ func (e Env) write(vars Vars) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(e.Path, os.O_WRONLY, 0)
+	f, err := regular.Open(e.Path, os.O_WRONLY)
 	if err != nil {
 		return err
 	}

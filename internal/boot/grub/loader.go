@@ -18,6 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/kernels"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // menuName is the file of the menu. It is for root's eyes only, as parameters
@@ -139,7 +140,7 @@ func (l *Loader) menuFile() string { return filepath.Join(l.Dir, menuName) }
 
 // readMenu reads the menu as it is; nothing if there is none yet.
 func (l *Loader) readMenu() ([]byte, error) {
-	text, err := os.ReadFile(l.menuFile())
+	text, err := regular.ReadFile(l.menuFile(), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

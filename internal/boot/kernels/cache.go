@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"syscall"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // cache holds the checksums of files, so that those of boot environments that
@@ -33,7 +33,7 @@ const settled = time.Second
 // is time.
 func readCache(file string) *cache {
 	c := &cache{now: map[string]string{}}
-	if data, err := os.ReadFile(file); err != nil || json.Unmarshal(data, &c.before) != nil {
+	if data, err := regular.ReadFile(file, regular.State); err != nil || json.Unmarshal(data, &c.before) != nil {
 		c.before = nil
 	}
 	return c

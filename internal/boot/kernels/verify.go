@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // Verify reads the copies that an entry names, as Put returned it, and compares
@@ -28,7 +29,7 @@ func (s Store) Verify(entry boot.Entry) error {
 }
 
 func (s Store) verify(name string) error {
-	in, err := os.Open(s.file(name))
+	in, err := regular.Open(s.file(name), os.O_RDONLY)
 	if err != nil {
 		return err
 	}

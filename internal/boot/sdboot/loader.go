@@ -15,6 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/efivar"
 	"github.com/apt-be/apt-be/internal/boot/kernels"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // Loader is the systemd-boot on the EFI system partition.
@@ -157,7 +158,7 @@ func (l *Loader) contents(entries []boot.Entry, nonce string, trial []boot.Entry
 
 // write writes an entry unless it is there as it should be.
 func (l *Loader) write(file string, content []byte) error {
-	if old, err := os.ReadFile(l.entry(file)); err == nil && bytes.Equal(old, content) {
+	if old, err := regular.ReadFile(l.entry(file), regular.State); err == nil && bytes.Equal(old, content) {
 		return nil
 	}
 	return durable.WriteFile(l.entry(file), content, 0o644)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // Arm makes the next boot take the trial with nonce. systemd-boot deletes the
@@ -40,7 +41,7 @@ func (l *Loader) Arm(nonce string) error {
 
 // verify checks the kernel and the initrd that an entry names.
 func (l *Loader) verify(file string) error {
-	data, err := os.ReadFile(file)
+	data, err := regular.ReadFile(file, regular.State)
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (l *Loader) verify(file string) error {
 	if err := l.Kernels.Verify(entry); err != nil {
 		return err
 	}
-	kernel, err := os.Open(filepath.Join(l.ESP, entry.Kernel))
+	kernel, err := regular.Open(filepath.Join(l.ESP, entry.Kernel), os.O_RDONLY)
 	if err != nil {
 		return err
 	}

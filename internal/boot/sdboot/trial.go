@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 // trialPrefix begins the names of trial entries. After it and the nonce comes
@@ -87,7 +88,7 @@ func (l *Loader) trialFile(nonce string) (string, error) {
 // missing is what the loader does not find of what an entry names: "kernel",
 // "initrd" or "".
 func (l *Loader) missing(file string) (string, error) {
-	data, err := os.ReadFile(file)
+	data, err := regular.ReadFile(file, regular.State)
 	if err != nil {
 		return "", err
 	}

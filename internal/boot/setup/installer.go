@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
@@ -63,6 +66,10 @@ func (i *Installer) journal() *txn.Journal {
 // Likewise an init --undo. Every command that changes something calls it.
 func (i *Installer) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	recovered, err := i.journal().Recover(ctx)
+	recovered = slices.DeleteFunc(recovered, func(t txn.Recovered) bool {
+		var bad *txn.UnreadableError // Unreadable has it
+		return errors.As(t.Err, &bad)
+	})
 	if err != nil {
 		return recovered, err
 	}
@@ -93,7 +100,7 @@ func (i *Installer) CutOff() (bool, error) {
 
 // Done reads what the machine was prepared by; nil if it was not.
 func (i *Installer) Done() (*Done, error) {
-	data, err := os.ReadFile(i.path(doneFile))
+	data, err := regular.ReadFile(i.path(doneFile), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -104,10 +111,48 @@ func (i *Installer) Done() (*Done, error) {
 	if err == nil && done.Schema > doneSchema {
 		err = fmt.Errorf("schema %d is %w", done.Schema, be.ErrNewerSchema)
 	}
+	if err == nil && (done.Schema < 1 || done.Machine.Loader == "") {
+		err = errors.New("it says nothing of a loader")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what apt-be init did: %w", err)
+		return nil, fmt.Errorf("cannot read what apt-be init did: %w", i.Registry.UnreadableFile(path.Base(doneFile), err))
 	}
 	return &done, nil
+}
+
+// Mend writes anew what the registry keeps of a machine that was prepared, if that
+// can't be read. It must not be removed instead: without it, Recover takes the
+// machine for one that was set back.
+func (i *Installer) Mend() error {
+	_, err := i.Registry.Boot()
+	var bad *be.UnreadableError
+	if !errors.As(err, &bad) || errors.Is(err, be.ErrNewerSchema) {
+		return nil
+	}
+	done, doneErr := i.Done()
+	if doneErr != nil {
+		return doneErr
+	}
+	unsettled, doneErr := i.journal().Unsettled()
+	if doneErr != nil {
+		return doneErr
+	}
+	if done == nil || len(unsettled) > 0 {
+		return err
+	}
+	boot := bootOf(done.Machine)
+	return i.Registry.SetBoot(&boot)
+}
+
+// Unreadable lists the files of this package that can't be read, or mean nothing.
+func (i *Installer) Unreadable() ([]*be.UnreadableError, error) {
+	var bad []*be.UnreadableError
+	var e *be.UnreadableError
+	if _, err := i.Done(); errors.As(err, &e) {
+		bad = append(bad, e)
+	}
+	journals, err := i.Registry.UnreadableJournals(i.journal())
+	return append(bad, journals...), err
 }
 
 // path is the name of a file in the store.

@@ -150,3 +150,34 @@ func TestPrepareRootForSystemdBoot(t *testing.T) {
 		}
 	}
 }
+
+// What init noted is written anew from what it did, and not taken for undone.
+func TestMend(t *testing.T) {
+	f, i := newInstaller(t)
+	if err := i.Install(context.Background(), detect(t, f)); err != nil {
+		t.Fatal(err)
+	}
+	want, err := i.Registry.Boot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(i.path("@apt-be/boot.json"), "{")
+	if bad, err := i.Unreadable(); err != nil || len(bad) > 0 {
+		t.Errorf("Unreadable = %v, %v", bad, err)
+	}
+	if err := i.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := i.Registry.Boot(); err != nil || got != want {
+		t.Errorf("Boot = %+v, %v, want %+v", got, err, want)
+	}
+	// From nothing it is not made up.
+	f.write(i.path("@apt-be/boot.json"), "{")
+	f.write(i.path("@apt-be/setup.json"), "null")
+	if err := i.Mend(); err == nil || !strings.Contains(err.Error(), "@apt-be/setup.json: it says nothing of a loader") {
+		t.Errorf("Mend = %v", err)
+	}
+	if bad, err := i.Unreadable(); err != nil || len(bad) != 1 || !strings.Contains(bad[0].Remedy(), "restore @apt-be/setup.json") {
+		t.Errorf("Unreadable = %v, %v", bad, err)
+	}
+}

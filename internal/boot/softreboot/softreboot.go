@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 )
 
 const (
@@ -108,7 +109,7 @@ func Undo() error {
 // Prepared returns the nonce of the trial that Prepare has noted, or "". After
 // a soft-reboot it is that of the trial that has begun.
 func Prepared() (nonce string, err error) {
-	text, err := os.ReadFile(TrialFile)
+	text, err := regular.ReadFile(TrialFile, regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

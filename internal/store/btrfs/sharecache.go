@@ -13,12 +13,17 @@ import (
 	"slices"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
 // cacheDir is where what was found is kept. It is not in the file system itself:
 // that would change by it.
 const cacheDir = "/run/apt-be"
+
+// cacheLimit is how much of it is read, in bytes: it holds some numbers for each
+// set of units that shares something.
+const cacheLimit = 64 << 20
 
 // shareCache is a file that holds what Shares found last. It may go at any time.
 type shareCache struct{ file string }
@@ -36,7 +41,7 @@ type cachedShares struct {
 // read returns the shares that were kept under a key. What can't be read is as
 // good as nothing.
 func (c shareCache) read(key string) ([]store.Share, bool) {
-	data, err := os.ReadFile(c.file)
+	data, err := regular.ReadFile(c.file, cacheLimit)
 	if err != nil {
 		return nil, false
 	}

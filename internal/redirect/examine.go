@@ -1,0 +1,138 @@
+package redirect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// limits are what a command may take that examines a root: the root's own packages
+// have made it, so it may be anything.
+type limits struct {
+	time   time.Duration
+	output int64 // in bytes
+}
+
+// examination is a hundred times what a large system takes on a slow machine.
+var examination = limits{10 * time.Minute, 1 << 20}
+
+// running is a command that runs.
+type running interface {
+	// Wait says whether it failed; an error means that this is not known.
+	Wait() (failed bool, err error)
+	Kill() error
+}
+
+// run starts a command with a file to write to, and returns what it has written
+// there: into memory, and no more than the limit. What exceeds a limit is ended, and
+// so it is when ctx is done; the error says so then.
+func (l limits) run(ctx context.Context, name string, start func(out *os.File) (running, error)) (said []byte, failed bool, err error) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		return nil, false, err
+	}
+	defer in.Close()
+	if err := ctx.Err(); err != nil {
+		out.Close()
+		return nil, false, fmt.Errorf("%s was not run, because of a signal", name)
+	}
+	ctx, tooLong := context.WithTimeoutCause(ctx, l.time, fmt.Errorf("%s was ended: it ran for longer than %v", name, l.time))
+	defer tooLong()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	command, err := start(out)
+	out.Close()
+	if err != nil {
+		return nil, false, err
+	}
+	alive := context.AfterFunc(ctx, func() { _ = command.Kill() })
+	read := make(chan []byte)
+	go func() {
+		data, _ := io.ReadAll(io.LimitReader(in, l.output+1))
+		if int64(len(data)) > l.output {
+			end(fmt.Errorf("%s was ended: it printed more than %d bytes", name, l.output))
+			data = data[:l.output]
+		}
+		_, _ = io.Copy(io.Discard, in)
+		read <- data
+	}()
+	failed, err = command.Wait()
+	alive()
+	// What it has left running may have its output open.
+	_ = in.SetReadDeadline(time.Now().Add(time.Second))
+	said = <-read
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.Canceled):
+		err = fmt.Errorf("%s was ended by a signal", name)
+	case cause != nil:
+		err = cause
+	}
+	return said, failed, err
+}
+
+// inSandbox is a command in a sandbox.
+type inSandbox struct{ *sandbox.Process }
+
+func (p inSandbox) Wait() (failed bool, err error) {
+	result, err := p.Process.Wait()
+	return result.ExitCode != 0 || result.Signal != 0, err
+}
+
+// outside is a command of the running system, in a process group of its own.
+type outside struct{ *exec.Cmd }
+
+func (c outside) Wait() (failed bool, err error) {
+	err = c.Cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return true, nil
+	}
+	return err != nil, err
+}
+
+func (c outside) Kill() error { return unix.Kill(-c.Process.Pid, unix.SIGKILL) }
+
+// examine runs a command in the build's sandbox and returns what it printed. The
+// command is made of the options that stand for the settings there.
+func (s *Supervisor) examine(ctx context.Context, build *be.Build, name string, settings Settings, command func(options []string) []string) (said []byte, failed bool, err error) {
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
+	spec, err := s.Inside.Spec(root, "", nil)
+	if err != nil {
+		return nil, false, err
+	}
+	spec.Args = command(settings.give(&spec))
+	spec.Path = spec.Args[0]
+	spec.Shares = nil // what is examined is this root, and nothing is to be written
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, false, err
+	}
+	defer null.Close()
+	// Upgrade has locked the thread, which has to outlive the sandbox.
+	said, failed, err = examination.run(ctx, name, func(out *os.File) (running, error) {
+		p, err := sandbox.Start(spec, sandbox.Stdio{In: null, Out: out, Err: out}, build.LockFile())
+		return inSandbox{p}, err
+	})
+	return said, failed, err
+}
+
+// examineRunning runs a command in the running system and returns what it printed.
+func examineRunning(ctx context.Context, name string, argv []string) (said []byte, failed bool, err error) {
+	said, failed, err = examination.run(ctx, name, func(out *os.File) (running, error) {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Stdout, cmd.Stderr = out, out
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		return outside{cmd}, cmd.Start()
+	})
+	return said, failed, err
+}

@@ -1,0 +1,55 @@
+package txn
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/regular"
+)
+
+// UnreadableError says that a journal can't be read, or means nothing to this
+// program. It is left as it is, and so is what it tells of.
+type UnreadableError struct {
+	Path string
+	Err  error
+}
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("cannot read the journal %s: %v", e.Path, e.Err)
+}
+
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// Unreadable returns what is wrong with the journals that Recover could make
+// nothing of, and changes none.
+func (j *Journal) Unreadable() ([]*UnreadableError, error) {
+	entries, err := os.ReadDir(j.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	var found []*UnreadableError
+	for _, entry := range entries {
+		if name := entry.Name(); !strings.HasSuffix(name, ".json") || strings.HasPrefix(name, ".") {
+			continue
+		}
+		path := filepath.Join(j.Dir, entry.Name())
+		err := j.check(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // that has ended meanwhile
+			found = append(found, &UnreadableError{path, regular.Reason(err)})
+		}
+	}
+	return found, nil
+}
+
+func (j *Journal) check(path string) error {
+	f, err := regular.Open(path, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, _, _, err = j.parse(f)
+	return err
+}
