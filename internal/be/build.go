@@ -35,6 +35,9 @@ type Build struct {
 
 	registry *Registry
 	txn      *txn.Txn
+	emptied  []string // places of subvolumes that are swapped to, which are empty in it
+	copied   []string // places of what is nested in the environment that it is a copy of
+	foreign  []string // those of them that exist nowhere else
 }
 
 // Begin starts to build an environment: a writable and a read-only snapshot of
@@ -126,7 +129,7 @@ func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvol
 		return err
 	}
 	b.Record = record(sub, base)
-	b.Record.State, b.Record.Wanted = Creating, b.Name
+	b.Record.State, b.Record.Wanted, b.Record.Emptied = Creating, b.Name, b.emptied
 	if b.Scratch == "" {
 		b.Scratch = sub.UUID
 	}
@@ -165,7 +168,7 @@ func (b *Build) copyNested(origin string, leaveOut []string, instead func(sub st
 		source, err := instead(sub, inside)
 		if err == nil {
 			// No step of its own: undoing the outer snapshot deletes what is nested in it.
-			err = st.SnapshotOver(source, b.Path+inside, false)
+			err = b.takeNested(source, inside)
 		}
 		if moved(err) {
 			leftOut = append(leftOut, inside)
@@ -276,6 +279,16 @@ func (b *Build) sync() error {
 // note writes what the environment's record will be. That it is ready counts
 // only once its subvolume has its name.
 func (b *Build) note(ctx context.Context, record *Record) error {
+	if nested, err := b.registry.store.Nested(b.Path); err != nil {
+		return err
+	} else if len(nested) > 0 {
+		if err := b.sync(); err != nil {
+			return err
+		}
+	}
+	if err := b.noteNested(record); err != nil {
+		return err
+	}
 	release, err := b.registry.Lock(ctx)
 	if err != nil {
 		return err

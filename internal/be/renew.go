@@ -34,6 +34,9 @@ func (b *Build) renew(ctx context.Context, e, origin Env) error {
 	if err := b.txn.Do(ctx, snapshotStep(e.Subvolume.Path, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", e.Subvolume.Path, err)
 	}
+	if err := b.mindNested(e); err != nil {
+		return err
+	}
 	leftOut, err := b.copyNested(e.Subvolume.Path, nil, b.newest(origin))
 	if err != nil {
 		return err
@@ -73,7 +76,7 @@ func (b *Build) newest(origin Env) func(sub store.Subvolume, inside string) (str
 // TakeNested gives the build a subvolume that is nested in its origin, by its
 // path there, and that it has an empty directory for.
 func (b *Build) TakeNested(origin Env, path string) error {
-	err := b.registry.store.SnapshotOver(origin.Subvolume.Path+"/"+path, b.Path+"/"+path, false)
+	err := b.takeNested(origin.Subvolume.Path+"/"+path, "/"+path)
 	if err != nil {
 		return fmt.Errorf("cannot copy nested subvolume /%s: %w", path, err)
 	}
@@ -130,6 +133,12 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 		return err
 	}
 	edit(&record)
+	if err := b.checkCopied(e); err != nil {
+		return err
+	}
+	if err := b.noteNested(&record); err != nil {
+		return err
+	}
 	step, err := recordStep(record.UUID, &b.Record, &record)
 	if err != nil {
 		return err
@@ -158,6 +167,7 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 	if err := b.txn.Commit(ctx, exchangeStep(record.UUID, b.Path, e.Subvolume.Path)); err != nil {
 		return err
 	}
+	b.keepSwap(e.Subvolume.Path, b.Path)
 	_ = b.registry.collect()
 	return nil
 }
@@ -182,6 +192,7 @@ func (b *Build) recordOf(e Env) (Record, error) {
 		return Record{}, fmt.Errorf("%w: %s is %s meanwhile", ErrProtected, e.Name, record.State)
 	}
 	record.UUID, record.BaseUUID, record.Forked = b.Record.UUID, b.Record.BaseUUID, b.Record.Forked
+	record.Emptied = b.Record.Emptied
 	return record, nil
 }
 

@@ -267,6 +267,9 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 	if err != nil {
 		s.Log.WithError(err).Warn("cannot identify the new boot environment")
 	}
+	if state == be.Ready {
+		s.giveSwap(build)
+	}
 	e, err := build.Commit(ctx, state, func(r *be.Record) {
 		r.Changes, r.Reason = changes, reason
 		r.Title, r.Kernels = identity.Title, identity.Kernels
@@ -296,7 +299,12 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 		if !Replaces(e, old) || be.CheckDestroy(envs, old.Name, s.inUse) != nil {
 			continue
 		}
-		if err := s.Registry.Destroy(ctx, old); err != nil {
+		err := s.Registry.Destroy(ctx, old)
+		if lost := (*be.NestedError)(nil); errors.As(err, &lost) {
+			s.Notice.Say("%s is left beside it: %v. apt-be destroy --accept-risk delete-nested %s deletes that too.", old.Name, lost, old.Name)
+			continue
+		}
+		if err != nil {
 			s.Log.WithError(err).Warnf("cannot remove boot environment %s", old.Name)
 			continue
 		}

@@ -53,6 +53,8 @@ func change(st *fake.Store, args []string) error {
 		return install(st, args)
 	case verb == "subvolume" && len(args) == 1:
 		return st.Create(args[0])
+	case verb == "snapshot" && len(args) == 2: // FROM TO: read-only, as another tool makes it
+		return st.Snapshot(args[0], args[1], true)
 	case verb == "running" && len(args) == 1:
 		return st.SetRunning(args[0])
 	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it
