@@ -82,6 +82,9 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	signals := catchSignals()
 	defer signals.stop()
 
+	if err := s.look(); err != nil {
+		return Exit{}, err
+	}
 	lock, err := takeDpkgLock(signals.any, job)
 	if errors.Is(err, context.Canceled) {
 		return Exit{Signal: signals.first()}, nil
@@ -142,7 +145,8 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 
 // run runs the frontend in the build's root and judges the outcome.
 func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
-	if err := s.prepare(build); err != nil {
+	commit, err := s.prepare(build)
+	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
 	if sig := signals.first(); sig != 0 {
@@ -172,6 +176,9 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
+	if commit {
+		s.commitEtc(build, "the root of this system is "+be.EnvDir+"/"+build.Name)
+	}
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -184,6 +191,9 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	s.after.begin(result)
 	s.Notice.Hear(s.after.hear)
 	spoilt := undisguise()
+	if commit && job.Reboot.Automatic {
+		s.commitEtc(build, "it reboots by itself again")
+	}
 	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
 		return Verdict{}, result, err
 	}

@@ -55,6 +55,7 @@ func TestDebian(t *testing.T) {
 		{"sandbox", testSandbox},
 		{"names", testNames},
 		{"repositories", testRepositories},
+		{"survive", testSurvive},
 		{"hooks", testHooks},
 		{"modules", testModules},
 		{"reference", testReference},
