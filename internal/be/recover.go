@@ -141,7 +141,7 @@ func (r *Registry) collectFiles(dir string, records map[string]Record) error {
 		if _, ok := records[entry.Name()]; ok {
 			continue
 		}
-		if err := os.RemoveAll(path.Join(dir, entry.Name())); err != nil {
+		if err := durable.RemoveAll(path.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}
