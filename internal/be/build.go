@@ -2,6 +2,7 @@ package be
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -34,6 +35,9 @@ type Build struct {
 
 	registry *Registry
 	txn      *txn.Txn
+	emptied  []string // places of subvolumes that are swapped to, which are empty in it
+	copied   []string // places of what is nested in the environment that it is a copy of
+	foreign  []string // those of them that exist nowhere else
 }
 
 // Begin starts to build an environment: a writable and a read-only snapshot of
@@ -101,8 +105,21 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	inner, leftOut := sift(inner, func(place string) bool { return matches(o.LeaveOut, place) })
 	var copied []Inner
 	for _, in := range inner {
-		there, err := b.copyToBase(in)
-		if err == nil && there {
+		swap, err := b.onlySwap(in)
+		if err != nil {
+			return err
+		}
+		there := false
+		if !swap {
+			there, err = b.copyToBase(in)
+		}
+		switch {
+		case swap, errors.Is(err, store.ErrSwapFile):
+			if err := b.empty(in); err != nil {
+				return err
+			}
+			continue
+		case err == nil && there:
 			err = b.copyInner(in, b.Base+in.Place)
 		}
 		if err != nil {
@@ -147,7 +164,7 @@ func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvol
 		return err
 	}
 	b.Record = record(sub, base)
-	b.Record.State, b.Record.Wanted = Creating, b.Name
+	b.Record.State, b.Record.Wanted, b.Record.Emptied = Creating, b.Name, b.emptied
 	if b.Scratch == "" {
 		b.Scratch = sub.UUID
 	}
@@ -241,6 +258,16 @@ func (b *Build) sync() error {
 // note writes what the environment's record will be. That it is ready counts
 // only once its subvolume has its name.
 func (b *Build) note(ctx context.Context, record *Record) error {
+	if nested, err := b.registry.store.Nested(b.Path); err != nil {
+		return err
+	} else if len(nested) > 0 {
+		if err := b.sync(); err != nil {
+			return err
+		}
+	}
+	if err := b.noteNested(record); err != nil {
+		return err
+	}
 	release, err := b.registry.Lock(ctx)
 	if err != nil {
 		return err

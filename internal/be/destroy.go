@@ -9,11 +9,21 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Destroy deletes an environment, its base and its record. The rules are the
+// Destroy deletes an environment, its base and its record, unless something is
+// nested in it that exists nowhere else: a NestedError. The other rules are the
 // caller's to check, and the caller holds the Lock. One rename makes the
 // environment garbage; what a cut-off run has not collected of it, the next
 // command does.
 func (r *Registry) Destroy(ctx context.Context, e Env) error {
+	if err := r.checkNested(e); err != nil {
+		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
+	}
+	return r.DestroyWithNested(ctx, e)
+}
+
+// DestroyWithNested is Destroy with all that is nested in the environment, also
+// what exists nowhere else.
+func (r *Registry) DestroyWithNested(_ context.Context, e Env) error {
 	garbage := EnvDir + "/" + newPrefix + e.Subvolume.UUID
 	err := r.store.Rename(e.Subvolume.Path, garbage)
 	if durable.Unwritable(err) {

@@ -60,6 +60,10 @@ func (f *faulty) SnapshotOver(src, dst string, readOnly bool) error {
 	return f.change(func() error { return f.Store.SnapshotOver(src, dst, readOnly) })
 }
 
+func (f *faulty) EmptyOver(like, dst string) error {
+	return f.change(func() error { return f.Store.EmptyOver(like, dst) })
+}
+
 func (f *faulty) SetReadOnly(path string, readOnly bool) error {
 	return f.change(func() error { return f.Store.SetReadOnly(path, readOnly) })
 }

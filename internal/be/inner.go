@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/swapfile"
 )
 
 // Part is a subvolume of its own that belongs to a root although it lies
@@ -116,11 +117,31 @@ func (b *Build) seal(copied []Inner) error {
 // in an environment.
 const Hidden = ".below-mount"
 
+// onlySwap says whether nothing but swap files is in a subvolume.
+func (b *Build) onlySwap(in Inner) (bool, error) {
+	names, only, err := swapfile.In(b.registry.store.Path(in.Subvolume.Path))
+	return only && len(names) > 0, err
+}
+
+// empty gives the environment that is built an empty subvolume like the one that is
+// swapped to: there can't be a snapshot of a file that is, and none of one that is
+// not at the moment may be.
+func (b *Build) empty(in Inner) error {
+	if err := b.registry.store.EmptyOver(in.Subvolume.Path, b.Path+in.Place); err != nil {
+		return fmt.Errorf("cannot make the subvolume %s: %w", in.Place, err)
+	}
+	b.emptied = append(b.emptied, in.Place)
+	return nil
+}
+
 // copyInner gives the environment that is built a writable snapshot of source at
 // the place of a subvolume.
 func (b *Build) copyInner(in Inner, source string) error {
 	st, place := b.registry.store, b.Path+in.Place
 	err := st.SnapshotOver(source, place, false)
+	if errors.Is(err, store.ErrSwapFile) {
+		return b.empty(in)
+	}
 	if in.Part && errors.Is(err, store.ErrExists) {
 		if err = os.Rename(st.Path(place), st.Path(place)+Hidden); err == nil {
 			err = os.Mkdir(st.Path(place), 0o755)

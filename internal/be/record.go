@@ -108,6 +108,8 @@ type Record struct {
 	Changes    Changes   `json:"changes"`
 	LeftOut    []string  `json:"left_out,omitempty"` // subvolumes nested in the origin and not copied
 	Parts      []Part    `json:"parts,omitempty"`    // subvolumes of their own that belong to it
+	Emptied    []string  `json:"emptied,omitempty"`  // subvolumes nested in the origin that it swaps to: they are there, without what is in them
+	Nested     []Nested  `json:"nested,omitempty"`   // subvolumes that came with it
 	Past       []Past    `json:"past,omitempty"`     // what shares were when the machine left for it
 }
 

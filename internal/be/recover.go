@@ -220,7 +220,7 @@ func (r *Registry) collectFiles(dir string, c contents) error {
 		if _, ok := c.records[entry.Name()]; ok || c.bad[entry.Name()] != nil {
 			continue
 		}
-		if err := os.RemoveAll(path.Join(dir, entry.Name())); err != nil {
+		if err := durable.RemoveAll(path.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}

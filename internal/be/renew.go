@@ -38,7 +38,7 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 		return err
 	}
 	now, _ = sift(now, func(place string) bool {
-		return slices.Contains(e.Record.LeftOut, place)
+		return slices.Contains(e.Record.LeftOut, place) || slices.Contains(e.Record.Emptied, place)
 	})
 	own, err := InnerOf(st, e.Subvolume.Path, nil)
 	if err != nil {
@@ -58,10 +58,20 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	if err := b.txn.Do(ctx, snapshotStep(e.Subvolume.Path, b.Path, false)); err != nil {
 		return fmt.Errorf("cannot snapshot %s: %w", e.Subvolume.Path, err)
 	}
+	if err := b.mindNested(e); err != nil {
+		return err
+	}
 	newer := map[string]bool{}
 	var copied []Inner
 	for _, in := range now {
-		if newer[in.Place], err = b.copyToBase(in); err != nil {
+		swap, err := b.onlySwap(in)
+		if err != nil {
+			return err
+		}
+		if swap {
+			continue
+		}
+		if newer[in.Place], err = b.copyToBase(in); err != nil && !errors.Is(err, store.ErrSwapFile) {
 			return err
 		}
 		if newer[in.Place] {
@@ -72,6 +82,16 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 		return err
 	}
 	for _, in := range own {
+		swap, err := b.onlySwap(in)
+		if err == nil && swap {
+			err = b.empty(in)
+		}
+		if err != nil {
+			return err
+		}
+		if swap {
+			continue
+		}
 		source := in.Subvolume.Path
 		if newer[in.Place] && oldBase != "" {
 			untouched, err := b.registry.untouched(in.Subvolume, oldBase+in.Place)
@@ -179,6 +199,12 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 		return err
 	}
 	edit(&record)
+	if err := b.checkCopied(e); err != nil {
+		return err
+	}
+	if err := b.noteNested(&record); err != nil {
+		return err
+	}
 	step, err := recordStep(record.UUID, &b.Record, &record)
 	if err != nil {
 		return err
@@ -207,6 +233,7 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 	if err := b.txn.Commit(ctx, exchangeStep(record.UUID, b.Path, e.Subvolume.Path)); err != nil {
 		return err
 	}
+	b.keepSwap(e.Subvolume.Path, b.Path)
 	_ = b.registry.collect()
 	return nil
 }
@@ -232,6 +259,7 @@ func (b *Build) recordOf(e Env) (Record, error) {
 	}
 	record.UUID, record.BaseUUID, record.Forked = b.Record.UUID, b.Record.BaseUUID, b.Record.Forked
 	record.Parts = b.Record.Parts
+	record.Emptied = b.Record.Emptied
 	return record, nil
 }
 

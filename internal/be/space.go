@@ -93,6 +93,28 @@ func (s *Space) Freed(envs ...Env) uint64 {
 	return freed + store.Freed(s.shares, units...)
 }
 
+// Alone tells how many bytes each of some subvolumes holds that nobody else does,
+// and how many all of them together: ErrNoAccounting.
+func (r *Registry) Alone(subs []store.Subvolume) (each []uint64, together uint64, err error) {
+	accountant, ok := r.store.(store.Accountant)
+	if !ok {
+		return nil, 0, fmt.Errorf("cannot tell what subvolumes take: %w", ErrNoAccounting)
+	}
+	units := make([][]string, len(subs))
+	all := make([]int, len(subs))
+	for i, sub := range subs {
+		units[i], all[i] = []string{sub.Path}, i
+	}
+	shares, err := accountant.Shares(units)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range subs {
+		each = append(each, store.Freed(shares, i))
+	}
+	return each, store.Freed(shares, all...), nil
+}
+
 // sizeOf is the size in bytes of the files below dir, as far as it can be read.
 func sizeOf(dir string) uint64 {
 	var size uint64

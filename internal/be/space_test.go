@@ -67,7 +67,8 @@ func TestSpace(t *testing.T) {
 
 	// Destroying it frees just that.
 	before := filesOf(t, w.store.Path("."))
-	check(t, w.reg.Destroy(ctx, a))
+	checkIs(t, "Destroy", w.reg.Destroy(ctx, a), be.ErrProtected)
+	check(t, w.reg.DestroyWithNested(ctx, a))
 	if _, ok := before[filepath.Join(w.store.Path(be.ScratchDir(a.Subvolume.UUID)), "0/file")]; !ok {
 		t.Error("there was no scratch")
 	}

@@ -24,7 +24,7 @@ const riskFailedBack = "failed-back"
 const riskNoWayBack = "no-way-back"
 
 // risks are all that --accept-risk knows.
-var risks = []string{riskFailedBack, riskNoWayBack, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable}
+var risks = []string{riskFailedBack, riskNoWayBack, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable, riskDeleteNested}
 
 type activateOptions struct {
 	once, replay             bool

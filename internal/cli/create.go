@@ -79,12 +79,16 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err != nil {
 		app.Log.WithError(err).Warnf("cannot identify the system in %s", name)
 	}
+	swap := redirect.GiveSwap(reg.Store(), build, origin.Subvolume.Path)
 	_, err = build.Commit(ctx, be.Ready, func(r *be.Record) { r.Title, r.Kernels = id.Title, id.Kernels })
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
 	for _, path := range build.Record.LeftOut {
 		app.notice().Say("The subvolume %s is not in it.", path)
+	}
+	for _, text := range swap {
+		app.notice().Say("%s", text)
 	}
 	return nil
 }

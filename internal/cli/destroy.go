@@ -21,6 +21,10 @@ that the next boot takes, kept and mounted ones, and the last one that is known
 to be healthy are not deleted. One whose record can't be read may be one to be
 kept: it takes --accept-risk unreadable-record.
 
+Nor is one in which there is a subvolume that exists nowhere else, such as
+another tool's snapshot or a container that was made there: --accept-risk
+delete-nested deletes these too.
+
 --dry-run tells what that would free: of several also what is only freed with
 the last of them, since they share it with each other.`,
 		Args: takes(1, -1),
@@ -47,12 +51,25 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 			return fmt.Errorf("cannot destroy %s: %w", name, err)
 		}
 	}
+	nested := map[string][]nestedJSON{}
+	for _, name := range names {
+		if nested[name], err = app.onlyHere(reg, byName[name]); err != nil {
+			return err
+		}
+		if err := app.mindNested(byName[name], nested[name]); err != nil {
+			return err
+		}
+	}
 	if app.options.DryRun {
 		doomed := make([]be.Env, len(names))
 		for i, name := range names {
 			doomed[i] = byName[name]
 		}
-		return app.wouldDestroy(reg, envs, doomed)
+		return app.wouldDestroy(reg, envs, doomed, nested)
+	}
+	destroy := reg.Destroy
+	if app.accepts(riskDeleteNested) {
+		destroy = reg.DestroyWithNested
 	}
 	var errs []error
 	for i, name := range names {
@@ -65,7 +82,7 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 		}
 		err := be.CheckDestroy(envs, name, app.inUse(reg))
 		if err == nil {
-			err = reg.Destroy(ctx, byName[name])
+			err = destroy(ctx, byName[name])
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot destroy %s: %w", name, err))
@@ -100,19 +117,20 @@ type destructionJSON struct {
 
 // doomedJSON is an environment that would be destroyed.
 type doomedJSON struct {
-	Name  string `json:"name"`
-	Frees *int64 `json:"frees,omitempty"`
+	Name   string       `json:"name"`
+	Frees  *int64       `json:"frees,omitempty"`
+	Nested []nestedJSON `json:"nested,omitempty"`
 }
 
 // wouldDestroy tells what destroying environments, of all that there are, would
-// free.
-func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env) error {
+// free. nested is what would be lost with each, by its name.
+func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env, nested map[string][]nestedJSON) error {
 	space := app.space(reg, envs, logrus.WarnLevel)
 	together := frees(space, doomed...)
 	if app.options.JSON {
 		d := destructionJSON{Environments: []doomedJSON{}, Frees: together}
 		for _, e := range doomed {
-			d.Environments = append(d.Environments, doomedJSON{e.Name, frees(space, e)})
+			d.Environments = append(d.Environments, doomedJSON{e.Name, frees(space, e), nested[e.Name]})
 		}
 		return ui.JSON(app.Stdout, d)
 	}
@@ -121,6 +139,9 @@ func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env) error {
 			app.notice().Say("Would destroy %s, which frees %s.", e.Name, ui.Size(*bytes))
 		} else {
 			app.notice().Say("Would destroy %s.", e.Name)
+		}
+		for _, n := range nested[e.Name] {
+			app.notice().Say("With it goes the subvolume %v, which exists nowhere else.", n)
 		}
 	}
 	if len(doomed) > 1 && together != nil {

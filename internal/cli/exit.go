@@ -96,6 +96,8 @@ func Hint(err error) string {
 	var alias *redirect.AliasError
 	var setting *aptconf.SettingError
 	var unreadable *be.UnreadableError
+	var nested *be.NestedError
+	var silent *redirect.SilentError
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the verbs and options"
@@ -105,6 +107,12 @@ func Hint(err error) string {
 		return "try again when it is done"
 	case errors.As(err, &handMade):
 		return fmt.Sprintf("apt-be destroy %s gives it up, apt-be keep %s keeps both", handMade.Name, handMade.Name)
+	case errors.As(err, &nested):
+		return nestedHint(nested.Name)
+	case errors.As(err, &silent):
+		return silent.Hint()
+	case errors.Is(err, store.ErrSwapFile):
+		return "swapoff it for as long as that takes, or give it a subvolume of its own, which is left out: btrfs subvolume create /swap && btrfs filesystem mkswapfile --size 2g /swap/swapfile, and name that in /etc/fstab instead"
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):

@@ -243,7 +243,13 @@ func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) e
 			continue
 		}
 		if be.CheckDestroy(envs, e.Name, app.inUse(reg)) == nil {
-			if err := reg.Destroy(ctx, e); err != nil {
+			err := reg.Destroy(ctx, e)
+			if lost := (*be.NestedError)(nil); errors.As(err, &lost) {
+				app.notice().Say("The safety snapshot %s is not removed: %v.", e.Name, lost)
+				app.notice().Hint("%s", nestedHint(e.Name))
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}

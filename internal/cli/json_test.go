@@ -29,6 +29,7 @@ var documented = map[string]any{
 	"Fate":        &fateJSON{},
 	"Destruction": &destructionJSON{},
 	"Doomed":      &doomedJSON{},
+	"Lost":        &nestedJSON{},
 	"Failback":    &levelJSON{},
 	"Life":        &lifeJSON{},
 	"Trial":       &trialJSON{},

@@ -26,7 +26,8 @@ func newPrune(app *App) *cobra.Command {
 		Use:   "prune",
 		Short: "Delete old boot environments that upgrades made",
 		Long: `Delete old boot environments that upgrades made, and say of each why it goes
-or stays. Those that somebody made, kept, mounted or has not booted yet stay.`,
+or stays. Those that somebody made, kept, mounted or has not booted yet stay,
+and those in which there is a subvolume that exists nowhere else.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if keep < 0 {
@@ -38,6 +39,9 @@ or stays. Those that somebody made, kept, mounted or has not booted yet stay.`,
 					return err
 				}
 				fates := be.Prune(envs, keep, app.inUse(reg))
+				if err := reg.Spare(fates); err != nil {
+					return err
+				}
 				if err := app.prune(cmd.Context(), reg, fates); err != nil {
 					return err
 				}

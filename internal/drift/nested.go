@@ -10,6 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/swapfile"
 )
 
 // Open opens the root file system in a subvolume of a store with the subvolumes that
@@ -188,6 +189,12 @@ func (in *inner) decide(at three, mark uint16, all []three) (changed []string, e
 func (in *inner) leftOut(at three) bool {
 	if at.live != nil && at.live.ReadOnly && at.base == nil && !in.snapshot {
 		return true // another tool's snapshot
+	}
+	if at.live != nil && at.base == nil && at.next == nil && !in.snapshot {
+		names, only, err := swapfile.In(in.store.Path(at.live.Path))
+		if err == nil && only && len(names) > 0 {
+			return true
+		}
 	}
 	return slices.ContainsFunc(in.sides.LeftOut, func(place string) bool {
 		place = strings.TrimPrefix(place, "/")

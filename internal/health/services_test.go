@@ -81,6 +81,8 @@ func TestCompare(t *testing.T) {
 		"runs":                     {unit: service("ssh.service", nil)},
 		"reloads":                  {unit: service("ssh.service", unit{"ActiveState": "reloading"})},
 		"failed":                   {unit: service("ssh.service", failed), fault: "ssh.service failed (it ran before)"},
+		"no swap file":             {unit: service("swap-file.swap", with(failed, unit{"What": "/nowhere/file"}))},
+		"a bad swap file":          {unit: service("swap-file.swap", with(failed, unit{"What": "/proc/self/exe"})), fault: "swap-file.swap failed"},
 		"failed under a new name":  {unit: service("openssh.service", with(failed, unit{"Names": "openssh.service ssh.service"})), fault: "openssh.service failed (it ran before)"},
 		"never started":            {unit: service("ssh.service", neverRan), fault: "ssh.service does not run (it ran before)"},
 		"ended":                    {unit: service("ssh.service", ended), fault: "ssh.service does not run (it ran before)"},

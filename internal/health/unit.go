@@ -1,6 +1,9 @@
 package health
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -10,7 +13,7 @@ import (
 // properties are those of units that are looked at. See
 // org.freedesktop.systemd1(5); all of them are there in systemd 252.
 const properties = "Id,Names,LoadState,ActiveState,Type,UnitFileState,Transient,Job,ConditionResult,ConditionTimestampMonotonic,Result," +
-	"ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,WantedBy,RequiredBy,TriggeredBy,After"
+	"ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,WantedBy,RequiredBy,TriggeredBy,After,What"
 
 // unit is a unit's properties.
 type unit map[string]string
@@ -108,13 +111,24 @@ type verdict struct {
 	since map[string]string
 }
 
+// lacksFile says whether u swaps to a file that is not there. A boot environment
+// for whose swap file there was no room has none, which its maker was told.
+func (u unit) lacksFile() bool {
+	file := u["What"]
+	if !u.isAny(".swap") || !strings.HasPrefix(file, "/") || strings.HasPrefix(file, "/dev/") {
+		return false
+	}
+	_, err := os.Lstat(file)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // compare measures the units of a system by those of another one.
 func compare(before be.Units, units []unit) verdict {
 	v := verdict{since: map[string]string{}}
 	for _, u := range unique(units) {
 		ran := slices.ContainsFunc(u.names(), func(name string) bool { return slices.Contains(before.Active, name) })
 		hadFailed := slices.ContainsFunc(u.names(), func(name string) bool { return slices.Contains(before.Failed, name) })
-		if !u.expected() || u.timed() && !ran {
+		if !u.expected() || u.timed() && !ran || u.lacksFile() {
 			continue
 		}
 		switch state := u.state(); {

@@ -18,6 +18,13 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	defer runtime.UnlockOSThread()
 	signals := catchSignals()
 	defer signals.stop()
+	if !root.ReadOnly && s.Inside.others == nil {
+		silent, err := s.Inside.Look()
+		if err != nil {
+			return Exit{}, err
+		}
+		s.tellSilent(silent)
+	}
 	spec, err := s.Inside.Spec(root, path, argv)
 	if err != nil {
 		return Exit{}, err

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/sandbox"
@@ -28,6 +30,19 @@ const registryDir = "/var/lib/apt-be"
 type Inside struct {
 	Store store.Store
 	Lib   string // where apt-be's own files are installed, /usr/lib/apt-be
+
+	others *sandbox.Others // what Look found
+}
+
+// Look finds the other file systems of the running system, for all sandboxes from
+// here on, which takes some seconds if one does not answer: those are returned.
+func (i *Inside) Look() ([]sandbox.Silent, error) {
+	others, err := sandbox.FindOthers(archivesDir, registryDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the mounts of the running system: %w", err)
+	}
+	i.others = &others
+	return others.Silent, nil
 }
 
 // Root is a root to run something in.
@@ -59,14 +74,19 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 			return spec, fmt.Errorf("cannot prepare the sandbox: %w", err)
 		}
 	}
-	if dir, err := os.Getwd(); err == nil {
+	if dir, err := unix.Getwd(); err == nil { // os.Getwd asks the file system
 		spec.Dir = dir
 	}
 	if root.ReadOnly {
 		return spec, nil
 	}
 	spec.Binds = []string{archivesDir}
-	shares, err := sandbox.FindShares(be.ScratchDir(root.UUID), archivesDir, registryDir)
+	scratch := be.ScratchDir(root.UUID)
+	if i.others != nil {
+		spec.Shares = i.others.Shares(scratch)
+		return spec, nil
+	}
+	shares, err := sandbox.FindShares(scratch, archivesDir, registryDir)
 	if err != nil {
 		return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 	}

@@ -22,12 +22,17 @@ import (
 // An update that was to be installed offline (systemd.offline-updates(7)) is of
 // the system as it was: the new one has all of it, and on trial it has to come up
 // as usual.
-func (s *Supervisor) prepare(build *be.Build) error {
+//
+// It returns whether etckeeper has to commit that.
+func (s *Supervisor) prepare(build *be.Build) (commit bool, err error) {
 	root := s.Registry.Store().Path(build.Path)
 	if err := os.Remove(filepath.Join(root, "system-update")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot call off an offline update in the new boot environment: %w", err)
+		return false, fmt.Errorf("cannot call off an offline update in the new boot environment: %w", err)
 	}
-	return SetRoot(s.Registry.Store(), build.Path, be.EnvDir+"/"+build.Name, build.Record.Parts)
+	if commit, err = s.etcIsWatched(build); err != nil {
+		return false, err
+	}
+	return commit, SetRoot(s.Registry.Store(), build.Path, be.EnvDir+"/"+build.Name, build.Record.Parts)
 }
 
 // SetRoot makes the root file system in a subvolume of a store call another one its

@@ -90,6 +90,9 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	if err := s.Registry.CheckReadable(); err != nil {
 		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
 	}
+	if err := s.look(); err != nil {
+		return Exit{}, err
+	}
 	lock, err := takeDpkgLock(signals.any, job)
 	if errors.Is(err, context.Canceled) {
 		return Exit{Signal: signals.first()}, nil
@@ -155,7 +158,8 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 
 // run runs the frontend in the build's root and judges the outcome.
 func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
-	if err := s.prepare(build); err != nil {
+	commit, err := s.prepare(build)
+	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
 	if sig := signals.first(); sig != 0 {
@@ -188,6 +192,9 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
+	if commit {
+		s.commitEtc(build, "the root of this system is "+be.EnvDir+"/"+build.Name)
+	}
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -200,6 +207,9 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	s.after.begin(result)
 	s.Notice.Hear(s.after.hear)
 	spoilt := undisguise()
+	if commit && job.Reboot.Automatic {
+		s.commitEtc(build, "it reboots by itself again")
+	}
 	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
 		return Verdict{}, result, err
 	}
@@ -287,6 +297,9 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 	if err != nil {
 		s.Log.WithError(err).Warn("cannot identify the new boot environment")
 	}
+	if state == be.Ready {
+		s.giveSwap(build)
+	}
 	e, err := build.Commit(ctx, state, func(r *be.Record) {
 		r.Changes, r.Reason = changes, reason
 		r.Title, r.Kernels = identity.Title, identity.Kernels
@@ -316,7 +329,12 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 		if !Replaces(e, old) || be.CheckDestroy(envs, old.Name, s.inUse) != nil {
 			continue
 		}
-		if err := s.Registry.Destroy(ctx, old); err != nil {
+		err := s.Registry.Destroy(ctx, old)
+		if lost := (*be.NestedError)(nil); errors.As(err, &lost) {
+			s.Notice.Say("%s is left beside it: %v. apt-be destroy --accept-risk delete-nested %s deletes that too.", old.Name, lost, old.Name)
+			continue
+		}
+		if err != nil {
 			s.Log.WithError(err).Warnf("cannot remove boot environment %s", old.Name)
 			continue
 		}

@@ -44,7 +44,7 @@ func assemble(spec *Spec) (notes []string, err error) {
 		}
 		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
 	}
-	for _, step := range []func(*Spec) error{a.shares, a.proc, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.binds, a.policy} {
+	for _, step := range []func(*Spec) error{a.mountable, a.shares, a.proc, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.binds, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}

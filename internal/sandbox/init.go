@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/apt-be/apt-be/internal/mountcalls"
 	"github.com/apt-be/apt-be/internal/nosync"
 )
 
@@ -65,6 +66,8 @@ func closeOnExec() {
 type task struct {
 	Spec  Spec
 	Notes []string
+	// Mounts is the descriptor by which the init is asked about mounts; 0 for none.
+	Mounts int
 }
 
 // prepare is the first half. It returns only if it failed, or if a signal
@@ -88,12 +91,20 @@ func prepare(signals *signals) (Result, error) {
 	if err == nil && spec.NoSync {
 		err = nosync.Suppress() // of this thread, which execve(2) makes the only one
 	}
+	mounts := 0
 	if err == nil {
+		// Where it can't be had, in some containers, hooks find a stand-in by PATH.
+		if fd, err := mountcalls.Intercept(); err == nil {
+			mounts = fd
+		}
 		err = dropCapabilities()
 	}
 	var file *os.File
 	if err == nil {
-		file, err = write(task{spec, notes})
+		file, err = write(task{spec, notes, mounts})
+	}
+	if err == nil && mounts > 0 {
+		_, err = unix.FcntlInt(uintptr(mounts), unix.F_SETFD, 0) // the second half has it
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("cannot set up the sandbox: %w", err)
@@ -214,6 +225,9 @@ func runCommand(signals *signals, descriptor string) (Result, error) {
 	}
 	if sig := signals.came(); sig != 0 {
 		return Result{Signal: sig, Notes: t.Notes}, nil
+	}
+	if t.Mounts > 0 {
+		go mountcalls.Serve(t.Mounts, t.Spec.known())
 	}
 	before := observe(t.Spec)
 	pid, err := startCommand(t.Spec)

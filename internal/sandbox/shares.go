@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -33,38 +34,72 @@ var caseless = map[string]bool{"vfat": true, "msdos": true, "exfat": true, "ntfs
 // forBooting are the places of the EFI system partition (bootctl(1)).
 var forBooting = map[string]bool{"/boot": true, "/boot/efi": true, "/efi": true}
 
-// FindShares returns the other file systems that are mounted in the running
-// root, and files that are mounted over others, with a directory below scratch,
-// from the top level of the store, for what is written to each. What is written
-// to one in memory is not kept. exclude names places that need none.
-func FindShares(scratch string, exclude ...string) ([]Share, error) {
-	excluded := append([]string{"/proc", "/sys", "/dev", "/run", "/tmp"}, exclude...)
-	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		if m.Mountpoint == "/" || transient[m.FSType] && !isFile(m.Mountpoint) {
-			return true, false
-		}
-		if _, err := os.Stat(m.Mountpoint); errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOTCONN) {
-			return true, false // a user's, by FUSE, or one whose server has died: not even root can look into it
-		}
-		for _, dir := range excluded {
-			if m.Mountpoint == dir || strings.HasPrefix(m.Mountpoint, dir+"/") {
-				return true, false
-			}
-		}
-		return false, false
+// ownDirs are the directories that a sandbox has its own of.
+var ownDirs = []string{"/proc", "/sys", "/dev", "/run", "/tmp"}
+
+// Others are the other file systems that are mounted in the running root.
+type Others struct {
+	mounts []other
+	Silent []Silent
+}
+
+type other struct {
+	*mountinfo.Info
+	file bool // mounted over another
+}
+
+// Silent is a mount that does not answer: one of a server that is gone, or of a
+// program that hangs (FUSE).
+type Silent struct{ Dir, Type, Source string }
+
+// FindOthers finds the other file systems that are mounted in the running root, and
+// files that are mounted over others. exclude names places that are left out. It
+// waits some seconds for those that may have to ask somebody, so it is not called
+// while others wait for a lock.
+func FindOthers(exclude ...string) (Others, error) {
+	excluded := slices.Concat(ownDirs, exclude)
+	all, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return m.Mountpoint == "/" || slices.ContainsFunc(excluded, func(dir string) bool {
+			return m.Mountpoint == dir || strings.HasPrefix(m.Mountpoint, dir+"/")
+		}), false
 	})
 	if err != nil {
-		return nil, err
+		return Others{}, err
 	}
+	var o Others
+	silent := silentAmong(all)
+	for _, m := range all {
+		if slices.Contains(silent, m.Mountpoint) {
+			// autofs is below what it has mounted.
+			if !transient[m.FSType] {
+				o.Silent = append(o.Silent, Silent{m.Mountpoint, m.FSType, m.Source})
+			}
+			continue
+		}
+		if transient[m.FSType] && !isFile(m.Mountpoint) {
+			continue
+		}
+		if _, err := os.Stat(m.Mountpoint); errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOTCONN) {
+			continue // a user's, by FUSE, or one whose server has died: not even root can look into it
+		}
+		o.mounts = append(o.mounts, other{m, isFile(m.Mountpoint)})
+	}
+	return o, nil
+}
+
+// Shares shows them in a sandbox, with a directory below scratch, from the top level
+// of the store, for what is written to each. What is written to one in memory is not
+// kept.
+func (o Others) Shares(scratch string) []Share {
 	// The last of several mounts at one place hides the others.
 	byTarget := map[string]Share{}
-	for _, m := range mounts {
+	for _, m := range o.mounts {
 		share := Share{Target: m.Mountpoint, Copy: caseless[m.FSType], Type: m.FSType, Source: m.Source}
 		if m.FSType == "btrfs" {
 			share.Within = strings.Trim(m.Root, "/")
 		}
-		share.Volatile = m.FSType == "tmpfs" && !isFile(m.Mountpoint)
-		frozen := share.Volatile || readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || isFile(m.Mountpoint)
+		share.Volatile = m.FSType == "tmpfs" && !m.file
+		frozen := share.Volatile || readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || m.file
 		if !frozen && scratch != "" {
 			// By its place: mounts come and go between one run and the next.
 			share.Scratch = filepath.Join(scratch, url.PathEscape(m.Mountpoint))
@@ -75,7 +110,13 @@ func FindShares(scratch string, exclude ...string) ([]Share, error) {
 	for _, share := range byTarget {
 		shares = append(shares, share)
 	}
-	return shares, nil
+	return shares
+}
+
+// FindShares is both: for those who have nothing to tell of mounts that are silent.
+func FindShares(scratch string, exclude ...string) ([]Share, error) {
+	others, err := FindOthers(exclude...)
+	return others.Shares(scratch), err
 }
 
 // isFile tells a file that is mounted over another, as container managers do

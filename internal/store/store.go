@@ -14,6 +14,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -27,6 +28,9 @@ var (
 	// ErrBusy says that a subvolume is in use by the kernel, such as by a
 	// swap file or by a running send.
 	ErrBusy = errors.New("subvolume is busy")
+	// ErrSwapFile is the ErrBusy that says that the kernel swaps to a file in a
+	// subvolume, so that there can be no snapshot of it.
+	ErrSwapFile = fmt.Errorf("%w: an active swap file is in it", ErrBusy)
 	// ErrReadOnly says that a subvolume can't be moved because it is read-only.
 	ErrReadOnly = errors.New("subvolume is read-only")
 	// ErrUnsupported says that a directory is on no file system of this
@@ -81,12 +85,17 @@ type Store interface {
 	// link is above it. None of these changes anything. A SnapshotOver that
 	// was cut off may have left nothing at dst.
 	SnapshotOver(src, dst string, readOnly bool) error
+	// EmptyOver makes an empty subvolume in such a place, with the owner, the mode
+	// and the attributes of the one at like: the same errors.
+	EmptyOver(like, dst string) error
 	// SetReadOnly makes the subvolume at path read-only, or writable.
 	SetReadOnly(path string, readOnly bool) error
 	// Rename moves a subvolume, with all that are nested in it, to a path
 	// that is free: ErrNotFound, ErrNotSubvolume, ErrExists. It is durable
 	// once the call returns. A read-only subvolume stays in its directory:
-	// only its last name can change (ErrReadOnly).
+	// only its last name can change (ErrReadOnly). That the root directory of
+	// one is immutable or append-only keeps nobody from it, here and in all
+	// that follows.
 	Rename(path, to string) error
 	// Exchange has two subvolumes change their places, with all that are
 	// nested in them, at one stroke: ErrNotFound, ErrNotSubvolume, and

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/drift"
@@ -59,7 +60,7 @@ func Of(reg *be.Registry, e be.Env) (Life, error) {
 		}
 		l.sides = drift.Sides{
 			Base: base.Path, Live: live.Subvolume.Path, Parts: l.parts, Next: e.Subvolume.Path,
-			LeftOut: e.Record.LeftOut, Forked: e.Forked(),
+			LeftOut: slices.Concat(e.Record.LeftOut, e.Record.Emptied), Forked: e.Forked(),
 		}
 		l.rules, err = Rules(reg.Store().Path(live.Subvolume.Path))
 		return l, err

@@ -69,6 +69,7 @@ func testHooks(t *testing.T, l lab) {
 	if !*nightly {
 		return // what it needs has to be downloaded
 	}
+	t.Run("etckeeper that does not commit", func(t *testing.T) { testEtckeeperClean(t, l) })
 	t.Run("apt-listbugs", func(t *testing.T) { testListbugs(t, l) })
 	for _, k := range kits() {
 		t.Run(k.packages, func(t *testing.T) {
@@ -151,5 +152,37 @@ func testListbugs(t *testing.T, l lab) {
 	checkUntouched(t, m, before, mounts, frontends()[0])
 	if found := environments(t, m); len(found) > 0 {
 		t.Errorf("boot environments %v, want none", found)
+	}
+}
+
+// testEtckeeperClean has etckeeper, which stops an upgrade if anything in /etc is not
+// committed: what an administrator forgot, and not what apt-be did.
+func testEtckeeperClean(t *testing.T, l lab) {
+	l.prepare(t, hooked, "apt-get -qy --no-install-recommends install etckeeper git")
+	defer l.Clear(t, plain, with)
+	m := l.Boot(t, hooked)
+	defer m.Stop(t)
+	offer(t, m, packages.Good)
+	m.Shell(t, `git config --global user.email root@localhost; git config --global user.name root
+echo "`+l.Device()+` / btrfs subvol=`+hooked+` 0 0" >/etc/fstab
+echo AVOID_COMMIT_BEFORE_INSTALL=1 >>/etc/etckeeper/etckeeper.conf
+echo 'Unattended-Upgrade::Automatic-Reboot "true";' >/etc/apt/apt.conf.d/60reboot
+etckeeper commit prepared >/dev/null
+echo forgotten >/etc/forgotten`)
+	upgrade := machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}, Env: []string{"DEBIAN_FRONTEND=noninteractive"}}
+	if result := m.Run(t, upgrade); result.Status != 100 || len(environments(t, m)) > 0 {
+		t.Errorf("status %d, environments %v:\n%s", result.Status, environments(t, m), result.Output)
+	}
+	m.Shell(t, "rm /etc/forgotten")
+	if result := m.Run(t, upgrade); result.Status != 0 {
+		t.Fatalf("status %d:\n%s", result.Status, result.Output)
+	}
+	found := environments(t, m)
+	if len(found) != 1 {
+		t.Fatalf("environments %v", found)
+	}
+	got := m.Shell(t, "apt-be run -r "+found[0].Name+" -- sh -ec 'cd /etc; git status --porcelain -- fstab apt; git log --format=%s -n 2'")
+	if want := "committing changes in /etc made by \"apt-get -y dist-upgrade\"\napt-be: the root of this system is @be/" + found[0].Name + "\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -61,6 +61,8 @@ func change(st *fake.Store, args []string) error {
 			return err
 		}
 		return os.CopyFS(st.Path(args[0]), os.DirFS(args[1]))
+	case verb == "snapshot" && len(args) == 2: // FROM TO: read-only, as another tool makes it
+		return st.Snapshot(args[0], args[1], true)
 	case verb == "running" && len(args) == 1:
 		return st.SetRunning(args[0])
 	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it

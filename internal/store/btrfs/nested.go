@@ -111,7 +111,7 @@ func (s *Store) delete(p string) error {
 		return err
 	}
 	for _, subvolume := range slices.Backward(all) {
-		if err := s.deleteOne(subvolume.Path); err != nil {
+		if err := s.deleteOne(subvolume.Path, subvolume.Path != p); err != nil {
 			if subvolume.Path != p {
 				err = fmt.Errorf("%q in it: %w", subvolume.Path, err)
 			}
@@ -136,8 +136,9 @@ func (s *Store) unlockHolders(all []store.Subvolume) error {
 	return nil
 }
 
-// deleteOne removes a subvolume that holds no other.
-func (s *Store) deleteOne(p string) error {
+// deleteOne removes a subvolume that holds no other. If it is nested in one that
+// goes too, the directory that it is in must not keep it.
+func (s *Store) deleteOne(p string, nested bool) error {
 	at, err := s.place(p)
 	if err != nil {
 		return err
@@ -145,6 +146,14 @@ func (s *Store) deleteOne(p string) error {
 	defer at.close()
 	if err := at.check(); err != nil {
 		return err
+	}
+	if _, err := at.unlock(); err != nil {
+		return err
+	}
+	if nested {
+		if _, err := unlock(at.dir); err != nil {
+			return err
+		}
 	}
 	return sentinel(destroy(at.dir, at.name))
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	containerd "github.com/containerd/btrfs/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/swapfile"
 )
 
 // Get implements store.Store.
@@ -129,7 +131,27 @@ func (s *Store) snapshot(src, dst string, readOnly bool) error {
 		return err
 	}
 	defer to.close()
-	return sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly))
+	return s.inUse(from, sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly)))
+}
+
+// inUse adds to an ErrSwapFile the files that are meant, in the subvolume that holds f.
+func (s *Store) inUse(f *os.File, err error) error {
+	if !errors.Is(err, store.ErrSwapFile) {
+		return err
+	}
+	here, infoErr := subvolumeOf(f)
+	if infoErr != nil {
+		return err
+	}
+	files, _ := swapfile.Active()
+	files = slices.DeleteFunc(files, func(file string) bool {
+		there, err := s.locate(file)
+		return err != nil || there.ID != here.ID
+	})
+	if len(files) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, strings.Join(files, ", "))
 }
 
 // SnapshotOver implements store.Store.
@@ -149,20 +171,82 @@ func (s *Store) snapshotOver(src, dst string, readOnly bool) error {
 		return err
 	}
 	defer from.Close()
+	return s.over(dst, func(to *place) error {
+		return s.inUse(from, sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly)))
+	})
+}
+
+// over has do make a subvolume in the place of an empty directory.
+func (s *Store) over(dst string, do func(*place) error) error {
 	to, err := s.place(dst)
 	if err != nil {
 		return err
 	}
 	defer to.close()
-	if err := to.removeEmpty(); err != nil {
+	lock, err := unlock(to.dir)
+	if err != nil {
 		return err
 	}
-	err = sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly))
-	if err != nil {
-		// For whoever goes on without: who looks there expects a directory.
-		_ = unix.Mkdirat(int(to.dir.Fd()), to.name, 0o755)
+	err = to.removeEmpty()
+	if err == nil {
+		if err = do(to); err != nil {
+			// For whoever goes on without: who looks there expects a directory.
+			_ = unix.Mkdirat(int(to.dir.Fd()), to.name, 0o755)
+		}
 	}
-	return err
+	return errors.Join(err, lock())
+}
+
+// EmptyOver implements store.Store.
+func (s *Store) EmptyOver(like, dst string) error {
+	if err := s.emptyOver(like, dst); err != nil {
+		return fmt.Errorf("cannot make an empty subvolume like %q over %q: %w", like, dst, err)
+	}
+	return nil
+}
+
+func (s *Store) emptyOver(like, dst string) error {
+	if err := store.CheckNewPath(dst); err != nil {
+		return err
+	}
+	from, err := s.openSubvolume(like)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return s.over(dst, func(to *place) error {
+		if err := containerd.SubvolCreate(to.path()); err != nil {
+			return sentinel(err)
+		}
+		fresh, err := to.open()
+		if err != nil {
+			return err
+		}
+		defer fresh.Close()
+		if err := dressLike(from, fresh); err != nil {
+			return errors.Join(err, destroy(to.dir, to.name))
+		}
+		return nil
+	})
+}
+
+// dressLike gives a directory the owner, mode and attributes of another one.
+func dressLike(like, dir *os.File) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(like.Fd()), &stat); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if err := dir.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(dir.Fd()), stat.Mode&0o7777); err != nil {
+		return os.NewSyscallError("fchmod", err)
+	}
+	flags, err := fileFlags(like)
+	if err != nil || flags&inherited == 0 {
+		return err
+	}
+	return setFileFlags(dir, flags&inherited)
 }
 
 // SetReadOnly implements store.Store. The kernel refuses to make a subvolume
@@ -211,7 +295,12 @@ func (s *Store) rename(p, to string) error {
 		return err
 	}
 	defer dst.close()
-	err = unix.Renameat2(int(from.dir.Fd()), from.name, int(dst.dir.Fd()), dst.name, unix.RENAME_NOREPLACE)
+	if err := s.checkMovable(p, to); err != nil {
+		return err
+	}
+	err = unlocked(func() error {
+		return unix.Renameat2(int(from.dir.Fd()), from.name, int(dst.dir.Fd()), dst.name, unix.RENAME_NOREPLACE)
+	}, from)
 	if errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
 	}
@@ -224,6 +313,16 @@ func (s *Store) rename(p, to string) error {
 	// and returns the commit's error. Unlike syncfs that does not write out
 	// what all others have dirty in the file system.
 	return errors.Join(dst.dir.Sync(), from.dir.Sync())
+}
+
+// checkMovable returns ErrReadOnly if a subvolume can't be moved to a path. The
+// kernel says so too, but not of one that was made writable to be unlocked.
+func (s *Store) checkMovable(p, to string) error {
+	info, err := s.get(p)
+	if err == nil && info.ReadOnly && path.Dir(p) != path.Dir(to) {
+		err = fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+	}
+	return err
 }
 
 // Exchange implements store.Store (RENAME_EXCHANGE).
@@ -251,7 +350,12 @@ func (s *Store) exchange(p, with string) error {
 		places[i] = at
 	}
 	one, other := places[0], places[1]
-	err := unix.Renameat2(int(one.dir.Fd()), one.name, int(other.dir.Fd()), other.name, unix.RENAME_EXCHANGE)
+	if err := errors.Join(s.checkMovable(p, with), s.checkMovable(with, p)); err != nil {
+		return err
+	}
+	err := unlocked(func() error {
+		return unix.Renameat2(int(one.dir.Fd()), one.name, int(other.dir.Fd()), other.name, unix.RENAME_EXCHANGE)
+	}, one, other)
 	if errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
 	}
@@ -269,7 +373,7 @@ func sentinel(err error) error {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w: %w", store.ErrBusy, err)
 	case errors.Is(err, unix.ETXTBSY):
-		return fmt.Errorf("%w: an active swap file is in it", store.ErrBusy)
+		return store.ErrSwapFile
 	case errors.Is(err, unix.EPERM) && unix.Geteuid() == 0:
 		// The kernel tells root no more than this.
 		return fmt.Errorf("%w: a swap file in it is active, it is being sent, it is the default subvolume, or its directory is immutable",

@@ -177,11 +177,40 @@ func (s *Store) SnapshotOver(src, dst string, readOnly bool) error {
 	return nil
 }
 
+// EmptyOver implements store.Store.
+func (s *Store) EmptyOver(like, dst string) error {
+	err := s.update(func(st *state) error {
+		if err := store.CheckNewPath(dst); err != nil {
+			return err
+		}
+		if _, err := s.lookup(st, like); err != nil {
+			return err
+		}
+		if err := s.checkEmpty(st, dst); err != nil {
+			return err
+		}
+		info, err := os.Lstat(s.Path(like))
+		if err == nil {
+			err = os.Chmod(s.Path(dst), info.Mode())
+		}
+		if err != nil {
+			return err
+		}
+		fingerprint, err := s.fingerprint(st, dst)
+		st.add(dst, "", false, fingerprint)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot make an empty subvolume like %q over %q: %w", like, dst, err)
+	}
+	return nil
+}
+
 // snapshot makes dst, where there is nothing or an empty directory, a snapshot
 // of from, which is at src.
 func (s *Store) snapshot(st *state, from *record, src, dst string, readOnly bool) error {
 	if from.Busy {
-		return store.ErrBusy
+		return store.ErrSwapFile
 	}
 	fresh := filepath.Join(s.scratch(), "snapshot")
 	if err := s.copySubvolume(st, src, fresh); err != nil {
@@ -197,6 +226,9 @@ func (s *Store) snapshot(st *state, from *record, src, dst string, readOnly bool
 	fingerprint, err := s.fingerprint(st, dst)
 	st.add(dst, from.UUID, readOnly, fingerprint)
 	from.Generation = st.Generation
+	if err == nil {
+		from.Fingerprint, err = s.fingerprint(st, src) // what was dirty is written before
+	}
 	return err
 }
 

@@ -27,6 +27,28 @@ func testSnapshotOver(t *testing.T, s store.Store) {
 	checkContent(t, s, "@b/empty/file", "x")
 }
 
+func testEmptyOver(t *testing.T, s store.Store) {
+	create(t, s, "@a", "@a/swap", "@b")
+	write(t, s, "@a/swap/file", "x")
+	check(t, os.Chmod(s.Path("@a/swap"), 0o700))
+	check(t, os.Mkdir(s.Path("@b/swap"), 0o755))
+	check(t, s.EmptyOver("@a/swap", "@b/swap"))
+	if made := get(t, s, "@b/swap"); made.ParentUUID != "" || made.ReadOnly {
+		t.Errorf("made %+v", made)
+	}
+	info, err := os.Stat(s.Path("@b/swap"))
+	check(t, err)
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("its mode is %v", info.Mode())
+	}
+	if entries, err := os.ReadDir(s.Path("@b/swap")); err != nil || len(entries) > 0 {
+		t.Errorf("there are %v, %v", entries, err)
+	}
+	checkIs(t, "EmptyOver a subvolume", s.EmptyOver("@a/swap", "@b/swap"), store.ErrExists)
+	checkIs(t, "EmptyOver nothing", s.EmptyOver("@a/swap", "@b/none"), store.ErrNotFound)
+	checkIs(t, "EmptyOver like nothing", s.EmptyOver("@a/none", "@b/none"), store.ErrNotFound)
+}
+
 func testSnapshotOverErrors(t *testing.T, s store.Store) {
 	create(t, s, "@a", "@b", "@b/subvolume")
 	write(t, s, "@a/etc/file", "x")

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"SnapshotLeavesOutNested", testSnapshotLeavesOutNested},
 		{"SnapshotOver", testSnapshotOver},
 		{"SnapshotOverErrors", testSnapshotOverErrors},
+		{"EmptyOver", testEmptyOver},
 		{"ReadOnly", testReadOnly},
 		{"Generation", testGeneration},
 		{"Changed", testChanged},

@@ -1,0 +1,94 @@
+package be_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store"
+)
+
+// onlyIn are the paths of what would be lost with an environment.
+func (w *world) onlyIn(e be.Env) []string {
+	w.Helper()
+	only, err := w.reg.OnlyHere(e)
+	check(w.T, err)
+	var paths []string
+	for _, sub := range only {
+		paths = append(paths, sub.Path)
+	}
+	return paths
+}
+
+// What exists nowhere else does so after the environment was built anew, too, and
+// what an upgrade changed is its own.
+func TestOnlyHereAfterRenew(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.store.Create("@rootfs/var/lib/machines"))
+	w.write("@rootfs/var/lib/machines/file", "x")
+	check(t, w.store.Create("@rootfs/srv/changed"))
+	w.write("@rootfs/srv/changed/file", "x")
+	build := w.begin("old")
+	w.write(build.Path+"/srv/changed/file", "by the upgrade")
+	old, err := build.Commit(ctx, be.Ready, func(*be.Record) {})
+	check(t, err)
+	if got := w.onlyIn(old); len(got) > 0 {
+		t.Errorf("%q would be lost of a new one", got)
+	}
+	check(t, w.store.Create("@be/old/srv/mine"))
+	w.write("@be/old/srv/mine/file", "by hand")
+	want := []string{"@be/old/srv/mine"}
+	if got := w.onlyIn(old); !slices.Equal(got, want) {
+		t.Errorf("%q would be lost, want %q", got, want)
+	}
+	build, _, err = w.reg.Renew(ctx, old, w.get("rootfs"), nil)
+	check(t, err)
+	renewed, err := build.Replace(ctx, old, func(*be.Record) {})
+	check(t, err)
+	if got := w.onlyIn(renewed); !slices.Equal(got, want) {
+		t.Errorf("built anew, %q would be lost, want %q", got, want)
+	}
+	checkIs(t, "Destroy", w.reg.Destroy(ctx, renewed), be.ErrProtected)
+}
+
+// What came into an environment while it was built anew is not lost.
+func TestReplaceMindsNested(t *testing.T) {
+	w := newWorld(t)
+	old := w.create("old")
+	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
+	check(t, err)
+	check(t, w.store.Create("@be/old/mine"))
+	w.write("@be/old/mine/file", "x")
+	_, err = build.Replace(ctx, old, func(*be.Record) {})
+	checkIs(t, "Replace", err, be.ErrProtected)
+	if _, err := os.Lstat(w.store.Path("@be/old/mine/file")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A subvolume that is swapped to is there and empty, and is no reason to keep
+// anything. There is none of the root's own.
+func TestSwap(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.store.Create("@rootfs/swap"))
+	w.write("@rootfs/swap/other", "x")
+	check(t, w.store.SetBusy("@rootfs/swap", true))
+	e := w.create("new")
+	if !slices.Equal(e.Record.Emptied, []string{"/swap"}) || len(e.Record.LeftOut) > 0 {
+		t.Errorf("the record is %+v", e.Record)
+	}
+	if _, err := w.store.Get("@be/new/swap"); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(w.store.Path("@be/new/swap")); err != nil || len(entries) > 0 {
+		t.Errorf("there are %v, %v", entries, err)
+	}
+	if got := w.onlyIn(e); len(got) > 0 {
+		t.Errorf("%q would be lost", got)
+	}
+	check(t, w.store.SetBusy("@rootfs", true))
+	_, _, err := w.reg.Begin(ctx, w.options("none"))
+	checkIs(t, "Begin", err, store.ErrSwapFile)
+	w.checkList("new", "rootfs")
+}

@@ -1,0 +1,66 @@
+package redirect
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// SilentError says that an upgrade needs a mount that does not answer.
+type SilentError struct {
+	sandbox.Silent
+	File string // of a package, in it
+}
+
+// Error implements error.
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("cannot upgrade: %s does not answer, and packages have files in it (%s)", describeSilent(e.Silent), e.File)
+}
+
+// Hint is what to do about it.
+func (e *SilentError) Hint() string {
+	return fmt.Sprintf("start what serves it again, or unmount it: umount --lazy %s", e.Dir)
+}
+
+func describeSilent(s sandbox.Silent) string {
+	return fmt.Sprintf("%s (%s of %s)", s.Dir, s.Type, s.Source)
+}
+
+// look finds the other file systems of the running system, before anybody has to
+// wait for a lock. One that does not answer is left out, unless packages have files
+// in it.
+func (s *Supervisor) look() error {
+	silent, err := s.Inside.Look()
+	if err != nil || len(silent) == 0 {
+		return err
+	}
+	files, err := pkgdb.ReadFiles("/")
+	if err != nil {
+		return err
+	}
+	for _, mount := range silent {
+		below := strings.TrimPrefix(filepath.Clean(mount.Dir), "/") + "/"
+		var found []string
+		for file := range files.Packaged {
+			if strings.HasPrefix(file, below) {
+				found = append(found, file)
+			}
+		}
+		if len(found) > 0 {
+			return &SilentError{mount, "/" + slices.Min(found)}
+		}
+	}
+	s.tellSilent(silent)
+	return nil
+}
+
+// tellSilent tells of those that are left out.
+func (s *Supervisor) tellSilent(silent []sandbox.Silent) {
+	for _, mount := range silent {
+		s.Log.Warnf("%s does not answer, so it is left out: inside, %s is empty. umount --lazy %s takes it away", describeSilent(mount), mount.Dir, mount.Dir)
+	}
+}

@@ -1,0 +1,76 @@
+package redirect
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/room"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/swapfile"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// GiveSwap gives a build swap files of its own, in the subvolumes that are empty in
+// it because its origin swaps to them, and says in sentences what came of that.
+// Without one, if there is no room, it boots all the same.
+func GiveSwap(st store.Store, build *be.Build, origin string) (told []string) {
+	for _, place := range build.Record.Emptied {
+		from := st.Path(origin + place)
+		names, only, err := swapfile.In(from)
+		if err != nil {
+			told = append(told, fmt.Sprintf("The subvolume %s holds a swap file, so it is empty in %s: %v.", place, build.Name, err))
+			continue
+		}
+		if !only {
+			told = append(told, fmt.Sprintf("The subvolume %s holds an active swap file, so there can be no snapshot of it: what else is in it is not in %s. A swap file should have a subvolume of its own.",
+				place, build.Name))
+		}
+		for _, name := range names {
+			file := filepath.Join(place, name)
+			size, err := giveSwap(st, filepath.Join(from, name), st.Path(build.Path), file)
+			if err != nil {
+				told = append(told, fmt.Sprintf("The swap file %s is not in %s, and it is not made there: %v. When that runs, btrfs filesystem mkswapfile --size %d %s makes it.",
+					file, build.Name, err, size, file))
+				continue
+			}
+			told = append(told, fmt.Sprintf("The swap file %s is not in %s, which has one of its own (%s).", file, build.Name, ui.Size(size)))
+		}
+	}
+	return told
+}
+
+// giveSwap makes a swap file like another one at a path inside root.
+func giveSwap(st store.Store, like, root, file string) (size int64, err error) {
+	if size, err = swapfile.Size(like); err != nil {
+		return 0, err
+	}
+	free, err := st.Free()
+	if err != nil {
+		return size, err
+	}
+	if err := (room.Need{Data: uint64(size)}).Check(free); err != nil {
+		return size, err
+	}
+	dir, err := inroot.OpenDir(root, filepath.Dir(file))
+	if err != nil {
+		return size, err
+	}
+	defer dir.Close()
+	return size, swapfile.Like(like, fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(file)))
+}
+
+// giveSwap is GiveSwap for a build that was made of the running system.
+func (s *Supervisor) giveSwap(build *be.Build) {
+	if len(build.Record.Emptied) == 0 {
+		return
+	}
+	running, err := s.Registry.Running()
+	if err != nil || running.Subvolume.UUID != build.Record.OriginUUID {
+		return
+	}
+	for _, text := range GiveSwap(s.Registry.Store(), build, running.Subvolume.Path) {
+		s.Notice.Say("%s", text)
+	}
+}
