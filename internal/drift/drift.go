@@ -43,6 +43,7 @@ type Drift struct {
 
 	nextChanged []string
 	same        map[uint64]string // files that have not changed and may have got another name, by inode in the running system
+	times       map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
 	places      []string          // of those of Nested that the environment needs a directory for
 }
 
@@ -97,7 +98,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Drift{}
+	d := &Drift{times: map[string]int64{}}
 	if d.nextChanged, err = st.Changed(sides.Next, sides.Forked); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same}
+	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Time: func(path string, modified int64) { d.times[path] = modified }}
 	if base.Made <= sides.Forked { // else the base is a later one
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {

@@ -29,10 +29,17 @@ type Root struct {
 	accounts string // the directory with the etc/passwd and the etc/group that say who owns what
 	users    *names
 	groups   *names
+	flags    bool // chattr(1)'s are read and given: it is whole, and not a part
 }
 
 // Open opens the root file system in a directory.
-func Open(dir string) (*Root, error) { return OpenTree(dir, dir) }
+func Open(dir string) (*Root, error) {
+	r, err := OpenTree(dir, dir)
+	if err == nil {
+		r.flags = true
+	}
+	return r, err
+}
 
 // OpenTree opens a directory that is a part of a root file system, or of several.
 // Who owns what in it is said by the accounts of the root file system in another
@@ -175,7 +182,7 @@ func (r *Root) describe(fd int) (merge.Node, error) {
 		return merge.Node{}, os.NewSyscallError("fstat", err)
 	}
 	node := merge.Node{
-		Size: st.Size, Inode: st.Ino,
+		Size: st.Size, Inode: st.Ino, Modified: st.Mtim.Nano(),
 		Attributes: merge.Attributes{Mode: st.Mode & 0o7777, Owner: r.users.name(st.Uid), Group: r.groups.name(st.Gid)},
 	}
 	var err error
@@ -195,6 +202,11 @@ func (r *Root) describe(fd int) (merge.Node, error) {
 	}
 	if node.Xattrs, err = xattrs(fd); err != nil {
 		return merge.Node{}, err
+	}
+	if r.flags && (node.Kind == merge.Regular || node.Kind == merge.Directory) {
+		if node.Flags, err = flagsOf(fd); err != nil {
+			return merge.Node{}, err
+		}
 	}
 	nameACLs(node.Xattrs, r.users, r.groups)
 	return node, nil
