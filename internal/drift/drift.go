@@ -126,6 +126,9 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err := f.complete(d, changes, rules); err != nil {
 		return nil, err
 	}
+	if err := f.refuseCovered(d, rules); err != nil {
+		return nil, err
+	}
 	return d, d.addNested(st, sides, base)
 }
 

@@ -39,7 +39,7 @@ func ofOccupied(c Change) Decision {
 		return d
 	}
 	stays.Refused = true
-	stays.Why = "it is " + c.Live.Kind.String() + " in the running system, and the upgrade changed what is in the directory; the same upgrade anew has both"
+	stays.Why = "it is " + c.Live.Kind.String() + " in the running system, and the upgrade changed what is in the directory; an upgrade that is made anew has both"
 	return stays
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
@@ -123,6 +125,36 @@ func TestDriftOfMovedDirectories(t *testing.T) {
 	refused := l.find().Refused()
 	if len(refused) != 1 || refused[0].Path != "var/lib/pkg" || !strings.Contains(refused[0].Why, "a symbolic link") {
 		t.Errorf("refused are %+v", refused)
+	}
+}
+
+// TestDriftOfMounts has the running system mount something over directories.
+func TestDriftOfMounts(t *testing.T) {
+	l := newDriftLab(t)
+	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
+	for _, name := range []string{"upgraded", "grown", "quiet", "ruled"} {
+		l.write(l.live, "var/lib/"+name+"/data", "1\n")
+	}
+	l.fork()
+	l.write(l.next, "var/lib/upgraded/data", "2\n")
+	l.write(l.next, "var/lib/grown/more", "2\n")
+	l.write(l.next, "var/lib/ruled/data", "2\n")
+	for _, name := range []string{"upgraded", "grown", "quiet", "ruled"} {
+		l.write(l.live, "srv/"+name+"/data", "1\n")
+		storeMust(t, os.Remove(filepath.Join(l.live, "var/lib", name, "data")))
+		l.add(l.live, "etc/fstab", "/srv/"+name+" /var/lib/"+name+" none bind 0 0\n")
+	}
+	rules, err := merge.ParseRules("s", []byte("/var/lib/ruled IGNORE\n"))
+	storeMust(t, err)
+	d, err := drift.Find(l.store, l.sides, append(merge.DefaultRules(), rules...))
+	storeMust(t, err)
+	var refused []string
+	for _, c := range d.Refused() {
+		refused = append(refused, c.Path+": "+c.Why)
+	}
+	slices.Sort(refused)
+	if len(refused) != 2 || !strings.Contains(refused[0], "mounts /srv/grown there") || !strings.Contains(refused[1], "over /var/lib/upgraded/data") {
+		t.Errorf("refused are %q", refused)
 	}
 }
 
