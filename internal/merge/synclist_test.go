@@ -74,6 +74,7 @@ func TestDefaultRules(t *testing.T) {
 		"/var/log/auth.log":      Append,
 		"/var/log/journal/x/y":   Overwrite,
 		"/var/lib/dpkg/status":   Ignore,
+		"/boot/initrd.img-6.1":   Upgrade,
 		"/var/lib/mysql/ibdata1": "",
 		"/var/mail/al":           Append,
 		"/etc/ssh/sshd_config":   "",
