@@ -38,12 +38,17 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		return err
 	}
 	defer next.Close()
-	c := &rootfs.Changer{To: next, From: live, Base: base}
+	c := &rootfs.Changer{To: next, From: live, Base: base.Moved(d.moves)}
 	for inode, path := range d.same {
 		c.Has(inode, path)
 	}
 	if err := d.renumber(next); err != nil {
 		return err
+	}
+	for _, m := range d.moves {
+		if err := c.Move(m); err != nil {
+			return err
+		}
 	}
 	accounts, rest := d.split()
 	for _, change := range accounts {

@@ -44,6 +44,7 @@ type Drift struct {
 	nextChanged []string
 	same        map[uint64]string // files that have not changed and may have got another name, by inode in the running system
 	times       map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
+	moves       []rootfs.Move     // which the environment has to follow before all else
 	places      []string          // of those of Nested that the environment needs a directory for
 }
 
@@ -82,6 +83,7 @@ func PackagesChanged(st store.Store, sides Sides) (bool, error) {
 type finder struct {
 	base, live, next *rootfs.Root
 	dirs             struct{ base, live, next string }
+	moves            []rootfs.Move // which base and next are seen with
 }
 
 // Find compares the sides. Nothing is changed. What the running system does
@@ -111,25 +113,36 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
+	untouched := base.Made <= sides.Forked // else the base is a later one
+	if err := f.plan(d, liveChanged, untouched, rules, fileOf); err != nil {
+		return nil, err
+	}
+	if err := f.planMoved(d, liveChanged, untouched, rules, fileOf); err != nil {
+		return nil, err
+	}
+	return d, d.addNested(st, sides, base)
+}
+
+// plan decides on what changed. Of what nobody touched in the environment it is
+// known, if untouched says so, that it is what the base has.
+func (f *finder) plan(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
 	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Time: func(path string, modified int64) { d.times[path] = modified }}
-	if base.Made <= sides.Forked { // else the base is a later one
+	if untouched {
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {
 			touched[path] = true
 		}
-		trees.Touched = func(path string) bool { return touched[path] }
+		trees.Touched = func(path string) bool { return touched[rootfs.Was(f.moves, path)] }
 	}
-	var changes []merge.Change
-	if changes, d.same, err = merge.Plan(trees, liveChanged, rules, fileOf); err != nil {
-		return nil, err
+	changes, same, err := merge.Plan(trees, liveChanged, rules, fileOf)
+	if err != nil {
+		return err
 	}
+	d.same = same
 	if err := f.complete(d, changes, rules); err != nil {
-		return nil, err
+		return err
 	}
-	if err := f.refuseCovered(d, rules); err != nil {
-		return nil, err
-	}
-	return d, d.addNested(st, sides, base)
+	return f.refuseCovered(d, rules)
 }
 
 func openSides(st store.Store, sides Sides) (*finder, error) {
@@ -212,8 +225,9 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 // text puts a file together of which both sides changed the content.
 func (f *finder) text(c *Change) (err error) {
 	var contents [3][]byte
-	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
-		if contents[i], err = readIfAny(dir, c.Path); err != nil {
+	was := rootfs.Was(f.moves, c.Path)
+	for i, side := range [][2]string{{f.dirs.base, was}, {f.dirs.live, c.Path}, {f.dirs.next, was}} {
+		if contents[i], err = readIfAny(side[0], side[1]); err != nil {
 			return err
 		}
 	}

@@ -30,6 +30,7 @@ type Root struct {
 	users    *names
 	groups   *names
 	flags    bool // chattr(1)'s are read and given: it is whole, and not a part
+	moves    []Move
 }
 
 // Open opens the root file system in a directory.
@@ -143,6 +144,10 @@ func (r *Root) open(name string, flags uint64) (*os.File, error) {
 
 // descriptor is open for what is closed at once: an os.File costs more than a look.
 func (r *Root) descriptor(name string, flags uint64) (int, error) {
+	if _, left := r.left(name); left {
+		return -1, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: unix.ENOENT}
+	}
+	name = Was(r.moves, name)
 	fd, err := openat2.Open(int(r.dir.Fd()), name, unix.OpenHow{
 		Flags:   flags | unix.O_NOFOLLOW,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
@@ -161,6 +166,9 @@ func gone(err error) bool {
 
 // Node implements merge.Tree.
 func (r *Root) Node(name string) (merge.Node, error) {
+	if node, left := r.left(name); left {
+		return node, nil
+	}
 	fd, err := r.descriptor(name, unix.O_PATH)
 	if gone(err) {
 		return merge.Node{}, nil
@@ -236,6 +244,7 @@ func (r *Root) Names(name string) ([]string, error) {
 		return nil, nil
 	}
 	list, err := f.Readdirnames(-1)
+	list = append(list, r.arrived(name)...)
 	slices.Sort(list)
 	return list, err
 }

@@ -113,18 +113,96 @@ func TestDriftOfMovedDirectories(t *testing.T) {
 		l.wantFile("srv/"+name+"/data", "1\n")
 	}
 
-	// The same, and the upgrade has changed something in one of them.
-	l = newDriftLab(t)
-	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n")
+	d := l.find()
+	d.Settle()
+	if len(d.Changes) > 0 {
+		t.Errorf("to be done again are %+v", d.Changes)
+	}
+}
+
+// TestDriftFollowsMovedDirectories moves directories in which the upgrade changes
+// something, and has their old places lead to the new ones.
+func TestDriftFollowsMovedDirectories(t *testing.T) {
+	l := newDriftLab(t)
+	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
+	list := driftList
+	dirs := []string{"var/lib/linked", "var/lib/bound", "var/log/logs"}
+	for _, dir := range dirs {
+		for _, name := range []string{"data", "own", "old", "both", "log"} {
+			l.write(l.live, dir+"/"+name, "1\n")
+		}
+		list += "/" + dir + "\n/" + dir + "/data\n/" + dir + "/both\n"
+	}
+	l.write(l.live, "var/lib/dpkg/info/pkg.list", list)
+	l.fork()
+	for _, dir := range dirs {
+		l.write(l.next, dir+"/data", "2\n")
+		l.write(l.next, dir+"/both", "2\n")
+		l.write(l.next, dir+"/more/in", "2\n")
+		storeMust(t, os.Remove(filepath.Join(l.next, dir, "old")))
+	}
+	l.add(l.next, "var/log/logs/log", "upgrade\n")
+	move := func(from, to string) {
+		t.Helper()
+		storeMust(t, os.MkdirAll(filepath.Dir(filepath.Join(l.live, to)), 0o755))
+		storeMust(t, os.Rename(filepath.Join(l.live, from), filepath.Join(l.live, to)))
+		l.write(l.live, to+"/own", "3\n")
+		l.write(l.live, to+"/both", "3\n")
+		l.add(l.live, to+"/log", "3\n")
+	}
+	move("var/lib/linked", "srv/a/linked")
+	storeMust(t, os.Symlink("../../srv/a/linked", filepath.Join(l.live, "var/lib/linked")))
+	move("var/lib/bound", "srv/bound")
+	storeMust(t, os.Mkdir(filepath.Join(l.live, "var/lib/bound"), 0o711))
+	l.add(l.live, "etc/fstab", "/srv/bound /var/lib/bound none bind 0 0\n")
+	move("var/log/logs", "srv/logs")
+	storeMust(t, os.Symlink("/srv/logs", filepath.Join(l.live, "var/log/logs")))
+
+	fates := l.carry()
+	for from, to := range map[string]string{"var/lib/linked": "srv/a/linked", "var/lib/bound": "srv/bound", "var/log/logs": "srv/logs"} {
+		if fates[from] != drift.Carried || fates[to+"/own"] != drift.Carried {
+			t.Errorf("of %s the fates are %v", from, fates)
+		}
+		l.wantFile(to+"/data", "2\n")
+		l.wantFile(to+"/own", "3\n")
+		if from != "var/log/logs" {
+			l.wantFile(to+"/both", "2\n")
+			l.wantFile(to+"/both"+rootfs.Beside, "3\n")
+		}
+		l.wantFile(to+"/more/in", "2\n")
+		l.wantGone(to + "/old")
+		was, err := os.Lstat(filepath.Join(l.live, from))
+		storeMust(t, err)
+		if is, err := os.Lstat(filepath.Join(l.next, from)); err != nil || is.Mode() != was.Mode() || !is.ModTime().Equal(was.ModTime()) {
+			t.Errorf("in the place of %s is %v, %v; want %v", from, is, err, was)
+		}
+	}
+	l.wantFile("srv/logs/log", "1\nupgrade\n3\n")
+	if names, err := os.ReadDir(filepath.Join(l.next, "var/lib/bound")); len(names) > 0 {
+		t.Errorf("below the mount are %v, %v", names, err)
+	}
+
+}
+
+// TestDriftCannotFollow has links lead to where a directory of the environment
+// can't be moved.
+func TestDriftCannotFollow(t *testing.T) {
+	l := newDriftLab(t)
 	l.write(l.live, "var/lib/pkg/data", "1\n")
+	l.write(l.live, "srv/there/x", "1\n")
+	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n")
 	l.fork()
 	l.write(l.next, "var/lib/pkg/data", "2\n")
-	storeMust(t, os.MkdirAll(filepath.Join(l.live, "srv"), 0o755))
-	storeMust(t, os.Rename(filepath.Join(l.live, "var/lib/pkg"), filepath.Join(l.live, "srv/pkg")))
-	storeMust(t, os.Symlink("/srv/pkg", filepath.Join(l.live, "var/lib/pkg")))
-	refused := l.find().Refused()
-	if len(refused) != 1 || refused[0].Path != "var/lib/pkg" || !strings.Contains(refused[0].Why, "a symbolic link") {
-		t.Errorf("refused are %+v", refused)
+	storeMust(t, l.store.Create("root/srv/sub"))
+	storeMust(t, os.Rename(filepath.Join(l.live, "var/lib/pkg"), filepath.Join(l.live, "moved")))
+	for _, target := range []string{"/srv/there", "/srv/none", "/srv/sub", "..", "/"} {
+		place := filepath.Join(l.live, "var/lib/pkg")
+		_ = os.Remove(place)
+		storeMust(t, os.Symlink(target, place))
+		refused := l.find().Refused()
+		if len(refused) != 1 || refused[0].Path != "var/lib/pkg" || !strings.Contains(refused[0].Why, "a symbolic link") {
+			t.Errorf("with a link to %s %d are refused", target, len(refused))
+		}
 	}
 }
 
@@ -132,17 +210,16 @@ func TestDriftOfMovedDirectories(t *testing.T) {
 func TestDriftOfMounts(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
-	for _, name := range []string{"upgraded", "grown", "quiet", "ruled"} {
+	dirs := []string{"grown", "quiet", "ruled", "upgraded"}
+	for _, name := range dirs {
 		l.write(l.live, "var/lib/"+name+"/data", "1\n")
 	}
 	l.fork()
 	l.write(l.next, "var/lib/upgraded/data", "2\n")
 	l.write(l.next, "var/lib/grown/more", "2\n")
 	l.write(l.next, "var/lib/ruled/data", "2\n")
-	for _, name := range []string{"upgraded", "grown", "quiet", "ruled"} {
-		l.write(l.live, "srv/"+name+"/data", "1\n")
-		storeMust(t, os.Remove(filepath.Join(l.live, "var/lib", name, "data")))
-		l.add(l.live, "etc/fstab", "/srv/"+name+" /var/lib/"+name+" none bind 0 0\n")
+	for _, name := range dirs {
+		l.add(l.live, "etc/fstab", "UUID="+name+" /var/lib/"+name+" ext4 defaults 0 2\n")
 	}
 	rules, err := merge.ParseRules("s", []byte("/var/lib/ruled IGNORE\n"))
 	storeMust(t, err)
@@ -153,7 +230,7 @@ func TestDriftOfMounts(t *testing.T) {
 		refused = append(refused, c.Path+": "+c.Why)
 	}
 	slices.Sort(refused)
-	if len(refused) != 2 || !strings.Contains(refused[0], "mounts /srv/grown there") || !strings.Contains(refused[1], "over /var/lib/upgraded/data") {
+	if len(refused) != 2 || !strings.Contains(refused[0], "mounts UUID=grown there") || !strings.Contains(refused[1], "over /var/lib/upgraded/data") {
 		t.Errorf("refused are %q", refused)
 	}
 }
