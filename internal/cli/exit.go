@@ -103,7 +103,7 @@ func Hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):
-		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
+		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both; or apt-be destroy gives the environment up, and the same upgrade makes one that has all"
 	case errors.Is(err, drift.ErrPackages):
 		return "the same upgrade once more makes a boot environment that has them; apt-be activate --replay-packages does there what was done here"
 	case errors.As(err, &no):

@@ -22,6 +22,7 @@ type derivation struct {
 var quick = []derivation{
 	{[]string{"ldconfig"}, []string{"usr/local/lib", "etc/ld.so.conf", "etc/ld.so.conf.d"}, "etc/ld.so.cache"},
 	{[]string{"update-ca-certificates"}, []string{"usr/local/share/ca-certificates", "etc/ca-certificates.conf"}, ""},
+	{[]string{"systemd-hwdb", "--usr", "update"}, []string{"etc/udev/hwdb.d"}, "usr/lib/udev/hwdb.bin"},
 }
 
 // modules are where the modules of kernels are: the second one is that where /lib is
@@ -91,6 +92,11 @@ func (w work) derive(found *drift.Drift) {
 	}
 }
 
-// NeedsInitramfs says whether what initramfses are made from is carried over: they
-// are not made anew, which takes long.
-func NeedsInitramfs(found *drift.Drift) bool { return initramfs.concerns(found) }
+// NeedsInitramfs says whether what initramfses are made from is carried over, or one
+// that the running system has made anew stays behind: they are not made anew, which
+// takes long.
+func NeedsInitramfs(found *drift.Drift) bool {
+	return initramfs.concerns(found) || slices.ContainsFunc(found.Changes, func(c drift.Change) bool {
+		return c.Fate() == drift.Left && strings.HasPrefix(c.Path, "boot/initrd.img-")
+	})
+}
