@@ -193,6 +193,7 @@ func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) e
 	if errors.Is(err, unix.EEXIST) {
 		var st unix.Stat_t
 		if err = unix.Fstatat(int(dir.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			unlock(dir, base)
 			if err = unix.Unlinkat(int(dir.Fd()), base, 0); err == nil {
 				err = unix.Mkdirat(int(dir.Fd()), base, 0o700)
 			}
@@ -214,6 +215,7 @@ func (c *Changer) makeWay(dir *os.File, name string) error {
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
+	unlock(dir, base)
 	err = unix.Unlinkat(int(dir.Fd()), base, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.ENOTEMPTY) {
 		return c.SetAside(name)

@@ -310,6 +310,42 @@ func TestDriftOfFlags(t *testing.T) {
 	}
 }
 
+// TestDriftOfEachFlag sets each flag that a user may set on a file and a directory
+// that change in nothing else.
+func TestDriftOfEachFlag(t *testing.T) {
+	flags := map[string]int{"A": 0x80, "S": 0x8, "D": 0x10000, "d": 0x40, "c": 0x4, "m": 0x400, "a": 0x20, "i": 0x10} // linux/fs.h
+	l := newDriftLab(t)
+	for name := range flags {
+		l.write(l.live, "srv/"+name+"/file", "1\n")
+	}
+	l.fork()
+	for name, flag := range flags {
+		if name != "D" {
+			l.setFlags("srv/"+name+"/file", l.live, flag)
+		}
+		l.setFlags("srv/"+name, l.live, flag)
+	}
+	l.carry()
+	for name := range flags {
+		for _, path := range []string{"srv/" + name + "/file", "srv/" + name} {
+			if got, want := l.flags(path, l.next), l.flags(path, l.live); got != want {
+				t.Errorf("/%s has the flags %#x, want %#x", path, got, want)
+			}
+		}
+	}
+	d := l.find()
+	d.Settle()
+	if len(d.Changes) > 0 {
+		t.Errorf("to be done again are %+v", d.Changes)
+	}
+	for name := range flags {
+		for _, dir := range []string{l.live, l.next} {
+			l.setFlags("srv/"+name, dir, 0)
+			l.setFlags("srv/"+name+"/file", dir, 0)
+		}
+	}
+}
+
 func (l driftLab) flags(name, dir string) int {
 	l.Helper()
 	f, err := os.Open(filepath.Join(dir, name))
