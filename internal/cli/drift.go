@@ -46,8 +46,10 @@ them there:
 
   carried  they will be in the environment as they are here
   merged   what both systems changed will be in it
-  clashes  they will be in it, and something that the upgrade changed will not
-  left     they stay behind, because of a rule or since they are a package's
+  clashes  both systems changed them: one's is there, and the other's beside it,
+           the environment's as NAME.apt-be-dist, the running system's as
+           NAME.apt-be-running; or it is told what of the environment's is lost
+  left     they stay behind: it is told why, or by which rule
   refused  both systems changed them, and somebody has to decide
 
 Nothing is carried over yet: what is shown is what would be.`,

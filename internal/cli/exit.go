@@ -116,7 +116,7 @@ func Hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):
-		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both"
+		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both; or apt-be destroy gives the environment up, and the same upgrade makes one that has all"
 	case errors.Is(err, parts.ErrOutside):
 		return parts.OutsideHint
 	case errors.Is(err, drift.ErrPackages):

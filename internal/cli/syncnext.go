@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/activation"
@@ -11,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/kexec"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -74,10 +77,10 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 		machine.LeaveJournal(ctx)
 	}
 	began := time.Now()
+	var found *drift.Drift
 	err := act.Begin(e)
-	n := 0
 	if err == nil {
-		n, err = app.syncPrepared(ctx, reg, act, e)
+		found, err = app.syncPrepared(ctx, reg, act, e)
 	}
 	if err != nil {
 		if app.live() {
@@ -85,13 +88,30 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 		}
 		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
 	}
-	app.notice().Say("What happened since %s was made is in it now (files: %d, seconds: %.2f).", e.Name, n, time.Since(began).Seconds())
+	app.notice().Say("%s", summary(e.Name, found, time.Since(began)))
 	return nil
 }
 
-// syncTrial brings an environment on trial up to date, and returns how many files
-// that concerned.
-func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int, error) {
+// summary says what a sync did to an environment, and names what stayed behind.
+func summary(name string, found *drift.Drift, took time.Duration) string {
+	left := slices.DeleteFunc(slices.Clone(found.Changes), func(c drift.Change) bool { return c.Fate() != drift.Left })
+	figures := fmt.Sprintf("files: %d, seconds: %.2f", len(found.Changes)-len(left), took.Seconds())
+	if len(left) == 0 {
+		return fmt.Sprintf("What happened since %s was made is in it now (%s).", name, figures)
+	}
+	var behind []string
+	for _, c := range left[:min(3, len(left))] {
+		behind = append(behind, ui.Printable("/"+c.Path))
+	}
+	if more := len(left) - len(behind); more > 0 {
+		behind = append(behind, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("What happened since %s was made is in it now (%s), but for what is left behind by a rule (apt-be sync --show-rules): %s.",
+		name, figures, strings.Join(behind, ", "))
+}
+
+// syncTrial brings an environment on trial up to date, and returns what it did.
+func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (*drift.Drift, error) {
 	synced := func(r *be.Record) {
 		r.Held = ""
 		if r.Trial != nil { // else somebody has taken it back meanwhile
@@ -100,22 +120,18 @@ func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (int,
 	}
 	l, err := succession.Of(reg, e)
 	if errors.Is(err, succession.ErrOrphan) { // it has all that there is
-		return 0, app.settled(ctx, reg, func() error { return reg.Change(e, synced) })
+		return &drift.Drift{}, app.settled(ctx, reg, func() error { return reg.Change(e, synced) })
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	found, err := app.carrier(reg).Carry(ctx, l, succession.Options{Edit: synced})
-	if err != nil {
-		return 0, err
-	}
-	return len(found.Changes), nil
+	return app.carrier(reg).Carry(ctx, l, succession.Options{Edit: synced})
 }
 
 // syncPrepared is syncTrial for an environment that a soft reboot or a kexec was
 // prepared for. That is taken back meanwhile: if the work is not done to the end,
 // the machine stays with the running system in these ways, too.
-func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) (int, error) {
+func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) (*drift.Drift, error) {
 	if !app.live() {
 		return app.syncTrial(ctx, reg, e)
 	}
@@ -130,9 +146,9 @@ func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activat
 		}
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n, err := app.syncTrial(ctx, reg, e)
+	found, err := app.syncTrial(ctx, reg, e)
 	if err == nil && nonce != "" {
 		err = softreboot.Prepare(reg.Store().Device(), e.Subvolume.Path, nonce)
 	}
@@ -141,7 +157,7 @@ func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activat
 			err = loadKernel(act, e)
 		}
 	}
-	return n, err
+	return found, err
 }
 
 // stay has the machine boot what it boots by default, in whichever way it was to

@@ -23,27 +23,32 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if err := d.CheckRefused(); err != nil {
 		return err
 	}
-	base, err := rootfs.Open(st.Path(sides.Base))
+	base, err := Open(st, sides.Base, nil)
 	if err != nil {
 		return err
 	}
 	defer base.Close()
-	live, err := rootfs.Open(st.Path(sides.Live))
+	live, err := Open(st, sides.Live, nil)
 	if err != nil {
 		return err
 	}
 	defer live.Close()
-	next, err := rootfs.Open(st.Path(sides.Next))
+	next, err := Open(st, sides.Next, nil)
 	if err != nil {
 		return err
 	}
 	defer next.Close()
-	c := &rootfs.Changer{To: next, From: live, Base: base}
+	c := &rootfs.Changer{To: next, From: live, Base: base.Moved(d.moves)}
 	for inode, path := range d.same {
 		c.Has(inode, path)
 	}
 	if err := d.renumber(next); err != nil {
 		return err
+	}
+	for _, m := range d.moves {
+		if err := c.Move(m); err != nil {
+			return err
+		}
 	}
 	accounts, rest := d.split()
 	for _, change := range accounts {
@@ -78,10 +83,13 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if err := parallel.Each(len(files), func(i int) error { return carry(c, files[i]) }); err != nil {
 		return err
 	}
-	if err := c.Lock(); err != nil {
+	if err := d.makePlaces(c); err != nil {
 		return err
 	}
-	return d.makePlaces(c)
+	for path, modified := range d.times {
+		c.SetTime(path, modified)
+	}
+	return c.Finish()
 }
 
 // apart returns a function that says whether a change is of a file that is copied
@@ -126,6 +134,11 @@ func carry(c *rootfs.Changer, change Change) error {
 			return err
 		}
 	}
+	if change.Beside {
+		if err := c.CarryBeside(change.Path, change.Live); err != nil {
+			return err
+		}
+	}
 	if change.deletes() {
 		return c.Remove(change.Path)
 	}
@@ -137,9 +150,12 @@ func carry(c *rootfs.Changer, change Change) error {
 			return c.Append(change.Path, change.Attributes)
 		}
 		return c.Write(change.Path, change.Content, change.Attributes)
-	default:
-		return c.SetAttributes(change.Path, change.Attributes)
+	case merge.FromNext:
+		if change.Next.Kind == merge.Missing {
+			return nil
+		}
 	}
+	return c.SetAttributes(change.Path, change.Attributes)
 }
 
 // Numbers are those that accounts of the environment get, by the ones that they

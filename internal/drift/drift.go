@@ -45,6 +45,8 @@ type Drift struct {
 
 	nextChanged []string
 	same        map[uint64]string // files that have not changed and may have got another name, by inode in the running system
+	times       map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
+	moves       []rootfs.Move     // which the environment has to follow before all else
 	places      []string          // of those of Fresh that the environment needs an empty directory for
 }
 
@@ -77,7 +79,9 @@ func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settl
 type finder struct {
 	base, live, next *rootfs.Root
 	dirs             struct{ base, live, next string }
-	attached         []string // places of subvolumes that the sides show
+	attached         []string      // places of subvolumes that the sides show
+	below            *inner        // what is decided on whole
+	moves            []rootfs.Move // which base and next are seen with
 }
 
 // Find compares the sides. Nothing is changed. What the running system does
@@ -94,7 +98,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Drift{}
+	d := &Drift{times: map[string]int64{}}
 	if d.nextChanged, err = st.Changed(sides.Next, sides.Forked); err != nil {
 		return nil, err
 	}
@@ -103,8 +107,8 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 		return nil, err
 	}
 	defer f.close()
-	below := &inner{store: st, sides: sides, base: base, finder: f, drift: d}
-	more, err := below.compare()
+	f.below = &inner{store: st, sides: sides, base: base, finder: f, drift: d}
+	more, err := f.below.compare()
 	if err != nil {
 		return nil, err
 	}
@@ -113,24 +117,38 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same}
-	if base.Made <= sides.Forked { // else the base is a later one
+	untouched := base.Made <= sides.Forked // else the base is a later one
+	if err := f.plan(d, liveChanged, untouched, rules, fileOf); err != nil {
+		return nil, err
+	}
+	if err := f.planMoved(d, liveChanged, untouched, rules, fileOf); err != nil {
+		return nil, err
+	}
+	d.Changes = append(d.Changes, f.below.whole...)
+	return d, nil
+}
+
+// plan decides on what changed. Of what nobody touched in the environment it is
+// known, if untouched says so, that it is what the base has.
+func (f *finder) plan(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
+	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Time: func(path string, modified int64) { d.times[path] = modified }}
+	if untouched {
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {
 			touched[path] = true
 		}
-		trees.Touched = func(path string) bool { return touched[path] }
+		trees.Touched = func(path string) bool { return touched[rootfs.Was(f.moves, path)] }
 	}
-	var changes []merge.Change
-	if changes, d.same, err = merge.Plan(trees, liveChanged, rules, fileOf); err != nil {
-		return nil, err
+	changes, same, err := merge.Plan(trees, liveChanged, rules, fileOf)
+	if err != nil {
+		return err
 	}
-	changes = slices.DeleteFunc(changes, func(c merge.Change) bool { return below.covers(c.Path) })
+	d.same = same
+	changes = slices.DeleteFunc(changes, func(c merge.Change) bool { return f.below.covers(c.Path) })
 	if err := f.complete(d, changes, rules); err != nil {
-		return nil, err
+		return err
 	}
-	d.Changes = append(d.Changes, below.whole...)
-	return d, nil
+	return f.refuseCovered(d, rules)
 }
 
 func openSides(st store.Store, sides Sides) (*finder, error) {

@@ -14,9 +14,14 @@ import (
 )
 
 // Open opens the root file system in a subvolume of a store with the subvolumes that
-// are seen below it, but for other tools' read-only snapshots.
+// are seen below it, but for other tools' read-only snapshots: a base, which is
+// read-only itself, has none.
 func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, error) {
 	found, err := be.InnerOf(st, subvolume, parts)
+	if err != nil {
+		return nil, err
+	}
+	top, err := st.Get(subvolume)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +30,7 @@ func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, erro
 		return nil, err
 	}
 	for i, each := range found {
-		if each.Subvolume.ReadOnly && !each.Part {
+		if each.Subvolume.ReadOnly && !each.Part && !top.ReadOnly {
 			continue
 		}
 		if err := root.Attach(strings.TrimPrefix(each.Place, "/"), st.Path(each.Subvolume.Path), uint16(i+1)); err != nil {
@@ -48,8 +53,9 @@ type inner struct {
 
 	snapshot bool // the live side is one, with snapshots of all in it
 
-	whole []Change // of subvolumes that are decided on whole
-	apart []string // places of which the files are not compared
+	live  map[string]bool // places at which the live side has a subvolume: what is in it is merged
+	whole []Change        // of subvolumes that are decided on whole
+	apart []string        // places of which the files are not compared
 }
 
 // three is a place, without its leading slash, and what is there on each side, if
@@ -89,7 +95,9 @@ func (in *inner) compare() (changed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	in.live = map[string]bool{}
 	for i, at := range places {
+		in.live[at.place] = at.live != nil
 		more, err := in.decide(at, uint16(i+1), places)
 		if err != nil {
 			return nil, err

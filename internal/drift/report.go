@@ -16,7 +16,7 @@ type Fate string
 const (
 	Carried Fate = "carried" // it will be in the environment
 	Merged  Fate = "merged"  // so will what the environment changed
-	Clashes Fate = "clashes" // it will be in the environment, and something of the environment will not
+	Clashes Fate = "clashes" // it will be in the environment, and what both changed is one's there and the other's beside it, or lost
 	Left    Fate = "left"    // it stays behind
 	Refused Fate = "refused" // both changed it, and somebody has to decide
 )
@@ -31,7 +31,7 @@ func (c Change) Fate() Fate {
 		return Refused
 	case c.Thing == merge.FromNext && !c.Changes(c.Next):
 		return Left
-	case c.Aside || len(c.Clashes) > 0 || c.Why != "":
+	case c.Aside || c.Beside || len(c.Clashes) > 0 || c.Why != "":
 		return Clashes
 	case c.Thing == merge.FromLive:
 		return Carried

@@ -84,10 +84,10 @@ func find(dirs []string) ([]string, error) {
 	return checks, nil
 }
 
-// leftover says whether a file is one that an editor or dpkg leaves.
+// leftover says whether a file is one that an editor, dpkg or a merge leaves.
 func leftover(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") ||
-		strings.Contains(name, ".dpkg-") || strings.Contains(name, ".ucf-")
+		strings.Contains(name, ".dpkg-") || strings.Contains(name, ".ucf-") || strings.Contains(name, ".apt-be-")
 }
 
 // run runs a check and all that it starts for no longer than limit.

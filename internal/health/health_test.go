@@ -29,6 +29,7 @@ func TestRun(t *testing.T) {
 	write(t, packaged, "70-ours", "#!/bin/sh\necho 'apt-be: error: ssh.service failed' >&2\nexit 1\n")
 	write(t, packaged, "80-child", "#!/bin/sh\nsleep 60 &\nexit 0\n")
 	write(t, packaged, "90-not.dpkg-old", "#!/bin/sh\nexit 1\n")
+	write(t, packaged, "90-not.apt-be-running", "#!/bin/sh\nexit 1\n")
 	write(t, packaged, "91-no-interpreter", "#!/there/is/none\n")
 	write(t, admin, "50-mine", "#!/bin/sh\nexit 0\n")
 	write(t, admin, "40-empty", "")

@@ -11,6 +11,7 @@ const (
 	Append    Action = "APPEND"    // what the live side wrote, after what the other has
 	Prepend   Action = "PREPEND"   // before it
 	Merge     Action = "MERGE"     // entry by entry or line by line, where the format is known
+	Upgrade   Action = "UPGRADE"   // the live side's, but for what the other changed as well
 	Ignore    Action = "IGNORE"    // the other side's
 )
 
@@ -42,28 +43,29 @@ type Decision struct {
 	Attributes Attributes // what the result has, if it is there
 	Action     Action     // with FromMerged: how
 	Aside      bool       // what the new side has is kept beside it
+	Beside     bool       // what the live side has is put beside what the new side has, which stays
 	Refused    bool       // nobody but the admin can decide
 	Why        string     // for a report: what clashes, "" if nothing does
 }
 
 // Changes says whether anything is to be done.
 func (d Decision) Changes(next Node) bool {
-	return d.Thing != FromNext || next.Kind != Missing && !d.Attributes.same(next.Attributes)
+	return d.Thing != FromNext || d.Beside || next.Kind != Missing && !d.Attributes.same(next.Attributes)
 }
 
 // Decide says what becomes of a path, given its three versions, what it is, and
-// the action of the rule for it, "" if there is none.
+// the action of the rule for it, "" if there is none. Whatever the base and the new
+// side agree on is the live side's to change, whoever owns it, but for a rule that
+// says otherwise.
 func Decide(base, live, next Node, file File, action Action) Decision {
 	stays := Decision{Attributes: next.Attributes}
 	switch {
 	case live.Same(base) || live.Same(next) || action == Ignore:
 		return stays
-	case file == Packaged:
-		return ofPackage(base, live, next)
-	case next.Same(base) || action == Overwrite:
+	case next.Same(base) || action == Overwrite && file != Packaged:
 		return Decision{Thing: FromLive, Attributes: live.Attributes}
 	case live.sameThing(base) && next.Kind != Missing, live.sameThing(next):
-		return attributesOnly(base, live, next)
+		return writtenInPlace(live, next, attributesOnly(base, live, next))
 	}
 	if live.Kind != Missing && next.sameThing(base) {
 		d := Decision{Attributes: live.Attributes}
@@ -73,15 +75,25 @@ func Decide(base, live, next Node, file File, action Action) Decision {
 		d.Thing = FromLive
 		return d
 	}
-	if live.Kind == Regular && next.Kind == Regular && (action == Append || action == Prepend || action == Merge) {
-		d := attributesOnly(base, live, next)
-		d.Thing, d.Action = FromMerged, action
-		return d
+	if next.Kind == Regular && (action == Append || action == Prepend || action == Merge) {
+		if live.Kind == Regular {
+			d := attributesOnly(base, live, next)
+			d.Thing, d.Action = FromMerged, action
+			return d
+		}
+		if live.Kind == Missing && base.Kind == Regular && action == Append {
+			// It was moved away, as logs are: what the other side added is all.
+			return Decision{Thing: FromMerged, Action: action, Attributes: next.Attributes}
+		}
 	}
 	why := clash(base, live, next)
 	switch {
+	case file == Packaged:
+		return ofPackage(base, live, next, why)
+	case action == Upgrade:
+		return stays
 	case file == Derived:
-		stays.Why = why
+		stays.Why = why + "; it is made from other files, or of the packages: the environment's stays"
 		return stays
 	case next.Kind == Missing:
 		// An edited file outlives that the package dropped it.
@@ -94,16 +106,22 @@ func Decide(base, live, next Node, file File, action Action) Decision {
 	}
 }
 
-// ofPackage leaves a package's file to the package, but for what an admin may
-// give it.
-func ofPackage(base, live, next Node) Decision {
-	d := Decision{Attributes: next.Attributes}
-	if live.Kind == next.Kind {
-		d = attributesOnly(base, live, next)
+// ofPackage leaves a package's file that both sides changed to the package, but for
+// what an admin may give it. What the admin made of it is kept beside it.
+func ofPackage(base, live, next Node, why string) Decision {
+	d := Decision{Attributes: next.Attributes, Why: why + "; it is a package's: the environment's stays"}
+	switch live.Kind {
+	case Missing:
+		return d
+	case Directory:
+		d.Refused, d.Why = true, why
+		return d
+	case next.Kind:
+		merged := attributesOnly(base, live, next)
+		d.Attributes = merged.Attributes
 	}
-	if !live.sameThing(base) && !live.sameThing(next) {
-		d.Why = "what the running system did to this file of a package stays behind"
-	}
+	d.Beside = true
+	d.Why += ", and the running system's is put beside it"
 	return d
 }
 
@@ -113,6 +131,20 @@ func attributesOnly(base, live, next Node) Decision {
 	d := Decision{Attributes: merged}
 	if len(clashes) > 0 {
 		d.Why = "both changed its " + strings.Join(clashes, ", ")
+	}
+	return d
+}
+
+// writtenInPlace has a file written anew that is to get or to lose chattr(1)'s C,
+// which is not to be had otherwise.
+func writtenInPlace(live, next Node, d Decision) Decision {
+	switch {
+	case next.Kind != Regular || (d.Attributes.Flags^next.Flags)&nocow == 0:
+	case live.sameThing(next):
+		d.Thing = FromLive
+	default:
+		d.Attributes.Flags = next.Flags
+		d.Why = "the running system changed whether it is written in place (chattr +C), the environment its content"
 	}
 	return d
 }

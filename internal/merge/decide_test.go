@@ -44,10 +44,25 @@ func TestDecide(t *testing.T) {
 		{"a file and a link", a, link, b, Setting, "", "live a symbolic link aside"},
 		{"a file and a directory", a, b, dir, Setting, "", "live b"},
 
-		{"a package's file, changed", a, b, a, Packaged, "", "stays a"},
-		{"a package's file, changed by both", a, b, c, Packaged, "", "stays c"},
-		{"a package's file, deleted", a, none, a, Packaged, "", "stays a"},
+		{"a package's file, changed", a, b, a, Packaged, "", "live b"},
+		{"a package's file, changed by both", a, b, c, Packaged, "", "stays c beside"},
+		{"a package's file, changed by both, OVERWRITE", a, b, c, Packaged, Overwrite, "stays c beside"},
+		{"a package's file, added by both", none, b, c, Packaged, "", "stays c beside"},
+		{"a package's file, a link", a, link, c, Packaged, "", "stays c beside"},
+		{"a package's file, a directory", a, dir, c, Packaged, "", "stays c refused"},
+		{"a package's file, changed and dropped", a, b, none, Packaged, "", "stays nothing beside"},
+		{"a package's file, deleted", a, none, a, Packaged, "", "live nothing"},
+		{"a package's file, deleted and changed", a, none, c, Packaged, "", "stays c"},
 		{"a package's file, its mode", a, private, c, Packaged, "", "stays c 600"},
+		{"a package's file, its mode and content", a, c, private, Packaged, "", "live c 600"},
+		{"a package's log", a, b, c, Packaged, Append, "merged APPEND"},
+		{"a package's directory, a link", dir, link, dir, Packaged, "", "live a symbolic link"},
+
+		{"UPGRADE, changed", a, b, a, Data, Upgrade, "live b"},
+		{"UPGRADE, added", none, b, none, Data, Upgrade, "live b"},
+		{"UPGRADE, changed by both", a, b, c, Data, Upgrade, "stays c"},
+		{"UPGRADE, changed and dropped", a, b, none, Data, Upgrade, "stays nothing"},
+		{"UPGRADE of a package's file", a, b, c, Packaged, Upgrade, "stays c beside"},
 
 		{"mode and content", a, private, c, Setting, "", "stays c 600"},
 		{"content and mode", a, c, private, Setting, "", "live c 600"},
@@ -60,6 +75,7 @@ func TestDecide(t *testing.T) {
 		{"IGNORE", a, b, a, Data, Ignore, "stays a"},
 		{"APPEND", a, b, c, Data, Append, "merged APPEND"},
 		{"APPEND that next did not touch", a, b, a, Data, Append, "live b"},
+		{"APPEND to what was moved away", a, none, c, Data, Append, "merged APPEND"},
 		{"APPEND to a link", a, b, link, Setting, Append, "live b aside"},
 		{"MERGE", a, b, c, Setting, Merge, "merged MERGE"},
 	} {
@@ -70,8 +86,39 @@ func TestDecide(t *testing.T) {
 		if test.want == "stays "+describe(test.next) && got.Changes(test.next) {
 			t.Errorf("%s: it is to be changed", test.name)
 		}
-		if (got.Refused || got.Aside) && got.Why == "" {
+		if (got.Refused || got.Aside || got.Beside) && got.Why == "" {
 			t.Errorf("%s: there is no reason", test.name)
+		}
+	}
+}
+
+// TestDecideOnFlags merges what chattr(1) sets.
+func TestDecideOnFlags(t *testing.T) {
+	const immutable, noatime = 0x10, 0x80
+	with := func(n Node, flags uint32) Node {
+		n.Flags = flags
+		return n
+	}
+	a, b, c := file("a", 0o644), file("b", 0o644), file("c", 0o644)
+	dir := Node{Kind: Directory}
+	for _, test := range []struct {
+		name             string
+		base, live, next Node
+		thing            Source
+		flags            uint32
+	}{
+		{"of a directory", dir, with(dir, nocow), dir, FromLive, nocow},
+		{"of both", dir, with(dir, nocow), with(dir, noatime), FromNext, nocow | noatime},
+		{"given away", with(dir, noatime|immutable), with(dir, noatime), with(dir, noatime|immutable|compressed), FromNext, noatime | compressed},
+		{"against each other", dir, with(dir, nocow), with(dir, compressed), FromNext, nocow},
+		{"and content there", a, with(a, noatime), c, FromNext, noatime},
+		{"and content here", a, b, with(a, noatime), FromLive, noatime},
+		{"that needs a file to be written", a, with(a, nocow), with(a, noatime), FromLive, nocow | noatime},
+		{"that can't be had", a, with(a, nocow), c, FromNext, 0},
+	} {
+		d := Decide(test.base, test.live, test.next, Data, "")
+		if d.Thing != test.thing || d.Attributes.Flags != test.flags {
+			t.Errorf("%s: %+v", test.name, d)
 		}
 	}
 }
@@ -101,6 +148,9 @@ func show(d Decision, live, next Node) string {
 	}
 	if d.Aside {
 		s += " aside"
+	}
+	if d.Beside {
+		s += " beside"
 	}
 	if d.Refused {
 		s += " refused"

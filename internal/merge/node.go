@@ -24,10 +24,11 @@ func (k Kind) String() string { return kindNames[k] }
 // Node is what is compared of a path on one side. Times are not: what was
 // written again with the same content has not changed.
 type Node struct {
-	Kind    Kind
-	Content string // stands for a file's content: equal if that is; a link's target; a device's number
-	Size    int64  // of a file, in bytes; not compared
-	Inode   uint64 // the same for all names of a file; not compared
+	Kind     Kind
+	Content  string // stands for a file's content: equal if that is; a link's target; a device's number
+	Size     int64  // of a file, in bytes; not compared
+	Inode    uint64 // the same for all names of a file; not compared
+	Modified int64  // when, in nanoseconds since 1970; not compared, see Times
 	Attributes
 }
 
@@ -37,6 +38,7 @@ type Attributes struct {
 	Owner  string            // by name, where there is one, since sides may number differently
 	Group  string            // so too
 	Xattrs map[string]string // with access control lists and file capabilities
+	Flags  uint32            // those of chattr(1) that a user sets, of a file or a directory (linux/fs.h)
 }
 
 // Same says whether two nodes are the same.
@@ -48,7 +50,7 @@ func (n Node) Same(other Node) bool {
 func (n Node) sameThing(other Node) bool { return n.Kind == other.Kind && n.Content == other.Content }
 
 func (a Attributes) same(b Attributes) bool {
-	return a.Mode == b.Mode && a.Owner == b.Owner && a.Group == b.Group && maps.Equal(a.Xattrs, b.Xattrs)
+	return a.Mode == b.Mode && a.Owner == b.Owner && a.Group == b.Group && a.Flags == b.Flags && maps.Equal(a.Xattrs, b.Xattrs)
 }
 
 // mergeAttributes takes each attribute from the side that changed it, from the
@@ -66,6 +68,7 @@ func mergeAttributes(base, live, next Attributes) (merged Attributes, clashes []
 	merged.Mode = three("mode", base.Mode, live.Mode, next.Mode).(uint32)
 	merged.Owner = three("owner", base.Owner, live.Owner, next.Owner).(string)
 	merged.Group = three("group", base.Group, live.Group, next.Group).(string)
+	merged.Flags = mergeFlags(base.Flags, live.Flags, next.Flags)
 	all := map[string]bool{}
 	for _, side := range []Attributes{base, live, next} {
 		for key := range side.Xattrs {
@@ -82,6 +85,23 @@ func mergeAttributes(base, live, next Attributes) (merged Attributes, clashes []
 		}
 	}
 	return merged, clashes
+}
+
+// Flags of chattr(1) that stand against each other (linux/fs.h).
+const (
+	nocow      = 0x800000 // C
+	compressed = 0x4      // c
+	asItIs     = 0x400    // m
+)
+
+// mergeFlags takes each flag from the side that changed it: who gave it away or
+// set it on both did the same.
+func mergeFlags(base, live, next uint32) uint32 {
+	merged := live&next | (live^next)&^base
+	if against := merged & (nocow | compressed | asItIs); against&(against-1) != 0 {
+		merged = merged&^against | live&(nocow|compressed|asItIs)
+	}
+	return merged
 }
 
 // xattr is a value that may not be there, which an empty one is.

@@ -30,6 +30,9 @@ type Trees struct {
 	// Touched says whether something was done to what has a path on the new side
 	// since that was a snapshot of the base; nil if it is not known to be one.
 	Touched func(path string) bool
+	// Time is told which time something is to have afterwards that is not the new
+	// side's: the live side has given it another one. Nil if times are of no interest.
+	Time func(path string, modified int64)
 }
 
 // Change is a path at which the live side did something, and what becomes of it.
@@ -80,6 +83,7 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 			if c.Live.Kind == Regular && c.Live.Same(c.Next) {
 				same[c.Live.Inode] = name
 			}
+			p.time(c)
 			continue
 		}
 		c.Decision = Decide(c.Base, c.Live, c.Next, c.File, rule.Action)
@@ -89,9 +93,10 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		if c.Thing == FromLive {
 			p.carried[name] = true
 		}
+		p.time(c)
 		changes = append(changes, c)
 	}
-	return changes, same, nil
+	return changes, same, p.settleReplaced(changes)
 }
 
 type planner struct {
@@ -315,7 +320,7 @@ func (p *planner) stays(dir string) (bool, error) {
 // checkWay refuses to make something where the new side has something else than a
 // directory above it.
 func (p *planner) checkWay(c *Change) error {
-	if c.Thing != FromLive || c.Live.Kind == Missing {
+	if c.Thing != FromLive && !c.Beside || c.Live.Kind == Missing {
 		return nil
 	}
 	for up := path.Dir(c.Path); up != "." && !p.carried[up]; up = path.Dir(up) {

@@ -113,7 +113,7 @@ func TestPlan(t *testing.T) {
 	}
 	want := []string{
 		"etc/a: live 2",
-		"etc/d: live a symbolic link",
+		"etc/d: live a symbolic link aside",
 		"etc/d/x: live nothing",
 		"etc/d/y: live nothing aside",
 		"etc/hosts: merged MERGE",
@@ -123,7 +123,7 @@ func TestPlan(t *testing.T) {
 		"srv/data: live 22",
 		"srv/db: stays 3 refused",
 		"srv/new: live 1",
-		"usr/bin: stays 3",
+		"usr/bin: stays 3 beside",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the plan is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -261,4 +261,91 @@ type spy struct {
 func (s spy) Node(name string) (Node, error) {
 	s.looked.Store(name, true)
 	return s.tree.Node(name)
+}
+
+// TestPlanOfReplacedDirectories has the running side delete directories, or put a
+// link in their places, in which the other has changed something or not.
+func TestPlanOfReplacedDirectories(t *testing.T) {
+	for _, test := range []struct {
+		base, live, next []string
+		want             []string
+	}{
+		// Nothing was done in there.
+		{[]string{"usr/d/", "usr/d/f=1"}, []string{"usr/d>/srv/d", "srv/d/", "srv/d/f=1"}, []string{"usr/d/", "usr/d/f=1"},
+			[]string{"srv/d: live a directory", "srv/d/f: live 1", "usr/d: live a symbolic link", "usr/d/f: live nothing"}},
+		// A package's file, and one of its scripts.
+		{[]string{"usr/d/", "usr/d/f=1"}, []string{"usr/d>/srv/d"}, []string{"usr/d/", "usr/d/f=2"},
+			[]string{"usr/d: stays a directory refused", "usr/d/f: stays 2"}},
+		{[]string{"usr/d/", "usr/d/f=1"}, []string{"usr/d>/srv/d"}, []string{"usr/d/", "usr/d/f=1", "usr/d/more=1"},
+			[]string{"usr/d: stays a directory refused", "usr/d/f: live nothing"}},
+		{[]string{"usr/d/", "usr/d/e/"}, []string{"usr/d=1"}, []string{"usr/d/", "usr/d/e/", "usr/d/e/more=1"},
+			[]string{"usr/d: stays a directory refused", "usr/d/e: stays a directory"}},
+		// Deleted: what is new stays, and so does what it is in.
+		{[]string{"usr/d/", "usr/d/e/", "usr/d/f=1"}, nil, []string{"usr/d/", "usr/d/e/", "usr/d/e/more=1", "usr/d/f=1"},
+			[]string{"usr/d: stays a directory", "usr/d/e: stays a directory", "usr/d/f: live nothing"}},
+		{[]string{"usr/d/", "usr/d/f=1"}, nil, []string{"usr/d/", "usr/d/f=1"}, []string{"usr/d: live nothing", "usr/d/f: live nothing"}},
+		// A directory of settings is set aside.
+		{[]string{"etc/d/", "etc/d/f=1"}, []string{"etc/d>/srv/d"}, []string{"etc/d/", "etc/d/f=1", "etc/d/more=1"},
+			[]string{"etc/d: live a symbolic link aside", "etc/d/f: live nothing"}},
+		// Another link.
+		{[]string{"usr/l>/a"}, []string{"usr/l>/b"}, []string{"usr/l>/a"}, []string{"usr/l: live a symbolic link"}},
+		{[]string{"usr/l>/a"}, []string{"usr/l>/b"}, []string{"usr/l>/c"}, []string{"usr/l: stays a symbolic link beside"}},
+	} {
+		all := []string{"usr/", "etc/", "srv/"}
+		base, live, next := grow(append(all, test.base...)...), grow(append(all, test.live...)...), grow(append(all, test.next...)...)
+		trees := Trees{Base: base, Live: live, Next: next, Same: func(name string, a, b Tree) (bool, error) {
+			return a.(tree)[name].Content == b.(tree)[name].Content, nil
+		}}
+		changes, _, err := Plan(trees, live.changed(base), nil, func(name string) File {
+			return map[string]File{"usr": Packaged, "etc": Setting, "srv": Data}[name[:3]]
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range changes {
+			got = append(got, fmt.Sprintf("%s: %s", c.Path, show(c.Decision, trees.content(c.Path, live, c.Live), trees.content(c.Path, next, c.Next))))
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%q, %q and %q:\n%q, want\n%q", test.base, test.live, test.next, got, test.want)
+		}
+	}
+}
+
+// TestPlanOfTimes tells the times that something is to have.
+func TestPlanOfTimes(t *testing.T) {
+	at := func(n Node, modified int64) Node {
+		n.Modified = modified
+		return n
+	}
+	a, b, dir, link := Node{Kind: Regular, Content: "a"}, Node{Kind: Regular, Content: "b"}, Node{Kind: Directory}, Node{Kind: Symlink, Content: "x"}
+	for _, test := range []struct {
+		name             string
+		base, live, next Node
+		want             int64 // 0 if none is told
+	}{
+		{"nothing", at(a, 1), at(a, 1), at(a, 1), 0},
+		{"there", at(a, 1), at(a, 1), at(a, 3), 0},
+		{"here", at(a, 1), at(a, 2), at(a, 1), 2},
+		{"earlier", at(a, 2), at(a, 1), at(a, 2), 1},
+		{"both", at(a, 1), at(a, 2), at(a, 3), 0},
+		{"both, here later", at(dir, 1), at(dir, 3), at(dir, 2), 3},
+		{"a link", at(link, 1), at(link, 2), at(link, 1), 2},
+		{"other content", at(a, 1), at(a, 2), at(b, 3), 0},
+		{"what is copied", at(a, 1), at(b, 2), at(a, 1), 0},
+		{"a new directory", Node{}, at(dir, 2), Node{}, 2},
+		{"gone there", at(dir, 1), at(dir, 2), Node{}, 0},
+	} {
+		base, live, next := tree{"f": test.base}, tree{"f": test.live}, tree{"f": test.next}
+		told := int64(0)
+		trees := Trees{Base: base, Live: live, Next: next,
+			Same: func(name string, a, b Tree) (bool, error) {
+				return a.(tree)[name].Content == b.(tree)[name].Content, nil
+			},
+			Time: func(_ string, modified int64) { told = modified },
+		}
+		if _, _, err := Plan(trees, []string{"f"}, nil, func(string) File { return Setting }); err != nil || told != test.want {
+			t.Errorf("%s: %d, %v; want %d", test.name, told, err, test.want)
+		}
+	}
 }

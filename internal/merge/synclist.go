@@ -21,7 +21,7 @@ type Rule struct {
 // Rules are a synclist. Of two that match a path the later one holds.
 type Rules []Rule
 
-var actions = []Action{Overwrite, Append, Prepend, Merge, Ignore}
+var actions = []Action{Overwrite, Append, Prepend, Merge, Upgrade, Ignore}
 
 // ParseRules reads a synclist, in the form of Solaris Live Upgrade's (synclist(4)):
 // a path and an action in each line, OVERWRITE if there is none. A space in a
@@ -66,7 +66,7 @@ func (r Rule) check() error {
 	case path.Clean(r.Pattern) != r.Pattern:
 		return fmt.Errorf("%q is to be written %s", r.Pattern, path.Clean(r.Pattern))
 	case !slices.Contains(actions, r.Action):
-		return fmt.Errorf("there is no action %q: use OVERWRITE, APPEND, PREPEND, MERGE or IGNORE", r.Action)
+		return fmt.Errorf("there is no action %q: use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE", r.Action)
 	}
 	if _, err := path.Match(r.Pattern, ""); err != nil {
 		return fmt.Errorf("%q is not a pattern: %w", r.Pattern, err)

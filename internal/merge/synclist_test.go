@@ -27,11 +27,11 @@ func TestParseRules(t *testing.T) {
 func TestBadRules(t *testing.T) {
 	for line, want := range map[string]string{
 		"etc/passwd MERGE":  `"etc/passwd" is not an absolute path`,
-		"/etc/passwd merge": `there is no action "merge": use OVERWRITE, APPEND, PREPEND, MERGE or IGNORE`,
+		"/etc/passwd merge": `there is no action "merge": use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE`,
 		"/etc/ IGNORE":      `"/etc/" is to be written /etc`,
 		"/etc/../x IGNORE":  `"/etc/../x" is to be written /x`,
 		"/etc/[ IGNORE":     `"/etc/[" is not a pattern: syntax error in pattern`,
-		"/a file IGNORE":    `there is no action "file": use OVERWRITE, APPEND, PREPEND, MERGE or IGNORE`,
+		"/a file IGNORE":    `there is no action "file": use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE`,
 		"/a IGNORE MERGE":   `there is more than a path and an action: "MERGE"; a space in a path is written \040`,
 		`/a\04`:             `a backslash is to be followed by three octal digits, such as \040`,
 		`/a\999`:            `\999 are not three octal digits`,
@@ -74,6 +74,7 @@ func TestDefaultRules(t *testing.T) {
 		"/var/log/auth.log":      Append,
 		"/var/log/journal/x/y":   Overwrite,
 		"/var/lib/dpkg/status":   Ignore,
+		"/boot/initrd.img-6.1":   Upgrade,
 		"/var/lib/mysql/ibdata1": "",
 		"/var/mail/al":           Append,
 		"/etc/ssh/sshd_config":   "",

@@ -3,6 +3,7 @@ package pkgdb
 import (
 	"bytes"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
@@ -14,8 +15,9 @@ type Files struct {
 }
 
 // ReadFiles reads what dpkg knows of the files in a root: the lists of its
-// packages, and the conffiles of its status file. Where /bin and others are links
-// into /usr, as in Debian since 12, the paths are those that there really are.
+// packages, and the conffiles of its status file. Where directories are links, such
+// as /bin into /usr, as in Debian since 12, or one that the admin has moved, the paths
+// are those that there really are.
 func ReadFiles(root string) (Files, error) {
 	r, err := openRoot(root)
 	if err != nil {
@@ -23,7 +25,7 @@ func ReadFiles(root string) (Files, error) {
 	}
 	defer r.close()
 	files := Files{Packaged: map[string]bool{}, Conffiles: map[string]bool{}}
-	real := r.mergedUsr()
+	real := r.realPath()
 	names, err := r.names(infoDir)
 	if err != nil {
 		return Files{}, err
@@ -68,6 +70,45 @@ func (r *rootDir) mergedUsr() func(name string) string {
 			return "."
 		case links[first]:
 			return "usr/" + name
+		}
+		return name
+	}
+}
+
+// mostLinks is how many links lead on to a directory (path_resolution(7)).
+const mostLinks = 40
+
+// realPath is mergedUsr that also follows the links in the directories of a path.
+func (r *rootDir) realPath() func(name string) string {
+	merged := r.mergedUsr()
+	known := map[string]string{".": "."}
+	var real func(dir string, links int) string
+	real = func(dir string, links int) string {
+		if there, ok := known[dir]; ok {
+			return there
+		}
+		there := path.Join(real(path.Dir(dir), links), path.Base(dir))
+		// Of a path without links but its last part: nothing outside is looked at.
+		if target, err := os.Readlink(filepath.Join(r.name, there)); err == nil && links < mostLinks {
+			if !path.IsAbs(target) {
+				target = path.Join("/", path.Dir(there), target)
+			}
+			there = "."
+			if inside := strings.TrimPrefix(path.Clean(target), "/"); inside != "" {
+				there = real(inside, links+1)
+			}
+		}
+		known[dir] = there
+		return there
+	}
+	return func(name string) string {
+		name = merged(name)
+		end := strings.LastIndexByte(name, '/')
+		if end < 0 {
+			return name
+		}
+		if there := real(name[:end], 0); there != name[:end] {
+			return path.Join(there, name[end+1:])
 		}
 		return name
 	}

@@ -11,7 +11,7 @@ import (
 func TestReadFiles(t *testing.T) {
 	root := t.TempDir()
 	for name, content := range map[string]string{
-		"var/lib/dpkg/info/a.list":            "/.\n/etc\n/etc/a.conf\n/bin\n/bin/a\n/lib64x/y\n",
+		"var/lib/dpkg/info/a.list":            "/.\n/etc\n/etc/a.conf\n/bin\n/bin/a\n/lib64x/y\n/var/lib/a\n/var/lib/a/link\n/var/lib/a/d/f\n/loop/f\n/out/f\n/top/srv/f\n",
 		"var/lib/dpkg/info/b:amd64.list":      "/.\n/opt/with space\n",
 		"var/lib/dpkg/info/b:amd64.conffiles": "/etc/none\n",
 		"var/lib/dpkg/status": `Package: a
@@ -35,8 +35,10 @@ Package: b
 			t.Fatal(err)
 		}
 	}
-	for _, dir := range []string{"bin", "lib"} {
-		if err := os.Symlink("usr/"+dir, filepath.Join(root, dir)); err != nil {
+	for name, target := range map[string]string{
+		"bin": "usr/bin", "lib": "usr/lib", "var/lib/a": "/srv/a", "srv": "data/srv", "loop": "loop", "out": "../..", "top": "/",
+	} {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,7 +46,7 @@ Package: b
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{".", "etc", "etc/a.conf", "lib64x/y", "opt/with space", "usr/bin", "usr/bin/a"}
+	want := []string{".", "data/srv/a/d/f", "data/srv/a/link", "data/srv/f", "etc", "etc/a.conf", "f", "lib64x/y", "loop/f", "opt/with space", "usr/bin", "usr/bin/a", "var/lib/a"}
 	if names := slices.Sorted(maps.Keys(got.Packaged)); !slices.Equal(names, want) {
 		t.Errorf("packages have %q, want %q", names, want)
 	}

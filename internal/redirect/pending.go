@@ -156,7 +156,7 @@ func mattersToPackages() func(path string) bool {
 	rules := merge.DefaultRules()
 	return func(path string) bool {
 		rule, ok := rules.For(filepath.Join("/etc", path))
-		return !ok || rule.Action != merge.Overwrite && rule.Action != merge.Ignore
+		return !ok || rule.Action != merge.Overwrite && rule.Action != merge.Upgrade && rule.Action != merge.Ignore
 	}
 }
 

@@ -31,7 +31,7 @@ func (r *Root) Attach(place, dir string, mark uint16) error {
 	if err != nil {
 		return err
 	}
-	tree.users, tree.groups = r.users, r.groups
+	tree.users, tree.groups, tree.flags = r.users, r.groups, r.flags
 	r.attached = append(r.attached, attached{place: place, root: tree, mark: uint64(mark) << numberBits})
 	slices.SortFunc(r.attached, func(a, b attached) int { return len(b.place) - len(a.place) })
 	return nil

@@ -18,9 +18,6 @@ import (
 // unfinished begins the names of files that are being written.
 const unfinished = ".apt-be-merge-"
 
-// Aside is what follows the name of what a merge has put beside something else.
-const Aside = ".apt-be-dist"
-
 // Changer changes a root file system, taking nodes from another one. Each change
 // of a file is whole or not there. Files that have no names in common may be carried
 // at once.
@@ -28,35 +25,8 @@ type Changer struct {
 	To, From *Root
 	Base     *Root    // what both were once, for Append
 	links    sync.Map // where the files with several names are by now, by their inodes in From
-	locked   sync.Map // the flags that Lock is to give files, by their names
-}
-
-// Lock gives files that were carried the flags by which they can't be changed
-// (chattr(1)'s i and a), where they have them in From. It is the last that is done:
-// such a file gets no other name any more.
-func (c *Changer) Lock() error {
-	var failed error
-	c.locked.Range(func(name, flags any) bool {
-		failed = c.lock(name.(string), flags.(int))
-		return failed == nil
-	})
-	return failed
-}
-
-func (c *Changer) lock(name string, flags int) error {
-	f, err := c.To.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	own, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, own|flags)
-	}
-	if err != nil {
-		return &fs.PathError{Op: "chattr", Path: f.Name(), Err: err}
-	}
-	return nil
+	locked   sync.Map // the flags that Lock is to give, by paths
+	times    sync.Map // the times that Finish is to give, by paths
 }
 
 // Has says that a file of From, known by its inode there, is at a path in To
@@ -79,22 +49,31 @@ func (c *Changer) Carry(name string, node merge.Node, a merge.Attributes) error 
 		return err
 	}
 	return c.put(dir, name, func(temporary string) error {
-		switch node.Kind {
-		case merge.Regular:
-			return c.copyFile(dir, temporary, name, node, a)
-		case merge.Symlink:
-			if err := unix.Symlinkat(node.Content, int(dir.Fd()), temporary); err != nil {
-				return err
-			}
-		case merge.Special:
-			if err := makeSpecial(dir, temporary, node.Content); err != nil {
-				return err
-			}
-		default:
-			return fmt.Errorf("there is %s", node.Kind)
-		}
-		return c.dress(dir, temporary, a)
+		return c.make(dir, temporary, origin{name, name}, node, a)
 	})
+}
+
+// make makes something but a directory under a temporary name.
+func (c *Changer) make(dir *os.File, temporary string, o origin, node merge.Node, a merge.Attributes) error {
+	switch node.Kind {
+	case merge.Regular:
+		return c.copyFile(dir, temporary, o, node, a)
+	case merge.Symlink:
+		if err := unix.Symlinkat(node.Content, int(dir.Fd()), temporary); err != nil {
+			return err
+		}
+	case merge.Special:
+		if err := makeSpecial(dir, temporary, node.Content); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("there is %s", node.Kind)
+	}
+	if err := c.dress(dir, temporary, a); err != nil {
+		return err
+	}
+	modified := unix.NsecToTimespec(node.Modified)
+	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{modified, modified}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // Write gives a file a content and attributes.
@@ -117,15 +96,20 @@ func (c *Changer) makeFile(name string, a merge.Attributes, fill func(*os.File) 
 		if err != nil {
 			return err
 		}
+		if c.To.flags {
+			inPlace(f, a.Flags&nocow != 0)
+		}
 		if err := errors.Join(fill(f), f.Close()); err != nil {
 			return err
 		}
+		c.keepLocked(name, a)
 		return c.dress(dir, temporary, a)
 	})
 }
 
 // SetAttributes changes nothing else.
 func (c *Changer) SetAttributes(name string, a merge.Attributes) error {
+	c.keepLocked(name, a)
 	if name == "." {
 		return c.dress(c.To.dir, ".", a)
 	}
@@ -152,13 +136,6 @@ func (c *Changer) Remove(name string) error {
 	})
 }
 
-// SetAside moves what is at a path beside it: nothing is no error.
-func (c *Changer) SetAside(name string) error {
-	return c.clear("rename", name, func(dir int, name string) error {
-		return unix.Renameat(dir, name, dir, name+Aside)
-	})
-}
-
 // clear takes away what is at a path, if anything is.
 func (c *Changer) clear(op, name string, away func(dir int, name string) error) error {
 	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
@@ -169,8 +146,10 @@ func (c *Changer) clear(op, name string, away func(dir int, name string) error) 
 		return err
 	}
 	defer dir.Close()
+	c.opened(path.Dir(name), dir)
 	base := path.Base(name)
 	unlock(dir, base)
+	c.locked.Delete(name)
 	if err := away(int(dir.Fd()), base); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: op, Path: path.Join(dir.Name(), base), Err: err}
 	}
@@ -181,6 +160,9 @@ func (c *Changer) clear(op, name string, away func(dir int, name string) error) 
 func (c *Changer) parent(name string) (*os.File, error) {
 	up := path.Dir(name)
 	dir, err := c.To.open(up, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err == nil {
+		c.opened(up, dir)
+	}
 	if !gone(err) || up == "." {
 		return dir, err
 	}
@@ -199,6 +181,7 @@ func (c *Changer) parent(name string) (*os.File, error) {
 		if err := c.Carry(up, node, node.Attributes); err != nil {
 			return nil, err
 		}
+		c.times.LoadOrStore(up, unix.NsecToTimespec(node.Modified))
 	}
 	return c.To.open(up, unix.O_RDONLY|unix.O_DIRECTORY)
 }
@@ -210,6 +193,7 @@ func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) e
 	if errors.Is(err, unix.EEXIST) {
 		var st unix.Stat_t
 		if err = unix.Fstatat(int(dir.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			unlock(dir, base)
 			if err = unix.Unlinkat(int(dir.Fd()), base, 0); err == nil {
 				err = unix.Mkdirat(int(dir.Fd()), base, 0o700)
 			}
@@ -218,6 +202,7 @@ func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) e
 	if err != nil {
 		return &fs.PathError{Op: "mkdir", Path: path.Join(dir.Name(), base), Err: err}
 	}
+	c.keepLocked(name, a)
 	return c.dress(dir, base, a)
 }
 
@@ -230,6 +215,7 @@ func (c *Changer) makeWay(dir *os.File, name string) error {
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
+	unlock(dir, base)
 	err = unix.Unlinkat(int(dir.Fd()), base, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.ENOTEMPTY) {
 		return c.SetAside(name)
@@ -261,26 +247,8 @@ func (c *Changer) put(dir *os.File, name string, make func(temporary string) err
 	return nil
 }
 
-// unlock makes a file or a directory one that can be replaced (chattr(1)'s i and
-// a), if it is not. Others have no such flags; to open a device may do something.
-func unlock(dir *os.File, name string) {
-	var st unix.Stat_t
-	err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if kind := st.Mode & unix.S_IFMT; err != nil || kind != unix.S_IFREG && kind != unix.S_IFDIR {
-		return
-	}
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
-		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^locked)
-	}
-}
-
 func create(dir *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/merge"
 )
@@ -145,11 +148,19 @@ func TestAppend(t *testing.T) {
 	base, was := open(t)
 	c.Base = base
 	long := strings.Repeat("line\n", 100_000)
+	wide := strings.Repeat("x", 200_000)
 	for _, test := range []struct{ name, base, live, next, want string }{
 		{"log", "1\n", "1\n2\n", "1\nupgrade\n", "1\nupgrade\n2\n"},
-		{"rotated", "1\n", "new\n", "1\nupgrade\n", "1\nupgrade\nnew\n"},
-		{"shorter", "1\n2\n", "1\n", "1\n2\nupgrade\n", "1\n2\nupgrade\n1\n"},
-		{"empty", "1\n", "", "1\nupgrade\n", "1\nupgrade\n"},
+		{"rotated", "1\n", "new\n", "1\nupgrade\n", "upgrade\nnew\n"},
+		{"rotated after a sync", "1\n2\n", "new\n", "1\nupgrade\n2\n", "upgrade\nnew\n"},
+		{"rotated after two upgrades and a sync", "1\n2\n3\n", "new\n", "1\nupgrade\n2\nagain\n3\nmore\n", "upgrade\nagain\nmore\nnew\n"},
+		{"rotated, with lines that are alike", "1\n1\n", "1\n", "1\n1\n1\n", "1\n1\n"},
+		{"rotated in a line", "1\n2", "new\n", "1\n2 and more\nupgrade\n", " and more\nupgrade\nnew\n"},
+		{"rotated on both", "1\n2\n", "new\n", "upgrade\n", "upgrade\nnew\n"},
+		{"rotated there", "1\n", "1\n2\n", "upgrade\n", "upgrade\n2\n"},
+		{"shorter", "1\n2\n", "1\n", "1\n2\nupgrade\n", "upgrade\n1\n"},
+		{"empty", "1\n", "", "1\nupgrade\n", "upgrade\n"},
+		{"long line", "1" + wide + "\n2\n", "new\n", "1" + wide + "\nupgrade" + wide + "\n2\n", "upgrade" + wide + "\nnew\n"},
 		{"no line end", "", "2\n", "upgrade", "upgrade\n2\n"},
 		{"in both", "1\n", "1\nupgrade\n2\n", "1\nupgrade\n", "1\nupgrade\n2\n"},
 		{"large", long, long + "2\n", long + "upgrade\n", long + "upgrade\n2\n"},
@@ -164,10 +175,89 @@ func TestAppend(t *testing.T) {
 			t.Errorf("%s holds %.80q, want %.80q", test.name, got, test.want)
 		}
 	}
+	check(t, os.Remove(filepath.Join(from, "rotated")))
+	check(t, os.WriteFile(filepath.Join(to, "rotated"), []byte("1\nupgrade\n"), 0o644))
+	check(t, c.Append("rotated", merge.Attributes{Mode: 0o640, Owner: "me", Group: "mine"}))
+	if got, err := os.ReadFile(filepath.Join(to, "rotated")); string(got) != "upgrade\n" {
+		t.Errorf("rotated, and not made again, it holds %q, %v", got, err)
+	}
 	check(t, os.Remove(filepath.Join(was, "log")))
 	check(t, os.WriteFile(filepath.Join(from, "log"), []byte("all\n"), 0o644))
 	check(t, c.Append("log", merge.Attributes{Mode: 0o640, Owner: "me", Group: "mine"}))
 	if got := node(t, c.To, "log").Size; got != int64(len("1\nupgrade\n2\nall\n")) {
 		t.Errorf("without a base it has %d bytes", got)
+	}
+}
+
+// TestBesides keeps things beside others whose names leave no room for more.
+func TestBesides(t *testing.T) {
+	if got := Besides("etc/motd", Aside); got != "etc/motd"+Aside {
+		t.Errorf("beside motd is %s", got)
+	}
+	c, to, from := pair(t)
+	names := map[string]bool{}
+	for _, name := range []string{
+		strings.Repeat("n", 255), strings.Repeat("n", 254) + "m", strings.Repeat("n", 244), strings.Repeat("ö", 127), strings.Repeat("\x80", 255),
+	} {
+		plant(t, from, "d/"+name)
+		plant(t, to, "d/"+name)
+		n := node(t, c.From, "d/"+name)
+		check(t, c.CarryBeside("d/"+name, n))
+		check(t, c.SetAside("d/"+name))
+		for _, suffix := range []string{Aside, Beside} {
+			beside := Besides("d/"+name, suffix)
+			if len(filepath.Base(beside)) > 255 || !strings.HasSuffix(beside, suffix) || names[beside] || node(t, c.To, beside).Kind != merge.Regular {
+				t.Errorf("beside %q is %q", name, beside)
+			}
+			if utf8.ValidString(name) && !utf8.ValidString(beside) {
+				t.Errorf("%q ends within a letter", beside)
+			}
+			names[beside] = true
+		}
+	}
+}
+
+// TestSetAsideAgain sets things aside where something was set aside before.
+func TestSetAsideAgain(t *testing.T) {
+	c, to, _ := pair(t)
+	for range 2 {
+		plant(t, to, "d/in", "f")
+		check(t, c.SetAside("d"))
+		check(t, c.SetAside("f"))
+	}
+	want := []string{"d" + Aside, "d" + Aside + "/in", "d" + Aside + "-2", "d" + Aside + "-2/in", "f" + Aside}
+	if got := list(t, to); !slices.Equal(got, want) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+}
+
+// TestCarryTimes keeps the times of what is carried, and of the directories that
+// something is carried into or out of.
+func TestCarryTimes(t *testing.T) {
+	c, to, from := pair(t)
+	plant(t, from, "d/new/file", "d/link>target", "d/file", "d/set")
+	plant(t, to, "d/old", "d/set", "e/old")
+	check(t, unix.Mkfifo(filepath.Join(from, "d/pipe"), 0o600))
+	times := map[string]int64{}
+	for i, name := range []string{"d/link", "d/pipe", "d/file", "d/new/file", "d/new"} {
+		times[name] = int64(i+1) * 1e9
+		check(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(from, name), []unix.Timespec{{Sec: 9}, {Sec: int64(i + 1)}}, unix.AT_SYMLINK_NOFOLLOW))
+	}
+	for i, name := range []string{"d", "e"} {
+		times[name] = int64(i+100) * 1e9
+		check(t, os.Chtimes(filepath.Join(to, name), time.Time{}, time.Unix(0, times[name])))
+	}
+	for _, name := range []string{"d/link", "d/pipe", "d/file", "d/new/file"} {
+		c.carry(t, name)
+	}
+	check(t, c.Remove("d/old"))
+	check(t, c.SetAside("e/old"))
+	times["d/set"] = 7
+	c.SetTime("d/set", 7)
+	check(t, c.Finish())
+	for name, want := range times {
+		if got := node(t, c.To, name).Modified; got != want {
+			t.Errorf("%s is of %d, want %d", name, got, want)
+		}
 	}
 }

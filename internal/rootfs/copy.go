@@ -14,16 +14,9 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// Flags of chattr(1) (linux/fs.h).
-const (
-	nocow     = 0x800000         // FS_NOCOW_FL: a file that is written in place
-	immutable = 0x10             // FS_IMMUTABLE_FL
-	locked    = immutable | 0x20 // and FS_APPEND_FL
-)
-
 // copyFile makes a file a copy of that at a path in From, or another name of the
 // copy that was made of it before.
-func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node, a merge.Attributes) error {
+func (c *Changer) copyFile(dir *os.File, temporary string, o origin, node merge.Node, a merge.Attributes) error {
 	if first, ok := c.links.Load(node.Inode); ok {
 		first := first.(string)
 		up, err := c.To.open(path.Dir(first), unix.O_PATH|unix.O_DIRECTORY)
@@ -36,7 +29,7 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 			return err
 		}
 	}
-	source, err := c.From.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	source, err := c.From.open(o.from, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
@@ -56,11 +49,9 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 		return err
 	}
 	if st.Nlink > 1 {
-		c.links.Store(node.Inode, name)
+		c.links.Store(node.Inode, o.to)
 	}
-	if flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
-		c.locked.Store(name, flags&locked)
-	}
+	c.keepLocked(o.to, a)
 	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
@@ -69,16 +60,23 @@ func (c *Changer) copyFile(dir *os.File, temporary, name string, node merge.Node
 func share(target, source *os.File) error {
 	// Only files that are both written in place, or both not, can share data
 	// (chattr(1)'s C), and only an empty one can be made such.
-	flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS)
-	if err == nil {
-		if own, err := unix.IoctlGetInt(int(target.Fd()), unix.FS_IOC_GETFLAGS); err == nil && (own^flags)&nocow != 0 {
-			_ = unix.IoctlSetPointerInt(int(target.Fd()), unix.FS_IOC_SETFLAGS, own&^nocow|flags&nocow)
-		}
+	if flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS); err == nil {
+		inPlace(target, flags&nocow != 0)
 	}
 	if unix.IoctlFileClone(int(target.Fd()), int(source.Fd())) == nil {
 		return nil
 	}
 	return copyData(target, source)
+}
+
+// inPlace makes an empty file one that is written in place, or none, if the file
+// system knows of that.
+func inPlace(f *os.File, wanted bool) {
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil || flags&nocow != 0 == wanted {
+		return
+	}
+	_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags^nocow)
 }
 
 // copyData copies a file's data, and not its holes.
@@ -124,89 +122,4 @@ func makeSpecial(dir *os.File, name, content string) error {
 		return err
 	}
 	return unix.Mknodat(int(dir.Fd()), name, uint32(mode)|0o600, int(unix.Mkdev(major, minor)))
-}
-
-// Append puts what a file has in From, and had not in Base, after what it has in
-// To: all of it if it does not begin with what it was in Base, such as a log that
-// was rotated. Where From has all that To has, and more after it, that is it: an
-// upgrade's log that the running system got too is there once.
-func (c *Changer) Append(name string, a merge.Attributes) error {
-	source, err := c.From.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	all, err := beginsAs(c.To, name, source)
-	if err != nil {
-		return err
-	}
-	if all > 0 {
-		return c.makeFile(name, a, func(f *os.File) error { return share(f, source) })
-	}
-	known, err := beginsAs(c.Base, name, source)
-	if err != nil {
-		return err
-	}
-	if _, err := source.Seek(known, io.SeekStart); err != nil {
-		return err
-	}
-	there, err := c.To.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err != nil {
-		return err
-	}
-	defer there.Close()
-	return c.makeFile(name, a, func(f *os.File) error { return appendTo(f, there, source) })
-}
-
-// beginsAs returns how much of a file is what there is in a root by that name:
-// all that is there, or nothing.
-func beginsAs(root *Root, name string, f *os.File) (int64, error) {
-	before, err := root.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if gone(err) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer before.Close()
-	info, err := before.Stat()
-	if err != nil {
-		return 0, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, err
-	}
-	same, err := sameContent(before, io.LimitReader(f, info.Size()))
-	if err != nil || !same {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// appendTo makes an empty file one text after another, each in lines of its own.
-func appendTo(f, first, second *os.File) error {
-	if err := share(f, first); err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	end := info.Size()
-	if _, err := f.Seek(end, io.SeekStart); err != nil {
-		return err
-	}
-	last := []byte{'\n'}
-	if end > 0 {
-		if _, err := first.ReadAt(last, end-1); err != nil {
-			return err
-		}
-	}
-	if last[0] != '\n' {
-		if _, err := f.WriteString("\n"); err != nil {
-			return err
-		}
-	}
-	_, err = io.Copy(f, second)
-	return err
 }

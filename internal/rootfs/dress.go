@@ -36,13 +36,18 @@ func (c *Changer) dress(dir *os.File, name string, a merge.Attributes) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
+	kind := st.Mode & unix.S_IFMT
+	hasFlags := c.To.flags && (kind == unix.S_IFREG || kind == unix.S_IFDIR)
+	if hasFlags {
+		unlockFor(fd)
+	}
 	if st.Uid != uid || st.Gid != gid {
 		if err := unix.Fchownat(fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH); err != nil {
 			return &fs.PathError{Op: "chown", Path: f.Name(), Err: err}
 		}
 	}
 	link := fmt.Sprintf("/proc/self/fd/%d", fd)
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+	if kind != unix.S_IFLNK {
 		if err := unix.Chmod(link, a.Mode); err != nil {
 			return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
 		}
@@ -51,7 +56,13 @@ func (c *Changer) dress(dir *os.File, name string, a merge.Attributes) error {
 	if err != nil {
 		return &fs.PathError{Op: "dress", Path: f.Name(), Err: err}
 	}
-	return dressXattrs(f, link, wanted)
+	if err := dressXattrs(f, link, wanted); err != nil || !hasFlags {
+		return err
+	}
+	if err := setFlags(fd, a.Flags); err != nil {
+		return &fs.PathError{Op: "chattr", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // number is an account's in a root, or, if it has none there, such as one that an

@@ -217,10 +217,6 @@ func (m *Mirror) setFlags(name string) error {
 	return nil
 }
 
-// carried are the flags of chattr(1) that a copy has as well: A, C, D, S, a, c, d
-// and i, and m, which is against c (linux/fs.h).
-const carried = nocow | locked | 0x80 | 0x10000 | 0x8 | 0x4 | 0x40 | 0x400
-
 // Clear removes what is at a path, with all that is in it; of ".", only that. It
 // is an error if something is left, such as a subvolume.
 func (r *Root) Clear(name string) error {

@@ -30,10 +30,18 @@ type Root struct {
 	users    *names
 	groups   *names
 	attached []attached // the innermost first
+	flags    bool       // chattr(1)'s are read and given: it is whole, and not a part
+	moves    []Move
 }
 
 // Open opens the root file system in a directory.
-func Open(dir string) (*Root, error) { return OpenTree(dir, dir) }
+func Open(dir string) (*Root, error) {
+	r, err := OpenTree(dir, dir)
+	if err == nil {
+		r.flags = true
+	}
+	return r, err
+}
 
 // OpenTree opens a directory that is a part of a root file system, or of several.
 // Who owns what in it is said by the accounts of the root file system in another
@@ -146,6 +154,10 @@ func (r *Root) open(name string, flags uint64) (*os.File, error) {
 
 // descriptor is open for what is closed at once: an os.File costs more than a look.
 func (r *Root) descriptor(name string, flags uint64) (int, error) {
+	if _, left := r.left(name); left {
+		return -1, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: unix.ENOENT}
+	}
+	name = Was(r.moves, name)
 	if a, below := r.holder(name); a != nil {
 		return a.root.descriptor(below, flags)
 	}
@@ -167,7 +179,10 @@ func gone(err error) bool {
 
 // Node implements merge.Tree.
 func (r *Root) Node(name string) (merge.Node, error) {
-	if a, below := r.holder(name); a != nil {
+	if node, left := r.left(name); left {
+		return node, nil
+	}
+	if a, below := r.holder(Was(r.moves, name)); a != nil {
 		return a.node(below)
 	}
 	fd, err := r.descriptor(name, unix.O_PATH)
@@ -191,7 +206,7 @@ func (r *Root) describe(fd int) (merge.Node, error) {
 		return merge.Node{}, os.NewSyscallError("fstat", err)
 	}
 	node := merge.Node{
-		Size: st.Size, Inode: st.Ino,
+		Size: st.Size, Inode: st.Ino, Modified: st.Mtim.Nano(),
 		Attributes: merge.Attributes{Mode: st.Mode & 0o7777, Owner: r.users.name(st.Uid), Group: r.groups.name(st.Gid)},
 	}
 	var err error
@@ -212,6 +227,11 @@ func (r *Root) describe(fd int) (merge.Node, error) {
 	if node.Xattrs, err = xattrs(fd); err != nil {
 		return merge.Node{}, err
 	}
+	if r.flags && (node.Kind == merge.Regular || node.Kind == merge.Directory) {
+		if node.Flags, err = flagsOf(fd); err != nil {
+			return merge.Node{}, err
+		}
+	}
 	nameACLs(node.Xattrs, r.users, r.groups)
 	return node, nil
 }
@@ -224,7 +244,7 @@ func readLink(fd int) (string, error) {
 
 // Names implements merge.Tree.
 func (r *Root) Names(name string) ([]string, error) {
-	if a, below := r.holder(name); a != nil {
+	if a, below := r.holder(Was(r.moves, name)); a != nil {
 		return a.root.Names(below)
 	}
 	f, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
@@ -243,6 +263,7 @@ func (r *Root) Names(name string) ([]string, error) {
 		return nil, nil
 	}
 	list, err := f.Readdirnames(-1)
+	list = append(list, r.arrived(name)...)
 	slices.Sort(list)
 	return list, err
 }

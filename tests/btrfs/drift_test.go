@@ -157,6 +157,7 @@ func TestDrift(t *testing.T) {
 	l.wantFile("etc/pkg.conf", "1\nadmin\n")
 	l.wantFile("etc/pkg.conf"+rootfs.Aside, "2\n")
 	l.wantFile("usr/bin/pkg", "2\n")
+	l.wantFile("usr/bin/pkg"+rootfs.Beside, "patched\n")
 	l.wantFile("var/log/syslog", "1\nupgrade\n2\n3\n")
 	l.wantFile("var/mail/al", "first\nsecond\n")
 	l.wantFile("var/lib/db/data", "rows\nmore\n")
@@ -193,7 +194,7 @@ func TestDrift(t *testing.T) {
 	for _, c := range left {
 		paths = append(paths, c.Path)
 	}
-	if len(paths) != 1 || paths[0] != "var/log/syslog" {
+	if !slices.Equal(paths, []string{"usr/bin/pkg", "var/log/syslog"}) {
 		t.Errorf("to be done again are %q", paths)
 	}
 }

@@ -228,7 +228,7 @@ func (w killWorld) add(tree map[string]string, root *rootfs.Root, dir, name stri
 	w.Helper()
 	node, err := root.Node(name)
 	storeMust(w.T, err)
-	node.Inode = 0
+	node.Inode, node.Modified = 0, 0
 	if node.Kind == merge.Regular {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		storeMust(w.T, err)

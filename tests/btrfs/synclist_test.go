@@ -69,54 +69,55 @@ var meetings = map[string]struct {
 	live, next twist
 	want       fates
 }{
-	"changed here":  {edit, keep, fates{"": "carried base+live", packaged: "left base", ignored: "left base"}},
+	"changed here":  {edit, keep, fates{"": "carried base+live", ignored: "left base"}},
 	"changed there": {keep, edit, fates{"": "untold base+next"}},
 	"changed alike": {alike, alike, fates{"": "untold base+alike"}},
 	"changed by both": {edit, edit, fates{overwritten: "carried base+live", appended: "merged base+next+live",
-		setting: "clashes base+live beside base+next", data: "refused", "": "left base+next"}},
-	"deleted here":    {drop, keep, fates{"": "carried gone", packaged: "left base", ignored: "left base"}},
+		setting: "clashes base+live beside base+next", data: "refused", packaged: "clashes base+next besides base+live", "": "left base+next"}},
+	"deleted here":    {drop, keep, fates{"": "carried gone", ignored: "left base"}},
 	"deleted there":   {keep, drop, fates{"": "untold gone"}},
 	"deleted by both": {drop, drop, fates{"": "untold gone"}},
-	"deleted here, changed there": {drop, edit, fates{overwritten: "carried gone", packaged: "left base+next", ignored: "left base+next",
+	"deleted here, changed there": {drop, edit, fates{overwritten: "carried gone", appended: "merged next", packaged: "left base+next", ignored: "left base+next",
 		"": "clashes gone beside base+next"}},
-	"changed here, deleted there": {edit, drop, fates{overwritten: "carried base+live", packaged: "left gone", ignored: "left gone",
+	"changed here, deleted there": {edit, drop, fates{overwritten: "carried base+live", packaged: "clashes gone besides base+live", ignored: "left gone",
 		"": "clashes base+live"}},
-	"link here":     {link, keep, fates{"": "carried ->live", packaged: "left base", ignored: "left base"}},
+	"link here":     {link, keep, fates{"": "carried ->live", ignored: "left base"}},
 	"link there":    {keep, link, fates{"": "untold ->next"}},
-	"links by both": {link, link, fates{overwritten: "carried ->live", setting: "clashes ->live beside ->next", data: "refused", appended: "refused", "": "left ->next"}},
+	"links by both": {link, link, fates{overwritten: "carried ->live", setting: "clashes ->live beside ->next", data: "refused", appended: "refused", packaged: "clashes ->next besides ->live", "": "left ->next"}},
 	"link here, changed there": {link, edit, fates{overwritten: "carried ->live", setting: "clashes ->live beside base+next",
-		data: "refused", appended: "refused", "": "left base+next"}},
+		data: "refused", appended: "refused", packaged: "clashes base+next besides ->live", "": "left base+next"}},
 	"changed here, link there": {edit, link, fates{overwritten: "carried base+live", setting: "clashes base+live beside ->next",
-		data: "refused", appended: "refused", "": "left ->next"}},
-	"directory here": {directory, keep, fates{"": "carried directory", packaged: "left base", ignored: "left base"}},
+		data: "refused", appended: "refused", packaged: "clashes ->next besides base+live", "": "left ->next"}},
+	"directory here": {directory, keep, fates{"": "carried directory", ignored: "left base"}},
 	"directory here, changed there": {directory, edit, fates{overwritten: "carried directory", setting: "clashes directory beside base+next",
-		data: "refused", appended: "refused", "": "left base+next"}},
+		data: "refused", appended: "refused", packaged: "refused", "": "left base+next"}},
 	"changed here, directory there": {edit, directory, fates{overwritten: "carried base+live", setting: "clashes base+live",
-		data: "refused", appended: "refused", "": "left directory"}},
+		data: "refused", appended: "refused", packaged: "clashes directory besides base+live", "": "left directory"}},
 	"changed here, full directory there": {edit, full, fates{overwritten: "carried base+live beside directory",
-		setting: "clashes base+live beside directory", data: "refused", appended: "refused", "": "left directory"}},
-	"mode here":                {mode, keep, fates{"": "carried base 0600", packaged: "merged base 0600", ignored: "left base"}},
+		setting: "clashes base+live beside directory", data: "refused", appended: "refused",
+		packaged: "clashes directory besides base+live", "": "left directory"}},
+	"mode here":                {mode, keep, fates{"": "carried base 0600", ignored: "left base"}},
 	"mode here, changed there": {mode, edit, fates{"": "merged base+next 0600", overwritten: "carried base 0600", ignored: "left base+next"}},
-	"changed here, mode there": {edit, mode, fates{"": "carried base+live 0640", overwritten: "carried base+live", packaged: "left base 0640", ignored: "left base 0640"}},
+	"changed here, mode there": {edit, mode, fates{"": "carried base+live 0640", overwritten: "carried base+live", ignored: "left base 0640"}},
 	"modes by both":            {mode, mode, fates{"": "clashes base 0600", overwritten: "carried base 0600", ignored: "left base 0640"}},
-	"owner here":               {owner, keep, fates{"": "carried base owner 1:1", packaged: "merged base owner 1:1", ignored: "left base"}},
+	"owner here":               {owner, keep, fates{"": "carried base owner 1:1", ignored: "left base"}},
 	"owner here, changed there": {owner, edit, fates{"": "merged base+next owner 1:1", overwritten: "carried base owner 1:1",
 		ignored: "left base+next"}},
 	"owner here, acl there": {owner, acl, fates{"": "merged base owner 1:1 acl 2", overwritten: "carried base owner 1:1", ignored: "left base acl 2"}},
-	"acl here":              {acl, keep, fates{"": "carried base acl 1", packaged: "merged base acl 1", ignored: "left base"}},
+	"acl here":              {acl, keep, fates{"": "carried base acl 1", ignored: "left base"}},
 	"acl here, changed there": {acl, edit, fates{"": "merged base+next acl 1", overwritten: "carried base acl 1",
 		ignored: "left base+next"}},
-	"changed here, acl there":        {edit, acl, fates{"": "carried base+live acl 2", overwritten: "carried base+live", packaged: "left base acl 2", ignored: "left base acl 2"}},
+	"changed here, acl there":        {edit, acl, fates{"": "carried base+live acl 2", overwritten: "carried base+live", ignored: "left base acl 2"}},
 	"acls by both":                   {acl, acl, fates{"": "clashes base acl 1", overwritten: "carried base acl 1", ignored: "left base acl 2"}},
 	"two names here":                 {another, keep, fates{"": "untold base 2 names", ignored: "untold base"}},
-	"two names of what changed here": {anotherEdited, keep, fates{"": "carried base+live 2 names", packaged: "left base", ignored: "left base"}},
+	"two names of what changed here": {anotherEdited, keep, fates{"": "carried base+live 2 names", ignored: "left base"}},
 
-	"new\nline":      {edit, keep, fates{"": "carried base+live", packaged: "left base", ignored: "left base"}},
-	"-rf":            {drop, keep, fates{"": "carried gone", packaged: "left base", ignored: "left base"}},
-	" *\\?[$(true)]": {edit, keep, fates{"": "carried base+live", packaged: "left base", ignored: "left base"}},
+	"new\nline":      {edit, keep, fates{"": "carried base+live", ignored: "left base"}},
+	"-rf":            {drop, keep, fates{"": "carried gone", ignored: "left base"}},
+	" *\\?[$(true)]": {edit, keep, fates{"": "carried base+live", ignored: "left base"}},
 	"größer":         {acl, edit, fates{"": "merged base+next acl 1", overwritten: "carried base acl 1", ignored: "left base+next"}},
 	"latin-1 \xe4":   {mode, edit, fates{"": "merged base+next 0600", overwritten: "carried base 0600", ignored: "left base+next"}},
-	"\xff":           {link, keep, fates{"": "carried ->live", packaged: "left base", ignored: "left base"}},
+	"\xff":           {link, keep, fates{"": "carried ->live", ignored: "left base"}},
 }
 
 // testSynclist has a running system and an upgraded environment do to files in each
@@ -252,10 +253,13 @@ func (w waiting) check(t *testing.T, all []encounter, told map[string]string, be
 		if beside := look(t, w.next(e.path+rootfs.Aside)); beside != "gone" {
 			got += " beside " + beside
 		}
+		if running := look(t, w.next(e.path+rootfs.Beside)); running != "gone" {
+			got += " besides " + running
+		}
 		if want := e.want.of(e.how); got != want {
 			t.Errorf("%q (%s) is %s, want %s", e.path, e.how, got, want)
 		}
-		for _, name := range []string{e.path, e.path + rootfs.Aside, e.path + ".too", e.path + "/in", e.path + rootfs.Aside + "/in"} {
+		for _, name := range []string{e.path, e.path + rootfs.Aside, e.path + ".too", e.path + "/in", e.path + rootfs.Aside + "/in", e.path + rootfs.Beside} {
 			delete(told, asTold(name))
 			delete(before, name)
 			delete(after, name)

@@ -1,0 +1,173 @@
+package drift
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/fstab"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/rootfs"
+)
+
+// moved returns those directories whose new state is refused that the running system
+// has moved: a link leads from their old place to the new one, or they are bound to
+// it by the fstab. What the upgrade changed in them can follow.
+func (f *finder) moved(d *Drift) (moves []rootfs.Move, err error) {
+	bound, err := f.bound()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range d.Refused() {
+		there, err := f.live.Node(c.Path)
+		if err != nil {
+			return nil, err
+		}
+		to := bound[c.Path]
+		if there.Kind == merge.Symlink {
+			to = there.Content
+			if !path.IsAbs(to) {
+				to = path.Join("/", path.Dir(c.Path), to)
+			}
+		}
+		m := rootfs.Move{From: c.Path, To: strings.TrimPrefix(path.Clean(to), "/"), There: there}
+		ok, err := f.canFollow(m)
+		if err != nil {
+			return nil, err
+		}
+		if ok && !slices.ContainsFunc(moves, func(other rootfs.Move) bool { return related(m, other) }) {
+			moves = append(moves, m)
+		}
+	}
+	return moves, nil
+}
+
+// bound returns what the running system's fstab binds, by where.
+func (f *finder) bound() (map[string]string, error) {
+	content, err := readIfAny(f.dirs.live, "etc/fstab")
+	if err != nil {
+		return nil, err
+	}
+	bound := map[string]string{}
+	for _, e := range fstab.Entries(content) {
+		options := strings.Split(e.Options, ",")
+		if path.IsAbs(e.Source) && (slices.Contains(options, "bind") || slices.Contains(options, "rbind")) {
+			bound[strings.TrimPrefix(e.Dir, "/")] = e.Source
+		}
+	}
+	return bound, nil
+}
+
+// within says whether a path is another one or below it.
+func within(name, dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
+
+func related(a, b rootfs.Move) bool {
+	for _, x := range []string{a.From, a.To} {
+		for _, y := range []string{b.From, b.To} {
+			if within(x, y) || within(y, x) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// canFollow says whether a directory of the base is where it was in the environment,
+// and was moved in the running system to where nothing was.
+func (f *finder) canFollow(m rootfs.Move) (bool, error) {
+	if m.To == "" || m.To == "." || within(m.To, m.From) || within(m.From, m.To) {
+		return false, nil
+	}
+	for _, want := range []struct {
+		root *rootfs.Root
+		path string
+		kind merge.Kind
+	}{
+		{f.base, m.From, merge.Directory}, {f.next, m.From, merge.Directory}, {f.live, m.To, merge.Directory},
+		{f.base, m.To, merge.Missing}, {f.next, m.To, merge.Missing},
+	} {
+		node, err := want.root.Node(want.path)
+		if err != nil || node.Kind != want.kind {
+			return false, err
+		}
+		if node.Kind == merge.Missing {
+			continue
+		}
+		if holds, err := want.root.Holds(want.path); err != nil || !holds {
+			return false, err
+		}
+	}
+	if m.There.Kind == merge.Directory {
+		inside, err := f.live.Names(m.From)
+		if err != nil || len(inside) > 0 {
+			return false, err
+		}
+	}
+	for up := path.Dir(m.To); up != "."; up = path.Dir(up) {
+		node, err := f.next.Node(up)
+		if err != nil {
+			return false, err
+		}
+		if node.Kind != merge.Missing {
+			holds, err := f.next.Holds(up)
+			return holds && node.Kind == merge.Directory, err
+		}
+	}
+	return true, nil
+}
+
+// planMoved decides anew, as if directories that the running system has moved had
+// been moved in the base and in the environment as well, if without that their new
+// state is refused.
+func (f *finder) planMoved(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
+	moves, err := f.moved(d)
+	if err != nil || len(moves) == 0 {
+		return err
+	}
+	f.moves, f.base, f.next = moves, f.base.Moved(moves), f.next.Moved(moves)
+	*d = Drift{nextChanged: d.nextChanged, times: map[string]int64{}, moves: moves, Fresh: d.Fresh, places: d.places}
+	was := func(path string) merge.File { return fileOf(rootfs.Was(moves, path)) }
+	if err := f.plan(d, liveChanged, untouched, rulesOf(moves, rules), was); err != nil {
+		return err
+	}
+	for _, m := range moves {
+		directory := merge.Node{Kind: merge.Directory}
+		d.Changes = append(d.Changes, Change{Change: merge.Change{
+			Path: m.From, Base: directory, Live: m.There, Next: directory,
+			Decision: merge.Decision{Thing: merge.FromLive, Attributes: m.There.Attributes},
+		}})
+	}
+	return nil
+}
+
+// rulesOf returns rules in which what is for a directory that was moved is for its
+// new place as well. The admin's, which come after the default ones, do so there.
+func rulesOf(moves []rootfs.Move, rules merge.Rules) merge.Rules {
+	first := slices.IndexFunc(rules, func(r merge.Rule) bool { return r.Own })
+	if first < 0 {
+		first = len(rules)
+	}
+	last := first
+	for i, rule := range rules {
+		if rule.Own {
+			last = i + 1
+		}
+	}
+	return slices.Concat(rules[:first], movedRules(moves, rules, false), rules[first:last], movedRules(moves, rules, true), rules[last:])
+}
+
+func movedRules(moves []rootfs.Move, rules merge.Rules, own bool) (found merge.Rules) {
+	for _, m := range moves {
+		if rule, ok := rules.For("/" + m.From); ok && rule.Own == own {
+			rule.Pattern = "/" + m.To
+			found = append(found, rule)
+		}
+		for _, rule := range rules {
+			if below, ok := strings.CutPrefix(rule.Pattern, "/"+m.From+"/"); ok && rule.Own == own {
+				rule.Pattern = "/" + m.To + "/" + below
+				found = append(found, rule)
+			}
+		}
+	}
+	return found
+}

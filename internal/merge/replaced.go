@@ -1,0 +1,66 @@
+package merge
+
+import "path"
+
+// settleReplaced decides again on directories that the live side has deleted or
+// replaced by something else, such as a link to where they were moved, if the new
+// side has something in them that is to stay. What is in a directory comes after it.
+func (p *planner) settleReplaced(changes []Change) error {
+	occupied := map[string]bool{}
+	for i := len(changes) - 1; i >= 0; i-- {
+		c := &changes[i]
+		if c.Thing == FromLive && c.Base.Kind == Directory && c.Live.Kind != Directory && c.Next.Kind == Directory {
+			added, err := p.added(c.Path)
+			if err != nil {
+				return err
+			}
+			if added || occupied[c.Path] {
+				c.Decision = ofOccupied(*c)
+			}
+		}
+		if c.leaves() {
+			occupied[path.Dir(c.Path)] = true
+		}
+	}
+	return nil
+}
+
+// ofOccupied decides on a directory that is none any more on the live side, and in
+// which something of the new side is to stay.
+func ofOccupied(c Change) Decision {
+	stays := Decision{Attributes: c.Next.Attributes}
+	switch {
+	case c.Live.Kind == Missing:
+		stays.Why = "deleted in the running system; the upgrade has something of its own in it"
+		return stays
+	case c.File != Packaged && (c.Rule.Action == Overwrite || c.File == Setting || c.File == Conffile):
+		d := c.Decision
+		d.Aside, d.Why = true, "it is "+c.Live.Kind.String()+" in the running system, and the upgrade changed what is in it"
+		return d
+	}
+	stays.Refused = true
+	stays.Why = "it is " + c.Live.Kind.String() + " in the running system, and the upgrade changed what is in the directory; an upgrade that is made anew has both"
+	return stays
+}
+
+// leaves says whether there is something at a path afterwards, or beside it.
+func (c Change) leaves() bool {
+	switch {
+	case c.Aside || c.Beside || c.Thing == FromMerged:
+		return true
+	case c.Thing == FromLive:
+		return c.Live.Kind != Missing
+	}
+	return c.Next.Kind != Missing
+}
+
+// added says whether the new side has something in a directory of the base that was
+// not there.
+func (p *planner) added(name string) (bool, error) {
+	before, err := p.trees.Base.Names(name)
+	if err != nil {
+		return false, err
+	}
+	now, err := p.trees.Next.Names(name)
+	return len(without(now, before)) > 0, err
+}

@@ -1,0 +1,218 @@
+package rootfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// Flags of chattr(1) (linux/fs.h).
+const (
+	nocow     = 0x800000         // FS_NOCOW_FL: a file that is written in place
+	immutable = 0x10             // FS_IMMUTABLE_FL
+	locked    = immutable | 0x20 // and FS_APPEND_FL
+	squeezed  = 0x4 | 0x400      // FS_COMPR_FL and FS_NOCOMP_FL
+)
+
+// carried are those that a copy has as well, and that a user sets: A, C, D, S, a, c,
+// d and i, and m, which is against c.
+const carried = nocow | locked | squeezed | 0x80 | 0x10000 | 0x8 | 0x40
+
+// reopen opens a file or a directory of which there is an O_PATH descriptor.
+func reopen(fd int) (int, error) {
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+}
+
+// hasNone says whether an error of an ioctl says that a file system knows of no
+// flags.
+func hasNone(err error) bool {
+	return errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS)
+}
+
+// flagsOf returns those of carried that a file or a directory has, of which there is
+// an O_PATH descriptor.
+func flagsOf(fd int) (uint32, error) {
+	readable, err := reopen(fd)
+	if err != nil {
+		return 0, os.NewSyscallError("open", err)
+	}
+	defer unix.Close(readable)
+	flags, err := unix.IoctlGetInt(readable, unix.FS_IOC_GETFLAGS)
+	if hasNone(err) {
+		return 0, nil
+	}
+	return uint32(flags) & carried, os.NewSyscallError("ioctl", err)
+}
+
+// unlockFor makes a file or a directory one that can be changed, if it is not.
+func unlockFor(fd int) {
+	readable, err := reopen(fd)
+	if err != nil {
+		return
+	}
+	defer unix.Close(readable)
+	if flags, err := unix.IoctlGetInt(readable, unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
+		_ = unix.IoctlSetPointerInt(readable, unix.FS_IOC_SETFLAGS, flags&^locked)
+	}
+}
+
+// setFlags gives a file or a directory the flags that are wanted, but for those by
+// which it could not be changed any more: these are for Lock.
+func setFlags(fd int, wanted uint32) error {
+	readable, err := reopen(fd)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(readable)
+	flags, err := unix.IoctlGetInt(readable, unix.FS_IOC_GETFLAGS)
+	if hasNone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	wanted &= carried &^ locked
+	if uint32(flags)&carried == wanted {
+		return nil
+	}
+	set := func(wanted uint32) error {
+		return unix.IoctlSetPointerInt(readable, unix.FS_IOC_SETFLAGS, flags&^carried|int(wanted))
+	}
+	err = set(wanted)
+	if errors.Is(err, unix.EINVAL) { // what is written in place is not compressed
+		err = set(wanted &^ squeezed)
+	}
+	return err
+}
+
+// keepLocked notes the flags that Lock is to give what is at a path.
+func (c *Changer) keepLocked(name string, a merge.Attributes) {
+	if flags := a.Flags & locked; flags != 0 {
+		c.locked.Store(name, int(flags))
+	} else {
+		c.locked.Delete(name)
+	}
+}
+
+// Lock gives what was carried, and the directories in which something was changed,
+// the flags by which they can't be changed (chattr(1)'s i and a), where they have
+// them. It is the last that is done: such a file gets no other name any more.
+func (c *Changer) Lock() error {
+	var failed error
+	c.locked.Range(func(name, flags any) bool {
+		failed = c.lock(name.(string), flags.(int))
+		return failed == nil
+	})
+	return failed
+}
+
+func (c *Changer) lock(name string, flags int) error {
+	f, err := c.To.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	own, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, own|flags)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "chattr", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// unlock makes a file or a directory one that can be replaced (chattr(1)'s i and
+// a), if it is not. Others have no such flags; to open a device may do something.
+func unlock(dir *os.File, name string) {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if kind := st.Mode & unix.S_IFMT; err != nil || kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		return
+	}
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	unlockFor(fd)
+}
+
+// opened is told of each directory of To before something is changed in it: what
+// that has of it, its time and perhaps that it can't be changed, it gets back.
+func (c *Changer) opened(name string, dir *os.File) {
+	name = path.Clean(name)
+	if _, known := c.times.Load(name); known {
+		return
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return
+	}
+	if c.To.flags {
+		// Before anybody else can take it for one that was opened.
+		if flags, err := unix.IoctlGetInt(int(dir.Fd()), unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
+			c.locked.LoadOrStore(name, flags&locked)
+			_ = unix.IoctlSetPointerInt(int(dir.Fd()), unix.FS_IOC_SETFLAGS, flags&^locked)
+		}
+	}
+	c.times.LoadOrStore(name, st.Mtim)
+}
+
+// SetTime has something get a time of modification, which Finish gives it.
+func (c *Changer) SetTime(name string, modified int64) {
+	c.times.Store(path.Clean(name), unix.NsecToTimespec(modified))
+}
+
+// Finish gives the directories in which something was changed the time that they
+// had, and others the time that was set, and does what Lock does.
+func (c *Changer) Finish() error {
+	var failed error
+	c.times.Range(func(name, modified any) bool {
+		failed = c.setTime(name.(string), modified.(unix.Timespec))
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	return c.Lock()
+}
+
+func (c *Changer) setTime(name string, modified unix.Timespec) error {
+	fd, err := c.To.descriptor(name, unix.O_PATH)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, modified}
+	err = unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH)
+	if errors.Is(err, unix.EPERM) && c.To.flags {
+		var st unix.Stat_t
+		kind := uint32(0)
+		if unix.Fstat(fd, &st) == nil {
+			kind = st.Mode & unix.S_IFMT
+		}
+		if kind == unix.S_IFREG || kind == unix.S_IFDIR {
+			flags, _ := flagsOf(fd)
+			c.locked.LoadOrStore(name, int(flags&locked))
+			unlockFor(fd)
+			err = unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH)
+		}
+	}
+	if err != nil {
+		return &fs.PathError{Op: "utimensat", Path: path.Join(c.To.dir.Name(), name), Err: err}
+	}
+	return nil
+}
