@@ -11,7 +11,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/mounts"
@@ -57,25 +56,6 @@ type Boot interface {
 	// Refresh has the menu name the environments that there are by now. The
 	// caller holds the registry's lock.
 	Refresh() error
-}
-
-// Job is a run of a frontend that goes into a new boot environment.
-type Job struct {
-	Frontend    Frontend
-	Argv        []string      // what the user typed, argv[0] included
-	Made        be.Maker      // be.Redirect or be.Command
-	Name        string        // of the environment; "" for an automatic one
-	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
-	LeaveOut    []string      // globs of nested subvolumes that are not copied
-	// AllowOutside are mount points at which packages that are upgraded may have
-	// files, which stay as they are.
-	AllowOutside []string
-	Reads        Places        // what the frontend reads, besides files that Argv names
-	Settings     Settings      // that the frontend has and others don't
-	Activate     bool          // the next boot takes what it made, on trial
-	Deadline     time.Duration // of that trial
-	Speed        aptconf.Speed
-	Reboot       Reboot // unattended-upgrade's
 }
 
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
