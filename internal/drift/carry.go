@@ -46,6 +46,10 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		return err
 	}
 	accounts, rest := d.split()
+	before, after := d.moves()
+	if err := c.Move(before); err != nil {
+		return err
+	}
 	for _, change := range accounts {
 		if err := carry(c, change); err != nil {
 			return err
@@ -78,6 +82,9 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if err := parallel.Each(len(files), func(i int) error { return carry(c, files[i]) }); err != nil {
 		return err
 	}
+	if err := c.Move(after); err != nil {
+		return err
+	}
 	if err := c.Lock(); err != nil {
 		return err
 	}
@@ -107,6 +114,8 @@ func (d *Drift) split() (accounts, rest []Change) {
 	for _, change := range d.Changes {
 		switch {
 		case change.Subvolume:
+		case change.What != "":
+			rest = append(rest, change.parts()...)
 		case slices.Contains(merge.AccountFiles, change.Path):
 			accounts = append(accounts, change)
 		default:

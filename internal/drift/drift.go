@@ -24,6 +24,7 @@ import (
 type Sides struct {
 	Base, Live, Next string
 	Running          string // the running system itself, of which Live may be a snapshot without what is nested in it
+	Name             string // of the environment, for what is kept of it beside something else
 	Forked           uint64 // the generation in which the environment was made, before anything was changed in it
 }
 
@@ -110,7 +111,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same}
+	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Read: rootfs.Begin, Name: sides.Name}
 	if base.Made <= sides.Forked { // else the base is a later one
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {
@@ -191,7 +192,7 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 			continue
 		}
 		change := Change{Change: c}
-		if c.Thing == merge.FromMerged && c.Action != merge.Append {
+		if c.Thing == merge.FromMerged && c.Action != merge.Append && c.What == "" {
 			if err := f.text(&change); err != nil {
 				// What can't be put together is the live side's.
 				change.Thing, change.Aside, change.Why = merge.FromLive, true, err.Error()

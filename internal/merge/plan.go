@@ -30,6 +30,11 @@ type Trees struct {
 	// Touched says whether something was done to what has a path on the new side
 	// since that was a snapshot of the base; nil if it is not known to be one.
 	Touched func(path string) bool
+	// Read returns what a file begins with, at most so many bytes. Without it, nothing
+	// is known to be a Unit.
+	Read func(path string, tree Tree, most int64) ([]byte, error)
+	// Name is that of the environment, for what is kept of it beside something else.
+	Name string
 }
 
 // Change is a path at which the live side did something, and what becomes of it.
@@ -39,6 +44,8 @@ type Change struct {
 	File             File
 	Rule             Rule // with an Action of "" if none is for it
 	Decision
+	Unit  // whose paths are in no other Change
+	ready []byte
 }
 
 // Plan decides on all paths at which the live side did something, in an order in
@@ -91,7 +98,8 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		}
 		changes = append(changes, c)
 	}
-	return changes, same, nil
+	changes, err = p.units(changes, same, rules, fileOf)
+	return changes, same, err
 }
 
 type planner struct {

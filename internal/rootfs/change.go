@@ -19,7 +19,7 @@ import (
 const unfinished = ".apt-be-merge-"
 
 // Aside is what follows the name of what a merge has put beside something else.
-const Aside = ".apt-be-dist"
+const Aside = merge.Aside
 
 // Changer changes a root file system, taking nodes from another one. Each change
 // of a file is whole or not there. Files that have no names in common may be carried

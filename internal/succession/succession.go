@@ -50,6 +50,7 @@ func Of(reg *be.Registry, e be.Env) (Life, error) {
 		}
 		sides := drift.Sides{
 			Base: base.Path, Live: live.Subvolume.Path, Running: live.Subvolume.Path, Next: e.Subvolume.Path, Forked: e.Forked(),
+			Name: e.Name,
 		}
 		rules, err := Rules(reg.Store().Path(live.Subvolume.Path))
 		return Life{Heir: e, Live: live, store: reg.Store(), sides: sides, rules: rules}, err

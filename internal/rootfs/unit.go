@@ -1,0 +1,61 @@
+package rootfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// Begin returns what a regular file in a Root begins with, at most so many bytes.
+func Begin(name string, tree merge.Tree, most int64) ([]byte, error) {
+	f, err := tree.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: f.Name(), Err: errors.New("it is no file")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// Move gives what has a path in To another one, which nothing has.
+func (c *Changer) Move(moves []merge.Move) error {
+	for _, m := range moves {
+		if err := c.move(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Changer) move(m merge.Move) error {
+	from, err := c.To.open(path.Dir(m.From), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := c.To.open(path.Dir(m.To), unix.O_RDONLY|unix.O_DIRECTORY)
+	if gone(err) { // the directory that it was to be kept in is no more
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	unlock(from, path.Base(m.From))
+	err = unix.Renameat2(int(from.Fd()), path.Base(m.From), int(to.Fd()), path.Base(m.To), unix.RENAME_NOREPLACE)
+	if err != nil {
+		return &fs.PathError{Op: "rename", Path: path.Join(to.Name(), path.Base(m.To)), Err: err}
+	}
+	return nil
+}
