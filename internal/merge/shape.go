@@ -80,7 +80,7 @@ var (
 type shapes struct {
 	p     *planner
 	dirs  map[string]*listing
-	units map[string]*unit // by their paths; nil if there is none
+	units map[string]*unit // by their kinds and paths; nil if there is none
 	ways  map[string]*unit // the unit that a directory is of or in
 }
 
@@ -224,7 +224,7 @@ func (s *shapes) file(c *Change) *unit {
 		}
 	}
 	if (base == "data.mdb" || base == "lock.mdb") && l.any("data.mdb") && l.any("lock.mdb") {
-		return s.known(dir+"data.mdb", func() *unit { return lmdb(dir, "data.mdb", "lock.mdb") })
+		return s.known("lmdb "+dir+"data.mdb", func() *unit { return lmdb(dir, "data.mdb", "lock.mdb") })
 	}
 	main, found := strings.CutSuffix(base, "-lock")
 	if !found && l.any(base+"-lock") {
@@ -241,7 +241,7 @@ func (s *shapes) file(c *Change) *unit {
 	return nil
 }
 
-// known makes what has a path once.
+// known makes a unit once.
 func (s *shapes) known(name string, make func() *unit) *unit {
 	u, known := s.units[name]
 	if !known {
@@ -253,7 +253,7 @@ func (s *shapes) known(name string, make func() *unit) *unit {
 
 // sqlite is a database with its journals (sqlite.org/fileformat2.html).
 func (s *shapes) sqlite(dir, main string, l *listing) *unit {
-	return s.known(dir+main, func() *unit {
+	return s.known("sqlite "+dir+main, func() *unit {
 		is := s.begins(dir+main, 0, "SQLite format 3\x00") ||
 			s.begins(dir+main+"-wal", 0, "\x37\x7f\x06\x82", "\x37\x7f\x06\x83") ||
 			s.begins(dir+main+"-journal", 0, "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7")
@@ -272,7 +272,7 @@ func (s *shapes) sqlite(dir, main string, l *listing) *unit {
 
 // lmdbFile is a database that is a file and not a directory (MDB_NOSUBDIR).
 func (s *shapes) lmdbFile(dir, main string) *unit {
-	return s.known(dir+main, func() *unit {
+	return s.known("lmdb "+dir+main, func() *unit {
 		if !s.begins(dir+main, 16, "\xde\xc0\xef\xbe", "\xbe\xef\xc0\xde") {
 			return nil
 		}
@@ -287,7 +287,7 @@ func lmdb(dir, main, lock string) *unit {
 // berkeley is an environment of Berkeley DB: its regions, its log, and the databases
 // in the same directory.
 func (s *shapes) berkeley(dir string, l *listing) *unit {
-	return s.known(dir+"/", func() *unit {
+	return s.known("berkeley "+dir, func() *unit {
 		names := l.all()
 		if !slices.ContainsFunc(names, berkeleyMark.MatchString) {
 			return nil
