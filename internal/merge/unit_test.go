@@ -40,10 +40,7 @@ func below(dir string, entries ...string) []string {
 		all = append(all, up+"/")
 	}
 	for _, e := range entries {
-		all = append(all, path.Join(dir, e))
-		if strings.HasSuffix(e, "/") {
-			all[len(all)-1] += "/"
-		}
+		all = append(all, dir+"/"+e)
 		name, _, _ := strings.Cut(e, "=")
 		for up := path.Dir(strings.TrimSuffix(name, "/")); up != "."; up = path.Dir(up) {
 			all = append(all, path.Join(dir, up)+"/")
