@@ -44,7 +44,7 @@ type store struct {
 	idle   *regexp.Regexp
 }
 
-// stores are the kinds that are known. In a marker one star may stand for digits.
+// stores are the kinds that are known. A star at the end of a mark stands for digits.
 var stores = []store{
 	{what: "Mercurial repository", name: ".hg", marks: []string{"requires"}, inside: true},
 	{what: "Mercurial repository", name: ".hg", marks: []string{"store"}, inside: true},
@@ -73,7 +73,8 @@ var (
 	lmdbIdle     = regexp.MustCompile(`(^|/)lock\.mdb$|^-lock$`)
 	berkeleyIdle = regexp.MustCompile(`^__db\.`)
 	berkeleyFile = regexp.MustCompile(`^(__db\.[0-9a-z]+|log\.[0-9]{10}|DB_CONFIG)$`)
-	berkeleyMark = regexp.MustCompile(`^(__db\.[0-9]{3}|log\.[0-9]{10})$`)
+	// Regions are numbered from one, and a log that has been going on for long from anywhere.
+	berkeleyMarks = []string{"__db.001", "DB_CONFIG", "log.0000000001"}
 )
 
 // shapes finds the units that paths belong to.
@@ -84,17 +85,56 @@ type shapes struct {
 	ways  map[string]*unit // the unit that a directory is of or in
 }
 
-// listing is what is in a directory on each side that was asked.
-type listing [3]map[string]bool
+// listing is what is in a directory on each side. It is read once that is cheaper
+// than to ask for each name. What can't be read is no part of a unit: whoever compares
+// it finds the error.
+type listing struct {
+	dir   string
+	trees [3]Tree
+	as    [3]int             // the side that is asked: the base, where the new side is the same
+	known [3]map[string]bool // names that were asked for, or all
+	full  [3]bool
+}
+
+// cheap is how many names are asked for one by one.
+const cheap = 100
+
+func (l *listing) has(side int, name string) bool {
+	i := l.as[side]
+	there, known := l.known[i][name]
+	switch {
+	case known || l.full[i]:
+	case len(l.known[i]) >= cheap:
+		l.read(i)
+		there = l.known[i][name]
+	default:
+		node, err := l.trees[i].Node(path.Join(l.dir, name))
+		there = err == nil && node.Kind != Missing
+		l.known[i][name] = there
+	}
+	return there
+}
+
+func (l *listing) read(side int) map[string]bool {
+	i := l.as[side]
+	if !l.full[i] {
+		names, _ := l.trees[i].Names(l.dir)
+		l.known[i], l.full[i] = make(map[string]bool, len(names)), true
+		for _, name := range names {
+			l.known[i][name] = true
+		}
+	}
+	return l.known[i]
+}
 
 // any says whether a name is there on any side.
-func (l *listing) any(name string) bool { return l[0][name] || l[1][name] || l[2][name] }
+func (l *listing) any(name string) bool { return l.has(0, name) || l.has(1, name) || l.has(2, name) }
 
 // all returns the names of all sides.
 func (l *listing) all() []string {
 	var names []string
-	for _, side := range l {
-		for name := range side {
+	for i := range l.trees {
+		for name := range l.read(i) {
 			names = append(names, name)
 		}
 	}
@@ -104,27 +144,15 @@ func (l *listing) all() []string {
 
 func (p *planner) sides() [3]Tree { return [3]Tree{p.trees.Base, p.trees.Live, p.trees.Next} }
 
-// list lists a directory. What can't be listed is no part of a unit: whoever
-// compares it finds the error.
 func (s *shapes) list(dir string) *listing {
-	if l := s.dirs[dir]; l != nil {
-		return l
-	}
-	l := &listing{}
-	for i, side := range s.p.sides() {
-		if i == 2 {
-			if same, err := s.p.untouched(dir); err == nil && same {
-				l[i] = l[0]
-				continue
-			}
+	l := s.dirs[dir]
+	if l == nil {
+		l = &listing{dir: dir, trees: s.p.sides(), as: [3]int{0, 1, 2}, known: [3]map[string]bool{{}, {}, {}}}
+		if same, err := s.p.untouched(dir); err == nil && same {
+			l.as[2] = 0
 		}
-		names, _ := side.Names(dir)
-		l[i] = make(map[string]bool, len(names))
-		for _, name := range names {
-			l[i][name] = true
-		}
+		s.dirs[dir] = l
 	}
-	s.dirs[dir] = l
 	return l
 }
 
@@ -165,8 +193,8 @@ func (s *shapes) directory(dir string) *unit {
 	l, base := s.list(dir), path.Base(dir)
 	top := path.Dir(dir) == "."
 	for i, tree := range s.p.sides() {
-		names := l[i]
-		if names["HEAD"] && names["objects"] && names["refs"] && (!top || strings.HasSuffix(base, ".git")) {
+		has := func(mark string) bool { return l.marked(i, mark) }
+		if has("HEAD") && has("objects") && has("refs") && (!top || strings.HasSuffix(base, ".git")) {
 			if isKind(tree, path.Join(dir, "objects"), Directory) && isKind(tree, path.Join(dir, "refs"), Directory) {
 				return &unit{path: dir, what: "git repository", within: true, git: true, inside: base == ".git"}
 			}
@@ -175,7 +203,7 @@ func (s *shapes) directory(dir string) *unit {
 			if kind.name != "" && kind.name != base || kind.name == "" && top {
 				continue
 			}
-			if !slices.ContainsFunc(kind.marks, func(mark string) bool { return !marked(names, mark) }) {
+			if !slices.ContainsFunc(kind.marks, func(mark string) bool { return !has(mark) }) {
 				return &unit{path: dir, what: kind.what, within: true, inside: kind.inside, idle: kind.idle}
 			}
 		}
@@ -183,12 +211,12 @@ func (s *shapes) directory(dir string) *unit {
 	return nil
 }
 
-func marked(names map[string]bool, mark string) bool {
+func (l *listing) marked(side int, mark string) bool {
 	begin, ok := strings.CutSuffix(mark, "*")
 	if !ok {
-		return names[mark]
+		return l.has(side, mark)
 	}
-	for name := range names {
+	for name := range l.read(side) {
 		if rest, found := strings.CutPrefix(name, begin); found && rest != "" && strings.Trim(rest, "0123456789") == "" {
 			return true
 		}
@@ -288,10 +316,10 @@ func lmdb(dir, main, lock string) *unit {
 // in the same directory.
 func (s *shapes) berkeley(dir string, l *listing) *unit {
 	return s.known("berkeley "+dir, func() *unit {
-		names := l.all()
-		if !slices.ContainsFunc(names, berkeleyMark.MatchString) {
+		if !slices.ContainsFunc(berkeleyMarks, l.any) {
 			return nil
 		}
+		names := l.all()
 		u := &unit{path: dir, what: "Berkeley DB environment", idle: berkeleyIdle}
 		for _, name := range names {
 			file := path.Join(dir, name)

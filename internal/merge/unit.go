@@ -184,7 +184,6 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 	case c.File == Data && slices.ContainsFunc(members, func(m Change) bool { return m.Live.Kind != Missing && !u.idles(m.Path) }):
 		c.Refused, c.Why = true, "both changed this "+u.what
 	default:
-		c.Why = "both changed this " + u.what
 		if err := p.setAside(u, c, members); err != nil {
 			return false, err
 		}
@@ -241,7 +240,7 @@ func (c *Change) carry(members []Change, all bool) {
 // whole and by a name by which it can be opened.
 func (p *planner) setAside(u *unit, c *Change, members []Change) error {
 	c.carry(members, true)
-	c.Aside = true
+	c.Aside, c.Why = true, "both changed this "+u.what
 	inside := u.inside && c.Live.Kind == Directory
 	for number := 1; ; number++ {
 		end := Aside

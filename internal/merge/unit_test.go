@@ -192,7 +192,7 @@ func TestUnits(t *testing.T) {
 							t.Errorf("%s is not the running system's", name)
 						}
 					}
-					if change.Note == "" || len(change.Before) == 0 {
+					if change.Note == "" || change.Why == "" || len(change.Before) == 0 {
 						t.Errorf("%+v", change)
 					}
 					for name := range result {
