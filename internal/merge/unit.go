@@ -23,8 +23,9 @@ type Unit struct {
 	Parts []Change // what becomes of its paths, a directory before what is in it
 	Tip   string   // the commit that the environment was at, if that is kept beside the running system's
 	// What the new side has there is moved before the parts are carried over, and
-	// some of it again afterwards.
+	// some of it again afterwards. Kept is where all of it is then.
 	Before, After []Move
+	Kept          string
 }
 
 // Move is another name for what has one on the new side.
@@ -272,10 +273,10 @@ func (p *planner) setAside(u *unit, c *Change, members []Change) error {
 		c.Before = moves
 		at := path.Join(path.Dir(u.path), path.Base(u.path)+end)
 		if inside {
-			at = path.Join(u.path, strings.TrimPrefix(end, "."))
-			c.After = []Move{{u.path + end, at}}
+			at = path.Join(u.path, strings.TrimPrefix(end, ".")) // as if it were checked out there
+			c.After = []Move{{u.path + end, path.Join(at, path.Base(u.path))}}
 		}
-		c.Note = "the environment's is kept as /" + at
+		c.Kept, c.Note = at, "the environment's is kept as /"+at
 		return nil
 	}
 }

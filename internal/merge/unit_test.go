@@ -12,7 +12,9 @@ import (
 func deepTrees(base, live, next tree) Trees {
 	return Trees{
 		Base: base, Live: live, Next: next, Name: "new",
-		Same: func(name string, a, b Tree) (bool, error) { return a.(tree)[name].Content == b.(tree)[name].Content, nil },
+		Same: func(name string, a, b Tree) (bool, error) {
+			return a.(tree)[name].Content == b.(tree)[name].Content, nil
+		},
 		Read: func(name string, t Tree, most int64) ([]byte, error) {
 			content := t.(tree)[name].Content
 			return []byte(content[:min(len(content), int(most))]), nil

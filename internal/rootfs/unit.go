@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,8 @@ func Begin(name string, tree merge.Tree, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// Move gives what has a path in To another one, which nothing has.
+// Move gives what has a path in To another one, which nothing has. The directory that
+// it is to be in is made, if there is one that that can be in.
 func (c *Changer) Move(moves []merge.Move) error {
 	for _, m := range moves {
 		if err := c.move(m); err != nil {
@@ -45,8 +47,11 @@ func (c *Changer) move(m merge.Move) error {
 	}
 	defer from.Close()
 	to, err := c.To.open(path.Dir(m.To), unix.O_RDONLY|unix.O_DIRECTORY)
-	if gone(err) { // the directory that it was to be kept in is no more
-		return nil
+	if gone(err) {
+		to, err = c.makeIn(path.Dir(m.To))
+	}
+	if gone(err) {
+		return nil // it stays where it is
 	}
 	if err != nil {
 		return err
@@ -58,4 +63,17 @@ func (c *Changer) move(m merge.Move) error {
 		return &fs.PathError{Op: "rename", Path: path.Join(to.Name(), path.Base(m.To)), Err: err}
 	}
 	return nil
+}
+
+// makeIn makes a directory for root alone.
+func (c *Changer) makeIn(name string) (*os.File, error) {
+	up, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer up.Close()
+	if err := unix.Mkdirat(int(up.Fd()), path.Base(name), 0o700); err != nil {
+		return nil, &fs.PathError{Op: "mkdir", Path: path.Join(up.Name(), path.Base(name)), Err: err}
+	}
+	return c.To.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 }

@@ -14,30 +14,35 @@ import (
 // etcRepositories are what etckeeper(8) may have in /etc.
 var etcRepositories = []string{"etc/.git", "etc/.hg", "etc/.bzr", "etc/_darcs"}
 
-// commitScript has etckeeper commit what was merged, with a message and the
-// commit of the environment that is to be a parent, "" if there is none. Git makes a
-// commit with more parents if it finds MERGE_HEAD. It has ended well if that commit
-// is in the history, whatever etckeeper does besides, such as to push it. What was
-// kept for that is garbage then.
+// commitScript has etckeeper commit what was merged. It gets a message, the commit of
+// the environment that is to be another parent, and the directory in which its history
+// is; "" for what there is not. Git makes a commit with more parents if it finds
+// MERGE_HEAD. The script has done its work if that commit is in the history, whatever
+// etckeeper does besides, such as to push it; then what was kept for that goes.
 const commitScript = `command -v etckeeper >/dev/null || exit 0
 cd /etc || exit
-if [ -z "$2" ]; then
+if [ -n "$2" ]; then
+	command -v git >/dev/null || exit 0
+	trap 'rm -f .git/MERGE_HEAD' EXIT
+	trap 'exit 124' TERM INT
+	git merge-base --is-ancestor "$2" HEAD || echo "$2" >.git/MERGE_HEAD
 	etckeeper commit "$1"
-	exit
-fi
-command -v git >/dev/null || exit 0
-end() { rm -f .git/MERGE_HEAD; }
-trap end EXIT
-trap 'exit 124' TERM INT
-git merge-base --is-ancestor "$2" HEAD || echo "$2" >.git/MERGE_HEAD
-etckeeper commit "$1"
-failed=$?
-git merge-base --is-ancestor "$2" HEAD || exit $((failed ? failed : 1))
-git for-each-ref --format='%(objectname) %(refname)' refs/apt-be | while read -r commit ref; do
-	if git merge-base --is-ancestor "$commit" HEAD; then
-		git update-ref -d "$ref" "$commit"
+	failed=$?
+	git merge-base --is-ancestor "$2" HEAD || exit $((failed ? failed : 1))
+	git for-each-ref --format='%(objectname) %(refname)' refs/apt-be | while read -r commit ref; do
+		if git merge-base --is-ancestor "$commit" HEAD; then
+			git update-ref -d "$ref" "$commit"
+		fi
+	done
+elif [ -d "$3/.hg" ] && command -v hg >/dev/null; then
+	other=$(hg -R "$3" log -r . -T '{node}') && hg pull -q "$3" && hg debugsetparents "$(hg log -r . -T '{node}')" "$other"
+	etckeeper commit "$1" || exit
+	if [ -n "$other" ] && [ -n "$(hg log -r "$other and ancestors(.)" -T '{node}')" ]; then
+		rm -rf "$3"
 	fi
-done
+else
+	etckeeper commit "$1"
+fi
 `
 
 // mostNamed is how many files a message names.
@@ -51,8 +56,11 @@ func (w work) commit(found *drift.Drift) {
 		if !mixed(c) {
 			continue
 		}
-		message := w.message(found, c)
-		exit, err := w.run("/usr/bin/timeout", []string{"timeout", longest, "/bin/sh", "-c", "{ " + commitScript + "} </dev/null >/dev/null", "sh", message, c.Tip})
+		message, kept := w.message(found, c), ""
+		if c.Kept != "" {
+			kept = "/" + c.Kept
+		}
+		exit, err := w.run("/usr/bin/timeout", []string{"timeout", longest, "/bin/sh", "-c", "{ " + commitScript + "} </dev/null >/dev/null", "sh", message, c.Tip, kept})
 		if err == nil && exit != (redirect.Exit{}) {
 			err = fmt.Errorf("exit status %d", exit.Code)
 		}

@@ -39,6 +39,16 @@ grep -q 'version = 2.0' bt-conf.conf; grep more motd; git show HEAD:motd | grep 
 			rounds: 2, // the second on what the first has made
 		},
 		{
+			packages: "etckeeper mercurial",
+			configure: `printf '[ui]\nusername = root\n' >/root/.hgrc; sed -i 's/^VCS=.*/VCS="hg"/; s/^#VCS="hg"/VCS="hg"/' /etc/etckeeper/etckeeper.conf
+cd /etc; [ -d .hg ] || etckeeper init; etckeeper commit begin || true`,
+			daily: `echo welcome >>/etc/motd; etckeeper commit 'a word of welcome' >/dev/null; echo more >>/etc/motd
+drift=$(apt-be drift --files); [ "$(echo "$drift" | grep -c '/etc/[.]hg')" = 1 ]`,
+			after: `cd /etc; hg verify; [ -z "$(find . -name '*apt-be-dist*')" ]; [ -z "$(hg status)" ]; hg log -T '{desc|firstline}\n' | grep 'a word of welcome'
+hg log -r 'ancestors(.)' -T '{desc|firstline}\n' | grep 'committing changes in /etc'; [ -n "$(hg log -r 'p2(.)' -T '{node}')" ]; grep -q 'version = 2.0' bt-conf.conf; hg cat -r . motd | grep more`,
+			rounds: 2,
+		},
+		{
 			// molly-guard diverts commands, as apt-be does.
 			packages:  "debsums apt-show-versions needrestart molly-guard",
 			configure: "apt-show-versions -i",
