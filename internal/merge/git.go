@@ -98,7 +98,7 @@ func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	case stays == len(dirs):
 		c.Note = "branches, index and settings stay the environment's: the running system committed nothing"
 	case names > 0:
-		c.Note += "; what the environment committed is kept as " + keptRefs + "/" + refWord(p.trees.Name)
+		c.Note += "; the environment's commits stay, as " + keptRefs + "/" + refWord(p.trees.Name) + " until they are in a branch"
 	}
 	slices.SortStableFunc(c.Parts, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
 	return nil

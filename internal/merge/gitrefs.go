@@ -16,6 +16,9 @@ type tip struct{ name, commit string }
 // have a tenth of it.
 const mostRefs = 64 << 20
 
+// longestRef is how much is read of a file that has one: a name of a file and a word.
+const longestRef = 8 << 10
+
 func (p *planner) readAll(tree Tree, name string) ([]byte, error) {
 	if !isKind(tree, name, Regular) {
 		return nil, nil
@@ -49,9 +52,12 @@ func (p *planner) readRefs(d *gitDir) error {
 				refs[name] = "ref: " + node.Content
 				continue
 			}
-			content, err := p.readAll(tree, m.Path)
+			if node.Kind != Regular {
+				continue
+			}
+			content, err := p.trees.Read(m.Path, tree, longestRef)
 			if err != nil {
-				return err
+				return fmt.Errorf("cannot read /%s: %w", m.Path, err)
 			}
 			if value := strings.TrimSpace(string(content)); value != "" {
 				refs[name] = value

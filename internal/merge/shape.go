@@ -13,7 +13,8 @@ import (
 type unit struct {
 	path   string // its directory, or its main file: what it is called by, and what a rule is for
 	what   string // in words
-	within bool   // all that is in the directory belongs to it
+	within bool   // all that is in the directory belongs to it, as far as it matches only
+	only   *regexp.Regexp
 	files  []string
 	git    bool // a repository of git's, of which two can be put together
 	inside bool // what is set aside goes into the directory, where the program does not look
@@ -31,8 +32,12 @@ func (u *unit) idles(name string) bool {
 	if u.idle == nil {
 		return false
 	}
-	rest := strings.TrimPrefix(strings.TrimPrefix(name, u.path), "/")
-	return u.idle.MatchString(rest)
+	return u.idle.MatchString(u.rest(name))
+}
+
+// rest is what a path has after the unit's.
+func (u *unit) rest(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(name, u.path), "/")
 }
 
 // store is a kind of directory that is one thing.
@@ -41,6 +46,7 @@ type store struct {
 	name   string   // that the directory has, "" for any
 	marks  []string // what is in it, all of them on one side
 	inside bool
+	only   *regexp.Regexp // what belongs to it, if not all does
 	idle   *regexp.Regexp
 }
 
@@ -61,9 +67,10 @@ var stores = []store{
 	{what: "Xapian database", marks: []string{"iamchert"}, idle: regexp.MustCompile(`^flintlock$`)},
 	{what: "WiredTiger database", marks: []string{"WiredTiger", "WiredTiger.wt"}, idle: regexp.MustCompile(`^(WiredTiger|mongod)\.lock$`)},
 	{what: "PostgreSQL cluster", marks: []string{"PG_VERSION", "global", "base"}, idle: regexp.MustCompile(`^postmaster\.(pid|opts)$`)},
-	{
-		what: "MariaDB or MySQL data directory", marks: []string{"ibdata1"},
-		idle: regexp.MustCompile(`^(debian-[0-9.]+\.flag|.*\.pid|(mysql|mariadb)_upgrade_info)$`),
+	{what: "set of Redis's append-only files", marks: []string{"appendonly.aof.manifest"}},
+	{ // Scripts of the packages leave notes beside it.
+		what: "MariaDB or MySQL database", marks: []string{"ibdata1"},
+		only: regexp.MustCompile(`^(ibdata[0-9]+|ib_logfile[0-9]+|undo_?[0-9]+|#innodb_redo/.*|aria_log.*|.*\.(ibd|isl|frm|par|sdi|MA[DI]|MY[DI]))$`),
 	},
 }
 
@@ -162,7 +169,7 @@ func (s *shapes) of(c *Change) *unit {
 	if c.Live.Kind == Directory || c.Base.Kind == Directory {
 		dir = c.Path
 	}
-	if u := s.around(dir); u != nil && !u.apart(c.Path) {
+	if u := s.around(dir); u != nil && u.owns(c.Path) {
 		return u
 	}
 	if c.Live.Kind != Regular && c.Base.Kind != Regular {
@@ -204,7 +211,7 @@ func (s *shapes) directory(dir string) *unit {
 				continue
 			}
 			if !slices.ContainsFunc(kind.marks, func(mark string) bool { return !has(mark) }) {
-				return &unit{path: dir, what: kind.what, within: true, inside: kind.inside, idle: kind.idle}
+				return &unit{path: dir, what: kind.what, within: true, inside: kind.inside, only: kind.only, idle: kind.idle}
 			}
 		}
 	}

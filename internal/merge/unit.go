@@ -89,14 +89,18 @@ func (u *unit) rule(rules Rules) Rule {
 
 // owns says whether a path is one of a unit.
 func (u *unit) owns(name string) bool {
-	if u.within {
-		return name == u.path || strings.HasPrefix(name, u.path+"/") && !u.apart(name)
+	switch {
+	case !u.within:
+		return slices.Contains(u.files, name)
+	case u.only != nil:
+		return strings.HasPrefix(name, u.path+"/") && u.only.MatchString(u.rest(name))
 	}
-	return slices.Contains(u.files, name)
+	return name == u.path || strings.HasPrefix(name, u.path+"/") && !u.apart(name)
 }
 
-// members compares all paths of a unit.
-func (p *planner) members(u *unit) ([]Change, error) {
+// members compares all paths of a unit. Those that certainly are what they were on both
+// sides are not looked at, unless all is set: nothing is known of them then.
+func (p *planner) members(u *unit, all bool) ([]Change, error) {
 	names := map[string]bool{}
 	for _, file := range u.files {
 		names[file] = true
@@ -115,6 +119,11 @@ func (p *planner) members(u *unit) ([]Change, error) {
 		if err := p.failed[sorted[i]]; err != nil {
 			return err
 		}
+		if _, changed := p.found[sorted[i]]; !changed && !all {
+			if untouched, err := p.untouched(sorted[i]); err != nil || untouched {
+				return err
+			}
+		}
 		if err := p.compare(&members[i]); err != nil {
 			return fmt.Errorf("/%s: %w", sorted[i], err)
 		}
@@ -127,7 +136,9 @@ func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) 
 	if err != nil || node.Kind == Missing {
 		return err
 	}
-	names[dir] = true
+	if u.owns(dir) {
+		names[dir] = true
+	}
 	if node.Kind != Directory {
 		return nil
 	}
@@ -136,10 +147,11 @@ func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) 
 		return err
 	}
 	for _, name := range list {
-		if name = path.Join(dir, name); u.owns(name) {
-			if err := p.gather(tree, u, name, names); err != nil {
-				return err
-			}
+		if name = path.Join(dir, name); u.apart(name) {
+			continue
+		}
+		if err := p.gather(tree, u, name, names); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -147,7 +159,7 @@ func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) 
 
 // decideUnit says what becomes of a unit, and whether there is anything to tell.
 func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
-	members, err := p.members(u)
+	members, err := p.members(u, u.git)
 	if err == nil {
 		err = p.nodes(c)
 	}
@@ -179,13 +191,13 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 		if err := p.mergeGit(u, c, members); err != nil {
 			return false, err
 		}
-	case c.Next.Kind == Missing && !slices.ContainsFunc(members, func(m Change) bool { return m.Next.Kind != Missing }):
+	case c.Next.Kind == Missing && nowhere(p.trees.Next, members):
 		c.carry(members, false)
 		c.Why = "changed in the running system, deleted in the environment"
-	case c.File == Data && slices.ContainsFunc(members, func(m Change) bool { return m.Live.Kind != Missing && !u.idles(m.Path) }):
+	case c.File == Data && !nowhere(p.trees.Live, slices.DeleteFunc(slices.Clone(members), func(m Change) bool { return u.idles(m.Path) })):
 		c.Refused, c.Why = true, "both changed this "+u.what
 	default:
-		if err := p.setAside(u, c, members); err != nil {
+		if err := p.setAside(u, c); err != nil {
 			return false, err
 		}
 	}
@@ -199,6 +211,14 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// nowhere says whether none of some paths is in a tree.
+func nowhere(tree Tree, members []Change) bool {
+	return !slices.ContainsFunc(members, func(m Change) bool {
+		node, err := tree.Node(m.Path)
+		return err != nil || node.Kind != Missing
+	})
 }
 
 // repositories says whether there is a repository on both sides, with refs in files.
@@ -239,7 +259,11 @@ func (c *Change) carry(members []Change, all bool) {
 
 // setAside has a unit be what it is on the live side, and keeps what the new side has,
 // whole and by a name by which it can be opened.
-func (p *planner) setAside(u *unit, c *Change, members []Change) error {
+func (p *planner) setAside(u *unit, c *Change) error {
+	members, err := p.members(u, true)
+	if err != nil {
+		return err
+	}
 	c.carry(members, true)
 	c.Aside, c.Why = true, "both changed this "+u.what
 	inside := u.inside && c.Live.Kind == Directory
@@ -284,7 +308,7 @@ func (p *planner) setAside(u *unit, c *Change, members []Change) error {
 // moves are the new names of a unit's files. The journals of a database are found by
 // its name.
 func (u *unit) moves(members []Change, end string) []Move {
-	if u.within {
+	if u.within && u.only == nil {
 		return []Move{{u.path, u.path + end}}
 	}
 	var moves []Move
@@ -293,7 +317,7 @@ func (u *unit) moves(members []Change, end string) []Move {
 			continue
 		}
 		to := m.Path + end
-		if rest, ok := strings.CutPrefix(m.Path, u.path); ok && u.path == u.files[0] {
+		if rest, ok := strings.CutPrefix(m.Path, u.path); ok && slices.Contains(u.files, u.path) {
 			to = u.path + end + rest
 		}
 		moves = append(moves, Move{m.Path, to})

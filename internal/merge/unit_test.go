@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -61,6 +62,22 @@ func planOf(t *testing.T, base, live, next tree, synclist string) ([]Change, tre
 	changes, _, err := Plan(deepTrees(base, live, next), live.changed(base), rules, etcIsSettings)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// It is the same if not all is looked at.
+	trees, touched := deepTrees(base, live, next), next.changed(base)
+	trees.Touched = func(name string) bool { return slices.Contains(touched, name) }
+	quick, _, err := Plan(trees, live.changed(base), rules, etcIsSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(changes []Change) (told []string) {
+		for _, c := range changes {
+			told = append(told, fmt.Sprintf("%s %s %v %t %t %s %s %d", c.Path, c.What, c.Thing, c.Aside, c.Refused, c.Why, c.Note, len(c.Parts)))
+		}
+		return told
+	}
+	if a, b := told(changes), told(quick); !slices.Equal(a, b) {
+		t.Errorf("decided was\n%q, and with what was touched\n%q", a, b)
 	}
 	result := maps.Clone(next)
 	for _, c := range changes {
@@ -145,22 +162,22 @@ func TestUnits(t *testing.T) {
 		called      string   // what the unit is called by in the directory
 		head        string   // what name begins with
 		more        []string // what is there besides
-		whole       bool     // the unit is the directory
 	}{
-		"SQLite database":                 {name: "a.db", other: "a.db-wal", called: "a.db", head: sqlite},
-		"LMDB database":                   {name: "data.mdb", other: "lock.mdb", called: "data.mdb"},
-		"Berkeley DB environment":         {name: "a.db", other: "log.0000000001", head: berkeley, more: []string{"__db.001=x"}},
-		"Mercurial repository":            {name: ".hg/dirstate", other: ".hg/store/00changelog.i", called: ".hg", more: []string{".hg/requires=1"}, whole: true},
-		"Bazaar repository":               {name: ".bzr/a", other: ".bzr/b", called: ".bzr", more: []string{".bzr/branch-format=1"}, whole: true},
-		"darcs repository":                {name: "_darcs/a", other: "_darcs/b", called: "_darcs", more: []string{"_darcs/format=1"}, whole: true},
-		"Subversion working copy":         {name: ".svn/wc.db", other: ".svn/pristine/a", called: ".svn", whole: true},
-		"Jujutsu repository":              {name: ".jj/repo/a", other: ".jj/repo/b", called: ".jj", whole: true},
-		"Subversion repository":           {name: "db/a", other: "db/b", more: []string{"format=1", "hooks/", "locks/"}, whole: true},
-		"LevelDB database":                {name: "CURRENT", other: "000003.ldb", more: []string{"MANIFEST-000002=1"}, whole: true},
-		"Xapian database":                 {name: "iamglass", other: "postlist.glass", whole: true},
-		"WiredTiger database":             {name: "WiredTiger.wt", other: "a.wt", more: []string{"WiredTiger=1"}, whole: true},
-		"PostgreSQL cluster":              {name: "base/1/2", other: "pg_wal/1", more: []string{"PG_VERSION=17", "global/"}, whole: true},
-		"MariaDB or MySQL data directory": {name: "ibdata1", other: "ib_logfile0", whole: true},
+		"SQLite database":                  {name: "a.db", other: "a.db-wal", called: "a.db", head: sqlite},
+		"LMDB database":                    {name: "data.mdb", other: "lock.mdb", called: "data.mdb"},
+		"Berkeley DB environment":          {name: "a.db", other: "log.0000000001", head: berkeley, more: []string{"__db.001=x"}},
+		"Mercurial repository":             {name: ".hg/dirstate", other: ".hg/store/00changelog.i", called: ".hg", more: []string{".hg/requires=1"}},
+		"Bazaar repository":                {name: ".bzr/a", other: ".bzr/b", called: ".bzr", more: []string{".bzr/branch-format=1"}},
+		"darcs repository":                 {name: "_darcs/a", other: "_darcs/b", called: "_darcs", more: []string{"_darcs/format=1"}},
+		"Subversion working copy":          {name: ".svn/wc.db", other: ".svn/pristine/a", called: ".svn"},
+		"Jujutsu repository":               {name: ".jj/repo/a", other: ".jj/repo/b", called: ".jj"},
+		"Subversion repository":            {name: "db/a", other: "db/b", more: []string{"format=1", "hooks/", "locks/"}},
+		"LevelDB database":                 {name: "CURRENT", other: "000003.ldb", more: []string{"MANIFEST-000002=1"}},
+		"Xapian database":                  {name: "iamglass", other: "postlist.glass"},
+		"WiredTiger database":              {name: "WiredTiger.wt", other: "a.wt", more: []string{"WiredTiger=1"}},
+		"PostgreSQL cluster":               {name: "base/1/2", other: "pg_wal/1", more: []string{"PG_VERSION=17", "global/"}},
+		"set of Redis's append-only files": {name: "appendonly.aof.manifest", other: "appendonly.aof.1.incr.aof"},
+		"MariaDB or MySQL database":        {name: "ibdata1", other: "db/t.ibd"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			for where, want := range map[string]string{"srv/d": "refused", "etc/d": "aside", "var/cache/d": "next", "usr/d": "next", "srv/live": "live", "srv/ignored": "next"} {
@@ -217,6 +234,18 @@ func TestUnits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnitWithNotes has a package leave a note of its own beside a database.
+func TestUnitWithNotes(t *testing.T) {
+	side := func(n, flag string) tree {
+		return grow("srv/", "srv/m/", "srv/m/ibdata1="+n, "srv/m/d/", "srv/m/d/t.ibd=1", "srv/m/debian-"+flag+".flag=")
+	}
+	changes, result := planOf(t, side("1", "10"), side("2", "10"), side("1", "11"), "")
+	if c := wantOne(t, changes, "srv/m", "MariaDB or MySQL database"); c.Thing != FromLive {
+		t.Errorf("%+v", c.Decision)
+	}
+	result.wantFiles(t, "srv/m/", "ibdata1=2", "d/t.ibd=1", "debian-11.flag=")
 }
 
 // TestUnitAside keeps databases by names by which they can be opened, and does not
