@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,8 @@ type driftedJSON struct {
 	Why  string     `json:"why,omitempty"`
 	Rule string     `json:"rule,omitempty"`
 	Lost []string   `json:"lost,omitempty"`
+	Unit string     `json:"unit,omitempty"`
+	Note string     `json:"note,omitempty"`
 }
 
 type renumberedJSON struct {
@@ -51,6 +54,9 @@ them there:
            NAME.apt-be-running; or it is told what of the environment's is lost
   left     they stay behind: it is told why, or by which rule
   refused  both systems changed them, and somebody has to decide
+
+A repository or a database that is many files is shown as one, and what becomes
+of it is one thing for all of them.
 
 Nothing is carried over yet: what is shown is what would be.`,
 		Args: takes(0, 1),
@@ -115,8 +121,8 @@ func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) err
 		return nil
 	}
 	for _, c := range d.Changes {
-		if c.Why != "" && !files {
-			app.line("/%s: %s", c.Path, c.Why)
+		if (c.Why != "" || c.Note != "") && !files {
+			app.line("/%s: %s", c.Path, why(c))
 		}
 		for _, lost := range c.Clashes {
 			app.line("/%s: both changed %s", c.Path, lost.What)
@@ -161,18 +167,27 @@ func (app *App) driftTable(d *drift.Drift, files bool) error {
 	return table.Flush()
 }
 
-// why is the reason for a change's fate: what clashes, or the rule.
+// why is the reason for a change's fate: what clashes, or the rule. Of what is many
+// files it also says what that is.
 func why(c drift.Change) string {
-	if c.Why == "" && c.Fate() == drift.Left {
-		return c.Rule.From
+	reason := c.Why
+	if reason == "" && c.Fate() == drift.Left {
+		reason = c.Rule.From
 	}
-	return c.Why
+	if c.What == "" {
+		return reason
+	}
+	words := []string{c.What, reason, c.Note}
+	if c.Why != "" {
+		words[0] = "" // which names it
+	}
+	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), ": ")
 }
 
 func describeDrift(name string, d *drift.Drift, packages bool) driftJSON {
 	described := driftJSON{Name: name, Packages: packages, Changes: []driftedJSON{}, Renumbered: []renumberedJSON{}}
 	for _, c := range d.Changes {
-		drifted := driftedJSON{Path: "/" + c.Path, Fate: c.Fate(), Why: c.Why, Rule: c.Rule.From}
+		drifted := driftedJSON{Path: "/" + c.Path, Fate: c.Fate(), Why: c.Why, Rule: c.Rule.From, Unit: c.What, Note: c.Note}
 		for _, lost := range c.Clashes {
 			drifted.Lost = append(drifted.Lost, lost.What)
 		}

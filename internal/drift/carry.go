@@ -51,6 +51,10 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		}
 	}
 	accounts, rest := d.split()
+	before, after := d.renames()
+	if err := c.Rename(before); err != nil {
+		return err
+	}
 	for _, change := range accounts {
 		if err := carry(c, change); err != nil {
 			return err
@@ -81,6 +85,9 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		}
 	}
 	if err := parallel.Each(len(files), func(i int) error { return carry(c, files[i]) }); err != nil {
+		return err
+	}
+	if err := c.Rename(after); err != nil {
 		return err
 	}
 	if err := d.makePlaces(c); err != nil {
@@ -115,6 +122,8 @@ func (d *Drift) split() (accounts, rest []Change) {
 	for _, change := range d.Changes {
 		switch {
 		case change.Subvolume:
+		case change.What != "":
+			rest = append(rest, change.parts()...)
 		case slices.Contains(merge.AccountFiles, change.Path):
 			accounts = append(accounts, change)
 		default:

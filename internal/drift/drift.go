@@ -26,6 +26,7 @@ type Sides struct {
 	Base, Live, Next string
 	Parts            []be.Part // of Live; none if it is a snapshot, which has them in it
 	LeftOut          []string  // places of subvolumes that the environment was made without
+	Name             string    // of the environment, for what is kept of it beside something else
 	Forked           uint64    // the generation in which the environment was made, before anything was changed in it
 }
 
@@ -79,6 +80,7 @@ func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settl
 type finder struct {
 	base, live, next *rootfs.Root
 	dirs             struct{ base, live, next string }
+	name             string        // of the environment
 	attached         []string      // places of subvolumes that the sides show
 	below            *inner        // what is decided on whole
 	moves            []rootfs.Move // which base and next are seen with
@@ -107,6 +109,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 		return nil, err
 	}
 	defer f.close()
+	f.name = sides.Name
 	f.below = &inner{store: st, sides: sides, base: base, finder: f, drift: d}
 	more, err := f.below.compare()
 	if err != nil {
@@ -131,7 +134,10 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 // plan decides on what changed. Of what nobody touched in the environment it is
 // known, if untouched says so, that it is what the base has.
 func (f *finder) plan(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
-	trees := merge.Trees{Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Time: func(path string, modified int64) { d.times[path] = modified }}
+	trees := merge.Trees{
+		Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Read: rootfs.Begin, Name: f.name,
+		Time: func(path string, modified int64) { d.times[path] = modified },
+	}
 	if untouched {
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {
@@ -214,7 +220,7 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 			continue
 		}
 		change := Change{Change: c}
-		if c.Thing == merge.FromMerged && c.Action != merge.Append {
+		if c.Thing == merge.FromMerged && c.Action != merge.Append && c.What == "" {
 			if err := f.text(&change); err != nil {
 				// What can't be put together is the live side's.
 				change.Thing, change.Aside, change.Why = merge.FromLive, true, err.Error()

@@ -43,7 +43,7 @@ func (c Change) Fate() Fate {
 // settled says that the environment has it already, so that there is nothing
 // to tell.
 func (c Change) settled() bool {
-	return !c.Decision.Refused && c.Why == "" && c.Thing == merge.FromNext && !c.Changes(c.Next) && c.Live.Same(c.Next)
+	return c.What == "" && !c.Decision.Refused && c.Why == "" && c.Thing == merge.FromNext && !c.Changes(c.Next) && c.Live.Same(c.Next)
 }
 
 // Area is the part of the system that a path is in, as an admin thinks of it:

@@ -33,6 +33,11 @@ type Trees struct {
 	// Time is told which time something is to have afterwards that is not the new
 	// side's: the live side has given it another one. Nil if times are of no interest.
 	Time func(path string, modified int64)
+	// Read returns what a file begins with, at most so many bytes. Without it, nothing
+	// is known to be a Unit.
+	Read func(path string, tree Tree, most int64) ([]byte, error)
+	// Name is that of the environment, for what is kept of it beside something else.
+	Name string
 }
 
 // Change is a path at which the live side did something, and what becomes of it.
@@ -42,6 +47,8 @@ type Change struct {
 	File             File
 	Rule             Rule // with an Action of "" if none is for it
 	Decision
+	Unit  // whose paths are in no other Change
+	ready []byte
 }
 
 // Plan decides on all paths at which the live side did something, in an order in
@@ -96,7 +103,11 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		p.time(c)
 		changes = append(changes, c)
 	}
-	return changes, same, p.settleReplaced(changes)
+	if err := p.settleReplaced(changes); err != nil {
+		return nil, nil, err
+	}
+	changes, err = p.units(changes, same, rules, fileOf)
+	return changes, same, err
 }
 
 type planner struct {

@@ -15,7 +15,7 @@ import (
 
 // What follows the names of what a merge has put beside something else.
 const (
-	Aside  = ".apt-be-dist"    // what was there
+	Aside  = merge.Aside       // what was there
 	Beside = ".apt-be-running" // what the running system had, and is not to be there
 )
 

@@ -154,6 +154,7 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 		return nil, err
 	}
 	w.derive(found)
+	w.commit(found)
 	return found, nil
 }
 

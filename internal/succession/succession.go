@@ -59,7 +59,7 @@ func Of(reg *be.Registry, e be.Env) (Life, error) {
 			return Life{}, err
 		}
 		l.sides = drift.Sides{
-			Base: base.Path, Live: live.Subvolume.Path, Parts: l.parts, Next: e.Subvolume.Path,
+			Base: base.Path, Live: live.Subvolume.Path, Parts: l.parts, Next: e.Subvolume.Path, Name: e.Name,
 			LeftOut: slices.Concat(e.Record.LeftOut, e.Record.Emptied), Forked: e.Forked(),
 		}
 		l.rules, err = Rules(reg.Store().Path(live.Subvolume.Path))

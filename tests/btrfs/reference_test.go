@@ -26,6 +26,7 @@ func explained() map[string]string {
 		"/var/cache/apt-show-versions":  "holds perl's hashes, which have no order",
 		"/var/lib/rkhunter/db":          "holds inode numbers",
 		"/etc/.git":                     "commits say when; with all below it",
+		"/etc/.hg":                      "so too",
 	}
 }
 

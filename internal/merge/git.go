@@ -1,0 +1,245 @@
+package merge
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// keptRefs is where the commits of an environment are kept that are on no branch of
+// the running system: what has a name below refs is no garbage to git-gc(1).
+const keptRefs = "refs/apt-be"
+
+// gitPart says how a path of a repository is merged, by its name in there.
+type gitPart int
+
+const (
+	whole    gitPart = iota // with the branches: from the side whose history it is
+	object                  // named by its content: those of both
+	catalog                 // of objects: lists some, of either side
+	ref                     // a name of a commit; whatever it is stored in
+	passing                 // of no weight: the index, what the last command noted
+	lone                    // a file that hangs together with no other: hooks, excludes
+	list                    // of lines
+	keptHere                // what a merge has kept before
+)
+
+// gitPartOf sorts paths (gitrepository-layout(5)).
+func gitPartOf(name string) gitPart {
+	base := path.Base(name)
+	switch {
+	case name == "objects/info/alternates", name == "shallow":
+		return list
+	case strings.HasPrefix(name, "objects/info/"), strings.HasPrefix(name, "objects/pack/multi-pack-index"):
+		return catalog
+	case name == "objects", strings.HasPrefix(name, "objects/"):
+		return object
+	case name == keptRefs, strings.HasPrefix(name, keptRefs+"/"):
+		return keptHere
+	case name == "HEAD", name == "packed-refs", strings.HasPrefix(name, "refs/"):
+		return ref
+	case name == "index", strings.HasPrefix(base, "sharedindex."), name == "logs", strings.HasPrefix(name, "logs/"),
+		slices.Contains([]string{"COMMIT_EDITMSG", "FETCH_HEAD", "ORIG_HEAD", "gc.log", "gc.pid"}, base), strings.HasSuffix(base, ".lock"):
+		return passing
+	case name == "description", name == "hooks", strings.HasPrefix(name, "hooks/"), name == "info", strings.HasPrefix(name, "info/"):
+		return lone
+	}
+	return whole
+}
+
+// gitDir is one of the repositories in a unit: its own, or that of a submodule.
+type gitDir struct {
+	path    string
+	members []*Change
+	refs    [3]map[string]string
+}
+
+// mergeGit has a repository be the running system's, with the objects of both, and
+// with names for the commits of the environment that were on a branch of its own. If
+// the running system did nothing to the history, the environment's stays.
+func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
+	dirs := gitDirs(u, members)
+	c.Decision = Decision{Thing: FromMerged, Action: Merge, Attributes: c.Next.Attributes}
+	c.Note = "branches, index and settings are the running system's, objects those of both"
+	var names, stays int
+	for i, d := range dirs {
+		if err := p.readRefs(d); err != nil {
+			c.Unit = Unit{What: u.what}
+			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
+			return nil
+		}
+		ours := d.moved()
+		if !ours {
+			stays++
+		}
+		parts, err := p.gitParts(d, ours)
+		if err != nil {
+			return err
+		}
+		c.Parts = append(c.Parts, parts...)
+		if !ours {
+			continue
+		}
+		tips := d.tips()
+		if i == 0 {
+			c.Tip = d.head(2)
+			if !slices.ContainsFunc(tips, func(t tip) bool { return t.commit == c.Tip }) {
+				c.Tip = ""
+			}
+		}
+		kept, err := p.keep(d, tips)
+		if err != nil {
+			return err
+		}
+		c.Parts = append(c.Parts, kept...)
+		names += len(tips)
+	}
+	switch {
+	case stays == len(dirs):
+		c.Note = "branches, index and settings stay the environment's: the running system committed nothing"
+	case names > 0:
+		c.Note += "; the environment's commits stay, as " + keptRefs + "/" + refWord(p.trees.Name) + " until they are in a branch"
+	}
+	slices.SortStableFunc(c.Parts, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
+	return nil
+}
+
+// gitDirs returns the repositories in a unit, the outermost first, each with what is
+// in it and in none that is farther inside.
+func gitDirs(u *unit, members []Change) []*gitDir {
+	there := [3]map[string]Kind{{}, {}, {}}
+	for _, m := range members {
+		for i, node := range []Node{m.Base, m.Live, m.Next} {
+			there[i][m.Path] = node.Kind
+		}
+	}
+	var dirs []*gitDir
+	for _, m := range members {
+		for i := range there {
+			side := there[i]
+			head := side[m.Path+"/HEAD"]
+			if head == Regular || head == Symlink {
+				if m.Path == u.path || side[m.Path+"/objects"] == Directory && side[m.Path+"/refs"] == Directory {
+					dirs = append(dirs, &gitDir{path: m.Path})
+					break
+				}
+			}
+		}
+	}
+	if len(dirs) == 0 {
+		dirs = []*gitDir{{path: u.path}}
+	}
+	for i := range members {
+		m := &members[i]
+		for _, d := range slices.Backward(dirs) {
+			if m.Path == d.path || strings.HasPrefix(m.Path, d.path+"/") {
+				d.members = append(d.members, m)
+				break
+			}
+		}
+	}
+	return dirs
+}
+
+// name returns a member's path in its repository.
+func (d *gitDir) name(m *Change) string {
+	return strings.TrimPrefix(strings.TrimPrefix(m.Path, d.path), "/")
+}
+
+// moved says whether the running system did something to the history or the settings.
+func (d *gitDir) moved() bool {
+	if !sameRefs(d.refs[0], d.refs[1]) {
+		return true
+	}
+	return slices.ContainsFunc(d.members, func(m *Change) bool {
+		return gitPartOf(d.name(m)) == whole && m.Path != d.path && m.Live.Kind != Directory && !m.Live.Same(m.Base)
+	})
+}
+
+// gitParts decides on the paths of a repository whose history is the running system's,
+// if it is ours, or the environment's.
+func (p *planner) gitParts(d *gitDir, ours bool) ([]Change, error) {
+	other := d.otherPacks()
+	var parts []Change
+	for _, m := range d.members {
+		part := *m
+		fromLive := Decision{Thing: FromLive, Attributes: m.Live.Attributes}
+		name := d.name(m)
+		switch kind := gitPartOf(name); {
+		case m.Live.Same(m.Next):
+			continue
+		case kind == object:
+			if m.Live.Kind == Missing && !other[stem(name)] || m.Live.Kind == m.Next.Kind && (m.Live.Kind == Directory || !other[stem(name)]) {
+				continue
+			}
+			part.Decision = fromLive
+		case kind == catalog:
+			if m.Live.Kind == Missing || !ours && m.Next.Kind != Missing {
+				continue
+			}
+			part.Decision = fromLive
+		case kind == keptHere:
+			if m.Next.Kind != Missing {
+				continue
+			}
+			part.Decision = fromLive
+		case kind == lone:
+			if m.Live.Same(m.Base) {
+				continue
+			}
+			part.Decision = fromLive
+		case kind == list && m.Base.Kind != Directory && m.Next.Kind == Regular && !m.Next.Same(m.Base):
+			merged, err := p.mergeLines(m)
+			if err != nil {
+				return nil, err
+			}
+			part.Decision = Decision{Thing: FromMerged, Action: Merge, Attributes: m.Next.Attributes}
+			part.ready = merged
+			if len(merged) == 0 { // which would say something, too
+				part.Live, part.Decision = Node{}, Decision{Thing: FromLive}
+			}
+		case m.Path == d.path || m.Live.Kind == Directory && m.Next.Kind == Directory:
+			part.Decision = attributesOnly(m.Base, m.Live, m.Next)
+		case kind == list, ours:
+			part.Decision = fromLive
+		default:
+			continue
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// stem is what the files of a pack have in common in their names, "" for what is none.
+func stem(name string) string {
+	base, ok := strings.CutPrefix(name, "objects/pack/pack-")
+	if !ok {
+		return ""
+	}
+	base, _, _ = strings.Cut(base, ".")
+	return base
+}
+
+// otherPacks are those that have other bytes on either side under one name: what is
+// beside the bytes goes with them.
+func (d *gitDir) otherPacks() map[string]bool {
+	other := map[string]bool{}
+	for _, m := range d.members {
+		if name := d.name(m); strings.HasSuffix(name, ".pack") && stem(name) != "" && m.Live.Kind == Regular && m.Next.Kind == Regular && m.Live.Content != m.Next.Content {
+			other[stem(name)] = true
+		}
+	}
+	return other
+}
+
+func (p *planner) mergeLines(m *Change) ([]byte, error) {
+	var texts [3][]byte
+	for i, tree := range p.sides() {
+		var err error
+		if texts[i], err = p.readAll(tree, m.Path); err != nil {
+			return nil, err
+		}
+	}
+	merged, _ := format{key: wholeLine}.lines(texts[0], texts[1], texts[2])
+	return merged, nil
+}

@@ -1,0 +1,209 @@
+package merge
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// tip is a commit of the environment's and the name that it had.
+type tip struct{ name, commit string }
+
+// mostRefs is how much is read of one file with refs. The largest public repositories
+// have a tenth of it.
+const mostRefs = 64 << 20
+
+// longestRef is how much is read of a file that has one: a name of a file and a word.
+const longestRef = 8 << 10
+
+func (p *planner) readAll(tree Tree, name string) ([]byte, error) {
+	if !isKind(tree, name, Regular) {
+		return nil, nil
+	}
+	content, err := p.trees.Read(name, tree, mostRefs+1)
+	if err == nil && len(content) > mostRefs {
+		err = errors.New("it is too large")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read /%s: %w", name, err)
+	}
+	return content, nil
+}
+
+// readRefs reads what a repository has names for, on each side.
+func (p *planner) readRefs(d *gitDir) error {
+	for i, tree := range p.sides() {
+		refs := map[string]string{}
+		packed, err := p.readAll(tree, path.Join(d.path, "packed-refs"))
+		if err != nil {
+			return err
+		}
+		packedRefs(packed, refs)
+		for _, m := range d.members {
+			name := d.name(m)
+			node := []Node{m.Base, m.Live, m.Next}[i]
+			if name != "HEAD" && !strings.HasPrefix(name, "refs/") && !isWorktreeHead(name) {
+				continue
+			}
+			if node.Kind == Symlink { // which git has written once
+				refs[name] = "ref: " + node.Content
+				continue
+			}
+			if node.Kind != Regular {
+				continue
+			}
+			content, err := p.trees.Read(m.Path, tree, longestRef)
+			if err != nil {
+				return fmt.Errorf("cannot read /%s: %w", m.Path, err)
+			}
+			if value := strings.TrimSpace(string(content)); value != "" {
+				refs[name] = value
+			}
+		}
+		d.refs[i] = refs
+	}
+	return nil
+}
+
+func isWorktreeHead(name string) bool {
+	parts := strings.Split(name, "/")
+	return len(parts) == 3 && parts[0] == "worktrees" && parts[2] == "HEAD"
+}
+
+// packedRefs reads packed-refs: "COMMIT NAME", and "^COMMIT" for what an annotated
+// tag is of.
+func packedRefs(content []byte, refs map[string]string) {
+	for line := range strings.Lines(string(content)) {
+		commit, name, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if ok && isCommit(commit) {
+			refs[name] = commit
+		}
+	}
+}
+
+// isCommit says whether it is the name of an object: SHA-1 or SHA-256 in hexadecimal.
+func isCommit(value string) bool {
+	return (len(value) == 40 || len(value) == 64) && strings.Trim(value, "0123456789abcdef") == ""
+}
+
+// sameRefs compares all names but those that a merge has made.
+func sameRefs(a, b map[string]string) bool {
+	own := func(refs map[string]string) map[string]string {
+		refs = maps.Clone(refs)
+		maps.DeleteFunc(refs, func(name, _ string) bool { return gitPartOf(name) == keptHere })
+		return refs
+	}
+	return maps.Equal(own(a), own(b))
+}
+
+// head returns the commit at which a side is, "" if it has none.
+func (d *gitDir) head(side int) string {
+	value := d.refs[side]["HEAD"]
+	for range 5 { // as many as git follows
+		name, symbolic := strings.CutPrefix(value, "ref:")
+		if !symbolic {
+			break
+		}
+		value = d.refs[side][strings.TrimSpace(name)]
+	}
+	if !isCommit(value) {
+		return ""
+	}
+	return value
+}
+
+// tips returns the commits that only the environment has a name for, and gave it.
+func (d *gitDir) tips() []tip {
+	live := map[string]bool{}
+	for _, commit := range d.refs[1] {
+		live[commit] = true
+	}
+	var tips []tip
+	for _, name := range slices.Sorted(maps.Keys(d.refs[2])) {
+		commit := d.refs[2][name]
+		if isCommit(commit) && commit != d.refs[0][name] && !live[commit] && gitPartOf(name) != keptHere && isRefName(name) {
+			tips = append(tips, tip{name, commit})
+		}
+	}
+	return tips
+}
+
+// isRefName says whether a name is one for git (git-check-ref-format(1)), and so one
+// that leads nowhere else as a path.
+func isRefName(name string) bool {
+	if strings.ContainsAny(name, " ~^:?*[\\\x7f") || strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") || path.Clean(name) != name || path.IsAbs(name) {
+		return false
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool {
+		return part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock")
+	})
+}
+
+// refWord makes a part of a ref's name of an environment's.
+func refWord(name string) string {
+	if isRefName(name) && !strings.Contains(name, "/") {
+		return name
+	}
+	word := strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, name)
+	if word == "" {
+		return "environment"
+	}
+	return word
+}
+
+// keep gives commits names below keptRefs. The commit is in the name: another merge
+// must not take it from this one.
+func (p *planner) keep(d *gitDir, tips []tip) ([]Change, error) {
+	var parts []Change
+	made := map[string]bool{}
+	head, err := p.trees.Live.Node(path.Join(d.path, "HEAD"))
+	if err != nil {
+		return nil, err
+	}
+	dir, err := p.trees.Live.Node(path.Join(d.path, "refs"))
+	if err != nil {
+		return nil, err
+	}
+	file := head.Attributes
+	if head.Kind != Regular {
+		file.Mode = dir.Mode &^ 0o111
+	}
+	for _, t := range tips {
+		name := path.Join(keptRefs, refWord(p.trees.Name), strings.TrimPrefix(t.name, "refs/")+"-"+t.commit[:12])
+		var up []string
+		for at := path.Dir(name); at != "refs"; at = path.Dir(at) {
+			up = append(up, at)
+		}
+		for _, at := range slices.Backward(up) {
+			full := path.Join(d.path, at)
+			if made[full] {
+				continue
+			}
+			made[full] = true
+			part := Change{Path: full, Live: Node{Kind: Directory, Attributes: dir.Attributes}}
+			if part.Next, err = p.trees.Next.Node(full); err != nil {
+				return nil, err
+			}
+			if part.Next.Kind != Directory {
+				part.Decision = Decision{Thing: FromLive, Attributes: dir.Attributes}
+				parts = append(parts, part)
+			}
+		}
+		parts = append(parts, Change{
+			Path: path.Join(d.path, name), ready: []byte(t.commit + "\n"),
+			Decision: Decision{Thing: FromMerged, Action: Merge, Attributes: file},
+		})
+	}
+	return parts, nil
+}

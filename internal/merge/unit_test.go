@@ -1,0 +1,334 @@
+package merge
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// deepTrees compares three trees as a real system's are, with what has to be read.
+func deepTrees(base, live, next tree) Trees {
+	return Trees{
+		Base: base, Live: live, Next: next, Name: "new",
+		Same: func(name string, a, b Tree) (bool, error) {
+			return a.(tree)[name].Content == b.(tree)[name].Content, nil
+		},
+		Read: func(name string, t Tree, most int64) ([]byte, error) {
+			content := t.(tree)[name].Content
+			return []byte(content[:min(len(content), int(most))]), nil
+		},
+	}
+}
+
+// etcIsSettings is what a path is.
+func etcIsSettings(name string) File {
+	switch {
+	case strings.HasPrefix(name, "etc/"):
+		return Setting
+	case strings.HasPrefix(name, "usr/"):
+		return Packaged
+	case strings.HasPrefix(name, "var/cache/"):
+		return Derived
+	}
+	return Data
+}
+
+// below are entries below a directory, and the directories above them.
+func below(dir string, entries ...string) []string {
+	var all []string
+	for up := dir; up != "."; up = path.Dir(up) {
+		all = append(all, up+"/")
+	}
+	for _, e := range entries {
+		all = append(all, dir+"/"+e)
+		name, _, _ := strings.Cut(e, "=")
+		for up := path.Dir(strings.TrimSuffix(name, "/")); up != "."; up = path.Dir(up) {
+			all = append(all, path.Join(dir, up)+"/")
+		}
+	}
+	return all
+}
+
+// planOf returns the plan, and what the new side is afterwards.
+func planOf(t *testing.T, base, live, next tree, synclist string) ([]Change, tree) {
+	t.Helper()
+	rules, err := ParseRules("s", []byte(synclist))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, _, err := Plan(deepTrees(base, live, next), live.changed(base), rules, etcIsSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It is the same if not all is looked at.
+	trees, touched := deepTrees(base, live, next), next.changed(base)
+	trees.Touched = func(name string) bool { return slices.Contains(touched, name) }
+	quick, _, err := Plan(trees, live.changed(base), rules, etcIsSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(changes []Change) (told []string) {
+		for _, c := range changes {
+			told = append(told, fmt.Sprintf("%s %s %v %t %t %s %s %d", c.Path, c.What, c.Thing, c.Aside, c.Refused, c.Why, c.Note, len(c.Parts)))
+		}
+		return told
+	}
+	if a, b := told(changes), told(quick); !slices.Equal(a, b) {
+		t.Errorf("decided was\n%q, and with what was touched\n%q", a, b)
+	}
+	result := maps.Clone(next)
+	for _, c := range changes {
+		if c.Refused {
+			continue
+		}
+		for _, m := range c.Before {
+			result.move(m)
+		}
+		parts := c.Parts
+		if c.What == "" {
+			parts = []Change{c}
+		}
+		for _, part := range parts {
+			switch {
+			case part.Thing == FromLive && part.Live.Kind == Missing:
+				delete(result, part.Path)
+			case part.Thing == FromLive && part.Live.Kind == Directory:
+				result[part.Path] = part.Live
+			case part.Thing == FromLive:
+				result[part.Path] = live[part.Path]
+			case part.Thing == FromMerged:
+				result[part.Path] = Node{Kind: Regular, Content: string(part.Ready())}
+			}
+		}
+		for _, m := range c.After {
+			result.move(m)
+		}
+	}
+	return changes, result
+}
+
+func (t tree) move(m Move) {
+	for name, node := range maps.Clone(t) {
+		if name == m.From || strings.HasPrefix(name, m.From+"/") {
+			delete(t, name)
+			t[m.To+strings.TrimPrefix(name, m.From)] = node
+		}
+	}
+}
+
+// wantFiles compares the files that are below a directory, or are beside a file, by
+// "path=content".
+func (t tree) wantFiles(test *testing.T, prefix string, want ...string) {
+	test.Helper()
+	var got []string
+	for name, node := range t {
+		if strings.HasPrefix(name, prefix) && node.Kind == Regular {
+			got = append(got, name+"="+node.Content)
+		}
+	}
+	slices.Sort(got)
+	for i := range want {
+		want[i] = prefix + want[i]
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		test.Errorf("there is\n%q, want\n%q", got, want)
+	}
+}
+
+// wantOne expects one change, of a unit.
+func wantOne(t *testing.T, changes []Change, name, what string) Change {
+	t.Helper()
+	if len(changes) != 1 || changes[0].Path != name || changes[0].What != what {
+		var got []string
+		for _, c := range changes {
+			got = append(got, c.Path+" ("+c.What+")")
+		}
+		t.Fatalf("the changes are %q, want %s (%s)", got, name, what)
+	}
+	return changes[0]
+}
+
+// TestUnits has both sides change a thing, each another file of it, and what is to be
+// of it by where it is and by rules.
+func TestUnits(t *testing.T) {
+	const sqlite, lmdb = "SQLite format 3\x00", "0123456789abcdef\xde\xc0\xef\xbe"
+	berkeley := "0123456789ab\x62\x31\x05\x00"
+	for what, c := range map[string]struct {
+		name, other string   // of the files in the directory, which the live and the new side change
+		called      string   // what the unit is called by in the directory
+		head        string   // what name begins with
+		more        []string // what is there besides
+	}{
+		"SQLite database":                  {name: "a.db", other: "a.db-wal", called: "a.db", head: sqlite},
+		"LMDB database":                    {name: "data.mdb", other: "lock.mdb", called: "data.mdb"},
+		"Berkeley DB environment":          {name: "a.db", other: "log.0000000001", head: berkeley, more: []string{"__db.001=x"}},
+		"Mercurial repository":             {name: ".hg/dirstate", other: ".hg/store/00changelog.i", called: ".hg", more: []string{".hg/requires=1"}},
+		"Bazaar repository":                {name: ".bzr/a", other: ".bzr/b", called: ".bzr", more: []string{".bzr/branch-format=1"}},
+		"darcs repository":                 {name: "_darcs/a", other: "_darcs/b", called: "_darcs", more: []string{"_darcs/format=1"}},
+		"Subversion working copy":          {name: ".svn/wc.db", other: ".svn/pristine/a", called: ".svn"},
+		"Jujutsu repository":               {name: ".jj/repo/a", other: ".jj/repo/b", called: ".jj"},
+		"Subversion repository":            {name: "db/a", other: "db/b", more: []string{"format=1", "hooks/", "locks/"}},
+		"LevelDB database":                 {name: "CURRENT", other: "000003.ldb", more: []string{"MANIFEST-000002=1"}},
+		"Xapian database":                  {name: "iamglass", other: "postlist.glass"},
+		"WiredTiger database":              {name: "WiredTiger.wt", other: "a.wt", more: []string{"WiredTiger=1"}},
+		"PostgreSQL cluster":               {name: "base/1/2", other: "pg_wal/1", more: []string{"PG_VERSION=17", "global/"}},
+		"set of Redis's append-only files": {name: "appendonly.aof.manifest", other: "appendonly.aof.1.incr.aof"},
+		"MariaDB or MySQL database":        {name: "ibdata1", other: "db/t.ibd"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			for where, want := range map[string]string{"srv/d": "refused", "etc/d": "aside", "var/cache/d": "next", "usr/d": "next", "srv/live": "live", "srv/ignored": "next"} {
+				side := func(name, other string) tree {
+					files := append([]string{"keep=1", c.name + "=" + c.head + name, c.other + "=" + other}, c.more...)
+					return grow(below(where, files...)...)
+				}
+				lesser := what == "LMDB database" // whose other file is but a lock
+				base, live, next := side("1", "1"), side("2", "1"), side("1", "3")
+				if lesser {
+					next = side("3", "3")
+				}
+				changes, result := planOf(t, base, live, next, "/srv/live OVERWRITE\n/srv/ignored IGNORE\n/srv APPEND\n/srv/live OVERWRITE\n/srv/ignored IGNORE\n")
+				change := wantOne(t, changes, path.Join(where, c.called), what)
+				switch want {
+				case "refused":
+					if !change.Refused || change.Why != "both changed this "+what {
+						t.Errorf("%s: %+v", where, change.Decision)
+					}
+				case "next":
+					if change.Thing != FromNext || !maps.EqualFunc(result, next, Node.Same) {
+						t.Errorf("%s: %+v", where, change.Decision)
+					}
+				case "live":
+					if change.Thing != FromLive || !maps.EqualFunc(result, live, Node.Same) {
+						t.Errorf("%s: %+v", where, change.Decision)
+					}
+				case "aside":
+					for name, node := range live {
+						if !result[name].Same(node) {
+							t.Errorf("%s is not the running system's", name)
+						}
+					}
+					if change.Note == "" || change.Why == "" || len(change.Before) == 0 {
+						t.Errorf("%+v", change)
+					}
+					for name := range result {
+						if live[name].Kind != Missing {
+							continue
+						}
+						if !strings.Contains(name, kept) {
+							t.Errorf("there is %s", name)
+						}
+					}
+				}
+				// And nothing if only one side did anything.
+				changes, result = planOf(t, base, live, base, "")
+				if change := wantOne(t, changes, path.Join(where, c.called), what); change.Thing != FromLive || change.Why != "" || !maps.EqualFunc(result, live, Node.Same) {
+					t.Errorf("%s, which only the running system changed: %+v", where, change.Decision)
+				}
+				if changes, _ := planOf(t, base, base, next, ""); len(changes) > 0 {
+					t.Errorf("%s, which only the environment changed: %+v", where, changes)
+				}
+			}
+		})
+	}
+}
+
+// TestUnitWithNotes has a package leave a note of its own beside a database.
+func TestUnitWithNotes(t *testing.T) {
+	side := func(n, flag string) tree {
+		return grow("srv/", "srv/m/", "srv/m/ibdata1="+n, "srv/m/d/", "srv/m/d/t.ibd=1", "srv/m/debian-"+flag+".flag=")
+	}
+	changes, result := planOf(t, side("1", "10"), side("2", "10"), side("1", "11"), "")
+	if c := wantOne(t, changes, "srv/m", "MariaDB or MySQL database"); c.Thing != FromLive {
+		t.Errorf("%+v", c.Decision)
+	}
+	result.wantFiles(t, "srv/m/", "ibdata1=2", "d/t.ibd=1", "debian-11.flag=")
+}
+
+// TestUnitAside keeps databases by names by which they can be opened, and does not
+// take one that is kept already.
+func TestUnitAside(t *testing.T) {
+	const head = "SQLite format 3\x00"
+	base := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=1", "etc/a.db.apt-be-dist=older")
+	live := grow("etc/", "etc/a.db="+head+"2", "etc/a.db.apt-be-dist=older")
+	next := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=3", "etc/a.db.apt-be-dist=older")
+	changes, result := planOf(t, base, live, next, "")
+	if c := wantOne(t, changes, "etc/a.db", "SQLite database"); c.Note != "the environment's is kept as /etc/a.db.apt-be-dist.2" {
+		t.Errorf("%q", c.Note)
+	}
+	result.wantFiles(t, "etc/", "a.db="+head+"2", "a.db.apt-be-dist=older", "a.db.apt-be-dist.2="+head+"1", "a.db.apt-be-dist.2-wal=3")
+}
+
+// TestUnitOfLocks has a side do no more than look into a database.
+func TestUnitOfLocks(t *testing.T) {
+	const head = "SQLite format 3\x00"
+	base := grow("srv/", "srv/a.db="+head+"1", "srv/a.db-wal=1", "srv/a.db-shm=1")
+	looked := grow("srv/", "srv/a.db="+head+"1", "srv/a.db-wal=1", "srv/a.db-shm=2")
+	wrote := grow("srv/", "srv/a.db="+head+"3", "srv/a.db-wal=3", "srv/a.db-shm=3")
+	if changes, _ := planOf(t, base, looked, wrote, ""); len(changes) > 0 {
+		t.Errorf("%+v", changes)
+	}
+	changes, result := planOf(t, base, wrote, looked, "")
+	if c := wantOne(t, changes, "srv/a.db", "SQLite database"); c.Refused || !maps.EqualFunc(result, wrote, Node.Same) {
+		t.Errorf("%+v", c.Decision)
+	}
+}
+
+// TestUnitGoneOrMoved deletes a database on either side, and has the new side have
+// something else above it.
+func TestUnitGoneOrMoved(t *testing.T) {
+	const head = "SQLite format 3\x00"
+	base := grow("srv/", "srv/d/", "srv/d/a.db="+head+"1", "srv/d/a.db-wal=1")
+	gone := grow("srv/", "srv/d/")
+	wrote := grow("srv/", "srv/d/", "srv/d/a.db="+head+"3", "srv/d/a.db-wal=1")
+	changes, result := planOf(t, base, gone, wrote, "")
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Aside || c.Refused {
+		t.Errorf("%+v", c.Decision)
+	}
+	result.wantFiles(t, "srv/d/", "a.db.apt-be-dist="+head+"3", "a.db.apt-be-dist-wal=1")
+	changes, result = planOf(t, base, wrote, gone, "")
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); c.Refused || !strings.Contains(c.Why, "deleted in the environment") {
+		t.Errorf("%+v", c.Decision)
+	}
+	result.wantFiles(t, "srv/d/", "a.db="+head+"3", "a.db-wal=1")
+	if changes, _ = planOf(t, base, gone, base, ""); len(changes) != 1 || changes[0].Why != "" {
+		t.Errorf("deleted: %+v", changes)
+	}
+	changes, _ = planOf(t, base, wrote, grow("srv/", "srv/d>elsewhere"), "")
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Refused || c.Why != "/srv/d is a symbolic link in the environment" {
+		t.Errorf("%+v", c.Decision)
+	}
+}
+
+// TestNoUnits has names that databases and repositories have, and maildirs.
+func TestNoUnits(t *testing.T) {
+	entries := func(n string) []string {
+		return []string{
+			"HEAD=" + n, "objects/", "refs/", "srv/", "srv/a=" + n, "srv/a-wal=" + n, "srv/a-shm=1", "srv/b=" + n, "srv/b-lock=" + n,
+			"srv/HEAD=" + n, "srv/Maildir/", "srv/Maildir/cur/", "srv/Maildir/new/", "srv/Maildir/new/" + n + "=1", "srv/Maildir/tmp/",
+			"etc/", "etc/HEAD=" + n, "etc/objects/", "etc/refs/", "etc/CURRENT=" + n, "etc/MANIFEST-01=1",
+		}
+	}
+	changes, _ := planOf(t, grow(entries("1")...), grow(entries("2")...), grow(entries("3")...), "")
+	for _, c := range changes {
+		if c.What != "" {
+			t.Errorf("%s is a %s", c.Path, c.What)
+		}
+	}
+	if len(changes) == 0 {
+		t.Error("there are no changes")
+	}
+}
+
+// TestUnitOfOne has a rule for a log be no rule for a database.
+func TestUnitOfOne(t *testing.T) {
+	const head = "SQLite format 3\x00"
+	side := func(n string) tree { return grow("log/", "log/a="+head+n, "log/b="+n) }
+	changes, _ := planOf(t, side("1"), side("12"), side("13"), "/log APPEND\n")
+	if len(changes) != 2 || !changes[0].Refused || changes[1].Action != Append {
+		t.Errorf("%+v", changes)
+	}
+}

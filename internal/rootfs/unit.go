@@ -1,0 +1,79 @@
+package rootfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/merge"
+)
+
+// Begin returns what a regular file in a Root begins with, at most so many bytes.
+func Begin(name string, tree merge.Tree, most int64) ([]byte, error) {
+	f, err := tree.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: f.Name(), Err: errors.New("it is no file")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// Rename gives what has a path in To another one, which nothing has. The directory that
+// it is to be in is made, if there is one that that can be in.
+func (c *Changer) Rename(moves []merge.Move) error {
+	for _, m := range moves {
+		if err := c.rename(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Changer) rename(m merge.Move) error {
+	from, err := c.To.open(path.Dir(m.From), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := c.To.open(path.Dir(m.To), unix.O_RDONLY|unix.O_DIRECTORY)
+	if gone(err) {
+		to, err = c.makeIn(path.Dir(m.To))
+	}
+	if gone(err) {
+		return nil // it stays where it is
+	}
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	unlock(from, path.Base(m.From))
+	err = unix.Renameat2(int(from.Fd()), path.Base(m.From), int(to.Fd()), path.Base(m.To), unix.RENAME_NOREPLACE)
+	if err != nil {
+		return &fs.PathError{Op: "rename", Path: path.Join(to.Name(), path.Base(m.To)), Err: err}
+	}
+	return nil
+}
+
+// makeIn makes a directory for root alone.
+func (c *Changer) makeIn(name string) (*os.File, error) {
+	up, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer up.Close()
+	if err := unix.Mkdirat(int(up.Fd()), path.Base(name), 0o700); err != nil {
+		return nil, &fs.PathError{Op: "mkdir", Path: path.Join(up.Name(), path.Base(name)), Err: err}
+	}
+	return c.To.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+}
