@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -144,15 +145,15 @@ func byFstab(st store.Store, entries []fstab.Entry) func(fstab.Entry) (string, e
 // withPackages returns those in which packages of a root have files, directories
 // not counted: base-files has /home and /srv.
 func withPackages(st store.Store, root string, candidates []be.Part) ([]be.Part, error) {
+	if _, err := os.Lstat(filepath.Join(root, database, "info")); errors.Is(err, fs.ErrNotExist) {
+		// The package database is a part itself, of a system that does not run.
+		return slices.DeleteFunc(candidates, func(p be.Part) bool { return within("/home", p.Place) }), nil
+	}
 	places := make([]string, len(candidates))
 	for i, part := range candidates {
 		places[i] = part.Place
 	}
 	below, err := pkgdb.FilesBelow(root, places, nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		// The package database is a part itself, of a system that does not run.
-		return slices.DeleteFunc(candidates, func(p be.Part) bool { return within("/home", p.Place) }), nil
-	}
 	if err != nil {
 		return nil, err
 	}
