@@ -61,7 +61,7 @@ func (r *Registry) onlyHere(e Env) ([]store.Subvolume, error) {
 	var only []store.Subvolume
 	var all *family
 	for _, sub := range nested {
-		cheap, err := r.isOwn(e.Record, sub)
+		cheap, err := r.isOwn(e, sub)
 		if err != nil {
 			return nil, err
 		}
@@ -84,10 +84,14 @@ func (r *Registry) onlyHere(e Env) ([]store.Subvolume, error) {
 	return only, nil
 }
 
-// isOwn says whether a subvolume nested in the environment with a record is of no
-// worth beyond that: it is as it came with it, or only swapped to.
-func (r *Registry) isOwn(record Record, sub store.Subvolume) (bool, error) {
-	for _, n := range record.Nested {
+// isOwn says whether a subvolume nested in an environment is of no worth beyond
+// that: a part of its root, one that is as it came with it, or only swapped to.
+func (r *Registry) isOwn(e Env, sub store.Subvolume) (bool, error) {
+	place := strings.TrimPrefix(sub.Path, e.Subvolume.Path)
+	if slices.ContainsFunc(e.Record.Parts, func(p Part) bool { return p.Place == place }) {
+		return true, nil
+	}
+	for _, n := range e.Record.Nested {
 		if n.UUID == sub.UUID {
 			changed, err := r.store.Changed(sub.Path, n.Generation)
 			if err != nil || len(changed) == 0 {
@@ -136,9 +140,21 @@ func (f *family) livesOn(sub store.Subvolume, e Env) (bool, error) {
 }
 
 // keeps says whether a snapshot does not go with something else, unasked: what is
-// apt-be's own does, and an unchanged copy in an environment that does not run.
+// apt-be's own does, and an unchanged copy in an environment that does not run. An
+// environment has its copy from its base.
 func (f *family) keeps(sub store.Subvolume) (bool, error) {
-	for _, dir := range []string{BaseDir, PastDir, EnvDir + "/" + newPrefix} {
+	if inside(sub.Path, BaseDir) {
+		for _, copied := range f.all {
+			if copied.ParentUUID != sub.UUID {
+				continue
+			}
+			if kept, err := f.keeps(copied); err != nil || kept {
+				return kept, err
+			}
+		}
+		return false, nil
+	}
+	for _, dir := range []string{PastDir, EnvDir + "/" + newPrefix} {
 		if strings.HasPrefix(sub.Path, dir) {
 			return false, nil
 		}
@@ -147,7 +163,7 @@ func (f *family) keeps(sub store.Subvolume) (bool, error) {
 	if i < 0 || f.envs[i].Running {
 		return true, nil
 	}
-	own, err := f.r.isOwn(f.envs[i].Record, sub)
+	own, err := f.r.isOwn(f.envs[i], sub)
 	if err != nil || !own {
 		return !own, err
 	}
@@ -195,7 +211,7 @@ func (b *Build) mindNested(e Env) error {
 		return err
 	}
 	for _, sub := range nested {
-		own, err := b.registry.isOwn(e.Record, sub)
+		own, err := b.registry.isOwn(e, sub)
 		if err != nil {
 			return err
 		}
@@ -237,7 +253,7 @@ func (b *Build) checkCopied(e Env) error {
 		if slices.Contains(b.copied, place) {
 			continue
 		}
-		if own, err := b.registry.isOwn(e.Record, sub); err != nil {
+		if own, err := b.registry.isOwn(e, sub); err != nil {
 			return err
 		} else if !own {
 			more = append(more, place)

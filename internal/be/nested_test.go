@@ -92,3 +92,35 @@ func TestSwap(t *testing.T) {
 	checkIs(t, "Begin", err, store.ErrSwapFile)
 	w.checkList("new", "rootfs")
 }
+
+// TestOnlyHereOfWhatWasHandedOn has a subvolume go from one environment to the next,
+// by way of the base, and parts of a root that go with it.
+func TestOnlyHereOfWhatWasHandedOn(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.store.Create("@rootfs/srv/mine"))
+	check(t, w.store.Create("@opt"))
+	w.write("@rootfs/opt/.keep", "")
+	build, _, err := w.reg.Begin(ctx, be.BuildOptions{
+		Name: "one", Origin: w.get("rootfs"), Made: be.Redirect, Parts: []be.Part{{Place: "/opt", Subvolume: "@opt"}},
+	})
+	check(t, err)
+	one, err := build.Commit(ctx, be.Ready, func(*be.Record) {})
+	check(t, err)
+	check(t, w.store.SetRunning("@be/one"))
+	w.write("@be/one/srv/mine/file", "data")
+	w.write("@be/one/opt/file", "data")
+	if got := w.onlyIn(one); !slices.Equal(got, []string{"@be/one/srv/mine"}) {
+		t.Errorf("%q would be lost, want what is in /srv/mine", got)
+	}
+	build, _, err = w.reg.Begin(ctx, be.BuildOptions{Name: "two", Origin: w.get("one"), Made: be.Redirect})
+	check(t, err)
+	_, err = build.Commit(ctx, be.Ready, func(*be.Record) {})
+	check(t, err)
+	if got := w.onlyIn(w.get("one")); !slices.Equal(got, []string{"@be/one/srv/mine"}) {
+		t.Errorf("as long as two does not run %q would be lost", got)
+	}
+	check(t, w.store.SetRunning("@be/two"))
+	if got := w.onlyIn(w.get("one")); len(got) > 0 {
+		t.Errorf("%q would be lost, and two has that", got)
+	}
+}
