@@ -20,6 +20,15 @@ type Part struct {
 	Subvolume string `json:"subvolume"` // of the origin, from the top level
 }
 
+// PlacesOf are the places of parts.
+func PlacesOf(parts []Part) []string {
+	places := make([]string, len(parts))
+	for i, part := range parts {
+		places[i] = part.Place
+	}
+	return places
+}
+
 // Inner is a subvolume that is seen below a root: nested in it, or a part of it.
 type Inner struct {
 	Place     string // its path from the root, with a leading slash

@@ -67,7 +67,7 @@ func (app *App) dedupe(ctx context.Context, name string) error {
 	}
 	defer lock.Release()
 	progress, end := app.progress("comparing files")
-	report, err := dedupe.Run(ctx, reg.Store().Path(base.Path), reg.Store().Path(e.Subvolume.Path), dedupe.Options{Progress: progress})
+	report, err := dedupe.Run(ctx, reg.Store().Path(base.Path), reg.Store().Path(e.Subvolume.Path), dedupe.Options{Progress: progress, Parts: be.PlacesOf(e.Record.Parts)})
 	end()
 	if err != nil {
 		return err

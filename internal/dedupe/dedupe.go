@@ -14,6 +14,7 @@ package dedupe
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,9 @@ type Options struct {
 	// Progress is told how many of the candidates are done, never by two
 	// goroutines at once. It may be nil.
 	Progress func(done, total int)
+	// Parts are places, with a leading slash, of subvolumes below both directories
+	// that are looked at as well.
+	Parts []string
 }
 
 // Count is a number of files and of bytes in them, by their sizes and not by
@@ -72,10 +76,42 @@ type Report struct {
 }
 
 // Run shares the files below directory root with those below directory base,
-// of which root was a snapshot once. It stays in the two subvolumes. An error
+// of which root was a snapshot once. It stays in the two subvolumes, but for the
+// parts that it is told of. An error
 // says that there was no pass, or that it was cut off (ctx): the report tells
 // how far it came. What is wrong with single files is in the report alone.
 func Run(ctx context.Context, base, root string, o Options) (Report, error) {
+	report, err := run(ctx, base, root, o)
+	for _, part := range o.Parts {
+		if err != nil {
+			return report, err
+		}
+		if _, none := os.Lstat(base + part); none != nil {
+			continue // it became a part since
+		}
+		var more Report
+		more, err = run(ctx, base+part, root+part, o)
+		report.join(more)
+	}
+	return report, err
+}
+
+// join adds what became of the candidates of another part.
+func (r *Report) join(more Report) {
+	for _, count := range [][2]*Count{
+		{&r.Candidates, &more.Candidates}, {&r.Shared, &more.Shared}, {&r.Already, &more.Already}, {&r.Differing, &more.Differing},
+		{&r.NoCOW, &more.NoCOW}, {&r.Inline, &more.Inline}, {&r.Changed, &more.Changed}, {&r.Unsupported, &more.Unsupported},
+		{&r.Failed, &more.Failed}, {&r.Compressed, &more.Compressed},
+	} {
+		count[0].Files += count[1].Files
+		count[0].Bytes += count[1].Bytes
+	}
+	if r.Failure == "" {
+		r.Failure = more.Failure
+	}
+}
+
+func run(ctx context.Context, base, root string, o Options) (Report, error) {
 	t, err := openTrees(base, root)
 	if err != nil {
 		return Report{}, fmt.Errorf("cannot look for files to share: %w", err)

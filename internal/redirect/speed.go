@@ -74,7 +74,7 @@ func (s *Supervisor) shareUnchanged(ctx context.Context, build *be.Build, job Jo
 		return
 	}
 	st := s.Registry.Store()
-	report, err := dedupe.Run(ctx, st.Path(build.Base), st.Path(build.Path), dedupe.Options{})
+	report, err := dedupe.Run(ctx, st.Path(build.Base), st.Path(build.Path), dedupe.Options{Parts: be.PlacesOf(build.Record.Parts)})
 	if err != nil {
 		s.Log.WithError(err).Warnf("cannot share the unchanged files of %s", build.Name)
 		return
