@@ -16,8 +16,9 @@ import (
 // boot environment a snapshot of it is nested at that place, and the fstab there
 // mounts that one.
 type Part struct {
-	Place     string `json:"place"`     // where it is mounted, such as "/opt"
-	Subvolume string `json:"subvolume"` // of the origin, from the top level
+	Place     string `json:"place"`           // where it is mounted, such as "/opt"
+	Named     string `json:"named,omitempty"` // the place by its name in the fstab, if that leads through a link
+	Subvolume string `json:"subvolume"`       // of the origin, from the top level
 }
 
 // PlacesOf are the places of parts.

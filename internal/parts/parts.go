@@ -68,9 +68,12 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 		if subvolume == "" || subvolume == e.Subvolume.Path || apart(subvolume) {
 			continue
 		}
-		part := be.Part{Place: entry.Dir, Subvolume: subvolume}
+		part := be.Part{Place: place(reg.Dir(e), entry.Dir), Subvolume: subvolume}
+		if part.Place != entry.Dir {
+			part.Named = entry.Dir
+		}
 		// An environment's own are nested in it.
-		if subvolume == e.Subvolume.Path+entry.Dir || entry.Dir == "/usr" || within(entry.Dir, database) {
+		if subvolume == e.Subvolume.Path+part.Place || part.Place == "/usr" || within(part.Place, database) {
 			parts = append(parts, part)
 		} else {
 			candidates = append(candidates, part)
@@ -81,6 +84,24 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	}
 	packaged, err := withPackages(st, reg.Dir(e), candidates)
 	return append(parts, packaged...), err
+}
+
+// place returns where a directory of a root really is, which the fstab may name
+// through a link: there it is mounted. If that can't be told it is as it is named.
+func place(root, dir string) string {
+	real, err := filepath.EvalSymlinks(filepath.Join(root, dir))
+	if err != nil {
+		return dir
+	}
+	if root == "/" {
+		return real
+	}
+	top, err := filepath.EvalSymlinks(root)
+	below, inside := strings.CutPrefix(real, top+"/")
+	if err != nil || !inside {
+		return dir
+	}
+	return "/" + below
 }
 
 // apart says whether a subvolume is apt-be's own, or shared by all environments.
@@ -102,14 +123,15 @@ func byMount(st store.Store, named func(fstab.Entry) (string, error), running be
 		return nil, err
 	}
 	return func(e fstab.Entry) (string, error) {
-		subvolume := points[e.Dir]
+		dir := place("/", e.Dir)
+		subvolume := points[dir]
 		if store.CheckNewPath(subvolume) != nil { // nothing is mounted there, or no btrfs
-			if subvolume, err := named(e); err != nil || subvolume == running.Subvolume.Path+e.Dir {
+			if subvolume, err := named(e); err != nil || subvolume == running.Subvolume.Path+dir {
 				return subvolume, err
 			}
 			return "", nil
 		}
-		sub, err := st.Locate(e.Dir)
+		sub, err := st.Locate(dir)
 		if errors.Is(err, store.ErrUnsupported) || err == nil && sub.Path != subvolume {
 			return "", nil // of another file system, or a directory of a subvolume
 		}

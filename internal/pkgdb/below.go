@@ -11,7 +11,7 @@ import (
 // OwnedFile is a path that a package has.
 type OwnedFile struct {
 	Package string // without its architecture
-	Path    string // absolute, where it really is in a merged /usr
+	Path    string // absolute, where it really is if directories above it are links
 }
 
 // Directory says whether it is a directory in a root, or not there.
@@ -28,7 +28,7 @@ func FilesBelow(root string, places, packages []string) ([]OwnedFile, error) {
 		return nil, err
 	}
 	defer r.close()
-	real := r.mergedUsr()
+	real := r.realPath()
 	names, err := r.names(infoDir)
 	if err != nil {
 		return nil, err

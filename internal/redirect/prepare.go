@@ -1,6 +1,7 @@
 package redirect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,9 +42,10 @@ func SetRoot(st store.Store, at, subvolume string, parts []be.Part) error {
 	root := st.Path(at)
 	own := map[string]string{}
 	for _, part := range parts {
-		own[part.Place] = "" // a directory of the root: nothing is to be mounted over it
+		entry := cmp.Or(part.Named, part.Place)
+		own[entry] = "" // a directory of the root: nothing is to be mounted over it
 		if _, err := st.Get(path.Join(at, part.Place)); err == nil {
-			own[part.Place] = subvolume + part.Place
+			own[entry] = subvolume + part.Place
 		}
 	}
 	err := inroot.Edit(root, "/etc/fstab", func(old []byte) ([]byte, bool, error) {
