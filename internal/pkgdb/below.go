@@ -21,14 +21,19 @@ func (f OwnedFile) Directory(root string) bool {
 }
 
 // FilesBelow returns what installed packages have below some places, which are
-// absolute: of all packages if none are named.
+// absolute: of all packages if none are named. It looks at nothing in these places,
+// which may not answer.
 func FilesBelow(root string, places, packages []string) ([]OwnedFile, error) {
 	r, err := openRoot(root)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
-	real := r.realPath()
+	foreign := make([]string, len(places))
+	for i, place := range places {
+		foreign[i] = strings.TrimPrefix(place, "/")
+	}
+	real := r.realPath(foreign...)
 	names, err := r.names(infoDir)
 	if err != nil {
 		return nil, err

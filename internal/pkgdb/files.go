@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -78,8 +79,9 @@ func (r *rootDir) mergedUsr() func(name string) string {
 // mostLinks is how many links lead on to a directory (path_resolution(7)).
 const mostLinks = 40
 
-// realPath is mergedUsr that also follows the links in the directories of a path.
-func (r *rootDir) realPath() func(name string) string {
+// realPath is mergedUsr that also follows the links in the directories of a path. In
+// those that are foreign, and below, it looks at nothing.
+func (r *rootDir) realPath(foreign ...string) func(name string) string {
 	merged := r.mergedUsr()
 	known := map[string]string{".": "."}
 	var real func(dir string, links int) string
@@ -89,6 +91,11 @@ func (r *rootDir) realPath() func(name string) string {
 		}
 		there := path.Join(real(path.Dir(dir), links), path.Base(dir))
 		// Of a path without links but its last part: nothing outside is looked at.
+		isForeign := slices.ContainsFunc(foreign, func(f string) bool { return there == f || strings.HasPrefix(there, f+"/") })
+		if isForeign {
+			known[dir] = there
+			return there
+		}
 		if target, err := os.Readlink(filepath.Join(r.name, there)); err == nil && links < mostLinks {
 			if !path.IsAbs(target) {
 				target = path.Join("/", path.Dir(there), target)

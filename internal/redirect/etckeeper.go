@@ -38,7 +38,7 @@ func (s *Supervisor) etcIsWatched(build *be.Build) (bool, error) {
 // quietly runs a script in the sandbox in which the frontend will run, with all that
 // is mounted there: what is seen of /etc is what that will see.
 func (s *Supervisor) quietly(build *be.Build, script string, args ...string) (sandbox.Result, error) {
-	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch}
+	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	spec, err := s.Inside.Spec(root, "/bin/sh", append([]string{"sh", "-c", script, "sh"}, args...))
 	if err != nil {
 		return sandbox.Result{}, err

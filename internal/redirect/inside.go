@@ -82,19 +82,19 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	}
 	spec.Binds = []string{archivesDir}
 	scratch := be.ScratchDir(root.UUID)
-	if i.others != nil {
-		spec.Shares = i.others.Shares(scratch)
-		return spec, nil
-	}
-	shares, err := sandbox.FindShares(scratch, archivesDir, registryDir)
-	if err != nil {
-		return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
+	others := i.others
+	if others == nil {
+		found, err := sandbox.FindOthers(archivesDir, registryDir)
+		if err != nil {
+			return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
+		}
+		others = &found
 	}
 	points, err := mounts.Points()
 	if err != nil {
 		return spec, err
 	}
-	spec.Shares = ownFirst(root.Parts, points["/"], shares)
+	spec.Shares = ownFirst(root.Parts, points["/"], others.Shares(scratch))
 	return spec, nil
 }
 

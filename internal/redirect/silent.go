@@ -3,8 +3,6 @@ package redirect
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/sandbox"
@@ -38,20 +36,13 @@ func (s *Supervisor) look() error {
 	if err != nil || len(silent) == 0 {
 		return err
 	}
-	files, err := pkgdb.ReadFiles("/")
-	if err != nil {
-		return err
-	}
 	for _, mount := range silent {
-		below := strings.TrimPrefix(filepath.Clean(mount.Dir), "/") + "/"
-		var found []string
-		for file := range files.Packaged {
-			if strings.HasPrefix(file, below) {
-				found = append(found, file)
-			}
+		files, err := pkgdb.FilesBelow("/", []string{filepath.Clean(mount.Dir)}, nil)
+		if err != nil {
+			return err
 		}
-		if len(found) > 0 {
-			return &SilentError{mount, "/" + slices.Min(found)}
+		if len(files) > 0 {
+			return &SilentError{mount, files[0].Path}
 		}
 	}
 	s.tellSilent(silent)

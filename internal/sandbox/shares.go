@@ -113,12 +113,6 @@ func (o Others) Shares(scratch string) []Share {
 	return shares
 }
 
-// FindShares is both: for those who have nothing to tell of mounts that are silent.
-func FindShares(scratch string, exclude ...string) ([]Share, error) {
-	others, err := FindOthers(exclude...)
-	return others.Shares(scratch), err
-}
-
 // isFile tells a file that is mounted over another, as container managers do
 // with resolv.conf, from a mounted file system.
 func isFile(path string) bool {

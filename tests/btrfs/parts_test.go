@@ -39,10 +39,10 @@ mount -t btrfs -o nodev,subvol=@$2 $DEVICE $1
 echo "$DEVICE $1 btrfs nodev,subvol=@$2 0 0" >>/etc/fstab
 `
 
-// listing tells of every file on the mounts, with its content.
-const listing = `for dir in /opt /srv /var/cache/bt /usr /data; do
-	find $dir -xdev -printf '%p %y %m %U:%G %T@ %l\n'
-	find $dir -xdev -type f -print0 | xargs -0 -r sha256sum
+// listing tells of every file on the mounts, with its content, but for apt's caches.
+const listing = `for dir in /opt /srv /var/cache /usr /data; do
+	find $dir -xdev -path /var/cache/apt -prune -o -printf '%p %y %m %U:%G %T@ %l\n'
+	find $dir -xdev -path /var/cache/apt -prune -o -type f -print0 | xargs -0 -r sha256sum
 done | sort | sha256sum`
 
 func testPartSubvolumes(t *testing.T, l lab) {
@@ -57,7 +57,7 @@ move() {
 `+moveOut+`}
 move /opt opt
 move /srv srv
-move /var/cache/bt cache
+move /var/cache cache
 move /usr usr
 mkdir -p /home && mount -t btrfs -o subvol=@home $DEVICE /home
 echo "$DEVICE /home btrfs subvol=@home 0 0" >>/etc/fstab
@@ -145,7 +145,7 @@ func checkFstab(t *testing.T, l lab, root string) {
 	t.Helper()
 	got, err := os.ReadFile(l.Path(root + "/etc/fstab"))
 	want := fmt.Sprintf("D / btrfs subvol=%s 0 0\n", root)
-	for _, dir := range []string{"/opt", "/srv", "/var/cache/bt", "/usr"} {
+	for _, dir := range []string{"/opt", "/srv", "/var/cache", "/usr"} {
 		want += fmt.Sprintf("D %s btrfs nodev,subvol=%s%s 0 0\n", dir, root, dir)
 	}
 	want += "D /home btrfs subvol=@home 0 0\n/data/bind /var/lib/bt-bind none bind 0 0\n"
@@ -239,6 +239,15 @@ func testOutside(t *testing.T, l lab) {
 	if diff := before.Diff(m.Fingerprint(t)); len(diff) > 0 || m.Shell(t, listing) != live {
 		t.Errorf("the running system changed:\n%s", strings.Join(diff, "\n"))
 	}
+	// A subvolume that the fstab does not name is none of the root's.
+	l.Create(t, "@hand")
+	m.Shell(t, "umount /opt; mount -t btrfs -o subvol=@hand "+l.Device()+" /opt; mkdir -p /opt/bt; cp /usr/share/bt-place/* /opt/bt")
+	refused = m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}})
+	want = fmt.Sprintf("in /opt (the subvolume @hand of %s) cannot be upgraded", l.Device())
+	if refused.Status != 100 || !strings.Contains(strings.Join(strings.Fields(refused.Output), " "), want) || len(environments(t, m)) > 0 {
+		t.Errorf("mounted by hand: status %d:\n%s\nwant\n%s", refused.Status, refused.Output, want)
+	}
+	m.Shell(t, "umount /opt; mount "+ext4+" /opt")
 	allowed := m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "-o", "Apt-Be::Allow-Outside::=/opt", "dist-upgrade"}})
 	if allowed.Status != 0 || len(environments(t, m)) != 1 || m.Shell(t, listing) != live {
 		t.Errorf("where that is allowed: status %d:\n%s", allowed.Status, allowed.Output)
