@@ -33,6 +33,8 @@ type Build struct {
 	// other file systems: its own, or that of the environment that it is a copy of.
 	Scratch string
 
+	Hidden []string // places of parts below whose mounts something lies: it is beside them, as PLACE.below-mount
+
 	registry *Registry
 	txn      *txn.Txn
 	emptied  []string // places of subvolumes that are swapped to, which are empty in it

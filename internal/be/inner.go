@@ -123,7 +123,7 @@ func (b *Build) seal(copied []Inner) error {
 	return b.registry.store.SetReadOnly(b.Base, true)
 }
 
-// Hidden ends the name of what lay below the mount of a part, and lies beside it
+// Hidden ends the name of what lay below the mount of a part, and lies beside that
 // in an environment.
 const Hidden = ".below-mount"
 
@@ -154,6 +154,7 @@ func (b *Build) copyInner(in Inner, source string) error {
 	}
 	if in.Part && errors.Is(err, store.ErrExists) {
 		if err = os.Rename(st.Path(place), st.Path(place)+Hidden); err == nil {
+			b.Hidden = append(b.Hidden, in.Place)
 			err = os.Mkdir(st.Path(place), 0o755)
 		}
 		if err == nil {

@@ -84,6 +84,9 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
+	for _, place := range build.Hidden {
+		app.notice().Say("What lies below the mount of %s is %s%s in it.", place, place, be.Hidden)
+	}
 	for _, path := range build.Record.LeftOut {
 		app.notice().Say("The subvolume %s is not in it.", path)
 	}

@@ -133,6 +133,11 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 		LeaveOut: job.LeaveOut,
 	})
 	TellRecovered(s.Notice, s.Log, recovered)
+	if err == nil {
+		for _, place := range build.Hidden {
+			s.Notice.Say("What lies below the mount of %s is %s%s there.", place, place, be.Hidden)
+		}
+	}
 	return build, err
 }
 
