@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -82,7 +83,7 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	if len(candidates) == 0 {
 		return parts, nil
 	}
-	packaged, err := withPackages(st, reg.Dir(e), candidates)
+	packaged, err := withPackages(st, reg.Dir(e), candidates, bound(fstab.Entries(text)))
 	return append(parts, packaged...), err
 }
 
@@ -164,16 +165,29 @@ func byFstab(st store.Store, entries []fstab.Entry) func(fstab.Entry) (string, e
 	}
 }
 
+// bound returns the directories that an fstab binds to other places, by those.
+func bound(entries []fstab.Entry) map[string]string {
+	sources := map[string]string{}
+	for _, e := range entries {
+		options := strings.Split(e.Options, ",")
+		if path.IsAbs(e.Source) && (slices.Contains(options, "bind") || slices.Contains(options, "rbind")) {
+			sources[e.Dir] = path.Clean(e.Source)
+		}
+	}
+	return sources
+}
+
 // withPackages returns those in which packages of a root have files, directories
-// not counted: base-files has /home and /srv.
-func withPackages(st store.Store, root string, candidates []be.Part) ([]be.Part, error) {
+// not counted: base-files has /home and /srv. What is bound to other places has its
+// files there.
+func withPackages(st store.Store, root string, candidates []be.Part, bound map[string]string) ([]be.Part, error) {
 	if _, err := os.Lstat(filepath.Join(root, database, "info")); errors.Is(err, fs.ErrNotExist) {
 		// The package database is a part itself, of a system that does not run.
 		return slices.DeleteFunc(candidates, func(p be.Part) bool { return within("/home", p.Place) }), nil
 	}
-	places := make([]string, len(candidates))
-	for i, part := range candidates {
-		places[i] = part.Place
+	places := slices.Collect(maps.Keys(bound))
+	for _, part := range candidates {
+		places = append(places, part.Place)
 	}
 	below, err := pkgdb.FilesBelow(root, places, nil)
 	if err != nil {
@@ -181,10 +195,17 @@ func withPackages(st store.Store, root string, candidates []be.Part) ([]be.Part,
 	}
 	return slices.DeleteFunc(candidates, func(part be.Part) bool {
 		return !slices.ContainsFunc(below, func(f pkgdb.OwnedFile) bool {
-			if !within(part.Place, f.Path) {
+			file := f.Path
+			for place, source := range bound {
+				if within(place, file) {
+					file = source + strings.TrimPrefix(file, place)
+					break
+				}
+			}
+			if !within(part.Place, file) {
 				return false
 			}
-			info, err := os.Lstat(st.Path(part.Subvolume + strings.TrimPrefix(f.Path, part.Place)))
+			info, err := os.Lstat(st.Path(part.Subvolume + strings.TrimPrefix(file, part.Place)))
 			return err == nil && !info.IsDir()
 		})
 	}), nil

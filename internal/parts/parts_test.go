@@ -21,7 +21,7 @@ func TestOf(t *testing.T) {
 	st, err := fake.New(t.TempDir())
 	check(err)
 	for _, path := range []string{
-		"@rootfs", "@rootfs/nested", "@other", "@opt", "@home", "@usr", "@srv", "@cache", "@boot", "@share/mail", "@apt-be", "@linked",
+		"@rootfs", "@rootfs/nested", "@other", "@opt", "@home", "@usr", "@srv", "@cache", "@boot", "@share/mail", "@apt-be", "@linked", "@data",
 	} {
 		check(st.Create(path))
 	}
@@ -43,11 +43,14 @@ UUID=1 /gone btrfs subvol=@gone 0 0
 UUID=2 /var/cache btrfs subvol=@cache 0 0
 UUID=1 none btrfs subvol=@opt 0 0
 UUID=1 /linked btrfs subvol=@linked 0 0
+UUID=1 /mnt/data btrfs subvol=@data 0 0
+/mnt/data/bt /var/bound none bind 0 0
 /data /opt/data none bind 0 0
 `)
-	write("@rootfs/var/lib/dpkg/info/foo.list", "/.\n/home\n/home/dir\n/opt\n/opt/foo\n/opt/foo/file\n/srv\n/srv/missing\n/var/mail/box\n/boot/vmlinuz\n/linked/file\n/var/cache/file\n")
+	write("@rootfs/var/lib/dpkg/info/foo.list", "/.\n/home\n/home/dir\n/opt\n/opt/foo\n/opt/foo/file\n/srv\n/srv/missing\n/var/mail/box\n/boot/vmlinuz\n/linked/file\n/var/bound/file\n/var/cache/file\n")
 	write("@opt/foo/file", "x")
 	write("@cache/file", "x")
+	write("@data/bt/file", "x")
 	write("@linked/file", "x")
 	check(os.MkdirAll(st.Path("@rootfs/data/linked"), 0o755))
 	check(os.Symlink("data/linked", st.Path("@rootfs/linked")))
@@ -60,14 +63,14 @@ UUID=1 /linked btrfs subvol=@linked 0 0
 	check(err)
 	got, err := Of(reg, be.Env{Name: "rootfs", Subvolume: rootfs})
 	want := []be.Part{{Place: "/usr", Subvolume: "@usr"}, {Place: "/nested", Subvolume: "@rootfs/nested"}, {Place: "/opt", Subvolume: "@opt"},
-		{Place: "/data/linked", Named: "/linked", Subvolume: "@linked"}}
+		{Place: "/data/linked", Named: "/linked", Subvolume: "@linked"}, {Place: "/mnt/data", Subvolume: "@data"}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("the parts are %+v, %v; want %+v", got, err, want)
 	}
 
 	// Where the package database is a part itself it can't be asked.
 	check(os.RemoveAll(st.Path("@rootfs/var")))
-	if got, err = Of(reg, be.Env{Name: "rootfs", Subvolume: rootfs}); err != nil || len(got) != 5 {
+	if got, err = Of(reg, be.Env{Name: "rootfs", Subvolume: rootfs}); err != nil || len(got) != 6 {
 		t.Errorf("without a package database the parts are %+v, %v", got, err)
 	}
 	check(os.Remove(st.Path("@rootfs/etc/fstab")))

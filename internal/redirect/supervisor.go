@@ -135,7 +135,7 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 	TellRecovered(s.Notice, s.Log, recovered)
 	if err == nil {
 		for _, place := range build.Hidden {
-			s.Notice.Say("What lies below the mount of %s is %s%s there.", place, place, be.Hidden)
+			s.Notice.Say("What lies below the mount of %s is %s%s in the new boot environment.", place, place, be.Hidden)
 		}
 	}
 	return build, err
