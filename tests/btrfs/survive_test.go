@@ -72,8 +72,10 @@ DPkg::Post-Invoke { "/bin/umount /srv/hooked"; };
 	testOnlyHere(t, l, m, name)
 }
 
-// testSwapOf uses the swap file that an environment got.
+// testSwapOf uses the swap file that an environment got, after it was brought up to
+// date.
 func testSwapOf(t *testing.T, l lab, m *machine.Machine, name string) {
+	m.Shell(t, "echo word >/srv/since; apt-be sync "+name+" 2>&1")
 	m.Shell(t, `mount -o subvol=@be/`+name+` `+l.Device()+` /mnt
 [ "$(stat -c %a /mnt/swap /mnt/swap/swapfile | xargs)" = "700 600" ]; [ $(stat -c %s /mnt/swap/swapfile) = $(stat -c %s /swap/swapfile) ]
 [ "$(blkid -p -o value -s UUID -s LABEL /mnt/swap/swapfile)" = "$(blkid -p -o value -s UUID -s LABEL /swap/swapfile)" ]
