@@ -32,9 +32,11 @@ func testSurvive(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
 	l.Create(t, running+"/swap")
-	m.Shell(t, `chmod 700 /swap; perl -e 'open(F, ">", "/swap/swapfile"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' &&
-dd if=/dev/zero of=/swap/swapfile bs=1M count=16 status=none && chmod 600 /swap/swapfile && mkswap -L odd /swap/swapfile && swapon /swap/swapfile`)
-	defer m.Run(t, machine.Command{Args: []string{"swapoff", "/swap/swapfile"}})
+	// The kernel has one list of the files that it swaps to, of both releases.
+	file := func(script string) string { return strings.ReplaceAll(script, "FILE", l.Recipe) }
+	m.Shell(t, file(`chmod 700 /swap; perl -e 'open(F, ">", "/swap/FILE"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' &&
+dd if=/dev/zero of=/swap/FILE bs=1M count=16 status=none && chmod 600 /swap/FILE && mkswap -L odd /swap/FILE && swapon /swap/FILE`))
+	defer m.Run(t, machine.Command{Args: []string{"swapoff", file("/swap/FILE")}})
 	l.Create(t, running+"/var/lib/machines")
 	m.WriteFile(t, "/var/lib/machines/file", "data")
 	m.Shell(t, "mkdir /srv/hooked && echo 'none /srv/hooked tmpfs noauto 0 0' >>/etc/fstab")
@@ -50,7 +52,7 @@ DPkg::Post-Invoke { "/bin/umount /srv/hooked"; };
 	if result.Status != 0 {
 		t.Fatalf("status %d", result.Status)
 	}
-	for _, want := range []string{"/mnt/silent (fuse of nobody) does not answer", "The swap file /swap/swapfile is not in"} {
+	for _, want := range []string{"/mnt/silent (fuse of nobody) does not answer", file("The swap file /swap/FILE is not in")} {
 		if !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(result.Output, "apt-be: ", "")), " "), want) {
 			t.Errorf("it does not say %q", want)
 		}
@@ -75,16 +77,17 @@ DPkg::Post-Invoke { "/bin/umount /srv/hooked"; };
 // testSwapOf uses the swap file that an environment got, after it was brought up to
 // date.
 func testSwapOf(t *testing.T, l lab, m *machine.Machine, name string) {
+	file := func(script string) string { return strings.ReplaceAll(script, "FILE", l.Recipe) }
 	m.Shell(t, "echo word >/srv/since; apt-be sync "+name+" 2>&1")
-	m.Shell(t, `mount -o subvol=@be/`+name+` `+l.Device()+` /mnt
-[ "$(stat -c %a /mnt/swap /mnt/swap/swapfile | xargs)" = "700 600" ]; [ $(stat -c %s /mnt/swap/swapfile) = $(stat -c %s /swap/swapfile) ]
-[ "$(blkid -p -o value -s UUID -s LABEL /mnt/swap/swapfile)" = "$(blkid -p -o value -s UUID -s LABEL /swap/swapfile)" ]
-swapon /mnt/swap/swapfile; swapoff /mnt/swap/swapfile; umount /mnt`)
+	m.Shell(t, file(`mount -o subvol=@be/`+name+` `+l.Device()+` /mnt
+[ "$(stat -c %a /mnt/swap /mnt/swap/FILE | xargs)" = "700 600" ]; [ $(stat -c %s /mnt/swap/FILE) = $(stat -c %s /swap/FILE) ]
+[ "$(blkid -p -o value -s UUID -s LABEL /mnt/swap/FILE)" = "$(blkid -p -o value -s UUID -s LABEL /swap/FILE)" ]
+swapon /mnt/swap/FILE; swapoff /mnt/swap/FILE; umount /mnt`))
 	// In the root's own subvolume it can't be had.
-	m.Shell(t, `swapoff /swap/swapfile; perl -e 'open(F, ">", "/inroot"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' && chmod 600 /inroot && dd if=/swap/swapfile of=/inroot bs=1M status=none && swapon /inroot`)
+	m.Shell(t, file(`swapoff /swap/FILE; perl -e 'open(F, ">", "/inroot-FILE"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' && chmod 600 /inroot-FILE && dd if=/swap/FILE of=/inroot-FILE bs=1M status=none && swapon /inroot-FILE`))
 	result := m.Run(t, machine.Command{Args: []string{"apt-be", "create", "impossible"}})
-	m.Shell(t, "swapoff /inroot; rm /inroot")
-	if result.Status != 1 || !strings.Contains(result.Output, "an active swap file is in it: /inroot") || !strings.Contains(result.Output, "hint: swapoff it") {
+	m.Shell(t, file("swapoff /inroot-FILE; rm /inroot-FILE"))
+	if result.Status != 1 || !strings.Contains(result.Output, file("an active swap file is in it: /inroot-FILE")) || !strings.Contains(result.Output, "hint: swapoff it") {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
 }
