@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -297,6 +298,11 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 // itself. The record that the result holds is to be kept by Change.
 func (r *Registry) Identify(e Env) (Env, error) {
 	id, err := r.identify(r.Dir(e))
+	if errors.Is(err, fs.ErrNotExist) && e.Original() && !e.Running && e.Record.Title != "" {
+		// Its /usr is a subvolume of its own, which only it mounts: what is known
+		// is from when it ran, and nobody has changed it since.
+		return e, nil
+	}
 	if err != nil {
 		return e, fmt.Errorf("cannot identify the system in %s: %w", e.Name, err)
 	}

@@ -193,3 +193,20 @@ func TestTheNextBootTakesTheOriginal(t *testing.T) {
 		checkIs(t, running+" runs: destroying rootfs", err, be.ErrProtected)
 	}
 }
+
+// TestIdentifyWithoutParts has the original root not run, and its /usr be elsewhere.
+func TestIdentifyWithoutParts(t *testing.T) {
+	w := newWorld(t)
+	w.create("new")
+	check(t, w.locked(func() error { return w.reg.Change(w.get("rootfs"), func(r *be.Record) { r.Path = "@rootfs" }) }))
+	check(t, w.store.SetRunning("@be/new"))
+	check(t, os.Remove(w.store.Path("@rootfs/title")))
+	e, err := w.reg.Identify(w.get("rootfs"))
+	if err != nil || e.Record.Title != "Debian 12" || len(e.Record.Kernels) != 1 {
+		t.Errorf("Identify = %+v, %v, want what is known of it", e.Record, err)
+	}
+	check(t, os.Remove(w.store.Path("@be/new/title")))
+	if _, err := w.reg.Identify(w.get("new")); err == nil {
+		t.Error("an environment, which has its parts in it, was identified without its title")
+	}
+}
