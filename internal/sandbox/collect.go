@@ -137,7 +137,8 @@ func spooled(spec Spec) [][]byte {
 	var found []left
 	entries, _ := dir.ReadDir(-1)
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+		// Not entry.Info, which Go 1.24 has look at a path that is not the root's.
+		if info, err := root.Lstat(entry.Name()); err == nil && info.Mode().IsRegular() {
 			found = append(found, left{entry.Name(), info.ModTime()})
 		}
 	}
