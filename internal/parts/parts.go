@@ -5,6 +5,7 @@
 package parts
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,6 +38,44 @@ func Of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	found, err := of(reg, e)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find which mounts belong to %s: %w", e.Name, err)
+	}
+	return found, nil
+}
+
+// Since returns the parts of the origin of an environment by now, of which some were
+// known when that was made. As the machine goes down they may be unmounted already,
+// which does not mean that they are gone: those count that the fstab still names.
+func Since(reg *be.Registry, origin be.Env, known []be.Part) ([]be.Part, error) {
+	found, err := Of(reg, origin)
+	if err != nil || len(known) == 0 {
+		return found, err
+	}
+	st := reg.Store()
+	text, err := inroot.ReadFile(st.Path(origin.Subvolume.Path), "/etc/fstab")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	entries := fstab.Entries(text)
+	named := byFstab(st, entries)
+	for _, part := range known {
+		if slices.ContainsFunc(found, func(p be.Part) bool { return p.Place == part.Place }) {
+			continue
+		}
+		i := slices.IndexFunc(entries, func(e fstab.Entry) bool { return e.Dir == cmp.Or(part.Named, part.Place) })
+		if i < 0 {
+			continue // it is a directory of the root again
+		}
+		subvolume, err := named(entries[i])
+		if err != nil {
+			return nil, err
+		}
+		if subvolume != "" {
+			part.Subvolume = subvolume
+		}
+		if _, err := st.Get(part.Subvolume); err != nil {
+			return nil, fmt.Errorf("cannot find the subvolume that /etc/fstab of %s mounts at %s: %w", origin.Name, part.Place, err)
+		}
+		found = append(found, part)
 	}
 	return found, nil
 }

@@ -68,6 +68,20 @@ UUID=1 /mnt/data btrfs subvol=@data 0 0
 		t.Errorf("the parts are %+v, %v; want %+v", got, err, want)
 	}
 
+	// As the machine goes down, nothing of it is mounted.
+	check(st.SetRunning("@rootfs"))
+	known := []be.Part{{Place: "/opt", Subvolume: "@opt"}, {Place: "/var/cache", Subvolume: "@cache"}, {Place: "/was", Subvolume: "@srv"}}
+	got, err = Since(reg, be.Env{Name: "rootfs", Running: true, Subvolume: rootfs}, known)
+	want = []be.Part{{Place: "/nested", Subvolume: "@rootfs/nested"}, known[0], known[1]}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("unmounted, the parts are %+v, %v; want %+v", got, err, want)
+	}
+	known[1].Subvolume = "@none"
+	if got, err := Since(reg, be.Env{Name: "rootfs", Running: true, Subvolume: rootfs}, known); err == nil {
+		t.Errorf("a subvolume that is not there is part of %+v", got)
+	}
+	check(st.SetRunning("@other"))
+
 	// Where the package database is a part itself it can't be asked.
 	check(os.RemoveAll(st.Path("@rootfs/var")))
 	if got, err = Of(reg, be.Env{Name: "rootfs", Subvolume: rootfs}); err != nil || len(got) != 6 {

@@ -55,7 +55,7 @@ func Of(reg *be.Registry, e be.Env) (Life, error) {
 			continue
 		}
 		l := Life{Heir: e, Live: live, store: reg.Store(), dir: reg.Dir(live)}
-		if l.parts, err = parts.Of(reg, live); err != nil {
+		if l.parts, err = parts.Since(reg, live, e.Record.Parts); err != nil {
 			return Life{}, err
 		}
 		l.sides = drift.Sides{
