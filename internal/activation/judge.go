@@ -237,7 +237,7 @@ func (a *Activator) failBack(e be.Env, fault be.Fault) (be.Env, error) {
 	edit := func(r *be.Record) {
 		r.State, r.Reason = be.FailedBack, fault.Text
 		r.Failbacks++
-		r.Seen = false
+		r.Seen, r.Held = false, "" // it was booted
 		r.Trial.Fault, r.Trial.BootID = &fault, bootID
 	}
 	trial := *e.Record.Trial

@@ -72,7 +72,9 @@ func (a *Activator) Begin(e be.Env) error {
 		return err
 	}
 	// An apt-be from before trials were wanted has armed it.
-	return errors.Join(a.Loader.Disarm(), a.want(state.Armed))
+	// In this order: cut off in between, it is armed, and its first boot catches up.
+	err = a.want(state.Armed)
+	return errors.Join(a.Loader.Disarm(), err)
 }
 
 // Lacks says whether an environment on trial is still to be brought up to date.

@@ -117,6 +117,9 @@ func TestWantedFails(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	h.wantState("ready", be.FailedBack)
+	if held := h.get("ready").Record.Held; held != "" {
+		t.Errorf("what was booted and failed says that it was not booted: %q", held)
+	}
 	if e := h.get("ready"); e.Armed {
 		t.Error("it is to be booted again")
 	}

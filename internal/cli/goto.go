@@ -55,6 +55,9 @@ func loadKernel(act *activation.Activator, e be.Env) error {
 	if err != nil {
 		return err
 	}
+	if e.Record.Trial == nil {
+		return fmt.Errorf("cannot load the kernel of %s: its trial was taken back meanwhile", e.Name)
+	}
 	entry.Options = activation.TrialParameters(entry.Options, e.Record.Trial)
 	line, err := entry.CommandLine()
 	if err != nil {

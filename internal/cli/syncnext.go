@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/kexec"
@@ -16,6 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/succession"
+	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -182,5 +185,8 @@ func (app *App) stay(ctx context.Context, reg *be.Registry, act *activation.Acti
 // passing says whether what went wrong may go well the next time, without anybody
 // deciding on anything.
 func passing(why error) bool {
-	return durable.Unwritable(why) || errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded)
+	var held *txn.HeldError // another process writes to the registry
+	// EHOSTDOWN is what an automount says as the machine goes down.
+	return errors.As(why, &held) || errors.Is(why, unix.EHOSTDOWN) ||
+		durable.Unwritable(why) || errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded)
 }

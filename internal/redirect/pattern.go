@@ -21,6 +21,10 @@ func upgradingWord(words []string) string {
 // selectsInstalled tells whether a word is such a pattern. It says no to what it
 // does not understand.
 func selectsInstalled(word string) bool {
+	// Of a version, a release or a file a "~" in the name is no pattern.
+	if i := strings.IndexAny(word, "=/"); i >= 0 && !strings.ContainsAny(word[:i], "?~!(") {
+		return false
+	}
 	// what aptitude is to do with it, where that is to install it
 	for _, suffix := range []string{"+M", "&M", "+"} {
 		if rest, found := strings.CutSuffix(word, suffix); found {

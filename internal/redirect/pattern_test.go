@@ -15,6 +15,8 @@ func TestSelectsInstalled(t *testing.T) {
 		"~n": false, "~nU": false, "~ninstalled": false, "?name(?upgradable)": false, "?true": false, "~T": false, "~N": false, "~c": false,
 		"!~U": false, "!?upgradable": false, "?not(?upgradable)": false, "!(~U)": false, "~U | ~nfoo": false, "?or(?upgradable,?name(x))": false,
 		"~U-": false, "~U_": false, "~U:": false, "~U=": false, "?upgradable-": false, "~": false, "?": false, "(~U": false, "~U)": false, "?and(~U": false,
+		"foo=1.0~incubating-1": false, "./foo_1.0~incubating-1_amd64.deb": false, "/srv/debs/foo_2.0~intel1_amd64.deb": false,
+		"foo=2.0~U1": false, "./foo_1~beta~i.deb": false, "foo/~U": false,
 		"c++~U,": false, "?config-files": false, "libstdc++6": false, "?description(~U)": false,
 	} {
 		if got := selectsInstalled(word); got != want {
