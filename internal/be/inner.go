@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/swapfile"
 )
@@ -93,11 +94,14 @@ func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut 
 // is writable until seal. there is false if it was moved meanwhile.
 func (b *Build) copyToBase(in Inner) (there bool, err error) {
 	st, place := b.registry.store, b.Base+in.Place
+	if in.Part {
+		durable.Unlock(st.Path(place))
+	}
 	// Undoing the outer snapshot deletes what is nested in it: no step of its own.
 	err = st.SnapshotOver(in.Subvolume.Path, place, false)
 	if in.Part && errors.Is(err, store.ErrExists) {
 		// Below the mount something lies that nobody sees.
-		if err = os.RemoveAll(st.Path(place)); err == nil {
+		if err = durable.RemoveAll(st.Path(place)); err == nil {
 			err = os.Mkdir(st.Path(place), 0o755)
 		}
 		if err == nil {
@@ -148,6 +152,9 @@ func (b *Build) empty(in Inner) error {
 // the place of a subvolume.
 func (b *Build) copyInner(in Inner, source string) error {
 	st, place := b.registry.store, b.Path+in.Place
+	if in.Part {
+		durable.Unlock(st.Path(place))
+	}
 	err := st.SnapshotOver(source, place, false)
 	if errors.Is(err, store.ErrSwapFile) {
 		return b.empty(in)

@@ -88,7 +88,8 @@ func (r *Registry) onlyHere(e Env) ([]store.Subvolume, error) {
 // that: a part of its root, one that is as it came with it, or only swapped to.
 func (r *Registry) isOwn(e Env, sub store.Subvolume) (bool, error) {
 	place := strings.TrimPrefix(sub.Path, e.Subvolume.Path)
-	if slices.ContainsFunc(e.Record.Parts, func(p Part) bool { return p.Place == place }) {
+	came := slices.ContainsFunc(e.Record.Nested, func(n Nested) bool { return n.UUID == sub.UUID })
+	if came && slices.ContainsFunc(e.Record.Parts, func(p Part) bool { return p.Place == place }) {
 		return true, nil
 	}
 	for _, n := range e.Record.Nested {

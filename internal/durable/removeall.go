@@ -18,7 +18,7 @@ func RemoveAll(path string) error {
 	}
 	_ = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && (entry.IsDir() || entry.Type().IsRegular()) {
-			unlock(name)
+			Unlock(name)
 		}
 		return nil
 	})
@@ -28,7 +28,9 @@ func RemoveAll(path string) error {
 // locking is FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h.
 const locking = 0x10 | 0x20
 
-func unlock(name string) {
+// Unlock takes the attributes i and a (chattr(1)) from a file or a directory, where it
+// has them: the mount points of some machines are immutable.
+func Unlock(name string) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return

@@ -27,9 +27,10 @@ import (
 // database is dpkg's: what holds it is a part of the root whatever else is in it.
 const database = "/var/lib/dpkg"
 
-// own are the directories of which nothing belongs to an environment by this
-// package's rules: apt-be init has its own for them.
-var own = []string{"/boot", "/efi"}
+// never are the directories of which nothing is a part: apt-be init has rules of its
+// own for those of the boot loader, and what is in /home is the users', whatever a
+// package puts there.
+var never = []string{"/boot", "/efi", "/home"}
 
 // Of returns the parts of an environment: subvolumes that its fstab mounts from the
 // file system that it is on, and in which packages have files. Of the running one
@@ -91,6 +92,11 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	}
 	mounted := byFstab(st, fstab.Entries(text))
 	if e.Running {
+		for _, entry := range fstab.Entries(text) {
+			if strings.Contains(entry.Options, "x-systemd.automount") && entry.Type == "btrfs" {
+				_, _ = os.ReadDir(entry.Dir) // which mounts it, as any access of dpkg's would
+			}
+		}
 		if mounted, err = byMount(st, mounted, e); err != nil {
 			return nil, err
 		}
@@ -98,7 +104,7 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	var parts, candidates []be.Part
 	for _, entry := range fstab.Entries(text) {
 		if (entry.Type != "btrfs" && entry.Type != "auto") || !path.IsAbs(entry.Dir) || entry.Dir == "/" ||
-			slices.ContainsFunc(own, func(dir string) bool { return within(dir, entry.Dir) }) {
+			slices.ContainsFunc(never, func(dir string) bool { return within(dir, entry.Dir) }) {
 			continue
 		}
 		subvolume, err := mounted(entry)
@@ -221,8 +227,13 @@ func bound(entries []fstab.Entry) map[string]string {
 // files there.
 func withPackages(st store.Store, root string, candidates []be.Part, bound map[string]string) ([]be.Part, error) {
 	if _, err := os.Lstat(filepath.Join(root, database, "info")); errors.Is(err, fs.ErrNotExist) {
+		if root == "/" {
+			return nil, nil // it is unmounted by now: Since knows which they were
+		}
 		// The package database is a part itself, of a system that does not run.
-		return slices.DeleteFunc(candidates, func(p be.Part) bool { return within("/home", p.Place) }), nil
+		return slices.DeleteFunc(candidates, func(p be.Part) bool {
+			return !slices.ContainsFunc([]string{"/opt", "/usr", "/var"}, func(dir string) bool { return within(dir, p.Place) })
+		}), nil
 	}
 	places := slices.Collect(maps.Keys(bound))
 	for _, part := range candidates {

@@ -264,6 +264,7 @@ func testPartVar(t *testing.T, l lab) {
 echo "$DEVICE / btrfs subvol=@rootfs 0 0" >/etc/fstab
 move() {
 `+moveOut+`}
+`+chattr+`attribute 16 /var
 move /var var
 `)
 	l.Create(t, "@var/lib/deep")
