@@ -144,9 +144,8 @@ func (r *Registry) collectUnfinished(newer bool) (here map[string]bool, errs []e
 	return here, errs, nil
 }
 
-// dropNameless removes files of subvolumes that there are nowhere: of what can't
-// be read in the registry, those that a power cut leaves, and those of
-// environments that were destroyed.
+// dropNameless removes unreadable files of the registry whose subvolume does not
+// exist: a power cut left them, or their environment was destroyed.
 func (r *Registry) dropNameless(c contents) error {
 	found, err := r.found()
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// moved returns those directories whose new state is refused that the running system
-// has moved: a link leads from their old place to the new one, or they are bound to
-// it by the fstab. What the upgrade changed in them can follow.
+// moved returns the directories that the running system has moved and that are
+// refused because of it. A link, or a bind mount of the fstab, leads from the old
+// place to the new one. What the upgrade changed in such a directory can be moved too.
 func (f *finder) moved(d *Drift) (moves []rootfs.Move, err error) {
 	bound, err := f.bound()
 	if err != nil {
@@ -42,18 +42,16 @@ func (f *finder) moved(d *Drift) (moves []rootfs.Move, err error) {
 	return moves, nil
 }
 
-// bound returns what the running system's fstab binds, by where.
+// bound returns the directories that the running system's fstab binds to other
+// places, by those places without their leading slash.
 func (f *finder) bound() (map[string]string, error) {
 	content, err := readIfAny(f.dirs.live, "etc/fstab")
 	if err != nil {
 		return nil, err
 	}
 	bound := map[string]string{}
-	for _, e := range fstab.Entries(content) {
-		options := strings.Split(e.Options, ",")
-		if path.IsAbs(e.Source) && (slices.Contains(options, "bind") || slices.Contains(options, "rbind")) {
-			bound[strings.TrimPrefix(e.Dir, "/")] = e.Source
-		}
+	for dir, source := range fstab.Bound(fstab.Entries(content)) {
+		bound[strings.TrimPrefix(dir, "/")] = source
 	}
 	return bound, nil
 }

@@ -238,8 +238,9 @@ func (in *inner) since(at three) uint64 {
 	return 0
 }
 
-// untouched says whether nobody has changed a subvolume in the environment, which is
-// a snapshot of the base's or already one of the live side's.
+// untouched says whether nobody has changed the environment's subvolume since it was
+// snapshotted: from the base, or, in a copy that is being brought up to date, from the
+// live side.
 func (in *inner) untouched(at three) (bool, error) {
 	untouched, err := store.Untouched(in.store, *at.next, *at.base)
 	if err != nil || untouched {

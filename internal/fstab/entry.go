@@ -3,6 +3,7 @@ package fstab
 import (
 	"bytes"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -32,6 +33,19 @@ func Entries(fstab []byte) []Entry {
 		}
 	}
 	return entries
+}
+
+// Bound returns the directories that entries bind to other places (mount(8)), by
+// those places.
+func Bound(entries []Entry) map[string]string {
+	sources := map[string]string{}
+	for _, e := range entries {
+		options := strings.Split(e.Options, ",")
+		if path.IsAbs(e.Source) && (slices.Contains(options, "bind") || slices.Contains(options, "rbind")) {
+			sources[e.Dir] = path.Clean(e.Source)
+		}
+	}
+	return sources
 }
 
 func (l line) entry() Entry {

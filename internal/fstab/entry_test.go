@@ -70,3 +70,10 @@ func TestAppendAndRemove(t *testing.T) {
 		t.Errorf("after a line that does not end: %q", with)
 	}
 }
+
+func TestBound(t *testing.T) {
+	got := Bound(Entries([]byte("/data/opt/ /opt none bind 0 0\n/a /b none rw,rbind\nU /srv btrfs subvol=@srv\nbind /c none bind\n# /x /y none bind\n")))
+	if len(got) != 2 || got["/opt"] != "/data/opt" || got["/b"] != "/a" {
+		t.Errorf("bound are %q", got)
+	}
+}

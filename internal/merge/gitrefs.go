@@ -33,7 +33,7 @@ func (p *planner) readAll(tree Tree, name string) ([]byte, error) {
 	return content, nil
 }
 
-// readRefs reads what a repository has names for, on each side.
+// readRefs reads the refs of a repository (branches, tags and others) on each side.
 func (p *planner) readRefs(d *gitDir) error {
 	for i, tree := range p.sides() {
 		refs := map[string]string{}

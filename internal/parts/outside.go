@@ -13,9 +13,9 @@ import (
 // environment holds.
 var ErrOutside = errors.New("it is not in the boot environment")
 
-// AllowOutside is the setting that lists mount points at which files of packages may
-// stay as they are: what an upgrade adds there is added as the machine leaves for
-// the new environment.
+// AllowOutside is the setting that lists mount points on which files of packages may
+// keep their old version. Files that the upgrade adds there are copied there as the
+// machine leaves for the new environment.
 const AllowOutside = "Apt-Be::Allow-Outside"
 
 // OutsideHint is what to do about an ErrOutside.

@@ -128,7 +128,7 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	if len(candidates) == 0 {
 		return parts, nil
 	}
-	packaged, err := withPackages(st, reg.Dir(e), candidates, bound(fstab.Entries(text)))
+	packaged, err := withPackages(st, reg.Dir(e), candidates, fstab.Bound(fstab.Entries(text)))
 	return append(parts, packaged...), err
 }
 
@@ -208,18 +208,6 @@ func byFstab(st store.Store, entries []fstab.Entry) func(fstab.Entry) (string, e
 		}
 		return subvolume, err
 	}
-}
-
-// bound returns the directories that an fstab binds to other places, by those.
-func bound(entries []fstab.Entry) map[string]string {
-	sources := map[string]string{}
-	for _, e := range entries {
-		options := strings.Split(e.Options, ",")
-		if path.IsAbs(e.Source) && (slices.Contains(options, "bind") || slices.Contains(options, "rbind")) {
-			sources[e.Dir] = path.Clean(e.Source)
-		}
-	}
-	return sources
 }
 
 // withPackages returns those in which packages of a root have files, directories

@@ -15,8 +15,8 @@ type Job struct {
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied
-	// AllowOutside are mount points at which packages that are upgraded may have
-	// files, which stay as they are.
+	// AllowOutside are mount points on which files of upgraded packages may keep
+	// their old version.
 	AllowOutside []string
 	Reads        Places        // what the frontend reads, besides files that Argv names
 	Settings     Settings      // that the frontend has and others don't

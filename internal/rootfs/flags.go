@@ -147,8 +147,8 @@ func unlock(dir *os.File, name string) {
 	unlockFor(fd)
 }
 
-// opened is told of each directory of To before something is changed in it: what
-// that has of it, its time and perhaps that it can't be changed, it gets back.
+// opened notes the time and the flags of a directory of To before something in it is
+// changed. The directory gets both back at the end (Finish).
 func (c *Changer) opened(name string, dir *os.File) {
 	name = path.Clean(name)
 	if _, known := c.times.Load(name); known {

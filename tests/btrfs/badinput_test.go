@@ -57,7 +57,8 @@ chmod 755 /usr/bin/dpkg
 		t.Errorf("processes left: %v", left)
 	}
 
-	// A FIFO in the place of a record: whoever waits for its writer waits for ever.
+	// A FIFO in the place of a record. Nobody writes to it, so a program that opens it
+	// to read would wait for ever.
 	m.Shell(t, "apt-be create env; apt-be create other")
 	records, err := filepath.Glob(l.Path("@apt-be/be/*.json"))
 	if err != nil || len(records) < 2 {

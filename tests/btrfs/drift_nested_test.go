@@ -28,8 +28,8 @@ func (l *driftLab) forkNested(nested ...string) {
 	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", Forked: be.Made}
 }
 
-// TestDriftInNested has subvolumes that both sides change, and one that the running
-// system goes back to an older snapshot of.
+// TestDriftInNested changes nested subvolumes on both sides. In one of them the
+// running system goes back to an older snapshot.
 func TestDriftInNested(t *testing.T) {
 	l := newDriftLab(t)
 	for _, name := range []string{"srv/both", "srv/older", "srv/gone", "srv/link"} {

@@ -13,7 +13,7 @@ import (
 // TestReadyIsOnDisk cuts the power the moment that an upgrade is ready, in which
 // nothing was synced until the end. The machine comes up in the old environment, and
 // is rebooted: every file of the new one is what its package has. A file that was
-// written just before the cut shows that the cut was one.
+// written just before the cut is gone, which shows that the power really was cut.
 func TestReadyIsOnDisk(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
