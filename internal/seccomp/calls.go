@@ -2,6 +2,8 @@ package seccomp
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +55,9 @@ func Numbers(arch uint32, names ...string) []uint32 {
 	}
 	return nil
 }
+
+// Names returns the names of all calls that are known.
+func Names() []string { return slices.Sorted(maps.Keys(table)) }
 
 // table is from arch/x86/entry/syscalls/syscall_{64,32}.tbl, scripts/syscall.tbl and
 // arch/arm/tools/syscall.tbl.

@@ -13,7 +13,7 @@ import (
 
 // sweepEvery is how soon it is noticed that a socket is in use no more. The one at its
 // other end learns of it only then, since the duplicate keeps it open.
-const sweepEvery = time.Second
+const sweepEvery = time.Second / 2
 
 // patience is how long to wait before the next sweep; negative: for ever.
 func (n *network) patience() time.Duration {
