@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/apt-be/apt-be/internal/mountcalls"
 	"github.com/apt-be/apt-be/internal/nosync"
+	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
 // The descriptors that Start passes to the init, before the ones to keep.
@@ -94,7 +94,7 @@ func prepare(signals *signals) (Result, error) {
 	mounts := 0
 	if err == nil {
 		// Where it can't be had, in some containers, hooks find a stand-in by PATH.
-		if fd, err := mountcalls.Intercept(); err == nil {
+		if fd, err := syscalls.Intercept(false); err == nil {
 			mounts = fd
 		}
 		err = dropCapabilities()
@@ -227,7 +227,11 @@ func runCommand(signals *signals, descriptor string) (Result, error) {
 		return Result{Signal: sig, Notes: t.Notes}, nil
 	}
 	if t.Mounts > 0 {
-		go mountcalls.Serve(t.Mounts, t.Spec.known())
+		proc, err := os.Open("/proc")
+		if err != nil {
+			return Result{}, err
+		}
+		go syscalls.Serve(t.Mounts, syscalls.Answers{Known: t.Spec.known(), Proc: proc})
 	}
 	before := observe(t.Spec)
 	pid, err := startCommand(t.Spec)
