@@ -54,9 +54,11 @@ type Spec struct {
 	Shown  map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
 	Texts  map[string]string // contents of files in /run to make inside, by their names
 	Memory []Memory          // file systems in memory
-	NoSync bool              // what syncs files succeeds at once: see package nosync
-	Policy string            // a policy-rc.d, outside
-	Bin    string            // a directory of stand-ins, outside; "" for none
+	// Network is aptconf.NetworkDownload or NetworkFull; "" for none.
+	Network string
+	NoSync  bool   // what syncs files succeeds at once: see package nosync
+	Policy  string // a policy-rc.d, outside
+	Bin     string // a directory of stand-ins, outside; "" for none
 
 	Path    string   // of the command, inside
 	Args    []string // its argv
