@@ -207,6 +207,7 @@ func TestInputOfAFile(t *testing.T) {
 		{"all of much is read", large, 0, fmt.Sprintf("test $(cat | wc -c) = %d", len(large)), ""},
 		{"some of much is read", large, 0, "head -c 1000001 >/dev/null", large[1000001:]},
 		{"an empty file", "", 0, "! read a", ""},
+		{"the command writes there", "one\ntwo\nthree\n", 4, "echo more than there ever was >/proc/self/fd/0", "two\nthree\n"},
 	} {
 		file := open(t, scratch(t, c.content), unix.O_RDONLY)
 		if _, err := file.Seek(c.skip, 0); err != nil {

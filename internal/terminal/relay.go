@@ -18,7 +18,7 @@ const (
 	// openAgain is how long a terminal that nobody has open is left alone.
 	openAgain = 50 * time.Millisecond
 	// patience is how long a stop waits for the user's terminal to take what the
-	// command wrote before.
+	// command wrote before, and a signal for the one before to be asked for.
 	patience = time.Second
 )
 
