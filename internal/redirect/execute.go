@@ -29,12 +29,15 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if err != nil {
 		return Exit{}, err
 	}
-	if !root.ReadOnly {
-		// The command may be apt, or run it. A broken configuration is for apt to tell of.
-		if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-			if err := ReadsOf(frontendInvocation(argv), conf).show(&spec); err != nil {
-				return Exit{}, err
-			}
+	// The command may be apt, or run it. A broken configuration is for apt to tell of.
+	inv := frontendInvocation(argv)
+	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
+		reads := ReadsOf(inv, conf)
+		if root.ReadOnly {
+			reads.Files, reads.Disc = nil, ""
+		}
+		if err := reads.show(&spec); err != nil {
+			return Exit{}, err
 		}
 	}
 	defer func() {
