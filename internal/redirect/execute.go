@@ -32,9 +32,11 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	// The command may be apt, or run it. A broken configuration is for apt to tell of.
 	inv := frontendInvocation(argv)
 	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
-		reads := ReadsOf(inv, conf)
-		if root.ReadOnly {
-			reads.Files, reads.Disc = nil, ""
+		var reads Places
+		if root.ReadOnly { // nothing is installed there
+			reads.Network, reads.wrongNetwork = networkOf(conf)
+		} else {
+			reads = ReadsOf(inv, conf)
 		}
 		if err := reads.show(&spec); err != nil {
 			return Exit{}, err

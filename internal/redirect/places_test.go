@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
 func TestSourcePlaces(t *testing.T) {
@@ -76,5 +78,20 @@ func TestHidden(t *testing.T) {
 		if _, err := hidden([]string{place}); err == nil || !strings.HasPrefix(err.Error(), "cannot show ") {
 			t.Errorf("%s: %v, want an error", place, err)
 		}
+	}
+}
+
+func TestNetworkIsShown(t *testing.T) {
+	for line, want := range map[string]sandbox.Network{
+		"Apt-Be::Activate=yes": sandbox.DownloadNetwork, "Apt-Be::Sandbox::Network=download": sandbox.DownloadNetwork, "Apt-Be::Sandbox::Network=full": sandbox.FullNetwork,
+	} {
+		var spec sandbox.Spec
+		if err := AptPlaces(configOf(t, line)).show(&spec); err != nil || spec.Net != want {
+			t.Errorf("%q: %v, %v, want %v", line, spec.Net, err, want)
+		}
+	}
+	var spec sandbox.Spec
+	if err := AptPlaces(configOf(t, "Apt-Be::Sandbox::Network=x")).show(&spec); err == nil || spec.Net != sandbox.NoNetwork {
+		t.Errorf("of what means nothing: %v, %v", spec.Net, err)
 	}
 }
