@@ -29,12 +29,13 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if err != nil {
 		return Exit{}, err
 	}
-	// The command may be apt, or run it. A broken configuration is for apt to tell of.
+	// The command may be apt, or run it. A broken configuration is for apt to tell of;
+	// until it is mended there is no network.
 	inv := frontendInvocation(argv)
 	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
 		var reads Places
 		if root.ReadOnly { // nothing is installed there
-			reads.Network, reads.wrongNetwork = networkOf(conf)
+			reads.Network, reads.wrongNetwork = conf.Network()
 		} else {
 			reads = ReadsOf(inv, conf)
 		}

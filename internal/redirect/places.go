@@ -29,7 +29,7 @@ type Places struct {
 	Files []string // files and directories
 	Disc  string   // where discs with packages are mounted; "" if it wants none
 	// Network is what the sandbox has, as of Config.Network.
-	Network sandbox.Network
+	Network string
 
 	wrongNetwork error // why there is no Network
 }
@@ -39,7 +39,7 @@ type Places struct {
 // automount has mounted what it should.
 func AptPlaces(conf aptconf.Config) Places {
 	var p Places
-	p.Network, p.wrongNetwork = networkOf(conf)
+	p.Network, p.wrongNetwork = conf.Network()
 	for _, item := range aptFiles {
 		if file := conf.File(item); file != "" {
 			p.Files = append(p.Files, file)
@@ -57,21 +57,12 @@ func AptPlaces(conf aptconf.Config) Places {
 	return p
 }
 
-// networkOf is what a configuration lets a sandbox have.
-func networkOf(conf aptconf.Config) (sandbox.Network, error) {
-	name, err := conf.Network()
-	if name == aptconf.NetworkFull {
-		return sandbox.FullNetwork, err
-	}
-	return sandbox.DownloadNetwork, err
-}
-
 // show has a sandbox show them.
 func (p Places) show(spec *sandbox.Spec) (err error) {
 	if p.wrongNetwork != nil {
 		return p.wrongNetwork
 	}
-	spec.Net = p.Network
+	spec.Network = p.Network
 	if spec.Shown, err = hidden(p.Files); err != nil {
 		return err
 	}

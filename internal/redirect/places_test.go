@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
@@ -82,16 +83,16 @@ func TestHidden(t *testing.T) {
 }
 
 func TestNetworkIsShown(t *testing.T) {
-	for line, want := range map[string]sandbox.Network{
-		"Apt-Be::Activate=yes": sandbox.DownloadNetwork, "Apt-Be::Sandbox::Network=download": sandbox.DownloadNetwork, "Apt-Be::Sandbox::Network=full": sandbox.FullNetwork,
+	for line, want := range map[string]string{
+		"Apt-Be::Activate=yes": aptconf.NetworkDownload, "Apt-Be::Sandbox::Network=download": aptconf.NetworkDownload, "Apt-Be::Sandbox::Network=full": aptconf.NetworkFull,
 	} {
 		var spec sandbox.Spec
-		if err := AptPlaces(configOf(t, line)).show(&spec); err != nil || spec.Net != want {
-			t.Errorf("%q: %v, %v, want %v", line, spec.Net, err, want)
+		if err := AptPlaces(configOf(t, line)).show(&spec); err != nil || spec.Network != want {
+			t.Errorf("%q: %q, %v, want %q", line, spec.Network, err, want)
 		}
 	}
 	var spec sandbox.Spec
-	if err := AptPlaces(configOf(t, "Apt-Be::Sandbox::Network=x")).show(&spec); err == nil || spec.Net != sandbox.NoNetwork {
-		t.Errorf("of what means nothing: %v, %v", spec.Net, err)
+	if err := AptPlaces(configOf(t, "Apt-Be::Sandbox::Network=x")).show(&spec); err == nil || spec.Network != "" {
+		t.Errorf("of what means nothing: %q, %v", spec.Network, err)
 	}
 }

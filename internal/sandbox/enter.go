@@ -52,13 +52,13 @@ func (t task) settle(socket *os.File) error {
 		return err
 	}
 	separate := unix.CLONE_NEWCGROUP
-	if t.Spec.Net != FullNetwork {
+	if t.Spec.alone() {
 		separate |= unix.CLONE_NEWNET
 	}
 	if err := unix.Unshare(separate); err != nil {
 		return os.NewSyscallError("unshare", err)
 	}
-	if t.Spec.Net != FullNetwork {
+	if t.Spec.alone() {
 		if err := syscalls.LoopbackUp(); err != nil {
 			return err
 		}
@@ -108,8 +108,8 @@ func (t task) filter(socket *os.File) error {
 	if err := syscalls.Deny(); err != nil {
 		return err
 	}
-	fd, err := syscalls.Intercept(t.Spec.Net == DownloadNetwork)
-	if err != nil && t.Spec.Net == DownloadNetwork {
+	fd, err := syscalls.Intercept(t.Spec.downloads())
+	if err != nil && t.Spec.downloads() {
 		return fmt.Errorf("%w (Apt-Be::Sandbox::Network \"full\" does without)", err)
 	}
 	if err != nil {
