@@ -31,8 +31,15 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	}
 	// The command may be apt, or run it. A broken configuration is for apt to tell of;
 	// until it is mended there is no network.
-	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-		if err := ReadsOf(frontendInvocation(argv), conf).show(&spec); err != nil {
+	inv := frontendInvocation(argv)
+	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
+		var reads Places
+		if root.ReadOnly { // nothing is installed there
+			reads.Network, reads.wrongNetwork = conf.Network()
+		} else {
+			reads = ReadsOf(inv, conf)
+		}
+		if err := reads.show(&spec); err != nil {
 			return Exit{}, err
 		}
 	}

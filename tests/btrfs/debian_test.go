@@ -58,6 +58,7 @@ func TestDebian(t *testing.T) {
 		{"bad input", testBadInput},
 		{"names", testNames},
 		{"repositories", testRepositories},
+		{"network", testNetwork},
 		{"survive", testSurvive},
 		{"hooks", testHooks},
 		{"modules", testModules},
