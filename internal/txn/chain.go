@@ -15,8 +15,8 @@ import (
 // line with a right checksum may name is limited by Handler.Check.
 type chain [sha256.Size]byte
 
-// errChain says that a journal is not what its transaction has written.
-var errChain = errors.New("its checksum does not fit: it is not what the transaction wrote there")
+// ErrTampered says that a journal is not what its transaction has written.
+var ErrTampered = errors.New("its checksum does not fit: it is not what the transaction wrote there")
 
 func seed(id string) chain { return sha256.Sum256([]byte("apt-be journal " + id)) }
 
@@ -32,12 +32,12 @@ func (c chain) seal(text []byte) []byte {
 func (c chain) open(sealed []byte) (text []byte, next chain, err error) {
 	at := bytes.LastIndexByte(sealed, ' ')
 	if at < 0 {
-		return nil, c, errChain
+		return nil, c, ErrTampered
 	}
 	text = sealed[:at]
 	next = c.next(text)
 	if !bytes.Equal(next.seal(bytes.Clone(text)), sealed) {
-		return nil, c, errChain
+		return nil, c, ErrTampered
 	}
 	return text, next, nil
 }
