@@ -24,6 +24,23 @@ const (
 func envPlace(id string) string  { return EnvDir + "/" + newPrefix + id }
 func basePlace(id string) string { return BaseDir + "/" + newPrefix + id }
 
+// IsUUID says whether a string can be the UUID of a subvolume.
+func IsUUID(s string) bool { return uuidPattern.MatchString(s) }
+
+// IsEnvPlace says whether an environment that is whole can be at a path of the
+// store: one that has a name, or an original root.
+func IsEnvPlace(place string) bool {
+	if store.CheckPath(place) != nil {
+		return false
+	}
+	if name, ok := strings.CutPrefix(place, EnvDir+"/"); ok {
+		return CheckName(name) == nil
+	}
+	return !slices.ContainsFunc([]string{EnvDir, BaseDir, HomeDir, ShareDir, PastDir, GRUBDir}, func(dir string) bool {
+		return place == dir || inside(place, dir)
+	})
+}
+
 // isNew says whether a place is one of a transaction's, or of garbage.
 func isNew(place string) bool { return strings.HasPrefix(path.Base(place), newPrefix) }
 
@@ -33,7 +50,7 @@ func checkSnapshot(id string, a txn.Args) error {
 		return txn.OutOfBounds(dst, notOfIt)
 	case store.CheckPath(a["src"]) != nil:
 		return txn.OutOfBounds(a["src"], noPlace)
-	case a["parent"] != "" && !uuidPattern.MatchString(a["parent"]):
+	case a["parent"] != "" && !IsUUID(a["parent"]):
 		return txn.OutOfBounds(a["parent"], noUUID)
 	}
 	return a.Only("src", "dst", "parent", "read-only")
@@ -63,7 +80,7 @@ func checkTo(a txn.Args) error {
 	switch {
 	case path.Dir(a["to"]) != path.Dir(a["from"]) || a["to"] == a["from"]:
 		return txn.OutOfBounds(a["to"], "is not beside "+a["from"])
-	case !uuidPattern.MatchString(a["uuid"]):
+	case !IsUUID(a["uuid"]):
 		return txn.OutOfBounds(a["uuid"], noUUID)
 	}
 	return a.Only("uuid", "from", "to")
@@ -88,7 +105,7 @@ func checkPlace(id, place string, fresh bool) error {
 
 func checkFiles(id string, a txn.Args) error {
 	for _, uuid := range []string{a["from"], a["to"]} {
-		if !uuidPattern.MatchString(uuid) {
+		if !IsUUID(uuid) {
 			return txn.OutOfBounds(uuid, noUUID)
 		}
 	}
@@ -104,7 +121,7 @@ func checkRecord(id string, a txn.Args) error {
 	switch {
 	case a["at"] != envPlace(id):
 		return txn.OutOfBounds(a["at"], notOfIt)
-	case !uuidPattern.MatchString(a["uuid"]):
+	case !IsUUID(a["uuid"]):
 		return txn.OutOfBounds(a["uuid"], noUUID)
 	}
 	for _, key := range []string{"old", "new"} {
@@ -132,7 +149,7 @@ func (r *Registry) undoSnapshot(a txn.Args) error {
 	if sub.ParentUUID != a["parent"] {
 		return fmt.Errorf("%w: %s is another subvolume than the one that was made there", ErrProtected, sub.Path)
 	}
-	if err := r.checkUnused(sub); err != nil {
+	if err := r.CheckUnused(sub); err != nil {
 		return err
 	}
 	c, err := r.contents()
@@ -192,7 +209,7 @@ func (r *Registry) undoExchange(a txn.Args) error {
 			err = fmt.Errorf("%w: %s is no copy of %s", ErrProtected, sub.Path, old.Path)
 		}
 		if err == nil {
-			err = r.checkUnused(sub)
+			err = r.CheckUnused(sub)
 		}
 	}
 	if err != nil {
@@ -201,8 +218,8 @@ func (r *Registry) undoExchange(a txn.Args) error {
 	return r.store.Exchange(a["to"], a["from"])
 }
 
-// checkUnused returns an ErrProtected if a subvolume runs, or is mounted.
-func (r *Registry) checkUnused(sub store.Subvolume) error {
+// CheckUnused returns an ErrProtected if a subvolume runs, or is mounted.
+func (r *Registry) CheckUnused(sub store.Subvolume) error {
 	used, err := r.used(sub)
 	if err == nil && used != "" {
 		err = fmt.Errorf("%w: %s %s", ErrProtected, sub.Path, used)
@@ -231,7 +248,7 @@ func (r *Registry) used(sub store.Subvolume) (string, error) {
 
 // checkGarbage returns an ErrProtected if an environment may not become garbage.
 func (r *Registry) checkGarbage(sub store.Subvolume) error {
-	if err := r.checkUnused(sub); err != nil {
+	if err := r.CheckUnused(sub); err != nil {
 		return err
 	}
 	envs, err := r.List()
@@ -257,7 +274,7 @@ func (r *Registry) checkNotDefault(sub store.Subvolume) error {
 // checkNoBase returns an ErrProtected if a subvolume is the base of an environment
 // that has its name, or in use.
 func (r *Registry) checkNoBase(sub store.Subvolume) error {
-	if err := r.checkUnused(sub); err != nil {
+	if err := r.CheckUnused(sub); err != nil {
 		return err
 	}
 	envs, err := r.List()

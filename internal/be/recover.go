@@ -142,7 +142,7 @@ func (r *Registry) collectUnfinished(newer bool) (here map[string]bool, errs []e
 			switch {
 			case kept:
 				here[sub.UUID] = true
-			case uuidPattern.MatchString(id) && id != sub.UUID:
+			case IsUUID(id) && id != sub.UUID:
 				here[sub.UUID] = true
 				errs = append(errs, fmt.Errorf("%w: %s is not what was destroyed: give it another name, or delete it", ErrProtected, sub.Path))
 			default:
