@@ -1,6 +1,7 @@
 package btrfs_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/mounts"
 )
 
 // hostile makes what a maintainer script can make in the root that it owns, below
@@ -225,5 +228,56 @@ func TestStoreScratchWhatScriptsMake(t *testing.T) {
 	storeMust(t, durable.RemoveAll(path))
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("it is left")
+	}
+}
+
+// TestStoreRecovery has a build that was cut off, whose root a script has locked and
+// filled with subvolumes, and which somebody has mounted: it goes when it is unmounted.
+func TestStoreRecovery(t *testing.T) {
+	s, image := newStore(t, storeImageSize)
+	storeMust(t, s.Create("@rootfs"))
+	root := t.TempDir()
+	image.Mount(t, root, "subvol=@rootfs")
+	reg := be.NewRegistry(s, root, func(string) (be.Identity, error) { return be.Identity{}, nil })
+	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(s.Device(), subvolume) }
+	origin, err := reg.Running()
+	storeMust(t, err)
+	build, _, err := reg.Begin(t.Context(), be.BuildOptions{Name: "new", Origin: origin, Made: be.User})
+	storeMust(t, err)
+	build.LockFile().Close()
+	h := hostile{t}
+	top := h.open(unix.AT_FDCWD, s.Path(build.Path))
+	sub := h.subvolume(top, "s")
+	h.flags(sub, immutableFlag)
+	h.flags(top, immutableFlag)
+	h.close(sub, top)
+	recover := func() (errs []error) {
+		release, err := reg.Lock(t.Context())
+		storeMust(t, err)
+		defer release()
+		recovered, err := reg.Recover(t.Context())
+		storeMust(t, err)
+		for _, r := range recovered {
+			errs = append(errs, r.Err)
+		}
+		return errs
+	}
+	dir := t.TempDir()
+	storeMust(t, unix.Mount(image.Device, dir, "btrfs", 0, "subvol="+build.Path+"/s"))
+	errs := recover()
+	storeMust(t, unix.Unmount(dir, 0))
+	if len(errs) != 1 || !errors.Is(errs[0], be.ErrProtected) || !strings.Contains(errs[0].Error(), "is mounted at "+dir) {
+		t.Errorf("Recover of what is mounted: %v", errs)
+	}
+	if _, err := s.Get(build.Path); err != nil {
+		t.Errorf("what is mounted is gone: %v", err)
+	}
+	if errs := recover(); len(errs) != 1 || errs[0] != nil {
+		t.Errorf("Recover: %v", errs)
+	}
+	for _, dir := range []string{be.EnvDir, be.BaseDir} {
+		if left, err := s.List(dir); err != nil || len(left) > 0 {
+			t.Errorf("left in %s: %v, %v", dir, left, err)
+		}
 	}
 }
