@@ -60,6 +60,9 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 	if err := app.confirm(ctx, reg, act, e.Name); err != nil {
 		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
 	}
+	if app.live() {
+		return softreboot.Release()
+	}
 	return nil
 }
 
