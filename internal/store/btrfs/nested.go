@@ -74,7 +74,8 @@ func (s *Store) directlyNested(id uint64, p string) ([]store.Subvolume, error) {
 			return nil, err
 		}
 		subvolume, err := s.get(path.Join(p, dir, link.name))
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) {
+		// Whoever owns the directory above can put a link there at any time.
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, store.ErrBadPath) {
 			continue
 		}
 		if err != nil {
