@@ -74,7 +74,9 @@ func (s *Store) directlyNested(id uint64, p string) ([]store.Subvolume, error) {
 			return nil, err
 		}
 		subvolume, err := s.get(path.Join(p, dir, link.name))
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, unix.ENAMETOOLONG) {
+		// Whoever owns the directory above can put a link there at any time, and make it
+		// too deep for a path.
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, store.ErrBadPath) || errors.Is(err, unix.ENAMETOOLONG) {
 			continue
 		}
 		if err != nil {
