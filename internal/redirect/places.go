@@ -28,13 +28,15 @@ var aptFiles = []string{
 type Places struct {
 	Files []string // files and directories
 	Disc  string   // where discs with packages are mounted; "" if it wants none
+	Cache string   // apt's package cache
+	Lists string   // apt's lists of packages
 }
 
 // AptPlaces returns what apt reads by its configuration, and what its sources
 // name: repositories, lists of mirrors and keyrings. All is looked at, so that
 // automount has mounted what it should.
 func AptPlaces(conf aptconf.Config) Places {
-	var p Places
+	p := Places{Cache: conf.File("Dir::Cache::archives"), Lists: conf.File("Dir::State::lists")}
 	for _, item := range aptFiles {
 		if file := conf.File(item); file != "" {
 			p.Files = append(p.Files, file)
