@@ -61,7 +61,7 @@ func isIn(path, dir string) bool {
 // whatever came of the rest.
 func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giveBack func()) {
 	place := debcache.Place
-	if own := filepath.Clean(cmp.Or(reads.Cache, place)); own != place && isCache(own) {
+	if own := filepath.Clean(cmp.Or(reads.Cache, place)); own != place && !isHidden(own) && isCache(own) {
 		place, s.Inside.cache = own, own
 		spec.Shares = hideCache(spec.Shares, nil, own) // isCache has had an answer
 	}
@@ -92,7 +92,7 @@ func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giv
 // isCache says whether a directory holds nothing but what apt keeps in its package
 // cache. Of any other one the sandbox has to keep what packages write there.
 func isCache(dir string) bool {
-	if !filepath.IsAbs(dir) || isHidden(dir+"/") {
+	if !filepath.IsAbs(dir) {
 		return false
 	}
 	entries, err := os.ReadDir(dir)
