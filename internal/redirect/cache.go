@@ -60,6 +60,9 @@ func isIn(path, dir string) bool {
 // downloaded there is in the running system's cache when giveBack has been called,
 // whatever came of the rest.
 func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giveBack func()) {
+	if root.ReadOnly {
+		return func() {}
+	}
 	place := debcache.Place
 	if own := filepath.Clean(cmp.Or(reads.Cache, place)); own != place && !isHidden(own) && isCache(own) {
 		place, s.Inside.cache = own, own

@@ -29,17 +29,16 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if err != nil {
 		return Exit{}, err
 	}
-	if !root.ReadOnly {
-		// The command may be apt, or run it. A broken configuration is for apt to tell of.
-		var reads Places
-		if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-			reads = ReadsOf(frontendInvocation(argv), conf)
-			if err := reads.show(&spec); err != nil {
-				return Exit{}, err
-			}
+	// The command may be apt, or run it. A broken configuration is for apt to tell of;
+	// until it is mended there is no network.
+	var reads Places
+	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
+		reads = ReadsOf(frontendInvocation(argv), conf)
+		if err := reads.show(&spec); err != nil {
+			return Exit{}, err
 		}
-		defer s.lendCache(&spec, root, reads)()
 	}
+	defer s.lendCache(&spec, root, reads)()
 	defer func() {
 		if err := sandbox.CleanUp(s.Registry.Store().Path(root.Subvolume)); err != nil {
 			s.Log.WithError(err).Warn("cannot clean up after the sandbox")

@@ -30,6 +30,10 @@ type Places struct {
 	Disc  string   // where discs with packages are mounted; "" if it wants none
 	Cache string   // apt's package cache
 	Lists string   // apt's lists of packages
+	// Network is what the sandbox has, as of Config.Network.
+	Network string
+
+	wrongNetwork error // why there is no Network
 }
 
 // AptPlaces returns what apt reads by its configuration, and what its sources
@@ -37,6 +41,7 @@ type Places struct {
 // automount has mounted what it should.
 func AptPlaces(conf aptconf.Config) Places {
 	p := Places{Cache: conf.File("Dir::Cache::archives"), Lists: conf.File("Dir::State::lists")}
+	p.Network, p.wrongNetwork = conf.Network()
 	for _, item := range aptFiles {
 		if file := conf.File(item); file != "" {
 			p.Files = append(p.Files, file)
@@ -56,6 +61,10 @@ func AptPlaces(conf aptconf.Config) Places {
 
 // show has a sandbox show them.
 func (p Places) show(spec *sandbox.Spec) (err error) {
+	if p.wrongNetwork != nil {
+		return p.wrongNetwork
+	}
+	spec.Network = p.Network
 	if spec.Shown, err = hidden(p.Files); err != nil {
 		return err
 	}
@@ -69,7 +78,7 @@ func (p Places) show(spec *sandbox.Spec) (err error) {
 		return nil
 	}
 	if mounted, err := mountinfo.Mounted(disc); err == nil && mounted {
-		spec.Binds = append(spec.Binds, disc)
+		spec.Discs = append(spec.Discs, disc)
 	}
 	return nil
 }
