@@ -10,6 +10,7 @@ import (
 // RemoveAll is os.RemoveAll, also of files and directories that are immutable or
 // append-only (chattr(1)), as scripts make them: what is garbage must not stay.
 func RemoveAll(path string) error {
+	shallow(path)
 	err := os.RemoveAll(path)
 	if !errors.Is(err, unix.EPERM) {
 		return err

@@ -172,6 +172,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err := noteOutside(&spec, job.AllowOutside); err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
+	defer s.lendCache(&spec, root, job.Reads)()
 	tellRebootDue(&spec)
 	undisguise, err := s.disguise(&spec, job, s.Registry.Store().Path(build.Path))
 	if err != nil {

@@ -57,6 +57,7 @@ func TestDebian(t *testing.T) {
 		{"sandbox", testSandbox},
 		{"bad input", testBadInput},
 		{"names", testNames},
+		{"archives", testArchives},
 		{"repositories", testRepositories},
 		{"network", testNetwork},
 		{"survive", testSurvive},
