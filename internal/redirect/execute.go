@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
 	"github.com/apt-be/apt-be/aptconf"
@@ -14,8 +13,6 @@ import (
 // Execute runs a command in the sandbox of a root that exists, on this
 // process's terminal. The keep files, locks, are held until it has ended.
 func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.File) (Exit, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	signals := catchSignals()
 	defer signals.stop()
 	if !root.ReadOnly && s.Inside.others == nil {
