@@ -56,48 +56,49 @@ func checkSnapshot(id string, a txn.Args) error {
 	return a.Only("src", "dst", "parent", "read-only")
 }
 
-// checkRename has an environment, or a base, get a name from one that the
-// transaction made or, as by apt-be rename, another name.
-func checkRename(id string, a txn.Args) error {
-	if err := checkPlace(id, a["from"], true); err != nil {
-		return err
+// checkRename has what is in a directory, an environment or a base, get a name from
+// one that the transaction made or, as by apt-be rename, another name.
+func checkRename(dir string) func(id string, a txn.Args) error {
+	return func(id string, a txn.Args) error {
+		if a["from"] != dir+"/"+newPrefix+id {
+			if err := checkName(dir, a["from"]); err != nil {
+				return err
+			}
+		}
+		return checkTo(dir, a)
 	}
-	return checkTo(a)
 }
 
 // checkExchange has what the transaction made change places with what has a name.
-func checkExchange(id string, a txn.Args) error {
-	if from := a["from"]; from != envPlace(id) && from != basePlace(id) {
-		return txn.OutOfBounds(from, notOfIt)
+func checkExchange(dir string) func(id string, a txn.Args) error {
+	return func(id string, a txn.Args) error {
+		if a["from"] != dir+"/"+newPrefix+id {
+			return txn.OutOfBounds(a["from"], notOfIt)
+		}
+		return checkTo(dir, a)
 	}
-	return checkTo(a)
 }
 
-func checkTo(a txn.Args) error {
-	if err := checkPlace("", a["to"], false); err != nil {
+func checkTo(dir string, a txn.Args) error {
+	if err := checkName(dir, a["to"]); err != nil {
 		return err
 	}
 	switch {
-	case path.Dir(a["to"]) != path.Dir(a["from"]) || a["to"] == a["from"]:
-		return txn.OutOfBounds(a["to"], "is not beside "+a["from"])
+	case a["to"] == a["from"]:
+		return txn.OutOfBounds(a["to"], "is where it was")
 	case !IsUUID(a["uuid"]):
 		return txn.OutOfBounds(a["uuid"], noUUID)
 	}
 	return a.Only("uuid", "from", "to")
 }
 
-// checkPlace says what is wrong with the place of an environment or a base, or if
-// fresh is set of one that the transaction makes.
-func checkPlace(id, place string, fresh bool) error {
-	dir, name := path.Split(place)
-	switch {
-	case dir != EnvDir+"/" && dir != BaseDir+"/":
+// checkName says what is wrong with a place in a directory that has a name.
+func checkName(dir, place string) error {
+	name, ok := strings.CutPrefix(place, dir+"/")
+	if !ok || isNew(place) {
 		return txn.OutOfBounds(place, notOfIt)
-	case fresh && name == newPrefix+id:
-		return nil
-	case strings.HasPrefix(name, newPrefix):
-		return txn.OutOfBounds(place, notOfIt)
-	case CheckName(name) != nil:
+	}
+	if CheckName(name) != nil {
 		return txn.OutOfBounds(place, noName)
 	}
 	return nil
@@ -168,54 +169,26 @@ func (r *Registry) undoSnapshot(a txn.Args) error {
 }
 
 // undoRename gives what the step renamed its name back.
-func (r *Registry) undoRename(a txn.Args) error {
-	sub, err := r.store.Get(a["to"])
-	if gone(err) || err == nil && sub.UUID != a["uuid"] {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	switch inBase := path.Dir(sub.Path) == BaseDir; {
-	case inBase && isNew(a["from"]):
-		err = r.checkNoBase(sub)
-	case isNew(a["from"]):
-		err = r.checkGarbage(sub)
-	case !inBase:
-		err = r.checkNotDefault(sub)
-	}
-	if err != nil {
-		return err
-	}
-	return r.store.Rename(a["to"], a["from"])
-}
+func (r *Registry) undoRename(a txn.Args) error { return r.moveBack(a, r.store.Rename) }
 
-// undoExchange has both go back to where they were: the one that goes to where
-// garbage is is a copy of the one that comes from there.
-func (r *Registry) undoExchange(a txn.Args) error {
+// undoExchange has both go back to where they were.
+func (r *Registry) undoExchange(a txn.Args) error { return r.moveBack(a, r.store.Exchange) }
+
+// moveBack moves what has the UUID. An environment is moved by the last step of a
+// transaction, which no recovery undoes; a base that becomes garbage is that of no
+// environment.
+func (r *Registry) moveBack(a txn.Args, move func(path, to string) error) error {
 	sub, err := r.store.Get(a["to"])
 	if gone(err) || err == nil && sub.UUID != a["uuid"] {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	if path.Dir(sub.Path) == BaseDir {
+	if err == nil && path.Dir(sub.Path) == BaseDir && isNew(a["from"]) {
 		err = r.checkNoBase(sub)
-	} else {
-		var old store.Subvolume
-		old, err = r.store.Get(a["from"])
-		if err == nil && sub.ParentUUID != old.UUID {
-			err = fmt.Errorf("%w: %s is no copy of %s", ErrProtected, sub.Path, old.Path)
-		}
-		if err == nil {
-			err = r.CheckUnused(sub)
-		}
 	}
 	if err != nil {
 		return err
 	}
-	return r.store.Exchange(a["to"], a["from"])
+	return move(a["to"], a["from"])
 }
 
 // CheckUnused returns an ErrProtected if a subvolume runs, or is mounted.
@@ -244,31 +217,6 @@ func (r *Registry) used(sub store.Subvolume) (string, error) {
 		return "is mounted at " + dirs[0], nil
 	}
 	return "", err
-}
-
-// checkGarbage returns an ErrProtected if an environment may not become garbage.
-func (r *Registry) checkGarbage(sub store.Subvolume) error {
-	if err := r.CheckUnused(sub); err != nil {
-		return err
-	}
-	envs, err := r.List()
-	if err != nil {
-		return err
-	}
-	return CheckDestroy(envs, nameOf(sub.Path), r.InUse)
-}
-
-// checkNotDefault returns an ErrProtected if the boot loader knows an environment
-// by the name that it has.
-func (r *Registry) checkNotDefault(sub store.Subvolume) error {
-	envs, err := r.List()
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(envs, func(e Env) bool { return e.Default && e.Subvolume.UUID == sub.UUID }) {
-		return fmt.Errorf("%w: %s is what boots by default", ErrProtected, sub.Path)
-	}
-	return nil
 }
 
 // checkNoBase returns an ErrProtected if a subvolume is the base of an environment

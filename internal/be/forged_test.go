@@ -129,10 +129,25 @@ func TestForgedJournals(t *testing.T) {
 		}), notOfIt},
 		"rename away": {args("rename", func(v *victims, _ string) txn.Args {
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be-base/x", "to": "@be/kept"}
-		}), "is not beside @be-base/x"},
+		}), notOfIt},
+		"rename base away": {args("rename-base", func(v *victims, _ string) txn.Args {
+			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be-base/x", "to": "@be/kept"}
+		}), notOfIt},
+		"rename base of another": {args("rename-base", func(v *victims, _ string) txn.Args {
+			return txn.Args{"uuid": v.kept.Record.BaseUUID, "from": "@be-base/.new-feed", "to": "@be-base/kept"}
+		}), notOfIt},
+		"exchange bases": {args("exchange-base", func(v *victims, _ string) txn.Args {
+			return txn.Args{"uuid": v.kept.Record.BaseUUID, "from": "@be-base/plain", "to": "@be-base/kept"}
+		}), notOfIt},
+		"rename as no commit": {args("rename", func(v *victims, id string) txn.Args {
+			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/kept"}
+		}), `a step "rename" ends a transaction, and this one does not`},
+		"exchange as no commit": {args("exchange", func(v *victims, id string) txn.Args {
+			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/kept"}
+		}), `a step "exchange" ends a transaction, and this one does not`},
 		"rename down": {args("rename", func(v *victims, _ string) txn.Args {
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/plain/kept", "to": "@be/kept"}
-		}), notOfIt},
+		}), "is no name of a boot environment"},
 		"rename to garbage": {args("rename", func(v *victims, id string) txn.Args {
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/x", "to": "@be/.new-" + id}
 		}), notOfIt},
@@ -214,41 +229,12 @@ func TestForgedJournalsInBounds(t *testing.T) {
 		steps func(v *victims, id string) []txn.Step
 		says  string
 	}{
-		"rename of kept": {func(v *victims, id string) []txn.Step {
-			check(v.T, v.store.Delete("@be/.new-"+id))
-			return []txn.Step{
-				{Kind: "snapshot", Args: txn.Args{"src": "@rootfs", "dst": "@be/.new-" + id, "parent": v.kept.Subvolume.ParentUUID}},
-				{Kind: "rename", Args: txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/kept"}},
-			}
-		}, "it is marked to be kept"},
-		"rename of what is mounted": {func(v *victims, id string) []txn.Step {
-			v.mounted = "@be/plain"
-			check(v.T, v.store.Delete("@be/.new-"+id))
-			return []txn.Step{{Kind: "rename", Args: txn.Args{"uuid": v.plain.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/plain"}}}
-		}, "@be/plain is mounted at /mnt"},
-		"rename of the running one": {func(v *victims, id string) []txn.Step {
-			check(v.T, v.store.SetRunning("@be/plain"))
-			check(v.T, v.store.Delete("@be/.new-"+id))
-			return []txn.Step{{Kind: "rename", Args: txn.Args{"uuid": v.plain.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/plain"}}}
-		}, "@be/plain is the running system"},
-		"rename of the default": {func(v *victims, id string) []txn.Step {
-			v.reg.Loader = func() (string, string, error) { return "plain", "", nil }
-			return []txn.Step{{Kind: "rename", Args: txn.Args{"uuid": v.plain.Subvolume.UUID, "from": "@be/elsewhere", "to": "@be/plain"}}}
-		}, "@be/plain is what boots by default"},
-		"rename of the next one": {func(v *victims, id string) []txn.Step {
-			v.reg.Loader = func() (string, string, error) { return "plain", "", nil }
-			check(v.T, v.store.Delete("@be/.new-"+id))
-			return []txn.Step{{Kind: "rename", Args: txn.Args{"uuid": v.plain.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/plain"}}}
-		}, "the next boot takes it"},
 		"rename of a base": {func(v *victims, id string) []txn.Step {
 			check(v.T, v.store.Delete("@be-base/.new-"+id))
-			return []txn.Step{{Kind: "rename", Args: txn.Args{"uuid": v.kept.Record.BaseUUID, "from": "@be-base/.new-" + id, "to": "@be-base/kept"}}}
+			return []txn.Step{{Kind: "rename-base", Args: txn.Args{"uuid": v.kept.Record.BaseUUID, "from": "@be-base/.new-" + id, "to": "@be-base/kept"}}}
 		}, "@be-base/kept is the base of kept"},
-		"exchange": {func(v *victims, id string) []txn.Step {
-			return []txn.Step{{Kind: "exchange", Args: txn.Args{"uuid": v.plain.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/plain"}}}
-		}, "@be/plain is no copy of @be/.new-"},
 		"exchange of a base": {func(v *victims, id string) []txn.Step {
-			return []txn.Step{{Kind: "exchange", Args: txn.Args{"uuid": v.plain.Record.BaseUUID, "from": "@be-base/.new-" + id, "to": "@be-base/plain"}}}
+			return []txn.Step{{Kind: "exchange-base", Args: txn.Args{"uuid": v.plain.Record.BaseUUID, "from": "@be-base/.new-" + id, "to": "@be-base/plain"}}}
 		}, "@be-base/plain is the base of plain"},
 		"files": {func(v *victims, id string) []txn.Step {
 			return []txn.Step{{Kind: "files", Args: txn.Args{"from": stray, "to": v.kept.Subvolume.UUID, "at": "@be/.new-" + id}}}
@@ -301,6 +287,35 @@ func TestForgedJournalsInBounds(t *testing.T) {
 				t.Errorf("the journal is gone: %v", err)
 			}
 		})
+	}
+}
+
+// TestForgedCommits has the last step of a transaction name another environment:
+// whether it is taken for done or not, nothing is moved.
+func TestForgedCommits(t *testing.T) {
+	for _, kind := range []string{"rename", "exchange"} {
+		for _, there := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s %v", kind, there), func(t *testing.T) {
+				v := newVictims(t)
+				uuid := v.kept.Subvolume.UUID
+				if !there {
+					uuid = v.plain.Subvolume.UUID
+				}
+				step := txn.Step{Kind: kind, Args: txn.Args{"uuid": uuid, "from": "@be/.new-" + v.build.ID(), "to": "@be/kept"}}
+				forge(t, v.file, strings.Replace(stepLine(step.Kind, step.Args), "{", `{"commit":true,`, 1), true)
+				before := v.others()
+				check(t, v.locked(func() error {
+					recovered, err := v.reg.Recover(ctx)
+					if len(recovered) != 1 || recovered[0].Err != nil || recovered[0].Done != there {
+						t.Errorf("Recover = %+v", recovered)
+					}
+					return err
+				}))
+				if after := v.others(); !slices.Equal(before, after) {
+					t.Errorf("it was\n%s\nand is\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+				}
+			})
+		}
 	}
 }
 

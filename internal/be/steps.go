@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/store"
@@ -14,11 +15,13 @@ import (
 // The kinds of steps that transactions on the registry are made of. "at" is where the
 // environment is built.
 const (
-	stepSnapshot = "snapshot" // src, dst, parent: the UUID of src; read-only
-	stepRename   = "rename"   // uuid, from, to
-	stepExchange = "exchange" // uuid, from, to: of two, the first of which has the uuid
-	stepFiles    = "files"    // from, to: UUIDs, one of which an environment's files are kept under; at
-	stepRecord   = "record"   // uuid, at, old, new: JSON, or "" for none; of an environment that is being built
+	stepSnapshot     = "snapshot"    // src, dst, parent: the UUID of src; read-only
+	stepRename       = "rename"      // uuid, from, to: an environment, which ends the transaction
+	stepExchange     = "exchange"    // uuid, from, to: two of them, the first of which has the uuid; likewise
+	stepFiles        = "files"       // from, to: UUIDs, one of which an environment's files are kept under; at
+	stepRenameBase   = "rename-base" // as rename, of bases
+	stepExchangeBase = "exchange-base"
+	stepRecord       = "record" // uuid, at, old, new: JSON, or "" for none; of an environment that is being built
 )
 
 func (r *Registry) handlers() txn.Handlers {
@@ -31,16 +34,26 @@ func (r *Registry) handlers() txn.Handlers {
 			Undo: func(_ context.Context, a txn.Args) error { return r.undoSnapshot(a) },
 		},
 		stepRename: {
-			Check:    checkRename,
+			Check:    checkRename(EnvDir),
 			Do:       func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },
 			Undo:     func(_ context.Context, a txn.Args) error { return r.undoRename(a) },
 			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
 		},
 		stepExchange: {
-			Check:    checkExchange,
+			Check:    checkExchange(EnvDir),
 			Do:       func(_ context.Context, a txn.Args) error { return r.store.Exchange(a["from"], a["to"]) },
 			Undo:     func(_ context.Context, a txn.Args) error { return r.undoExchange(a) },
 			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
+		},
+		stepRenameBase: {
+			Check: checkRename(BaseDir),
+			Do:    func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },
+			Undo:  func(_ context.Context, a txn.Args) error { return r.undoRename(a) },
+		},
+		stepExchangeBase: {
+			Check: checkExchange(BaseDir),
+			Do:    func(_ context.Context, a txn.Args) error { return r.store.Exchange(a["from"], a["to"]) },
+			Undo:  func(_ context.Context, a txn.Args) error { return r.undoExchange(a) },
 		},
 		stepFiles: {
 			Check: checkFiles,
@@ -135,7 +148,7 @@ func (b *Build) copy(ctx context.Context, src, dst string) error {
 }
 
 func exchangeStep(uuid, from, to string) txn.Step {
-	return txn.Step{Kind: stepExchange, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+	return txn.Step{Kind: kindAt(to, stepExchange, stepExchangeBase), Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
 }
 
 func (b *Build) filesStep(from, to string) txn.Step {
@@ -143,5 +156,13 @@ func (b *Build) filesStep(from, to string) txn.Step {
 }
 
 func renameStep(uuid, from, to string) txn.Step {
-	return txn.Step{Kind: stepRename, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+	return txn.Step{Kind: kindAt(to, stepRename, stepRenameBase), Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+}
+
+// kindAt is the kind of a step on an environment, or on a base.
+func kindAt(place, env, base string) string {
+	if strings.HasPrefix(place, BaseDir+"/") {
+		return base
+	}
+	return env
 }

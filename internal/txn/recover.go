@@ -254,5 +254,8 @@ func (j *Journal) checkLine(id string, l line, commit *Step) error {
 	if err == nil && l.Commit && handler.Happened == nil {
 		err = fmt.Errorf("a step %q ends no transaction", l.Step.Kind)
 	}
+	if err == nil && !l.Commit && handler.Happened != nil {
+		err = fmt.Errorf("a step %q ends a transaction, and this one does not", l.Step.Kind)
+	}
 	return err
 }

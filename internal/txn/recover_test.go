@@ -180,6 +180,9 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 		{"a commit that is none", `a step "make" ends no transaction`, func(text string) string {
 			return appended(text, `{"step":{"kind":"make"},"commit":true}`)
 		}},
+		{"a commit that is not said to be one", `a step "flip" ends a transaction, and this one does not`, func(text string) string {
+			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"b"}}}`)
+		}},
 		{"a step after the commit", "line 3: there is a step after the one that ended", func(text string) string {
 			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"b"}},"commit":true}`, `{"step":{"kind":"make","args":{"file":"a"}}}`)
 		}},

@@ -58,7 +58,7 @@ type Handler struct {
 	// the machine may be wrong by now: it looks.
 	Undo func(ctx context.Context, args Args) error
 	// Happened says, for a kind that Commit is called with, whether Do had
-	// its effect.
+	// its effect. No other step is of such a kind: recovery never undoes one.
 	Happened func(ctx context.Context, args Args) (bool, error)
 }
 
@@ -165,6 +165,9 @@ func (t *Txn) File() *os.File { return t.file }
 // yet: that is Rollback's.
 func (t *Txn) Do(ctx context.Context, step Step) error {
 	handler, err := t.journal.handler(t.ID, step)
+	if err == nil && handler.Happened != nil {
+		err = fmt.Errorf("step %s is one to commit with", step.Kind)
+	}
 	if err != nil {
 		return fmt.Errorf("internal error: %w", err)
 	}

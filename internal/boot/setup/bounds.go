@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/durable"
 	"github.com/apt-be/apt-be/internal/openat2"
 	"github.com/apt-be/apt-be/internal/txn"
 )
@@ -239,34 +238,6 @@ func (i *Installer) whilePrepared(prepared bool, undo act) act {
 		}
 		return undo(ctx, a)
 	}
-}
-
-// undoDone removes the note that a transaction has made.
-func (i *Installer) undoDone(a txn.Args) error {
-	done, err := i.Done()
-	if err != nil || done == nil {
-		return err
-	}
-	if done.ID != a["id"] {
-		return fmt.Errorf("%w: another init has prepared the machine", be.ErrProtected)
-	}
-	return durable.Remove(i.path(doneFile))
-}
-
-// undoForget notes again of a prepared machine what init did.
-func (i *Installer) undoForget(ctx context.Context, a txn.Args) error {
-	done, err := i.Done()
-	if err != nil {
-		return err
-	}
-	var noted be.Boot
-	if err := json.Unmarshal([]byte(a["boot"]), &noted); err != nil {
-		return err
-	}
-	if done == nil || bootOf(done.Machine) != noted {
-		return fmt.Errorf("%w: that is not what init noted of this machine", be.ErrProtected)
-	}
-	return i.setBoot(ctx, a)
 }
 
 // in opens a directory of an environment, to which no link leads, and returns a

@@ -75,7 +75,7 @@ func (i *Installer) handlers() txn.Handlers {
 		stepDone: {
 			Check: bounds[stepDone],
 			Do:    func(_ context.Context, a txn.Args) error { return i.putDone(a["done"]) },
-			Undo:  func(_ context.Context, a txn.Args) error { return i.undoDone(a) },
+			Undo:  func(context.Context, txn.Args) error { return durable.Remove(i.path(doneFile)) },
 			Happened: func(_ context.Context, a txn.Args) (bool, error) {
 				done, err := i.Done()
 				return done != nil && done.ID == a["id"], err
@@ -84,7 +84,7 @@ func (i *Installer) handlers() txn.Handlers {
 		stepForget: {
 			Check: bounds[stepForget],
 			Do:    i.unsetBoot,
-			Undo:  i.undoForget,
+			Undo:  i.setBoot,
 			Happened: func(context.Context, txn.Args) (bool, error) {
 				_, err := i.Registry.Boot()
 				if errors.Is(err, be.ErrNotSetUp) {
