@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/swapfile"
 )
@@ -83,7 +84,7 @@ func InnerOf(st store.Store, root string, parts []Part) ([]Inner, error) {
 func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut []string) {
 	for _, in := range all {
 		if TooDeep(in.Place) {
-			if at := store.Cut(in.Place); !slices.Contains(leftOut, at) {
+			if at := "/" + longpath.Cut(in.Place[1:]); !slices.Contains(leftOut, at) {
 				leftOut = append(leftOut, at)
 			}
 			continue
@@ -99,7 +100,7 @@ func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut 
 
 // TooDeep says whether what has a place is left out of environments since it is so deep
 // that nobody can open it by its path: every user can make such subvolumes.
-func TooDeep(place string) bool { return len(place) > store.LongestPath }
+func TooDeep(place string) bool { return longpath.Is(place[1:]) }
 
 // copyToBase gives the base of a build a snapshot of a subvolume at its place, which
 // is writable until seal. there is false if it was moved meanwhile.

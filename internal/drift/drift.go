@@ -14,6 +14,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/rootfs"
@@ -149,7 +150,7 @@ func (f *finder) plan(d *Drift, liveChanged []string, untouched bool, rules merg
 	if untouched {
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {
-			touched[merge.Cut(path)] = true
+			touched[longpath.Cut(path)] = true
 		}
 		trees.Touched = func(path string) bool { return touched[rootfs.Was(f.moves, path)] }
 	}

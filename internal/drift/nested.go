@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
@@ -223,7 +224,7 @@ func (in *inner) tellLeftOut(at three) error {
 	changed, err := in.store.Changed(at.live.Path, in.base.Made)
 	if err == nil && len(changed) > 0 {
 		in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
-			Path: merge.Cut(at.place), Decision: merge.Decision{Why: "the environment was made without this subvolume"},
+			Path: longpath.Cut(at.place), Decision: merge.Decision{Why: "the environment was made without this subvolume"},
 		}})
 	}
 	return err

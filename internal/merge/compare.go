@@ -3,6 +3,8 @@ package merge
 import (
 	"path"
 	"slices"
+
+	"github.com/apt-be/apt-be/internal/longpath"
 )
 
 // Difference is a path at which two trees differ.
@@ -15,7 +17,7 @@ type Difference struct {
 
 // Compare calls visit for each path at which two trees differ, a directory before
 // what is in it. What is below a directory that only one has is visited as well, but
-// none of what is in one whose path is longer than LongestPath: same compares those.
+// none of what is in one whose path is too long (package longpath): same compares those.
 func Compare(before, after Tree, same func(path string, a, b Tree) (bool, error), visit func(Difference) error) error {
 	return compare(".", before, after, same, visit)
 }
@@ -40,7 +42,7 @@ func compare(name string, before, after Tree, same func(string, Tree, Tree) (boo
 			d.Content = !equal
 		}
 	}
-	if tooLong(name) && a.Kind == Directory && b.Kind == Directory {
+	if longpath.Is(name) && a.Kind == Directory && b.Kind == Directory {
 		equal, err := same(name, before, after)
 		if err != nil {
 			return err
@@ -52,7 +54,7 @@ func compare(name string, before, after Tree, same func(string, Tree, Tree) (boo
 			return err
 		}
 	}
-	if tooLong(name) {
+	if longpath.Is(name) {
 		return nil
 	}
 	names, err := both(name, before, after, a, b)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
@@ -52,7 +53,7 @@ type Change struct {
 	Base, Live, Next Node
 	File             File
 	Rule             Rule // with an Action of "" if none is for it
-	Whole            bool // it stands for all that is in the directory, see LongestPath
+	Whole            bool // it stands for all that is in the directory, see package longpath
 	Decision
 	Unit  // whose paths are in no other Change
 	ready []byte
@@ -67,7 +68,7 @@ type Change struct {
 func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) (changes []Change, same map[uint64]string, err error) {
 	p := planner{
 		trees: trees, found: map[string]*pair{}, carried: map[string]bool{}, failed: map[string]error{},
-		ways: map[string]Kind{}, stayed: map[string]bool{},
+		ways: map[string]Kind{}, stayed: map[string]bool{}, walked: [2]map[string]bool{{}, {}},
 	}
 	p.candidates(cutAll(changed))
 	names := p.inOrder()
@@ -120,10 +121,11 @@ type planner struct {
 	found map[string]*pair // the candidates, with what they are if they have been looked at
 	// What will be as it is on the live side: of a path, all above it is decided first.
 	carried map[string]bool
-	failed  map[string]error // what can't be looked at, and what is in it
-	ways    map[string]Kind  // what directories on the live side are on the new one
-	mutex   sync.Mutex       // for stayed
-	stayed  map[string]bool  // whether directories of the base are what has their paths on the new side
+	failed  map[string]error   // what can't be looked at, and what is in it
+	walked  [2]map[string]bool // the directories all of which is noted
+	ways    map[string]Kind    // what directories on the live side are on the new one
+	mutex   sync.Mutex         // for stayed
+	stayed  map[string]bool    // whether directories of the base are what has their paths on the new side
 }
 
 // pair is what is at a path on two sides.
@@ -154,89 +156,6 @@ func comparePaths(a, b string) int {
 		}
 	}
 	return cmp.Compare(len(a), len(b))
-}
-
-// candidates notes paths that may have changed on the live side, and what comes
-// with them.
-func (p *planner) candidates(changed []string) {
-	pairs, failed := make([]*pair, len(changed)), make([]error, len(changed))
-	_ = parallel.Each(len(changed), func(i int) error {
-		pairs[i], failed[i] = p.look(changed[i])
-		return nil
-	})
-	for i, name := range changed {
-		p.found[name] = pairs[i]
-		err := failed[i]
-		if err == nil {
-			err = p.inside(name, *pairs[i])
-		}
-		if err != nil {
-			p.failed[name] = err
-		}
-	}
-}
-
-// inside notes what is in a directory that may have changed. The names on both
-// sides are compared: what was deleted is not among what changed, and of a directory
-// that was moved only itself is. If that was moved into the place of another one,
-// all that is in both is a candidate.
-func (p *planner) inside(name string, both pair) error {
-	if tooLong(name) {
-		return nil
-	}
-	base, live := both.base, both.live
-	var now, before []string
-	var err error
-	if live.Kind == Directory {
-		if now, err = p.trees.Live.Names(name); err != nil {
-			return err
-		}
-	}
-	if base.Kind == Directory {
-		if before, err = p.trees.Base.Names(name); err != nil {
-			return err
-		}
-	}
-	another := live.Inode != base.Inode
-	for _, list := range []struct {
-		names, others []string
-		tree          Tree
-	}{{now, before, p.trees.Live}, {before, now, p.trees.Base}} {
-		names := list.names
-		if !another {
-			names = without(list.names, list.others)
-		}
-		for _, entry := range names {
-			p.whole(list.tree, path.Join(name, entry))
-		}
-	}
-	return nil
-}
-
-// without returns the names that are not among others.
-func without(names, others []string) []string {
-	there := map[string]bool{}
-	for _, name := range others {
-		there[name] = true
-	}
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return there[name] })
-}
-
-// whole notes a path and all that is below it in a tree.
-func (p *planner) whole(tree Tree, name string) {
-	if _, known := p.found[name]; !known {
-		p.found[name] = nil
-	}
-	if tooLong(name) {
-		return
-	}
-	names, err := tree.Names(name)
-	if err != nil {
-		p.failed[name] = err
-	}
-	for _, entry := range names {
-		p.whole(tree, path.Join(name, entry))
-	}
 }
 
 // look looks at a path on the live side, and in the base.
@@ -270,7 +189,7 @@ func (p *planner) compare(c *Change) error {
 			return err
 		}
 	}
-	c.Whole = tooLong(c.Path) && (c.Base.Kind == Directory || c.Live.Kind == Directory || c.Next.Kind == Directory)
+	c.Whole = longpath.Is(c.Path) && (c.Base.Kind == Directory || c.Live.Kind == Directory || c.Next.Kind == Directory)
 	const first, second, third = "first", "second", "third"
 	if c.hasContent(c.Base) {
 		c.Base.Content = first

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
@@ -151,7 +152,7 @@ const mostMembers = 500_000
 var errTooMany = errors.New("too much is in it")
 
 func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) error {
-	if tooLong(dir) { // it is none of the unit
+	if longpath.Is(dir) { // it is none of the unit
 		return nil
 	}
 	if len(names) > mostMembers {

@@ -1,40 +1,18 @@
 package merge
 
-import "strings"
-
-// LongestPath is how long paths are that are looked at one by one, in bytes: shorter
-// than what can be opened at once, so that there is room for what is looked for in a
-// directory, and for what is put beside something. Any user can make longer ones, and
-// so many of them that together they fit into no memory.
-const LongestPath = 3 << 10
-
-// Cut returns what stands for a path: itself, or the outermost directory above it whose
-// own path is too long already.
-func Cut(name string) string {
-	if len(name) <= LongestPath {
-		return name
-	}
-	if end := strings.IndexByte(name[LongestPath+1:], '/'); end >= 0 {
-		return name[:LongestPath+1+end]
-	}
-	return name
-}
-
-// tooLong says whether what is at a path is looked at as one thing, with all that is
-// in it if it is a directory.
-func tooLong(name string) bool { return len(name) > LongestPath }
+import "github.com/apt-be/apt-be/internal/longpath"
 
 // cutAll returns what stands for paths, each once.
 func cutAll(names []string) []string {
 	for i, name := range names {
-		if !tooLong(name) {
+		if !longpath.Is(name) {
 			continue
 		}
 		known := map[string]bool{}
 		short := append([]string(nil), names[:i]...)
 		for _, name := range names[i:] {
-			if tooLong(name) {
-				if name = Cut(name); known[name] {
+			if longpath.Is(name) {
+				if name = longpath.Cut(name); known[name] {
 					continue
 				}
 				known[name] = true

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/longpath"
 )
 
 // directories are those of the subvolume that holds f, looked up once.
@@ -22,8 +22,8 @@ type directories struct {
 	deep  bool            // there are such
 }
 
-// directoryPath is that of a directory, with a slash at the end. If it is longer
-// than store.LongestPath, it is what stands for it, without one.
+// directoryPath is that of a directory, with a slash at the end. If it is too long,
+// it is what stands for it, without one.
 type directoryPath struct {
 	path string
 	deep bool
@@ -34,7 +34,7 @@ func (d directoryPath) join(name string) directoryPath {
 	switch {
 	case d.deep:
 		return d
-	case len(d.path)+len(name) > store.LongestPath:
+	case longpath.Is(d.path + name):
 		return directoryPath{d.path + name, true}
 	}
 	return directoryPath{d.path + name + "/", false}
@@ -51,7 +51,7 @@ func (d *directories) path(inode uint64) (directoryPath, error) {
 	}
 	if !d.deep { // one call, however many directories are above
 		path, err := lookUp(d.f, 0, inode)
-		if err == nil && len(path) <= store.LongestPath {
+		if err == nil && !longpath.Is(path) {
 			found := directoryPath{path: path}
 			d.paths[inode] = found
 			return found, nil
