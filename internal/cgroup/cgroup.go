@@ -1,0 +1,240 @@
+// Package cgroup makes a control group for the processes of one sandbox
+// (cgroups(7), version 2 only): it has limits of its own, and is ended as a whole.
+//
+// The group lies beside the one that this process is in. Below that one, a process
+// of the unit would stand in the way of every limit, and systemd would take the
+// sandbox for a part of it. Beside it there is a slice, whose limits hold on, and in
+// which systemd leaves alone what it did not make. The limits of the unit itself
+// would be evaded so: they are copied.
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnavailable is why there is no group: nothing of that kind can be made here, as
+// in a container, or with version 1 of control groups alone.
+var ErrUnavailable = errors.New("there are no control groups of version 2 that can be written to")
+
+// prefix begins the names of all groups. It has no suffix of a systemd unit, so
+// systemd takes the group for none of its own.
+const prefix = "apt-be-sandbox-"
+
+// Group is a control group. It is worked on through descriptors that were opened
+// when it was made: what holds it may change its root, its mounts, and its own
+// control group's name space, in which the mount option nsdelegate would refuse it.
+type Group struct {
+	name   string   // of its directory
+	parent *os.File // the directory that has it
+	dir    *os.File // locked as long as somebody holds it
+	procs  *os.File // cgroup.procs
+	events *os.File // cgroup.events
+	kill   *os.File // cgroup.kill; nil before Linux 5.14
+	notes  []string
+}
+
+// Make makes a control group for a sandbox, beside this process's own, with limits.
+// It is to be called before this process has a name space of control groups of its
+// own. What keeps it from making any is [ErrUnavailable]; a limit that can't be had is
+// in [Group.Notes]. Groups of sandboxes that are gone are removed.
+func Make(name string, l Limits) (*Group, error) {
+	if name == "" || strings.ContainsAny(name, "/\n") {
+		return nil, fmt.Errorf("cannot make a control group: its name %q is none", name)
+	}
+	at, err := find()
+	if err != nil {
+		return nil, err
+	}
+	removeStale(at.parent)
+	g := &Group{name: prefix + name}
+	if err := g.open(at.parent); err != nil {
+		g.close()
+		return nil, fmt.Errorf("cannot make the control group %s: %w", filepath.Join(at.parent, g.name), err)
+	}
+	missing := enable(at.parent)
+	dir := filepath.Join(at.parent, g.name)
+	g.notes = append(missing, apply(dir, limitsFor(at.own, dir, l))...)
+	return g, nil
+}
+
+// find finds the place of a group, and checks that it is one.
+func find() (place, error) {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return place{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return place{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	at, err := placeOf(string(own), string(mounts))
+	if err != nil {
+		return place{}, err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(at.parent, &fs); err != nil {
+		return place{}, fmt.Errorf("%w: cannot examine %s: %w", ErrUnavailable, at.parent, err)
+	}
+	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return place{}, fmt.Errorf("%w: something else is mounted over %s", ErrUnavailable, at.parent)
+	}
+	return at, nil
+}
+
+// attempts is how often a group is made anew that somebody has removed before it was
+// locked: removeStale does, and so does systemd when it stops a slice.
+const attempts = 10
+
+// open makes the directory of a group and opens what is needed of it.
+func (g *Group) open(parent string) error {
+	var err error
+	if g.parent, err = os.OpenFile(parent, unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+		return err
+	}
+	for range attempts {
+		err = unix.Mkdirat(int(g.parent.Fd()), g.name, 0o755)
+		switch {
+		case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case errors.Is(err, unix.EAGAIN): // cgroup.max.depth or cgroup.max.descendants
+			return fmt.Errorf("%w: there may be no more", ErrUnavailable)
+		case err != nil:
+			return err
+		}
+		err = g.hold()
+		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			break
+		}
+	}
+	if err != nil {
+		_ = unix.Unlinkat(int(g.parent.Fd()), g.name, unix.AT_REMOVEDIR)
+	}
+	return err
+}
+
+// hold locks a new group, and opens its files.
+func (g *Group) hold() error {
+	closeAll(g.dir, g.procs, g.events, g.kill)
+	var err error
+	if g.dir, err = openAt(g.parent, g.name, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(g.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return err
+	}
+	// Below a group of threads, a new one can have no process.
+	kind, err := readAt(g.dir, "cgroup.type")
+	if err != nil {
+		return err
+	}
+	if kind != "domain" {
+		return fmt.Errorf("%w: it would be %q", ErrUnavailable, kind)
+	}
+	if g.procs, err = openAt(g.dir, "cgroup.procs", unix.O_WRONLY); err != nil {
+		return err
+	}
+	if g.events, err = openAt(g.dir, "cgroup.events", unix.O_RDONLY); err != nil {
+		return err
+	}
+	if g.kill, err = openAt(g.dir, "cgroup.kill", unix.O_WRONLY); errors.Is(err, unix.ENOENT) {
+		// Whether that is an old kernel or the group is gone, the next one tells.
+		g.kill = nil
+		_, err = readAt(g.dir, "cgroup.type")
+	}
+	return err
+}
+
+// Notes says which limits the group does not have, and why.
+func (g *Group) Notes() []string { return g.notes }
+
+// Dir is the group's directory, for a child that is to begin in it
+// (syscall.SysProcAttr.CgroupFD, from Linux 5.7 on). The parent has to be in the name
+// space of control groups that it was in when the group was made.
+func (g *Group) Dir() *os.File { return g.dir }
+
+// Procs is the file that a process enters the group by: see [Enter]. It may be
+// handed to one that can reach no control groups itself, and must not be left to what
+// that one executes.
+func (g *Group) Procs() *os.File { return g.procs }
+
+// Enter makes this process a member of the group that procs ([Group.Procs]) is of.
+// The children that it has stay where they are. A name space of control groups that
+// it makes afterwards shows nothing but this group.
+func Enter(procs *os.File) error {
+	if _, err := unix.Write(int(procs.Fd()), []byte("0")); err != nil {
+		return fmt.Errorf("cannot enter the control group of the sandbox: %w", err)
+	}
+	return nil
+}
+
+// Remove removes the group, in which there must be no process any more, and closes
+// what belongs to it.
+func (g *Group) Remove() error {
+	err := unix.Unlinkat(int(g.parent.Fd()), g.name, unix.AT_REMOVEDIR)
+	g.close()
+	// systemd removes what is empty in a slice that it stops.
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("cannot remove the control group %s: %w", g.name, err)
+	}
+	return nil
+}
+
+func (g *Group) close() { closeAll(g.parent, g.dir, g.procs, g.events, g.kill) }
+
+// closeAll closes files, nil for none.
+func closeAll(files ...*os.File) {
+	for _, file := range files {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+// removeStale removes groups that nobody holds, and that are empty: of others the
+// kernel does not let it.
+func removeStale(parent string) {
+	found, err := filepath.Glob(filepath.Join(escape(parent), prefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range found {
+		file, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			continue
+		}
+		// Who has just made it, and has nobody in it yet, has locked it.
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = unix.Rmdir(dir)
+		}
+		file.Close()
+	}
+}
+
+// escape is a path as a pattern of filepath.Glob: systemd has backslashes in names.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+func openAt(dir *os.File, name string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// readAt reads a file of a group.
+func readAt(dir *os.File, name string) (string, error) {
+	file, err := openAt(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	return readAgain(file)
+}
