@@ -2,38 +2,41 @@ package vm_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/apt-be/apt-be/tests/hostile"
 	"github.com/apt-be/apt-be/tests/vm/guest"
 	"github.com/apt-be/apt-be/tests/vm/image"
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// hostileDir is where a hostile package has its programs, and hostileSaid what they
-// said.
-const (
-	hostileDir  = "/usr/lib/bt-hostile"
-	hostileSaid = "/var/lib/bt-hostile"
-)
+// hostileDir is where a hostile package has its programs.
+const hostileDir = "/usr/lib/bt-hostile"
 
-// tryAll makes all attempts of a machine, and notes how each ended in a file.
+// tryAll makes all attempts that spare the sandbox, those of a machine and those of
+// every sandbox, and notes how each ended in a file.
 const tryAll = `#!/bin/sh
-mkdir -p ` + hostileSaid + `
+mkdir -p ` + hostile.Results + `
 for f in ` + hostileDir + `/trials/*; do
 	said=$(timeout --foreground -k 1 30 sh "$f" 2>&1) && verdict=BROKEN || verdict=held
 	printf '%s: %s: %s\n' "${f##*/}" "$verdict" "$(printf %s "$said" | tr -c '[:print:]' ' ' | tail -c 200)" >>"$1"
 done
+` + hostile.Program + ` to "$1" all >/dev/null
 echo tried all
 `
 
 // hostilePackage is a package whose scripts attack. Its config script, which debconf
 // runs on the terminal, leaves a child behind.
-func hostilePackage(t *testing.T, version string) string {
+func hostilePackage(t *testing.T, version string, program []byte) string {
 	files := map[string]string{"/usr/share/bt-hostile": version + "\n"}
 	if version != "1.0" {
+		files[hostile.Program] = string(program)
 		files[hostileDir+"/inject"] = inject
 		files[hostileDir+"/try"] = tryAll
 		for _, a := range trials {
@@ -42,7 +45,7 @@ func hostilePackage(t *testing.T, version string) string {
 		files["DEBIAN/templates"] = "Template: bt-hostile/none\nType: boolean\nDefault: false\nDescription: nothing\n"
 		files["DEBIAN/config"] = "#!/bin/sh\n. /usr/share/debconf/confmodule\ncat >/tmp/inject <<'END'\n" + inject + "END\n" +
 			"perl /tmp/inject 600 </dev/null >/dev/null 2>&1 3>&- &\nexit 0\n"
-		files["DEBIAN/postinst"] = "#!/bin/sh\n. /usr/share/debconf/confmodule\n" + hostileDir + "/try " + hostileSaid + "/postinst >&2 || true\nexit 0\n"
+		files["DEBIAN/postinst"] = "#!/bin/sh\n. /usr/share/debconf/confmodule\n" + hostileDir + "/try " + hostile.Results + "/postinst >&2 || true\nexit 0\n"
 	}
 	return source.Package(t, "bt-hostile", version, files)
 }
@@ -66,13 +69,22 @@ func TestHostile(t *testing.T) {
 	wantBoot(t, g.WaitBoot(t), l.root)
 	g.Settle(t)
 	m := &hostileMachine{Guest: g}
-	archive := source.New(t, hostilePackage(t, "1.0"))
+	program, err := hostile.Build("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := source.New(t, hostilePackage(t, "1.0", nil))
 	archive.Use(t, g)
 	g.Shell(t, "apt-get -q -y install bt-hostile")
+	attack := filepath.Join(t.TempDir(), "attack")
+	if err := os.WriteFile(attack, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g.Put(t, attack, "/root/attack")
 	g.Shell(t, prepareHost)
 	// What a sandbox loads into the kernel is loaded before it is looked at.
 	g.Shell(t, "apt-be create first && apt-be run first -- true && apt-be destroy first")
-	archive.Add(t, hostilePackage(t, "2.0"))
+	archive.Add(t, hostilePackage(t, "2.0", program))
 	g.Shell(t, "apt-get -q update")
 	shell := m.login(t)
 	m.look(t, "before")
@@ -83,17 +95,18 @@ func TestHostile(t *testing.T) {
 		return // there may be no environment
 	}
 	t.Run("run without a terminal", func(t *testing.T) {
-		m.Shell(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostileSaid+"/run")
+		m.Shell(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/run")
 		m.judge(t, "run")
 		m.unchanged(t, "run")
 	})
 	t.Run("run on a terminal", func(t *testing.T) {
-		m.Send(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostileSaid+"/terminal; echo status=$?\r")
+		m.Send(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/terminal; echo status=$?\r")
 		m.Expect(t, 10*time.Minute, `status=0\s`)
 		m.stillThere(t, shell)
 		m.judge(t, "terminal")
 		m.unchanged(t, "terminal")
 	})
+	t.Run("alone", func(t *testing.T) { m.alone(t, shell) })
 	t.Run("floods", func(t *testing.T) { m.floods(t) })
 
 	// What is started now still starts.
@@ -155,22 +168,44 @@ func (m *hostileMachine) upgrade(t *testing.T, shell string) {
 	m.unchanged(t, "upgrade")
 }
 
-// verdictLine is one of tryAll.
-var verdictLine = regexp.MustCompile(`(?m)^(\S+): (held|BROKEN): (.*)$`)
-
 // judge reads what the attempts of a run have come to.
 func (m *hostileMachine) judge(t *testing.T, run string) {
 	t.Helper()
-	said := m.Shell(t, "apt-be mount "+m.name+" /mnt >/dev/null && cat /mnt"+hostileSaid+"/"+run+"; apt-be unmount "+m.name+" >/dev/null")
+	said := m.Shell(t, "apt-be mount "+m.name+" /mnt >/dev/null && cat /mnt"+hostile.Results+"/"+run+"; apt-be unmount "+m.name+" >/dev/null")
 	verdicts := verdictLine.FindAllStringSubmatch(said, -1)
-	if len(verdicts) != len(trials) {
-		t.Errorf("there are verdicts on %d attempts of %d:\n%s", len(verdicts), len(trials), said)
+	want := len(trials)
+	for _, a := range hostile.Attempts() {
+		if !a.Alone {
+			want++
+		}
+	}
+	if len(verdicts) != want {
+		t.Errorf("there are verdicts on %d attempts of %d:\n%s", len(verdicts), want, said)
 	}
 	for _, v := range verdicts {
-		if v[2] != "held" {
+		if hostile.Outcome(v[2]) == hostile.Broken {
 			t.Errorf("%s reached the running system: %s", v[1], v[3])
 		}
 	}
+}
+
+// verdictLine is one of tryAll.
+var verdictLine = regexp.MustCompile(`(?m)^(\S+): (held|did|BROKEN): (.*)$`)
+
+// alone makes the attempts that have a run of their own, on the login terminal.
+func (m *hostileMachine) alone(t *testing.T, shell string) {
+	walls := []string{"pid1", "limits", "supervisor", "terminal"} // what systemd and a login have to do with
+	for _, a := range hostile.Attempts() {
+		if !a.Alone || !slices.Contains(walls, a.Wall) {
+			continue
+		}
+		start := time.Now()
+		m.Send(t, "apt-be run "+m.name+" -- "+hostile.Program+" one "+a.Name+"; echo status=$?\r")
+		m.Expect(t, 10*time.Minute, `status=\d+\s`)
+		t.Logf("%s took %.1f s", a.Name, time.Since(start).Seconds())
+		m.stillThere(t, shell)
+	}
+	m.unchanged(t, "alone")
 }
 
 // look keeps the fingerprint of the machine under a name.
@@ -200,15 +235,13 @@ var floods = []trial{
 	{"2000 processes", `i=0; while [ $i -lt 2000 ]; do setsid sleep 1000 & i=$((i + 1)); done; date +forked=%s.%N`},
 	{"fork bomb", `trap "" TERM HUP; bomb() { bomb | bomb & }; bomb & sleep 30; date +forked=%s.%N`},
 	{"memory", `tail /dev/zero; date +forked=%s.%N`},
-	{"kill all", `trap "" TERM; kill -TERM -1; sleep 1; kill -KILL -1`},
-	{"stop all", `kill -STOP -1; sleep 1; kill -CONT -1; date +forked=%s.%N`},
 }
 
 // floods runs each while the machine has to go on, and tells how long its end took.
 func (m *hostileMachine) floods(t *testing.T) {
 	for _, f := range floods {
 		t.Run(f.name, func(t *testing.T) {
-			m.Shell(t, fmt.Sprintf("cat >/run/bt-flood <<'END'\n%s\nEND\nsystemd-run -q --unit=bt-flood --property=StandardOutput=file:/run/bt-flood.log --property=StandardError=inherit "+
+			m.Shell(t, fmt.Sprintf("cat >/run/bt-flood <<'END'\n%s\nEND\nsystemd-run -q --unit=bt-flood --property=TasksMax=infinity --property=StandardOutput=file:/run/bt-flood.log --property=StandardError=inherit "+
 				"sh -c 'apt-be run %s -- sh -c \"$(cat /run/bt-flood)\"; echo status=$? $(date +ended=%%s.%%N)'", f.script, m.name))
 			// Meanwhile, the machine makes processes of its own.
 			m.Shell(t, "for i in $(seq 20); do sh -c 'sleep 0.1; true | true' || exit; done; systemctl is-active bt-victim.service")
