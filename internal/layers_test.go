@@ -30,8 +30,8 @@ var layers = [][]string{
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn", "internal/overlay"},
 	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootflag"},
-	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "internal/outbox", "internal/swapfile", "internal/mountcalls", "internal/cgroup", "aptconf"},
-	{"internal/openat2", "internal/parallel", "internal/regular"},
+	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "internal/outbox", "internal/swapfile", "internal/syscalls", "internal/seccomp/seccomptest", "internal/cgroup", "internal/terminal", "internal/streams", "aptconf"},
+	{"internal/openat2", "internal/parallel", "internal/regular", "internal/seccomp"},
 }
 
 // only says who may import what is for few.
@@ -44,10 +44,11 @@ var only = map[string][]string{
 	// Diagnostics: the domain has none, and returns errors.
 	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect", "internal/window"},
 	// Only tests have a use for it.
-	module + "/internal/store/fake":      {},
-	module + "/internal/store/storetest": {},
-	module + "/internal/boot/boottest":   {},
-	"testing":                            {"internal/store/storetest"},
+	module + "/internal/store/fake":          {},
+	module + "/internal/store/storetest":     {},
+	module + "/internal/boot/boottest":       {},
+	module + "/internal/seccomp/seccomptest": {},
+	"testing":                                {"internal/store/storetest"},
 }
 
 // noMachine are packages that touch a machine through what they are given

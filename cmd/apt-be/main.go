@@ -29,7 +29,7 @@ var version = "development"
 const lib = "/usr/lib/apt-be"
 
 func main() {
-	if os.Args[0] == sandbox.InitName {
+	if os.Args[0] == sandbox.Name {
 		sandbox.Main()
 	}
 	if f, ok := redirect.FrontendOf(os.Args[0]); ok {

@@ -60,8 +60,7 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 		Device:    i.Store.Device(),
 		Subvolume: root.Subvolume,
 		ReadOnly:  root.ReadOnly,
-		MountDir:  filepath.Join(runDir, "root"),
-		TopDir:    filepath.Join(runDir, "top"),
+		Dir:       filepath.Join(runDir, "root"),
 		Name:      root.Name,
 		Policy:    filepath.Join(i.Lib, "sandbox", "policy-rc.d"),
 		Bin:       filepath.Join(i.Lib, "sandbox", "bin"),
@@ -69,13 +68,11 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 		Args:      argv,
 		Env:       environment(os.Environ()),
 	}
-	for _, dir := range []string{spec.MountDir, spec.TopDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return spec, fmt.Errorf("cannot prepare the sandbox: %w", err)
-		}
+	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
+		return spec, fmt.Errorf("cannot prepare the sandbox: %w", err)
 	}
 	if dir, err := unix.Getwd(); err == nil { // os.Getwd asks the file system
-		spec.Dir = dir
+		spec.WorkDir = dir
 	}
 	if root.ReadOnly {
 		return spec, nil

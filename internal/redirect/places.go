@@ -67,7 +67,7 @@ func (p Places) show(spec *sandbox.Spec) (err error) {
 		return nil
 	}
 	if mounted, err := mountinfo.Mounted(disc); err == nil && mounted {
-		spec.Binds = append(spec.Binds, disc)
+		spec.Discs = append(spec.Discs, disc)
 	}
 	return nil
 }

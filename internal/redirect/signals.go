@@ -12,11 +12,10 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// signals are those that a terminal sends to the whole process group. The
-// frontend acts on them; the supervisor has to live to see how.
+// signals are those that a terminal or a service manager sends. The frontend, which
+// is in a session of its own, acts on them; the supervisor has to live to see how.
 type signals struct {
 	caught  chan os.Signal
-	term    chan os.Signal
 	process chan *sandbox.Process
 	got     chan syscall.Signal
 	any     context.Context // done with the first signal
@@ -29,7 +28,6 @@ type signals struct {
 func catchSignals() *signals {
 	s := &signals{
 		caught:  make(chan os.Signal, 8),
-		term:    make(chan os.Signal, 8),
 		process: make(chan *sandbox.Process, 1),
 		got:     make(chan syscall.Signal, 1),
 	}
@@ -39,24 +37,22 @@ func catchSignals() *signals {
 			signal.Notify(s.caught, sig)
 		}
 	}
-	signal.Notify(s.term, unix.SIGTERM)
-	go func() {
-		for sig := range s.caught {
-			s.note(sig)
-		}
-	}()
+	signal.Notify(s.caught, unix.SIGTERM)
 	go func() {
 		var process *sandbox.Process
 		for {
 			select {
 			case process = <-s.process:
-			case sig, ok := <-s.term:
+			case sig, ok := <-s.caught:
 				if !ok {
 					return
 				}
+				if process != nil && process.Own(sig) {
+					continue // the frontend had it from its own terminal
+				}
 				s.note(sig)
 				if process != nil {
-					_ = process.Signal(sig)
+					_ = process.Signal(sig.(syscall.Signal))
 				}
 			}
 		}
@@ -101,14 +97,12 @@ func (s *signals) first() syscall.Signal {
 	}
 }
 
-// forward passes on to the sandbox what is sent to this process alone.
+// forward passes on to the command in a sandbox what is sent to this process.
 func (s *signals) forward(p *sandbox.Process) { s.process <- p }
 
 func (s *signals) stop() {
 	s.cancel()
 	s.cancelLater()
 	signal.Stop(s.caught)
-	signal.Stop(s.term)
 	close(s.caught)
-	close(s.term)
 }

@@ -19,16 +19,15 @@ import (
 // methods take paths inside, such as "/dev".
 type assembler struct {
 	root  string // where the root is mounted, outside
+	place decoy  // that it is in
 	notes []string
 }
 
-// assemble mounts the root of a sandbox and all that belongs into it, in this
-// process's mount namespace. It returns what could not be had as asked.
-func assemble(spec *Spec) (notes []string, err error) {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return nil, fmt.Errorf("cannot make mounts private: %w", err)
-	}
-	a := &assembler{root: spec.MountDir}
+// assemble mounts the root of a sandbox in a decoy, and all that belongs into it but
+// /proc, in this process's mount namespace. It returns what could not be had as
+// asked.
+func assemble(spec *Spec, place decoy) (notes []string, err error) {
+	a := &assembler{root: place.dir(insideName), place: place}
 	var flags uintptr = unix.MS_NOATIME
 	if spec.ReadOnly {
 		flags |= unix.MS_RDONLY
@@ -39,12 +38,13 @@ func assemble(spec *Spec) (notes []string, err error) {
 	if len(spec.Shares) > 0 {
 		// Overlays are made of layers that are mounted in the same namespace,
 		// and keep them when this is gone.
-		if err := unix.Mount(spec.Device, spec.TopDir, "btrfs", unix.MS_NOATIME|quiet, "subvolid=5"); err != nil {
+		top := place.dir(topDir)
+		if err := unix.Mount(spec.Device, top, "btrfs", unix.MS_NOATIME|quiet, "subvolid=5"); err != nil {
 			return nil, fmt.Errorf("cannot mount the top level of %s: %w", spec.Device, err)
 		}
-		defer unix.Unmount(spec.TopDir, unix.MNT_DETACH)
+		defer func() { err = errors.Join(err, unix.Unmount(top, unix.MNT_DETACH)) }()
 	}
-	for _, step := range []func(*Spec) error{a.mountable, a.shares, a.proc, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.binds, a.policy} {
+	for _, step := range []func(*Spec) error{a.mountable, a.shares, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.discs, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -152,19 +152,6 @@ func (a *assembler) inParent(path string, do func(name string) error) error {
 
 const quiet = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// proc mounts the sandbox's own processes; what is the whole machine's is read-only.
-func (a *assembler) proc(*Spec) error {
-	if err := a.mount("proc", "/proc", "proc", quiet, ""); err != nil {
-		return err
-	}
-	for _, path := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/acpi", "/proc/fs"} {
-		if err := a.freeze(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
 // sys mounts a sysfs without the control groups, debugfs and the like that
 // are mounted in the running one.
 func (a *assembler) sys(*Spec) error {
@@ -270,10 +257,15 @@ func (a *assembler) show(source, place string) error {
 	return a.bind(source, place, true)
 }
 
-// binds shows directories of the running root that both write to.
-func (a *assembler) binds(spec *Spec) error {
+// discs shows the discs with packages that are mounted in the running root.
+func (a *assembler) discs(spec *Spec) error {
 	for _, dir := range spec.Binds {
 		if err := a.bind(dir, dir, false); err != nil {
+			a.note("cannot show %s: %v", dir, err)
+		}
+	}
+	for _, dir := range spec.Discs {
+		if err := a.bind(dir, dir, true); err != nil {
 			a.note("cannot show %s: %v", dir, err)
 		}
 	}
@@ -286,7 +278,7 @@ func (a *assembler) shares(spec *Spec) error {
 		return strings.Compare(x.Target, y.Target)
 	})
 	for _, share := range shares {
-		err := a.share(share, spec.TopDir)
+		err := a.share(share, a.place.dir(topDir))
 		if err != nil && (share.Scratch != "" || share.Volatile) {
 			// Better seen and not written to than not there.
 			a.note("cannot protect %s by an overlay, so it is read-only: %v", share.Target, err)

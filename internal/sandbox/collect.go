@@ -22,10 +22,11 @@ const (
 // observed is what was known of the files in a sandbox before its command ran.
 type observed map[string]fs.FileInfo
 
-// observe looks at the files of which it matters what is done to them.
-func observe(spec Spec) observed {
+// observe looks at the files of the root at dir of which it matters what is done to
+// them.
+func observe(dir string, spec Spec) observed {
 	before := observed{}
-	root, err := os.OpenRoot(spec.MountDir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return before
 	}
@@ -43,9 +44,9 @@ func inside(name string) string { return "." + filepath.Clean("/"+name) }
 
 // collect reads the files that the supervisor asked for. Maintainer scripts
 // wrote them: they may be anything.
-func (before observed) collect(spec Spec) map[string][]byte {
+func (before observed) collect(dir string, spec Spec) map[string][]byte {
 	collected := map[string][]byte{}
-	root, err := os.OpenRoot(spec.MountDir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return collected
 	}
@@ -111,11 +112,11 @@ func readRegular(root *os.Root, name string, from, limit int64) ([]byte, error) 
 
 // spooled reads what was left in the spool. A file that would be too much with
 // those before it is left out: half of it is no use to anybody.
-func spooled(spec Spec) [][]byte {
+func spooled(at string, spec Spec) [][]byte {
 	if spec.Spool == "" {
 		return nil
 	}
-	top, err := os.OpenRoot(spec.MountDir)
+	top, err := os.OpenRoot(at)
 	if err != nil {
 		return nil
 	}

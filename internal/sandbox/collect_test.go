@@ -23,14 +23,14 @@ func TestCollectOnlyRegularFilesInside(t *testing.T) {
 	huge := filepath.Join(run, "huge")
 	check(t, os.WriteFile(huge, nil, 0o644))
 	check(t, os.Truncate(huge, 2*collectLimit))
-	got := observed{}.collect(Spec{MountDir: a.root, Collect: []string{
+	got := observed{}.collect(a.root, Spec{Collect: []string{
 		"/run/good", "/run/link", "/run/dir/secret", "/run/fifo", "/run", "/run/none", "/run/huge", "/../../outside/secret",
 	}})
 	if string(got["/run/good"]) != "yes" || len(got["/run/huge"]) != collectLimit || len(got) != 2 {
 		t.Errorf("collected are %d files, good is %q and huge has %d bytes", len(got), got["/run/good"], len(got["/run/huge"]))
 	}
-	none := Spec{MountDir: filepath.Join(a.root, "none"), Collect: []string{"/x"}, Spool: "/x"}
-	if got := observe(none).collect(none); len(got) != 0 {
+	nowhere, none := filepath.Join(a.root, "none"), Spec{Collect: []string{"/x"}, Spool: "/x"}
+	if got := observe(nowhere, none).collect(nowhere, none); len(got) != 0 {
 		t.Errorf("collected from nothing are %v", got)
 	}
 }
@@ -41,16 +41,15 @@ func TestCollectWhatWasDone(t *testing.T) {
 	a, _ := newAssembler(t)
 	file := func(name string) string { return filepath.Join(a.root, name) }
 	spec := Spec{
-		MountDir: a.root,
-		Written:  []string{"/untouched", "/rewritten", "/touched", "/new", "/gone"},
-		Grown:    []string{"/still", "/longer", "/rotated", "/fresh"},
+		Written: []string{"/untouched", "/rewritten", "/touched", "/new", "/gone"},
+		Grown:   []string{"/still", "/longer", "/rotated", "/fresh"},
 	}
 	old := time.Now().Add(-time.Hour)
 	for _, name := range []string{"/untouched", "/rewritten", "/touched", "/gone", "/still", "/longer", "/rotated"} {
 		check(t, os.WriteFile(file(name), []byte("old\n"), 0o644))
 		check(t, os.Chtimes(file(name), old, old))
 	}
-	before := observe(spec)
+	before := observe(a.root, spec)
 	check(t, os.WriteFile(file("/rewritten"), []byte("new\n"), 0o644))
 	check(t, os.Chtimes(file("/touched"), old, time.Now()))
 	check(t, os.WriteFile(file("/new"), nil, 0o644))
@@ -59,7 +58,7 @@ func TestCollectWhatWasDone(t *testing.T) {
 	check(t, os.Rename(file("/rotated"), file("/rotated.1")))
 	check(t, os.WriteFile(file("/rotated"), []byte("another log\n"), 0o644))
 	check(t, os.WriteFile(file("/fresh"), []byte("first\n"), 0o644))
-	got := fmt.Sprintf("%q", before.collect(spec))
+	got := fmt.Sprintf("%q", before.collect(a.root, spec))
 	want := fmt.Sprintf("%q", map[string]string{
 		"/rewritten": "new\n", "/touched": "old\n", "/new": "",
 		"/longer": "more\n", "/rotated": "another log\n", "/fresh": "first\n",
@@ -71,7 +70,7 @@ func TestCollectWhatWasDone(t *testing.T) {
 
 func TestSpooled(t *testing.T) {
 	a, outside := newAssembler(t)
-	spec := Spec{MountDir: a.root, Spool: "/spool"}
+	spec := Spec{Spool: "/spool"}
 	spool := filepath.Join(a.root, "spool")
 	check(t, os.Mkdir(spool, 0o755))
 	for i, name := range []string{"second", "first"} {
@@ -84,19 +83,19 @@ func TestSpooled(t *testing.T) {
 	check(t, unix.Mkfifo(filepath.Join(spool, "fifo"), 0o644))
 	check(t, os.WriteFile(filepath.Join(spool, "huge"), nil, 0o644))
 	check(t, os.Truncate(filepath.Join(spool, "huge"), spoolLimit+1))
-	if got := fmt.Sprintf("%q", spooled(spec)); got != `["first" "second"]` {
+	if got := fmt.Sprintf("%q", spooled(a.root, spec)); got != `["first" "second"]` {
 		t.Errorf("spooled are %s", got)
 	}
 	for i := range 2 * spoolFiles {
 		check(t, os.WriteFile(filepath.Join(spool, fmt.Sprint(i)), []byte("x"), 0o600))
 	}
-	if got := len(spooled(spec)); got > spoolFiles {
+	if got := len(spooled(a.root, spec)); got > spoolFiles {
 		t.Errorf("%d files are read", got)
 	}
 	// A directory that leads out of the root is none.
 	check(t, os.RemoveAll(spool))
 	check(t, os.Symlink(outside, spool))
-	if got := spooled(spec); len(got) > 0 {
+	if got := spooled(a.root, spec); len(got) > 0 {
 		t.Errorf("spooled outside are %s", strings.Join(strings.Fields(fmt.Sprint(got)), " "))
 	}
 }

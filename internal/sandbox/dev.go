@@ -9,16 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// devices are the character devices that are the same inside. Bound in from
-// outside they work, although the file system that they are bound on opens
-// none of its own.
-var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
+// devices are the character devices inside, with their numbers: the kernel's
+// Documentation/admin-guide/devices.txt.
+var devices = []struct {
+	name         string
+	major, minor uint32
+}{
+	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+}
 
 // dev makes a private /dev. The block devices of the machine are there to be
 // looked at, because scripts find out by them what the root is on; they can't be
 // opened.
 func (a *assembler) dev(*Spec) error {
-	if err := a.mount("tmpfs", "/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755,size=4m"); err != nil {
+	if err := a.mount("tmpfs", "/dev", "tmpfs", quiet, "mode=755,size=4m"); err != nil {
 		return err
 	}
 	// The root's own /dev may have been a link: from here on by descriptor.
@@ -27,23 +31,15 @@ func (a *assembler) dev(*Spec) error {
 		return err
 	}
 	defer f.Close()
-	for _, name := range devices {
-		path := "/dev/" + name
-		if err := a.write(path, nil, 0o666); err != nil {
-			return err
-		}
-		if err := a.bind(path, path, false); err != nil {
-			return err
-		}
+	if err := a.nodes(); err != nil {
+		return err
 	}
-	// The terminals are the running system's: the command's own is one of
-	// them, and ttyname(3) has to find it.
 	for _, dir := range []string{"/dev/pts", "/dev/shm", "/dev/mqueue"} {
 		if err := a.mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := a.bind("/dev/pts", "/dev/pts", false); err != nil {
+	if err := a.terminals(); err != nil {
 		return err
 	}
 	if err := a.mount("tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
@@ -54,10 +50,7 @@ func (a *assembler) dev(*Spec) error {
 	}
 	links := [][2]string{
 		{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
-		{"/proc/self/fd/2", "stderr"}, {"/proc/kcore", "core"},
-		// The kernel looks for the terminals beside the ptmx that is opened, so
-		// the one of the running system would find none here.
-		{"pts/ptmx", "ptmx"},
+		{"/proc/self/fd/2", "stderr"}, {"/proc/kcore", "core"}, {"pts/ptmx", "ptmx"},
 	}
 	if target, err := os.Readlink("/dev/log"); err == nil {
 		links = append(links, [2]string{target, "log"})
@@ -65,7 +58,7 @@ func (a *assembler) dev(*Spec) error {
 		if err := a.write("/dev/log", nil, 0o666); err != nil {
 			return err
 		}
-		if err := a.bind("/dev/log", "/dev/log", false); err != nil {
+		if err := a.bind("/dev/log", "/dev/log", true); err != nil {
 			return err
 		}
 	}
@@ -75,6 +68,39 @@ func (a *assembler) dev(*Spec) error {
 		}
 	}
 	return blockNodes(dir)
+}
+
+// nodes makes the character devices: of the running system's, scripts could change
+// mode and owner. They are mounted one by one from a file system that opens devices,
+// which /dev itself does not.
+func (a *assembler) nodes() error {
+	from := a.place.dir(nodesDir)
+	if err := mountAt("tmpfs", from, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=700,size=64k"); err != nil {
+		return err
+	}
+	defer unix.Unmount(from, unix.MNT_DETACH)
+	for _, d := range devices {
+		node, path := filepath.Join(from, d.name), "/dev/"+d.name
+		if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
+			return &fs.PathError{Op: "mknod", Path: path, Err: err}
+		}
+		if err := unix.Chmod(node, 0o666); err != nil { // not subject to the umask
+			return err
+		}
+		if err := a.write(path, nil, 0o666); err != nil {
+			return err
+		}
+		if err := a.bind(node, path, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// terminals moves the sandbox's own to their place, so that ttyname(3) finds the
+// command's there: a descriptor belongs to a mount.
+func (a *assembler) terminals() error {
+	return a.mount(a.place.dir(ptsDir), "/dev/pts", "", unix.MS_MOVE, "")
 }
 
 // blockNodes copies the names of block devices, and the links to them, into

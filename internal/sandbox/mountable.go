@@ -43,11 +43,11 @@ func hidden(dir string) bool {
 	})
 }
 
-// known returns what says whether the root's fstab, as it is by then, has a line for
-// a directory.
-func (spec Spec) known() func(dir string) bool {
+// knownAt returns what says whether the fstab of the root at place, as it is by then,
+// has a line for a directory.
+func knownAt(place string) func(dir string) bool {
 	return func(dir string) bool {
-		root, err := os.OpenRoot(spec.MountDir)
+		root, err := os.OpenRoot(place)
 		if err != nil {
 			return false
 		}

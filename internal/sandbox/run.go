@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
 // sockets are those of the running system that answer and do nothing: the log
@@ -41,6 +43,11 @@ func (a *assembler) run(spec *Spec) error {
 	if err := a.write(Marker, []byte(spec.Name+"\n"), 0o644); err != nil {
 		return err
 	}
+	if spec.Alone {
+		if err := a.write(syscalls.NetworkMark, nil, 0o644); err != nil {
+			return err
+		}
+	}
 	if spec.Bin != "" {
 		if err := a.bind(spec.Bin, BinDir, true); err != nil {
 			return err
@@ -65,7 +72,7 @@ func (a *assembler) socket(path string) error {
 			return err
 		}
 	}
-	err := a.bind(path, path, false)
+	err := a.bind(path, path, true) // its mode is the running system's
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // as old as the package that it is of, which is not here
 	}

@@ -1,0 +1,173 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is a process of the keeper's.
+type child struct {
+	pid    int
+	socket *os.File      // to it
+	ended  chan struct{} // closed when it has been waited for; nil if somebody else does
+}
+
+// What a child finds as its descriptors after the standard ones.
+const (
+	toKeeperFD = 3
+	decoyFD    = 4
+)
+
+// origin is what the keeper's children are started from.
+type origin struct {
+	program *os.File // this one
+	group   *os.File // the control group that they begin in; nil for the keeper's
+	decoy   *os.File // what their root is to be
+}
+
+// start starts this program from memory.
+func (o origin) start(role string, env []string, files []*os.File, sys *syscall.SysProcAttr) (*child, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), role)
+	defer theirs.Close()
+	attr := &os.ProcAttr{Dir: "/", Env: env, Files: append(files, theirs, o.decoy), Sys: sys}
+	path, args := fmt.Sprintf("/proc/self/fd/%d", o.program.Fd()), []string{Name, role}
+	if o.group != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(o.group.Fd())
+	}
+	process, err := os.StartProcess(path, args, attr)
+	if err != nil && o.group != nil {
+		// Linux has it since 5.7, and some containers refuse clone3(2).
+		sys.UseCgroupFD = false
+		process, err = os.StartProcess(path, args, attr)
+	}
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, err
+	}
+	return &child{pid: process.Pid, socket: os.NewFile(uintptr(pair[0]), role)}, nil
+}
+
+// startReaper starts PID 1 of a new namespace. The kernel kills it when this process
+// dies, and all others in the namespace with it.
+func (o origin) startReaper() (*child, error) {
+	type outcome struct {
+		child *child
+		err   error
+	}
+	started := make(chan outcome)
+	go func() {
+		// The thread has the bounding set that only PID 1 is to have, and the kernel
+		// takes its end for the end of PID 1's parent.
+		runtime.LockOSThread()
+		joinKeyring()
+		err := limitCapabilities(reaperHas)
+		var c *child
+		if err == nil {
+			c, err = o.start(reapRole, []string{}, []*os.File{nil, nil, nil},
+				&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL})
+		}
+		started <- outcome{c, err}
+		if err == nil {
+			select {}
+		}
+	}()
+	s := <-started
+	if s.err != nil {
+		return nil, s.err
+	}
+	s.child.ended = make(chan struct{})
+	go func() {
+		defer close(s.child.ended)
+		for {
+			if _, err := syscall.Wait4(s.child.pid, nil, 0, nil); err != syscall.EINTR {
+				return
+			}
+		}
+	}()
+	return s.child, nil
+}
+
+// enterDecoy makes the decoy the root of this process, a child of the keeper's.
+func enterDecoy() error {
+	if err := unix.Fchdir(decoyFD); err != nil {
+		return os.NewSyscallError("fchdir", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return os.NewSyscallError("chroot", err)
+	}
+	return nil
+}
+
+// ready waits until PID 1 has closed its end of the socket.
+func (c *child) ready() error {
+	if _, err := c.socket.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("cannot learn whether process 1 is ready: %w", err)
+	}
+	select {
+	case <-c.ended:
+		return errors.New("process 1 has ended")
+	default:
+		return nil
+	}
+}
+
+func (c *child) kill() { c.signal(unix.SIGKILL) }
+
+// signal sends PID 1 a signal, unless it has been waited for.
+func (c *child) signal(sig syscall.Signal) {
+	select {
+	case <-c.ended:
+	default:
+		_ = unix.Kill(c.pid, sig)
+	}
+}
+
+// hasEnded says whether it was PID 1's end that ended a process of its namespace. It
+// can't be waited for before all others have been.
+func (c *child) hasEnded(status syscall.WaitStatus) bool {
+	if !status.Signaled() || status.Signal() != unix.SIGKILL {
+		return false
+	}
+	select {
+	case <-c.ended:
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
+	}
+}
+
+// inMemory is this program in a file in memory that nobody can change. What executes
+// it shows no file of the running system as its /proc/PID/exe.
+func inMemory() (*os.File, error) {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	fd, err := unix.MemfdCreate(Name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	memory := os.NewFile(uintptr(fd), Name)
+	if _, err := io.Copy(memory, self); err != nil {
+		memory.Close()
+		return nil, err
+	}
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(memory.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		memory.Close()
+		return nil, os.NewSyscallError("F_ADD_SEALS", err)
+	}
+	return memory, nil
+}

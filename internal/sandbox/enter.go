@@ -1,0 +1,120 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/nosync"
+	"github.com/apt-be/apt-be/internal/streams"
+	"github.com/apt-be/apt-be/internal/syscalls"
+)
+
+// enter is the door: the process that becomes the command. It has all capabilities
+// until it has set up what only a process in the sandbox's PID namespace can; then it
+// gives up what the command must not have. It never returns.
+func enter() {
+	socket := os.NewFile(toKeeperFD, "keeper")
+	err := pass(socket)
+	// Only if the command was not executed.
+	_, _ = socket.WriteString(err.Error())
+	os.Exit(1)
+}
+
+func pass(socket *os.File) error {
+	var t task
+	if err := json.NewDecoder(socket).Decode(&t); err != nil {
+		return fmt.Errorf("cannot read the sandbox's task: %w", err)
+	}
+	if err := t.settle(socket); err != nil {
+		return fmt.Errorf("cannot set up the sandbox: %w", err)
+	}
+	err := unix.Exec(t.Spec.Path, t.Spec.Args, t.Spec.Env)
+	return fmt.Errorf("cannot run %s in the sandbox: %w", t.Spec.Path, err)
+}
+
+// settle does all but the execve(2) of the command.
+func (t task) settle(socket *os.File) error {
+	if err := closeOnExec(toKeeperFD); err != nil {
+		return err
+	}
+	if err := enterDecoy(); err != nil {
+		return err
+	}
+	if err := unix.Chroot(insideDir); err != nil {
+		return os.NewSyscallError("chroot", err)
+	}
+	a := &assembler{root: "/"}
+	if err := a.proc(); err != nil {
+		return err
+	}
+	separate := unix.CLONE_NEWCGROUP
+	if t.Spec.Alone {
+		separate |= unix.CLONE_NEWNET
+	}
+	if err := unix.Unshare(separate); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	if t.Spec.Alone {
+		if err := syscalls.LoopbackUp(); err != nil {
+			return err
+		}
+	}
+	if err := os.Chdir(filepath.Clean("/" + t.Spec.WorkDir)); err != nil {
+		if err := os.Chdir("/"); err != nil {
+			return err
+		}
+	}
+	if err := t.openDevices(); err != nil {
+		return err
+	}
+	if err := t.filter(socket); err != nil {
+		return err
+	}
+	return limitCapabilities(commandHas)
+}
+
+// openDevices opens the sandbox's own devices in the place of the running system's.
+func (t task) openDevices() error {
+	for i, s := range t.Streams {
+		if s.Kind != streams.Device {
+			continue
+		}
+		fd, err := unix.Open("/dev/"+s.Device, s.Flags|unix.O_NOCTTY, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: "/dev/" + s.Device, Err: err}
+		}
+		if err := unix.Dup3(fd, i, 0); err != nil {
+			return os.NewSyscallError("dup3", err)
+		}
+		if err := unix.Close(fd); err != nil {
+			return os.NewSyscallError("close", err)
+		}
+	}
+	return nil
+}
+
+// filter installs the filters of system calls. It sends the keeper the descriptor by
+// which it is asked for answers, or none where those can't be had.
+func (t task) filter(socket *os.File) error {
+	if t.Spec.NoSync {
+		if err := nosync.Suppress(); err != nil {
+			return err
+		}
+	}
+	if err := syscalls.Deny(); err != nil {
+		return err
+	}
+	fd, err := syscalls.Intercept(t.Spec.Alone)
+	if err != nil {
+		// In a container that has such a filter there can be no second one. Hooks find
+		// a stand-in for mount(8) by PATH then.
+		return sendFile(socket, nil)
+	}
+	listener := os.NewFile(uintptr(fd), "listener")
+	defer listener.Close()
+	return sendFile(socket, listener)
+}

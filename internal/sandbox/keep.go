@@ -1,0 +1,304 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/streams"
+	"github.com/apt-be/apt-be/internal/syscalls"
+)
+
+// The descriptors that Start passes to the keeper, before the ones to keep.
+const (
+	socketFD = 3
+	groupFD  = 4 // the directory of the control group; the socket again if there is none
+)
+
+// grace is how long what the command left running has to end by itself.
+const grace = 2 * time.Second
+
+// keeper is the process that keeps a sandbox.
+type keeper struct {
+	beginning
+	socket  *os.File      // to the supervisor
+	orders  *json.Decoder // from it
+	greeted bool          // the supervisor has been sent the terminal
+
+	terminal *pty     // nil for none
+	proc     *os.File // the /proc of the keeper's own PID namespace
+	reaper   *child   // PID 1
+	door     *child   // which becomes the command
+	notes    []string
+
+	mu      sync.Mutex
+	running bool             // the door has become the command
+	early   []syscall.Signal // those that came before
+	proceed chan struct{}    // closed by the first order to continue
+}
+
+// keep is the keeper. It never returns.
+func keep() {
+	catchSignals()
+	k := &keeper{socket: os.NewFile(socketFD, "supervisor"), proceed: make(chan struct{})}
+	k.orders = json.NewDecoder(k.socket)
+	var end report
+	var err error
+	end.Result, err = k.run()
+	if err != nil {
+		end.Error = err.Error()
+	}
+	k.endAll()
+	if !k.greeted {
+		_ = sendFile(k.socket, nil)
+	}
+	send(k.socket, end)
+	os.Exit(0)
+}
+
+// run runs the command and returns how it ended.
+func (k *keeper) run() (Result, error) {
+	if err := k.orders.Decode(&k.beginning); err != nil {
+		return Result{}, fmt.Errorf("cannot read the sandbox's description: %w", err)
+	}
+	if err := k.prepare(); err != nil {
+		return Result{}, fmt.Errorf("cannot set up the sandbox: %w", err)
+	}
+	before := observe(insideDir, k.Spec)
+	if k.terminal != nil {
+		<-k.proceed // the supervisor gives it the settings and the size of the user's
+	}
+	if err := k.letIn(); err != nil {
+		return Result{}, err
+	}
+	status := k.await()
+	killed := k.reaper.hasEnded(status)
+	k.endAll()
+	if killed {
+		return Result{Killed: true, Signal: unix.SIGKILL, Notes: k.notes}, nil
+	}
+	result := Result{Collected: before.collect(insideDir, k.Spec), Spooled: spooled(insideDir, k.Spec), Notes: k.notes}
+	if status.Signaled() {
+		result.Signal = status.Signal()
+	} else {
+		result.ExitCode = status.ExitStatus()
+	}
+	return result, nil
+}
+
+// prepare assembles the root, and starts PID 1 and the door, which then wait.
+func (k *keeper) prepare() error {
+	if err := closeOnExec(socketFD); err != nil {
+		return err
+	}
+	joinKeyring()
+	place, err := newDecoy(k.Spec.Dir)
+	if err != nil {
+		return err
+	}
+	if k.Terminal {
+		if k.terminal, err = openPTY(place.dir(ptsDir)); err != nil {
+			return err
+		}
+	}
+	if err := k.greet(); err != nil {
+		return err
+	}
+	program, err := inMemory()
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	from := origin{program: program, group: k.group()}
+	if from.decoy, err = os.Open(place.path); err != nil {
+		return err
+	}
+	defer from.decoy.Close()
+	if k.reaper, err = from.startReaper(); err != nil {
+		return err
+	}
+	go k.obey()
+	if k.door, err = k.startDoor(from); err != nil {
+		return err
+	}
+	// The door and PID 1 get ready meanwhile.
+	if k.notes, err = assemble(&k.Spec, place); err != nil {
+		return err
+	}
+	if k.proc, err = os.Open("/proc"); err != nil {
+		return err
+	}
+	if err := place.enter(); err != nil {
+		return err
+	}
+	return k.reaper.ready()
+}
+
+// group is the directory of the control group, nil if there is none.
+func (k *keeper) group() *os.File {
+	var st unix.Stat_t
+	if err := unix.Fstat(groupFD, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	return os.NewFile(groupFD, "control group")
+}
+
+// greet gives the supervisor the side of the terminal that is its own.
+func (k *keeper) greet() error {
+	var master *os.File
+	if k.terminal != nil {
+		master = k.terminal.master
+		defer func() { k.terminal.master.Close() }()
+	}
+	k.greeted = true
+	return sendFile(k.socket, master)
+}
+
+// startDoor starts the door in PID 1's namespace, in a process group of its own in
+// the keeper's session. The keeper is its parent, so the group is not an orphaned
+// one: it can be stopped by Ctrl-Z (setpgid(2)).
+func (k *keeper) startDoor(from origin) (*child, error) {
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", k.reaper.pid))
+	if err != nil {
+		return nil, err
+	}
+	defer namespace.Close()
+	if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWPID); err != nil {
+		return nil, os.NewSyscallError("setns", err)
+	}
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	sys := &syscall.SysProcAttr{Setpgid: true}
+	if k.terminal != nil {
+		for i, s := range k.Streams {
+			if s.Kind == streams.Terminal {
+				files[i] = k.terminal.slave
+			}
+		}
+		sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
+	}
+	return from.start(doorRole, os.Environ(), files, sys)
+}
+
+// letIn tells the door what to do, and returns when it has become the command.
+func (k *keeper) letIn() error {
+	t := task{Spec: k.Spec, Streams: k.Streams}
+	if k.terminal != nil {
+		t.Tty = k.terminal.name()
+	}
+	if err := json.NewEncoder(k.door.socket).Encode(t); err != nil {
+		return fmt.Errorf("cannot set up the sandbox: %w", err)
+	}
+	listener, err := receiveFile(k.door.socket)
+	if err == nil && listener != nil {
+		go syscalls.Serve(int(listener.Fd()), k.answers())
+	}
+	// The socket is closed by execve(2).
+	said, readErr := io.ReadAll(io.LimitReader(k.door.socket, 1<<16))
+	switch {
+	case len(said) > 0:
+		return errors.New(string(said))
+	case readErr != nil:
+		return fmt.Errorf("cannot set up the sandbox: %w", readErr)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.running = true
+	for _, sig := range k.early {
+		k.pass(sig)
+	}
+	return nil
+}
+
+// answers says what system calls of those inside are answered in the kernel's place.
+func (k *keeper) answers() syscalls.Answers {
+	return syscalls.Answers{Known: knownAt(insideDir), Proc: k.proc, Sockets: k.Spec.Alone}
+}
+
+// obey does what the supervisor says. When that ends, all ends.
+func (k *keeper) obey() {
+	for begun := k.terminal == nil; ; {
+		var o order
+		if err := k.orders.Decode(&o); err != nil {
+			k.reaper.kill()
+			return
+		}
+		switch {
+		case o.Continue && !begun:
+			begun = true
+			close(k.proceed)
+		case o.Continue:
+			_ = unix.Kill(-k.door.pid, unix.SIGCONT)
+		default:
+			k.relay(o.Signal)
+		}
+	}
+}
+
+// relay sends the command a signal, as soon as there is one.
+func (k *keeper) relay(sig syscall.Signal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.running {
+		k.early = append(k.early, sig)
+		return
+	}
+	k.pass(sig)
+}
+
+// pass sends the command a signal; its group, if it is one that a terminal sends.
+func (k *keeper) pass(sig syscall.Signal) {
+	to := k.door.pid
+	if sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGHUP {
+		to = -to
+	}
+	_ = unix.Kill(to, sig)
+}
+
+// await waits until the command has ended, and tells the supervisor when it is
+// stopped.
+func (k *keeper) await() syscall.WaitStatus {
+	for {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(k.door.pid, &status, unix.WUNTRACED, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return status
+		case status.Stopped():
+			send(k.socket, report{Stopped: status.StopSignal()})
+		default:
+			k.door = nil // its number may be another's from now on
+			return status
+		}
+	}
+}
+
+// endAll ends what the command left running, asking first: nothing may write to the
+// root after the verdict on it.
+func (k *keeper) endAll() {
+	if k.reaper == nil {
+		return
+	}
+	if k.door != nil {
+		k.reaper.kill()
+		_, _ = syscall.Wait4(k.door.pid, nil, 0, nil)
+		k.door = nil
+	}
+	k.reaper.signal(endOthers)
+	select {
+	case <-k.reaper.ended:
+	case <-time.After(grace):
+		k.reaper.kill()
+		<-k.reaper.ended
+	}
+	if k.terminal != nil {
+		k.terminal.slave.Close()
+	}
+}

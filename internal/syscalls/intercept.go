@@ -1,0 +1,51 @@
+package syscalls
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/seccomp"
+)
+
+// newer are the calls that are not there, as on an old kernel, so that mount(8) does
+// it all by mount(2).
+var newer = []string{"open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "open_tree_attr"}
+
+// Intercept installs the filter on the calling thread, for all that it starts or
+// executes from then on, and returns the descriptor of which Serve has to read what
+// they ask: until somebody does, they wait. With sockets it is also asked for those
+// of IP and of the kernel's routes. See seccomp.InstallListener.
+func Intercept(sockets bool) (listener int, err error) {
+	listener, err = seccomp.InstallListener(intercepted(sockets))
+	if err != nil {
+		return 0, fmt.Errorf("cannot intercept mount(2): %w", err)
+	}
+	return listener, nil
+}
+
+func intercepted(sockets bool) []unix.SockFilter {
+	rules := []seccomp.Rule{
+		{Calls: seccomp.Calls("mount", "umount", "umount2"), Action: unix.SECCOMP_RET_USER_NOTIF},
+		{Calls: seccomp.Calls(newer...), Action: seccomp.Errno(unix.ENOSYS)},
+	}
+	if sockets {
+		rules = append(rules,
+			seccomp.Rule{
+				Calls:  seccomp.Calls("socket"),
+				If:     &seccomp.Condition{Arg: 0, Is: []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}},
+				Action: unix.SECCOMP_RET_USER_NOTIF,
+			},
+			seccomp.Rule{
+				Calls:  seccomp.Calls("socketcall"),
+				If:     &seccomp.Condition{Arg: 0, Is: []uint32{socketcallSocket}},
+				Action: unix.SECCOMP_RET_USER_NOTIF,
+			},
+		)
+	}
+	return seccomp.Program(unix.SECCOMP_RET_ALLOW, rules...)
+}
+
+// socketcallSocket is the first argument of socketcall(2) that asks for a socket
+// (SYS_SOCKET, linux/net.h): Debian's C library for i386 does it by this call.
+const socketcallSocket = 1

@@ -1,0 +1,269 @@
+// Package terminal relays between the terminal that a user sits at and the
+// master of another one, on which a command runs. The command can then do
+// nothing to the user's terminal: not type into it (TIOCSTI), not hang it up,
+// not change its mode.
+package terminal
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Relay connects the user's terminal with the master side of another one.
+//
+// While this process is in the foreground of the user's terminal, that passes on
+// each key as it is (it is "raw"): echo, line editing and signals are the other
+// terminal's. In the background the user's terminal is neither read nor set up,
+// which would stop this process (SIGTTIN, SIGTTOU); output goes on.
+//
+// Whoever has a Relay leaves SIGTSTP as it is: Suspend needs that to stop this
+// process. All methods of a nil *Relay do what is to be done without a terminal.
+type Relay struct {
+	user   user
+	out    int // where output goes
+	master int
+
+	mutex sync.Mutex
+	waker int // an eventfd(2), -1 after Finish
+
+	input  []byte // of the user's, that master has not taken
+	quoted bool   // the next character of input means itself: VLNEXT
+	output []byte // of master's, that out has not taken
+	buffer []byte // what output lies in
+
+	requests chan request
+	signals  chan os.Signal
+	deaf     chan struct{}  // closed when signals is read no more
+	own      [2]atomic.Bool // see Own
+
+	finish sync.Once
+	done   chan struct{} // closed when nothing is relayed any more
+	err    error         // of the relay; for those who have seen done closed
+}
+
+// request is what Suspend and Finish want of the relay.
+type request struct {
+	suspend syscall.Signal // or 0: finish
+	done    chan struct{}
+}
+
+// Copy gives the terminal that belongs to master the settings and the size of
+// the user's. It is for before anything runs there.
+func Copy(user, master *os.File) error {
+	from, err := descriptor(user)
+	if err != nil {
+		return fmt.Errorf("cannot read the settings of the terminal: %w", err)
+	}
+	to, err := descriptor(master)
+	if err != nil {
+		return fmt.Errorf("cannot set up a terminal: %w", err)
+	}
+	settings, err := getSettings(from)
+	if err != nil {
+		return fmt.Errorf("cannot read the settings of the terminal: %w", err)
+	}
+	if err := setSettings(to, settings); err != nil {
+		return fmt.Errorf("cannot set up a terminal: %w", err)
+	}
+	size, err := unix.IoctlGetWinsize(from, unix.TIOCGWINSZ)
+	if err != nil {
+		return fmt.Errorf("cannot read the size of the terminal: %w", err)
+	}
+	if err := unix.IoctlSetWinsize(to, unix.TIOCSWINSZ, size); err != nil {
+		return fmt.Errorf("cannot set the size of a terminal: %w", err)
+	}
+	return nil
+}
+
+// Start begins to relay. in is the user's terminal, out is where the output
+// goes: mostly the same. keepOutputSettings says that somebody else writes to the
+// terminal meanwhile (`apt-get upgrade | tee log`), who counts on what it makes
+// of a line feed. What this process itself writes to the terminal between Start
+// and Finish needs carriage returns.
+//
+// The relay makes master not blocking, and uses it until Finish; closing it is
+// the caller's.
+func Start(in, out, master *os.File, keepOutputSettings bool) (*Relay, error) {
+	r := &Relay{
+		user:     user{tty: -1, keepOutput: keepOutputSettings},
+		out:      -1,
+		master:   -1,
+		waker:    -1,
+		buffer:   make([]byte, 32<<10),
+		requests: make(chan request, 1),
+		signals:  make(chan os.Signal, 2),
+		deaf:     make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	if err := r.open(in, out, master); err != nil {
+		r.close()
+		return nil, fmt.Errorf("cannot connect the terminal: %w", err)
+	}
+	signal.Notify(r.signals, unix.SIGWINCH, unix.SIGCONT)
+	go func() {
+		defer close(r.deaf)
+		for range r.signals {
+			r.wake()
+		}
+	}()
+	go r.run()
+	return r, nil
+}
+
+func (r *Relay) open(in, out, master *os.File) (err error) {
+	if r.user.tty, err = reopen(in, unix.O_RDONLY); err != nil {
+		return err
+	}
+	if r.out, err = reopen(out, unix.O_WRONLY); err != nil {
+		return err
+	}
+	fd, err := descriptor(master)
+	if err != nil {
+		return err
+	}
+	if r.master, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(r.master, true); err != nil {
+		return err
+	}
+	r.user.master = r.master
+	r.waker, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	return err
+}
+
+// reopen opens a terminal once more, not blocking: that is a property of what is
+// open, which file shares with the user's shell and others. Where that cannot be
+// done it returns a duplicate.
+func reopen(file *os.File, mode int) (int, error) {
+	fd, err := descriptor(file)
+	if err != nil {
+		return -1, err
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", fd)
+	if own, err := unix.Open(path, mode|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0); err == nil {
+		return own, nil
+	}
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+}
+
+// descriptor is file.Fd, which makes file blocking: for all that share it.
+func descriptor(file *os.File) (int, error) {
+	if file == nil {
+		return -1, os.ErrInvalid
+	}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	if err := conn.Control(func(n uintptr) { fd = int(n) }); err != nil {
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (r *Relay) close() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for _, fd := range []int{r.user.tty, r.out, r.master, r.waker} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	r.user.tty, r.out, r.master, r.waker = -1, -1, -1, -1
+}
+
+// wake has the relay look at what changed.
+func (r *Relay) wake() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	_, _ = unix.Write(r.waker, []byte{1, 0, 0, 0, 0, 0, 0, 1}) // not 0 in either byte order
+}
+
+// Suspend is for when the command was stopped by a signal. It gives the user's
+// terminal its settings back and stops this process, and with it all of its
+// process group as a terminal does, unless sig is SIGSTOP, which a terminal does
+// not send. It returns when this process goes on: at once if nobody could let it
+// do so (an orphaned process group, which the kernel does not stop). Then it is
+// for the caller to let the command go on.
+func (r *Relay) Suspend(sig syscall.Signal) {
+	if r == nil || !r.ask(request{suspend: sig, done: make(chan struct{})}) {
+		stop(sig)
+	}
+}
+
+// ask has the relay do something, and says whether it has.
+func (r *Relay) ask(what request) bool {
+	select {
+	case r.requests <- what:
+	case <-r.done:
+		return false
+	}
+	r.wake()
+	select {
+	case <-what.done:
+		return true
+	case <-r.done:
+	}
+	select {
+	case <-what.done: // and then all ended
+		return true
+	default:
+		return false
+	}
+}
+
+// Own says whether a signal that this process got is its own: one that Relay
+// sent to all of the process group, as the user typed the character for that.
+// What runs beside the command (a script that calls apt-get) gets the signal with
+// only one terminal, too. The command itself has got it. Own is true only once for
+// each signal.
+func (r *Relay) Own(sig os.Signal) bool {
+	if r == nil {
+		return false
+	}
+	switch sig {
+	case unix.SIGINT:
+		return r.own[0].Swap(false)
+	case unix.SIGQUIT:
+		return r.own[1].Swap(false)
+	}
+	return false
+}
+
+// signalGroup sends a signal to this process's process group.
+func (r *Relay) signalGroup(sig syscall.Signal) {
+	own := &r.own[0]
+	if sig == unix.SIGQUIT {
+		own = &r.own[1]
+	}
+	own.Store(true)
+	if unix.Kill(0, sig) != nil {
+		own.Store(false)
+	}
+}
+
+// Finish waits until nobody has the other terminal open and all that was written
+// to it is out, and gives the user's terminal its settings back. What the user
+// types after that is for the next reader. Finish may be called again.
+func (r *Relay) Finish() error {
+	if r == nil {
+		return nil
+	}
+	r.finish.Do(func() {
+		r.ask(request{done: make(chan struct{})})
+		<-r.done
+		signal.Stop(r.signals)
+		close(r.signals)
+		<-r.deaf
+		r.close()
+	})
+	return r.err
+}
