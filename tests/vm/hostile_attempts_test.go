@@ -100,8 +100,8 @@ dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.D
 	{"localhost", perl(`socket(S, AF_INET, SOCK_STREAM, 0); exit(connect(S, pack_sockaddr_in(4242, inet_aton("127.0.0.1"))) ? 0 : 1)`)},
 	{"packets", `grep -q '^ *e' /proc/net/dev && ` + `perl -MSocket -e 'exit(socket(S, 17, SOCK_RAW, 768) ? 0 : 1)'`},
 	{"interfaces", `ip link add bt0 type dummy && exit 0; ip link set lo down && exit 0; ip route add 192.0.2.0/24 dev lo && exit 0; iptables -A INPUT -j DROP`},
-	{"key", perl(`exit(syscall(250, 10, -4, "user", "bt-key", 0) > 0 ? 0 : 1)`)},
-	{"key-new", perl(`exit(syscall(248, "user", "bt-hostile", "x", 1, -4) > 0 ? 0 : 1)`)},
+	{"key", perl(`my ($type, $name) = ("user", "bt-key"); for (-5 .. -1) { syscall(250, 10, $_, $type, $name, 0) > 0 and exit 0 } exit 1`)},
+	{"key-new", perl(`my ($type, $name, $value) = ("user", "bt-hostile", "x"); for (-5, -4) { syscall(248, $type, $name, $value, 1, $_) > 0 and exit 0 } exit 1`)},
 	{"shared-memory", perl(`exit(syscall(29, 0x6274, 0, 0) >= 0 ? 0 : 1)`)},
 }
 
@@ -137,7 +137,7 @@ systemctl show -P MainPID bt-victim.service >/etc/bt-victim
 until grep -q Abstract.*apt-be-hostile /etc/bt-hostile.json; do sleep 0.2; done
 modprobe scsi_mod || true
 modprobe loop || true
-perl -e 'syscall(248, "user", "bt-key", "secret", 6, -4) > 0 && defined syscall(29, 0x6274, 4096, 01600) or die "$!"'`
+perl -e 'my ($type, $name, $value) = ("user", "bt-key", "secret"); syscall(248, $type, $name, $value, 6, -4) > 0 && syscall(29, 0x6274, 4096, 01600) >= 0 or die "$!"'`
 
 // hostFingerprint prints what an upgrade must leave as it is. What changes by itself is
 // left out: counters of the kernel, logs, what apt and the journal keep, terminals.

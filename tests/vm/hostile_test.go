@@ -111,7 +111,7 @@ func TestHostile(t *testing.T) {
 
 	// What is started now still starts.
 	g.Shell(t, "systemctl restart ssh.service bt-victim.service && systemd-run --wait --pipe true && systemctl is-active bt-victim.service ssh.service")
-	g.Shell(t, "apt-be deactivate; test ! -e /run/bt-injected")
+	g.Shell(t, "apt-be deactivate && test ! -e /run/bt-injected")
 	wantBoot(t, g.Reboot(t), l.root)
 	if state := g.Settle(t); state != "running" {
 		t.Errorf("after a reboot the machine is %s:\n%s", state, g.Shell(t, "systemctl --failed --no-legend"))
