@@ -38,6 +38,8 @@ var settings = map[string]kind{
 	"Apt-Be::Nested":                group,
 	"Apt-Be::Nested::Leave-Out":     list,
 	"Apt-Be::Allow-Outside":         list,
+	"Apt-Be::Sandbox":               group,
+	"Apt-Be::Sandbox::Network":      scalar,
 }
 
 // checkKnown finds what is set in the scope Apt-Be:: and is no setting: it would

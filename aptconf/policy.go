@@ -106,6 +106,9 @@ func (c Config) Policy() (Policy, error) {
 	if err := c.checkAllowOutside(); err != nil {
 		return Policy{}, err
 	}
+	if _, err := c.Network(); err != nil {
+		return Policy{}, err
+	}
 	if v := c.String("Apt-Be::Guard", ""); v != "" {
 		switch v {
 		case GuardSnapshot, GuardVeto, GuardOff:

@@ -40,9 +40,21 @@ func shipped(edit func(*Policy)) Policy {
 	return p
 }
 
+func TestNetwork(t *testing.T) {
+	for dump, want := range map[string]string{
+		"": NetworkDownload, "Apt-Be::Sandbox::Network=\n": NetworkDownload,
+		"Apt-Be::Sandbox::Network=download\n": NetworkDownload, "Apt-Be::Sandbox::Network=full\n": NetworkFull,
+	} {
+		if got, err := mustParse(t, dump).Network(); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", dump, got, err, want)
+		}
+	}
+}
+
 func TestPolicyRefuses(t *testing.T) {
 	for dump, want := range map[string]string{
 		"Apt-Be::Guard=x\n":                      `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`,
+		"Apt-Be::Sandbox::Network=none\n":        `cannot read Apt-Be::Sandbox::Network: "none" is none of download, full`,
 		"Apt-Be::Activate=perhaps\n":             `cannot read Apt-Be::Activate: "perhaps" is neither yes nor no`,
 		"Apt-Be::Speed=fast\n":                   `cannot read Apt-Be::Speed: "fast" is neither yes nor no`,
 		"Apt-Be::Speed::Dedupe=x\n":              `cannot read Apt-Be::Speed::Dedupe: "x" is neither yes nor no`,

@@ -117,7 +117,7 @@ func NewCommand(app *App) *cobra.Command {
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
 		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
-		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newCheckRoom(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
+		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newCheckRoom(app), newCloseNetwork(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))

@@ -19,6 +19,7 @@ import (
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/succession"
+	"github.com/apt-be/apt-be/internal/syscalls"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -113,6 +114,8 @@ func Hint(err error) string {
 		return silent.Hint()
 	case errors.Is(err, store.ErrSwapFile):
 		return "swapoff it for as long as that takes, or give it a subvolume of its own, which is left out: btrfs subvolume create /swap && btrfs filesystem mkswapfile --size 2g /swap/swapfile, and name that in /etc/fstab instead"
+	case errors.Is(err, syscalls.ErrNetworkOpen):
+		return `Apt-Be::Sandbox::Network "full" in apt.conf lets them have it`
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):

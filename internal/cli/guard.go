@@ -18,6 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
 // guardsKept is how many safety snapshots stay.
@@ -37,6 +38,10 @@ func newGuard(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			app.hook = true
+			// In a sandbox: before debconf runs what packages have for it to ask.
+			if err := syscalls.CloseNetwork(); err != nil {
+				return err
+			}
 			if !redirect.OnMachine() || os.Getenv("APT_BE_BYPASS") == "1" {
 				return nil
 			}

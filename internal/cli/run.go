@@ -23,8 +23,9 @@ func newRun(app *App) *cobra.Command {
 		Short: "Run a command in a boot environment",
 		Long: `Run a command in a boot environment that is not running, in the sandbox in
 which upgrades run: it sees no process of the running system, starts no
-service, and writes nothing but the boot environment. Its exit status is
-apt-be's.
+service, and writes nothing but the boot environment. It has the machine's
+network until dpkg is run in it, as by apt-get; the setting
+Apt-Be::Sandbox::Network is for that. Its exit status is apt-be's.
 
 A boot environment that waits to be booted counts as worked in by hand then,
 and no upgrade replaces it. With --read-only nothing in it can be changed, and

@@ -29,12 +29,11 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if err != nil {
 		return Exit{}, err
 	}
-	if !root.ReadOnly {
-		// The command may be apt, or run it. A broken configuration is for apt to tell of.
-		if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-			if err := ReadsOf(frontendInvocation(argv), conf).show(&spec); err != nil {
-				return Exit{}, err
-			}
+	// The command may be apt, or run it. A broken configuration is for apt to tell of;
+	// until it is mended there is no network.
+	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
+		if err := ReadsOf(frontendInvocation(argv), conf).show(&spec); err != nil {
+			return Exit{}, err
 		}
 	}
 	defer func() {

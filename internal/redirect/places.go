@@ -28,6 +28,10 @@ var aptFiles = []string{
 type Places struct {
 	Files []string // files and directories
 	Disc  string   // where discs with packages are mounted; "" if it wants none
+	// Network is what the sandbox has, as of Config.Network.
+	Network string
+
+	wrongNetwork error // why there is no Network
 }
 
 // AptPlaces returns what apt reads by its configuration, and what its sources
@@ -35,6 +39,7 @@ type Places struct {
 // automount has mounted what it should.
 func AptPlaces(conf aptconf.Config) Places {
 	var p Places
+	p.Network, p.wrongNetwork = conf.Network()
 	for _, item := range aptFiles {
 		if file := conf.File(item); file != "" {
 			p.Files = append(p.Files, file)
@@ -54,6 +59,10 @@ func AptPlaces(conf aptconf.Config) Places {
 
 // show has a sandbox show them.
 func (p Places) show(spec *sandbox.Spec) (err error) {
+	if p.wrongNetwork != nil {
+		return p.wrongNetwork
+	}
+	spec.Network = p.Network
 	if spec.Shown, err = hidden(p.Files); err != nil {
 		return err
 	}

@@ -111,15 +111,14 @@ func enterDecoy() error {
 
 // ready waits until PID 1 has closed its end of the socket.
 func (c *child) ready() error {
-	if _, err := c.socket.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("cannot learn whether process 1 is ready: %w", err)
+	said, err := io.ReadAll(io.LimitReader(c.socket, 1<<16))
+	if err == nil && len(said) > 0 {
+		err = errors.New(string(said))
 	}
-	select {
-	case <-c.ended:
-		return errors.New("process 1 has ended")
-	default:
-		return nil
+	if err != nil {
+		return fmt.Errorf("process 1 is not ready: %w", err)
 	}
+	return nil
 }
 
 func (c *child) kill() { c.signal(unix.SIGKILL) }

@@ -52,13 +52,13 @@ func (t task) settle(socket *os.File) error {
 		return err
 	}
 	separate := unix.CLONE_NEWCGROUP
-	if t.Spec.Alone {
+	if t.Spec.alone() {
 		separate |= unix.CLONE_NEWNET
 	}
 	if err := unix.Unshare(separate); err != nil {
 		return os.NewSyscallError("unshare", err)
 	}
-	if t.Spec.Alone {
+	if t.Spec.alone() {
 		if err := syscalls.LoopbackUp(); err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (t task) filter(socket *os.File) error {
 	if err := syscalls.Deny(); err != nil {
 		return err
 	}
-	fd, err := syscalls.Intercept(t.Spec.Alone)
+	fd, err := syscalls.Intercept(t.Spec.downloads())
 	if err != nil {
 		// In a container that has such a filter there can be no second one. Hooks find
 		// a stand-in for mount(8) by PATH then.

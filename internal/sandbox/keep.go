@@ -218,7 +218,7 @@ func (k *keeper) letIn() error {
 
 // answers says what system calls of those inside are answered in the kernel's place.
 func (k *keeper) answers() syscalls.Answers {
-	return syscalls.Answers{Known: knownAt(insideDir), Proc: k.proc, Sockets: k.Spec.Alone}
+	return syscalls.Answers{Known: knownAt(insideDir), Proc: k.proc, Sockets: k.Spec.downloads()}
 }
 
 // obey does what the supervisor says. When that ends, all ends.

@@ -11,7 +11,7 @@ import (
 )
 
 // secret are files in /proc that tell of the running system's keys and memory.
-var secret = []string{"keys", "key-users", "kcore", "kallsyms", "vmallocinfo", "sched_debug", "timer_list"}
+var secret = []string{"keys", "key-users", "kcore", "kallsyms", "vmallocinfo", "sched_debug", "timer_list", "kpagecount", "kpageflags", "kpagecgroup"}
 
 // proc mounts the sandbox's own processes. What else is there is the whole machine's,
 // and read-only. The calling process has to be in the sandbox's PID namespace, and in

@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"errors"
-	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,16 +18,10 @@ const endOthers = unix.SIGUSR1
 // others access to it by ptrace(2) and through /proc (ptrace_may_access,
 // kernel/ptrace.c). It closes all descriptors, which tells the keeper that it is ready.
 func reap() {
-	name, err := unix.BytePtrFromString(Name) // else it is that of a descriptor
-	if err == nil {
-		err = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
-	}
-	if err := errors.Join(err, unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0), enterDecoy()); err != nil {
-		os.Exit(1)
-	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals) // the default of many would end Go's runtime, and with it the sandbox
-	if err := unix.CloseRange(0, math.MaxUint32, 0); err != nil {
+	if err := empty(); err != nil {
+		_, _ = os.NewFile(toKeeperFD, "keeper").WriteString(err.Error())
 		os.Exit(1)
 	}
 	for sig := range signals {
@@ -42,6 +34,25 @@ func reap() {
 			os.Exit(0)
 		}
 	}
+}
+
+// empty makes this process one of which nothing can be had.
+func empty() error {
+	name, err := unix.BytePtrFromString(Name) // else it is that of a descriptor
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
+	if err := enterDecoy(); err != nil {
+		return err
+	}
+	// There are no others but those by which Go's runtime wakes itself up.
+	return os.NewSyscallError("close_range", unix.CloseRange(0, decoyFD, 0))
 }
 
 // reapAll reaps orphans until there is none left, or, with WNOHANG, none that has

@@ -43,7 +43,7 @@ func (a *assembler) run(spec *Spec) error {
 	if err := a.write(Marker, []byte(spec.Name+"\n"), 0o644); err != nil {
 		return err
 	}
-	if spec.Alone {
+	if spec.downloads() {
 		if err := a.write(syscalls.NetworkMark, nil, 0o644); err != nil {
 			return err
 		}

@@ -25,7 +25,11 @@
 // (package terminal), and no descriptor of a file outside (package streams).
 package sandbox
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/apt-be/apt-be/aptconf"
+)
 
 // Name is the argv[0] under which main calls Main.
 const Name = "apt-be-sandbox"
@@ -51,10 +55,11 @@ type Spec struct {
 	Shown  map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
 	Texts  map[string]string // contents of files in /run to make inside, by their names
 	Memory []Memory          // file systems in memory
-	NoSync bool              // what syncs files succeeds at once: see package nosync
-	Alone  bool              // in a network namespace of its own: see package syscalls
-	Policy string            // a policy-rc.d, outside
-	Bin    string            // a directory of stand-ins, outside; "" for none
+	// Network is aptconf.NetworkDownload or NetworkFull; "" for none.
+	Network string
+	NoSync  bool   // what syncs files succeeds at once: see package nosync
+	Policy  string // a policy-rc.d, outside
+	Bin     string // a directory of stand-ins, outside; "" for none
 
 	Path    string   // of the command, inside
 	Args    []string // its argv
@@ -65,6 +70,13 @@ type Spec struct {
 	Grown   []string // others, of which to return what was added meanwhile
 	Spool   string   // a directory in /run inside, in which anybody may make files that are to be returned; "" for none
 }
+
+// alone says that the command has a network namespace of its own.
+func (spec Spec) alone() bool { return spec.Network != aptconf.NetworkFull }
+
+// downloads says that it gets sockets of the running system's network until its
+// scripts are about to run (package syscalls).
+func (spec Spec) downloads() bool { return spec.Network == aptconf.NetworkDownload }
 
 // Memory is a file system in memory, in /run inside.
 type Memory struct {

@@ -56,6 +56,12 @@ const (
 	tioclinux = 0x541c
 )
 
+// destroyByNumber is BTRFS_IOC_SNAP_DESTROY_V2 (linux/btrfs.h), by which any subvolume
+// of the file system can be named, in the sandbox or not. Where one mount of it has the
+// option user_subvol_rm_allowed, it takes no capability. By their names, subvolumes of
+// the sandbox's own can be deleted.
+const destroyByNumber = 0x5000943f
+
 // Families of sockets that are in no network namespace: the virtual machine's host and
 // guests, where services of the running system may listen, and the modem's processors.
 const (
@@ -79,7 +85,7 @@ func denied() []unix.SockFilter {
 		seccomp.Rule{Calls: seccomp.Calls(refused...), Action: no},
 		seccomp.Rule{
 			Calls:  seccomp.Calls("ioctl"),
-			If:     &seccomp.Condition{Arg: 1, Is: []uint32{tiocsti, tioclinux}},
+			If:     &seccomp.Condition{Arg: 1, Is: []uint32{tiocsti, tioclinux, destroyByNumber}},
 			Action: no,
 		},
 		seccomp.Rule{

@@ -3,6 +3,7 @@ package syscalls
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os/exec"
 	"runtime"
 	"testing"
@@ -50,6 +51,7 @@ func denying() error {
 		return err
 	}
 	letters := []byte("x\n")
+	const moreBits = math.MaxUint &^ math.MaxUint32 // none in a 32-bit program
 	typing := func(command uint) func() error {
 		return func() error {
 			for i := range letters {
@@ -66,16 +68,16 @@ func denying() error {
 	}
 	denied := []check{
 		{"TIOCSTI", typing(tiocsti), unix.EPERM},
-		{"TIOCSTI with more bits", typing(0x7fff_ffff<<32 | tiocsti), unix.EPERM},
+		{"TIOCSTI with more bits", typing(moreBits | tiocsti), unix.EPERM},
 		{"TIOCLINUX", typing(tioclinux), unix.EPERM},
 		{"SCHED_FIFO", raw(unix.SYS_SCHED_SETSCHEDULER, bad, 1), unix.EPERM},
 		{"SCHED_RR with a reset", raw(unix.SYS_SCHED_SETSCHEDULER, bad, 0x40000002), unix.EPERM},
 		{"unshare of the user", raw(unix.SYS_UNSHARE, bad), unix.EPERM},
 		{"clone of the user", raw(unix.SYS_CLONE, unix.CLONE_NEWUSER|unix.CLONE_FS|unix.CLONE_NEWNS), unix.EPERM},
 		{"clone3", raw(unix.SYS_CLONE3), unix.ENOSYS},
-		{"a socket of virtual machines", func() error { return closing(unix.Socket(afVsock, unix.SOCK_STREAM, 0)) }, unix.EAFNOSUPPORT},
+		{"a socket of virtual machines", raw(unix.SYS_SOCKET, afVsock, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
 	}
-	arch := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
+	arch := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64, "386": unix.AUDIT_ARCH_I386}[runtime.GOARCH]
 	for _, name := range refused {
 		for _, number := range seccomp.Numbers(arch, name) {
 			// That hangs up without any argument, and x32's are not this process's.

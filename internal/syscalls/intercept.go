@@ -28,24 +28,26 @@ func intercepted(sockets bool) []unix.SockFilter {
 	rules := []seccomp.Rule{
 		{Calls: seccomp.Calls("mount", "umount", "umount2"), Action: unix.SECCOMP_RET_USER_NOTIF},
 		{Calls: seccomp.Calls(newer...), Action: seccomp.Errno(unix.ENOSYS)},
+		// What socket that is for, Deny can't see.
+		{
+			Calls:  seccomp.Calls("socketcall"),
+			If:     &seccomp.Condition{Arg: 0, Is: []uint32{socketcallSocket}},
+			Action: unix.SECCOMP_RET_USER_NOTIF,
+		},
 	}
 	if sockets {
-		rules = append(rules,
-			seccomp.Rule{
-				Calls:  seccomp.Calls("socket"),
-				If:     &seccomp.Condition{Arg: 0, Is: []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}},
-				Action: unix.SECCOMP_RET_USER_NOTIF,
-			},
-			seccomp.Rule{
-				Calls:  seccomp.Calls("socketcall"),
-				If:     &seccomp.Condition{Arg: 0, Is: []uint32{socketcallSocket}},
-				Action: unix.SECCOMP_RET_USER_NOTIF,
-			},
-		)
+		rules = append(rules, seccomp.Rule{
+			Calls:  seccomp.Calls("socket"),
+			If:     &seccomp.Condition{Arg: 0, Is: []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}},
+			Action: unix.SECCOMP_RET_USER_NOTIF,
+		})
 	}
 	return seccomp.Program(unix.SECCOMP_RET_ALLOW, rules...)
 }
 
-// socketcallSocket is the first argument of socketcall(2) that asks for a socket
-// (SYS_SOCKET, linux/net.h): Debian's C library for i386 does it by this call.
-const socketcallSocket = 1
+// Debian's C library for i386 asks for sockets by socketcall(2), which i386 alone has:
+// its number, and the first argument with which it does (SYS_SOCKET, linux/net.h).
+const (
+	socketcallNumber = 102
+	socketcallSocket = 1
+)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 	"unsafe"
@@ -24,6 +25,9 @@ const NetworkMark = "/run/apt-be/network"
 // nobody (kernel.yama.ptrace_scope=3).
 const closeNetwork = 0x6e657400
 
+// ErrNetworkOpen says that packages' scripts would have the running system's network.
+var ErrNetworkOpen = errors.New("cannot close the network before packages' scripts run")
+
 // CloseNetwork ends, inside a sandbox, that sockets of the running system's network
 // are to be had, and those that there are. When it returns they are of no use. Nothing
 // inside can begin it again.
@@ -32,7 +36,7 @@ func CloseNetwork() error {
 		return nil
 	}
 	if err := unix.Unmount("/", closeNetwork); err != nil {
-		return fmt.Errorf("cannot close the network before packages' scripts run: %w", err)
+		return fmt.Errorf("%w: the sandbox has not answered: %w", ErrNetworkOpen, err)
 	}
 	if err := os.Remove(NetworkMark); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot note that the network is closed: %w", err)
@@ -62,22 +66,24 @@ const most = 512
 
 // answer answers a call for a socket, and returns true if nothing is left to send.
 func (n *network) answer(listener int, ask notification, r *response) (done bool) {
-	family, kind, protocol, ok := n.asked(ask)
-	if !n.open || !ok {
+	want, err := n.asked(ask)
+	outside := n.open && err == nil && want.forDownloads()
+	switch {
+	case err == nil && outside && n.full():
+		err = unix.EMFILE
+	case err == nil && !outside && !ask.bySocketcall():
 		r.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE // it gets one of its own network
 		return false
 	}
-	if len(n.made) >= most {
-		n.sweep()
+	var fd int
+	if err == nil && outside {
+		if n.where == "" {
+			n.where = n.namespaceOf(fmt.Sprint(ask.pid))
+		}
+		fd, err = as(n.userOf(ask.pid), want.make)
+	} else if err == nil {
+		fd, err = n.makeFor(ask.pid, want)
 	}
-	if len(n.made) >= most {
-		r.error = -int32(unix.EMFILE)
-		return false
-	}
-	if n.where == "" {
-		n.where = n.namespaceOf(fmt.Sprint(ask.pid))
-	}
-	fd, err := as(n.userOf(ask.pid), func() (int, error) { return unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol) })
 	var st unix.Stat_t
 	if err == nil {
 		err = unix.Fstat(fd, &st)
@@ -86,11 +92,11 @@ func (n *network) answer(listener int, ask notification, r *response) (done bool
 		r.error = -int32(errnoOf(err))
 		return false
 	}
-	done, errno := give(listener, fd, ask.id, kind, r)
-	if errno != 0 {
+	done, errno := give(listener, fd, ask.id, want.kind, r)
+	r.error = -int32(errno)
+	if errno != 0 || !outside {
 		unix.Close(fd)
-		r.error = -int32(errno)
-		return false
+		return done && errno == 0
 	}
 	if len(n.made) == 0 {
 		n.next = time.Now().Add(sweepEvery)
@@ -99,34 +105,78 @@ func (n *network) answer(listener int, ask notification, r *response) (done bool
 	return done
 }
 
-// asked reads what socket is asked for. Those of IP by TCP and UDP are for downloads,
-// and the kernel tells of addresses and routes by the other, which getaddrinfo(3)
-// wants to know. ok is false for all else.
-func (n *network) asked(ask notification) (family, kind, protocol int, ok bool) {
+// full says that as many sockets are in use as may be.
+func (n *network) full() bool {
+	if len(n.made) >= most {
+		n.sweep()
+	}
+	return len(n.made) >= most
+}
+
+// wanted is what socket(2) is asked for.
+type wanted struct{ family, kind, protocol int }
+
+// bySocketcall says that a call's arguments are in memory, where they may change.
+func (n notification) bySocketcall() bool {
+	return n.arch == unix.AUDIT_ARCH_I386 && n.number == socketcallNumber
+}
+
+// asked reads what socket is asked for.
+func (n *network) asked(ask notification) (wanted, error) {
 	args := [3]uint32{uint32(ask.args[0]), uint32(ask.args[1]), uint32(ask.args[2])}
-	if ask.arch == unix.AUDIT_ARCH_I386 && ask.number == socketcallNumber {
+	if ask.bySocketcall() {
 		var memory [12]byte
-		if read, _ := readMemory(n.proc, ask.pid, ask.args[1], memory[:]); read < len(memory) {
-			return 0, 0, 0, false
+		if read, err := readMemory(n.proc, ask.pid, ask.args[1], memory[:]); read < len(memory) {
+			return wanted{}, err
 		}
 		for i := range args {
 			args[i] = binary.LittleEndian.Uint32(memory[4*i:])
 		}
 	}
-	family, kind, protocol = int(args[0]), int(args[1]), int(args[2])
-	const flags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	switch family {
-	case unix.AF_INET, unix.AF_INET6:
-		ok = kind&^flags == unix.SOCK_STREAM && (protocol == 0 || protocol == unix.IPPROTO_TCP) ||
-			kind&^flags == unix.SOCK_DGRAM && (protocol == 0 || protocol == unix.IPPROTO_UDP)
-	case unix.AF_NETLINK:
-		ok = (kind&^flags == unix.SOCK_RAW || kind&^flags == unix.SOCK_DGRAM) && protocol == unix.NETLINK_ROUTE
-	}
-	return family, kind, protocol, ok
+	return wanted{int(int32(args[0])), int(int32(args[1])), int(int32(args[2]))}, nil
 }
 
-// socketcallNumber is socketcall(2) on i386, which alone has it.
-const socketcallNumber = 102
+// forDownloads tells of sockets of IP for TCP and UDP, and of those by which the kernel
+// tells of addresses and routes, which getaddrinfo(3) wants to know.
+func (w wanted) forDownloads() bool {
+	kind := w.kind &^ (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK)
+	switch w.family {
+	case unix.AF_INET, unix.AF_INET6:
+		return kind == unix.SOCK_STREAM && (w.protocol == 0 || w.protocol == unix.IPPROTO_TCP) ||
+			kind == unix.SOCK_DGRAM && (w.protocol == 0 || w.protocol == unix.IPPROTO_UDP)
+	case unix.AF_NETLINK:
+		return (kind == unix.SOCK_RAW || kind == unix.SOCK_DGRAM) && w.protocol == unix.NETLINK_ROUTE
+	}
+	return false
+}
+
+func (w wanted) make() (int, error) {
+	return unix.Socket(w.family, w.kind|unix.SOCK_CLOEXEC, w.protocol)
+}
+
+// makeFor makes a socket in the network namespace of a process, for one that asks by
+// socketcall(2): if the kernel went on with that, it might find other arguments there
+// than have been looked at. What takes a capability there is not to be had.
+func (n *network) makeFor(pid uint32, want wanted) (fd int, err error) {
+	if want.family != unix.AF_UNIX && want.family != unix.AF_NETLINK && !want.forDownloads() {
+		return 0, unix.EAFNOSUPPORT
+	}
+	namespace, err := openIn(n.proc, fmt.Sprintf("%d/ns/net", pid))
+	if err != nil {
+		return 0, err
+	}
+	defer namespace.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: nothing else may run in that namespace
+		if err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err == nil {
+			fd, err = as(n.userOf(pid), want.make)
+		}
+	}()
+	<-done
+	return fd, err
+}
 
 // addFD is struct seccomp_notif_addfd.
 type addFD struct {

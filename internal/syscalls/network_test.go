@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -174,6 +175,9 @@ func networking() error {
 	if err := filterable(); err != nil {
 		return err
 	}
+	if err := Deny(); err != nil {
+		return err
+	}
 	listener, err := Intercept(true)
 	if err != nil {
 		return err
@@ -237,7 +241,8 @@ func whileOpen(outside, datagrams unix.Sockaddr) (s sockets, err error) {
 		{"a change of a link", func() error { return setLink(s.netlink) }, unix.EPERM},
 		{"a mount", func() error { return unix.Mount("none", "/known", "tmpfs", 0, "") }, nil},
 		{"another mount", func() error { return unix.Mount("none", "/unknown", "tmpfs", 0, "") }, unix.EPERM},
-		{"a socket that is no download", func() error { return closing(unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)) }, unix.EPERM},
+		{"a socket that is no download", func() error { return closing(unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)) }, notPermitted()},
+		{"one of virtual machines", func() error { return closing(unix.Socket(afVsock, unix.SOCK_STREAM, 0)) }, unix.EAFNOSUPPORT},
 		{"a local socket", abstractSocket, unix.ECONNREFUSED},
 	} {
 		if err := c.run(); err != nil {
@@ -265,6 +270,14 @@ func whileOpen(outside, datagrams unix.Sockaddr) (s sockets, err error) {
 		_, err = unix.Write(s.connected, []byte("more"))
 	}
 	return s, err
+}
+
+// notPermitted is what comes of a socket that takes a capability.
+func notPermitted() error {
+	if runtime.GOARCH == "386" { // socketcall(2) is not the kernel's to answer
+		return unix.EAFNOSUPPORT
+	}
+	return unix.EPERM
 }
 
 func hears(fd int, want string) error {

@@ -140,11 +140,11 @@ const (
 
 // call tells which call it is: the filter hands over no others.
 func (n notification) call() int {
-	is := func(names ...string) bool { return slices.Contains(seccomp.Numbers(n.arch, names...), uint32(n.number)&^seccomp.X32Bit) }
+	number := uint32(n.number) &^ seccomp.X32Bit
 	switch {
-	case is("mount"):
+	case slices.Contains(seccomp.Numbers(n.arch, "mount"), number):
 		return callMount
-	case is("socket", "socketcall"):
+	case slices.Contains(seccomp.Numbers(n.arch, "socket", "socketcall"), number):
 		return callSocket
 	}
 	return callUmount

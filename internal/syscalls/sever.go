@@ -83,7 +83,7 @@ func (n *network) used() map[uint64]bool {
 	used := map[uint64]bool{}
 	for _, pid := range n.names(".") {
 		if _, err := strconv.Atoi(pid); err != nil || n.namespaceOf(pid) != n.where {
-			continue
+			continue // all that is inside is in one
 		}
 		for _, task := range n.names(pid + "/task") {
 			dir := fmt.Sprintf("%s/task/%s/fd", pid, task)

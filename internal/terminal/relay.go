@@ -54,11 +54,16 @@ func (r *Relay) relay() error {
 		if err != nil {
 			return err
 		}
+		if ready.waker {
+			r.sleep()
+		}
 		if ready.waker || ready.none {
+			if r.goesOn.Swap(false) { // a shell may have set up the terminal meanwhile
+				r.user.ours = false
+			}
 			r.user.look()
 		}
 		if ready.waker {
-			r.sleep()
 			select {
 			case what := <-r.requests:
 				if what.suspend != 0 {

@@ -39,6 +39,7 @@ type Relay struct {
 
 	requests chan request
 	signals  chan os.Signal
+	goesOn   atomic.Bool    // this process was stopped, perhaps, and goes on
 	deaf     chan struct{}  // closed when signals is read no more
 	own      [2]atomic.Bool // see Own
 
@@ -108,7 +109,10 @@ func Start(in, out, master *os.File, keepOutputSettings bool) (*Relay, error) {
 	signal.Notify(r.signals, unix.SIGWINCH, unix.SIGCONT)
 	go func() {
 		defer close(r.deaf)
-		for range r.signals {
+		for sig := range r.signals {
+			if sig == unix.SIGCONT {
+				r.goesOn.Store(true)
+			}
 			r.wake()
 		}
 	}()

@@ -1,0 +1,455 @@
+package streams
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// open opens a file of the system.
+func open(t *testing.T, path string, flags int) *os.File {
+	t.Helper()
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0o644)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+func null(t *testing.T) *os.File { return open(t, os.DevNull, unix.O_RDWR) }
+
+// scratch makes a file.
+func scratch(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func fifo(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// run runs a shell's command, and returns how it ended and what Finish said.
+func run(t *testing.T, in, out, err *os.File, script string) (status int, ended error) {
+	t.Helper()
+	s, e := Take(in, out, err)
+	if e != nil {
+		t.Fatal(e)
+	}
+	files := s.Files()
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
+	if e := cmd.Start(); e != nil {
+		t.Fatal(e)
+	}
+	s.Started()
+	_ = cmd.Wait()
+	done := make(chan error, 1)
+	go func() { done <- s.Finish() }()
+	select {
+	case ended = <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Finish does not return")
+	}
+	if again := s.Finish(); again != nil {
+		t.Errorf("Finish, called again: %v", again)
+	}
+	return cmd.ProcessState.ExitCode(), ended
+}
+
+func rest(t *testing.T, file *os.File) string {
+	t.Helper()
+	data := make([]byte, 1<<20)
+	n, err := unix.Read(int(file.Fd()), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data[:n])
+}
+
+func TestDescribe(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, other := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "socket")
+	t.Cleanup(func() { read.Close(); write.Close(); socket.Close(); other.Close() })
+	memory, err := unix.MemfdCreate("memory", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		file      *os.File
+		in, out   Stream
+		untouched bool // the command gets it as it is
+	}{
+		{"the end of a pipe", read, Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_RDONLY}, true},
+		{"the other end", write, Stream{Inherited, "", unix.O_WRONLY}, Stream{Inherited, "", unix.O_WRONLY}, true},
+		{"a socket", socket, Stream{Inherited, "", unix.O_RDWR}, Stream{Inherited, "", unix.O_RDWR}, true},
+		{"null", open(t, "/dev/null", unix.O_WRONLY), Stream{Device, "null", unix.O_WRONLY}, Stream{Device, "null", unix.O_WRONLY}, false},
+		{"zero", open(t, "/dev/zero", unix.O_RDONLY), Stream{Device, "zero", unix.O_RDONLY}, Stream{Device, "zero", unix.O_RDONLY}, false},
+		{"full", open(t, "/dev/full", unix.O_RDWR), Stream{Device, "full", unix.O_RDWR}, Stream{Device, "full", unix.O_RDWR}, false},
+		{"random", open(t, "/dev/random", unix.O_RDONLY), Stream{Device, "random", unix.O_RDONLY}, Stream{Device, "random", unix.O_RDONLY}, false},
+		{"urandom", open(t, "/dev/urandom", unix.O_RDONLY), Stream{Device, "urandom", unix.O_RDONLY}, Stream{Device, "urandom", unix.O_RDONLY}, false},
+		{"a file", open(t, scratch(t, ""), unix.O_RDWR), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+		{"a file in memory", os.NewFile(uintptr(memory), "memory"), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+		{"a named pipe", open(t, fifo(t), unix.O_RDWR), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+		{"a directory", open(t, t.TempDir(), unix.O_RDONLY), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+		{"a path", open(t, "/", unix.O_PATH), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+		{"the path of a device", open(t, "/dev/null", unix.O_PATH), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+		{"another device", open(t, "/dev/ptmx", unix.O_RDWR), Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_WRONLY}, false},
+	} {
+		for i, want := range []Stream{c.in, c.out, c.out} {
+			given := [3]*os.File{null(t), null(t), null(t)}
+			given[i] = c.file
+			s, err := Take(given[0], given[1], given[2])
+			if err != nil {
+				t.Errorf("%s as %d: %v", c.name, i, err)
+				continue
+			}
+			if s.User() == c.file {
+				continue // it is a terminal, and nothing else here is the user's
+			}
+			if got := s.Describe()[i]; got != want {
+				t.Errorf("%s as %d: %+v, want %+v", c.name, i, got, want)
+			}
+			if same := s.Files()[i] == c.file; same != c.untouched {
+				t.Errorf("%s as %d is given as it is: %v, want %v", c.name, i, same, c.untouched)
+			}
+			if err := s.Finish(); err != nil { // as if the command could not be started
+				t.Errorf("%s as %d: %v", c.name, i, err)
+			}
+		}
+	}
+}
+
+func TestStreamsInJSON(t *testing.T) {
+	data, err := json.Marshal([]Stream{{Terminal, "", unix.O_RDWR}, {Device, "null", unix.O_RDONLY}})
+	const want = `[{"kind":"terminal","flags":2},{"kind":"device","device":"null","flags":0}]`
+	if err != nil || string(data) != want {
+		t.Errorf("%s (%v), want %s", data, err, want)
+	}
+}
+
+// What the command has leads to no file: not by its name in /proc, not by what
+// can be done to a descriptor.
+func TestNothingLeadsToTheFile(t *testing.T) {
+	input, output := scratch(t, "input\n"), scratch(t, "")
+	_, err := run(t, open(t, input, unix.O_RDWR), open(t, output, unix.O_RDWR), null(t), `
+for n in 0 1 2; do
+	readlink /proc/self/fd/$n
+	chmod 4755 /proc/self/fd/$n 2>/dev/null
+done
+echo changed 2>/dev/null >/proc/self/fd/0 &
+cat >/dev/null
+kill $! 2>/dev/null
+cat /proc/self/fd/2/etc/passwd 2>/dev/null
+exit 0`)
+	if err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{input: "input\n", output: ""} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := os.ReadFile(path)
+		if info.Mode() != 0o644 {
+			t.Errorf("%s has the mode %v", path, info.Mode())
+		}
+		if want == "" {
+			lines := strings.Split(string(data), "\n")
+			if len(lines) != 4 || !strings.HasPrefix(lines[0], "pipe:") || !strings.HasPrefix(lines[1], "pipe:") || lines[2] != os.DevNull {
+				t.Errorf("the descriptors are %q", data)
+			}
+		} else if string(data) != want {
+			t.Errorf("%s is %q, want %q", path, data, want)
+		}
+	}
+}
+
+func TestInputOfAFile(t *testing.T) {
+	large := strings.Repeat("0123456789\n", 1<<17)
+	for _, c := range []struct {
+		name, content string
+		skip          int64
+		script        string
+		left          string
+	}{
+		{"nothing is read", "one\ntwo\nthree\n", 0, "exec true", "one\ntwo\nthree\n"},
+		{"a line is read", "one\ntwo\nthree\n", 0, "read a; test $a = one", "two\nthree\n"},
+		{"from the middle", "one\ntwo\nthree\n", 4, "read a; test $a = two", "three\n"},
+		{"all is read", "one\ntwo\nthree\n", 0, "test $(cat | wc -l) = 3", ""},
+		{"all of much is read", large, 0, fmt.Sprintf("test $(cat | wc -c) = %d", len(large)), ""},
+		{"some of much is read", large, 0, "head -c 1000001 >/dev/null", large[1000001:]},
+		{"an empty file", "", 0, "! read a", ""},
+	} {
+		file := open(t, scratch(t, c.content), unix.O_RDONLY)
+		if _, err := file.Seek(c.skip, 0); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := run(t, file, null(t), null(t), c.script); status != 0 || err != nil {
+			t.Errorf("%s: status %d, %v", c.name, status, err)
+		}
+		if got := rest(t, file); got != c.left {
+			t.Errorf("%s: %d bytes are left, want %d", c.name, len(got), len(c.left))
+		}
+	}
+}
+
+// Who else moves in the file has his way.
+func TestInputThatSomebodyElseReads(t *testing.T) {
+	file := open(t, scratch(t, "one\ntwo\nthree\n"), unix.O_RDWR)
+	s, err := Take(file, null(t), null(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Started()
+	if _, err := file.Seek(8, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(); err != nil {
+		t.Error(err)
+	}
+	if got := rest(t, file); got != "three\n" {
+		t.Errorf("%q is left", got)
+	}
+}
+
+func TestInputOfANamedPipe(t *testing.T) {
+	for _, c := range []struct {
+		name, script, left string
+		open               bool // somebody may still write
+	}{
+		{"nothing is read", "exec true", "one\ntwo\nthree\n", true},
+		{"a line is read", "read a; test $a = one", "two\nthree\n", true},
+		{"two lines are read", "read a; read b; test $a$b = onetwo", "three\n", true},
+		{"the last is waited for", "head -c 14 >/dev/null", "", true},
+		{"all is read", "test $(cat | wc -l) = 3", "", false},
+	} {
+		path := fifo(t)
+		file := open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+		writer := open(t, path, unix.O_WRONLY)
+		if err := unix.SetNonblock(int(file.Fd()), false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.WriteString("one\ntwo\nthree\n"); err != nil {
+			t.Fatal(err)
+		}
+		if !c.open {
+			writer.Close()
+		}
+		if status, err := run(t, file, null(t), null(t), c.script); status != 0 || err != nil {
+			t.Errorf("%s: status %d, %v", c.name, status, err)
+		}
+		writer.Close()
+		if got := rest(t, file); got != c.left {
+			t.Errorf("%s: %q is left, want %q", c.name, got, c.left)
+		}
+	}
+}
+
+// Much goes through a named pipe, piece by piece.
+func TestMuchInputOfANamedPipe(t *testing.T) {
+	path := fifo(t)
+	file := open(t, path, unix.O_RDWR) // so that neither open has to wait
+	data := bytes.Repeat([]byte("0123456789\n"), 1<<16)
+	written := make(chan error, 1)
+	writer := open(t, path, unix.O_WRONLY)
+	go func() {
+		_, err := writer.Write(append(data, "the rest"...))
+		written <- err
+	}()
+	output := scratch(t, "")
+	status, err := run(t, file, open(t, output, unix.O_WRONLY), null(t), fmt.Sprintf("dd bs=1000 iflag=fullblock,count_bytes count=%d 2>/dev/null", len(data)))
+	if status != 0 || err != nil {
+		t.Errorf("status %d, %v", status, err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if got, _ := os.ReadFile(output); !bytes.Equal(got, data) {
+		t.Errorf("the command got %d bytes, or others, want %d", len(got), len(data))
+	}
+	if got := rest(t, file); got != "the rest" {
+		t.Errorf("%q is left", got)
+	}
+}
+
+// A directory cannot be read; a device that has nothing is not waited for.
+func TestOtherInput(t *testing.T) {
+	if status, err := run(t, open(t, t.TempDir(), unix.O_RDONLY), null(t), null(t), "! read a"); status != 0 || err != nil {
+		t.Errorf("a directory: status %d, %v", status, err)
+	}
+	if status, err := run(t, open(t, "/dev/ptmx", unix.O_RDWR), null(t), null(t), "exec true"); status != 0 || err != nil {
+		t.Errorf("a device: status %d, %v", status, err)
+	}
+}
+
+func TestOutput(t *testing.T) {
+	path := scratch(t, "before\n")
+	file := open(t, path, unix.O_WRONLY|unix.O_APPEND)
+	both := "before\n"
+	for i := range 100 {
+		both += fmt.Sprintf("out %d\nerr %d\n", i, i)
+	}
+	const script = `i=0; while test $i -lt 100; do echo out $i; echo err $i >&2; i=$((i+1)); done`
+	if status, err := run(t, null(t), file, file, script); status != 0 || err != nil {
+		t.Errorf("status %d, %v", status, err)
+	}
+	if got, _ := os.ReadFile(path); string(got) != both {
+		t.Errorf("the file is %q", got)
+	}
+
+	first, second := scratch(t, ""), scratch(t, "")
+	if status, err := run(t, null(t), open(t, first, unix.O_WRONLY), open(t, second, unix.O_WRONLY), "seq 1 100000; seq 1 100001 >&2"); status != 0 || err != nil {
+		t.Errorf("status %d, %v", status, err)
+	}
+	for path, want := range map[string]string{first: "100000\n", second: "100001\n"} {
+		if got, _ := os.ReadFile(path); !strings.HasPrefix(string(got), "1\n2\n") || !strings.HasSuffix(string(got), "\n"+want) {
+			t.Errorf("%d bytes of output, which end with %q", len(got), got[max(0, len(got)-20):])
+		}
+	}
+}
+
+// One who writes notices that there is no room, and Finish says why.
+func TestOutputThatFails(t *testing.T) {
+	const script = `trap "" PIPE; seq 1 100000 2>/dev/null && exit 1; exit 7`
+	var limit, before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit = before
+	limit.Cur = 10000
+	path := scratch(t, "")
+	file := open(t, path, unix.O_WRONLY)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	status, err := run(t, null(t), file, null(t), script)
+	if e := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); e != nil {
+		t.Fatal(e)
+	}
+	want := "cannot write to " + path + " what the command printed: file too large"
+	if status != 7 || err == nil || err.Error() != want {
+		t.Errorf("status %d, %v, want %s", status, err, want)
+	}
+
+	path = fifo(t)
+	reader := open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+	writer := open(t, path, unix.O_WRONLY)
+	reader.Close()
+	status, err = run(t, null(t), writer, null(t), script)
+	want = "cannot write to " + path + " what the command printed: broken pipe"
+	if status != 7 || err == nil || err.Error() != want {
+		t.Errorf("status %d, %v, want %s", status, err, want)
+	}
+}
+
+// The user's terminal, and beside it others.
+func TestTerminals(t *testing.T) {
+	if os.Getenv("STREAMS_TEST") == "terminal" {
+		describeTerminals()
+		os.Exit(0)
+	}
+	master := open(t, "/dev/ptmx", unix.O_RDWR)
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	tty := os.NewFile(peer, "tty")
+	defer tty.Close()
+	log := open(t, scratch(t, ""), unix.O_WRONLY)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	another := open(t, "/dev/ptmx", unix.O_RDWR)
+	for _, c := range []struct {
+		name          string
+		controls      bool
+		in, out, err  *os.File
+		kinds         string
+		user, output  string
+		outputAndKeep bool
+	}{
+		{"all are the terminal", true, tty, tty, tty, "terminal terminal terminal", "/dev/tty", "stdout", false},
+		{"a pipe", true, tty, write, tty, "terminal inherited terminal", "/dev/tty", "stderr", true},
+		{"a pipe for errors", true, tty, tty, write, "terminal terminal inherited", "/dev/tty", "stdout", true},
+		{"nothing but the session's", true, null(t), null(t), null(t), "device device device", "/dev/tty", "/dev/tty", false},
+		{"another terminal", true, another, tty, tty, "inherited terminal terminal", "/dev/tty", "stdout", false},
+		{"a log", true, null(t), log, log, "device inherited inherited", "/dev/tty", "/dev/tty", true},
+		{"none that controls", false, null(t), tty, tty, "device terminal terminal", "stdout", "stdout", false},
+		{"none", false, null(t), log, log, "device inherited inherited", "none", "none", false},
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestTerminals$")
+		cmd.Env = append(os.Environ(), "STREAMS_TEST=terminal")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
+		result, report, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.ExtraFiles = []*os.File{report, tty}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: c.controls, Ctty: 4}
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		report.Close()
+		got := rest(t, result)
+		result.Close()
+		want := fmt.Sprintf("%s, %s, %s %v", c.kinds, c.user, c.output, c.outputAndKeep)
+		if got != want {
+			t.Errorf("%s: %q, want %q", c.name, got, want)
+		}
+	}
+}
+
+func describeTerminals() {
+	report := os.NewFile(3, "report")
+	s, err := Take(os.Stdin, os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprint(report, err)
+		return
+	}
+	name := func(file *os.File) string {
+		for name, known := range map[string]*os.File{"none": nil, "stdin": os.Stdin, "stdout": os.Stdout, "stderr": os.Stderr} {
+			if file == known {
+				return name
+			}
+		}
+		return file.Name()
+	}
+	output, keep := s.Output()
+	d := s.Describe()
+	fmt.Fprintf(report, "%s %s %s, %s, %s %v", d[0].Kind, d[1].Kind, d[2].Kind, name(s.User()), name(output), keep)
+}

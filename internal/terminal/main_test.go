@@ -1,0 +1,114 @@
+package terminal
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// role is the variable that says what else than the tests this program is:
+// "supervise" has a Relay, and runs "keep", which leads the session of the other
+// terminal, and runs a shell's command there, in a process group of its own.
+const role = "TERMINAL_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(role) {
+	case "supervise":
+		os.Exit(supervise(os.Args[1]))
+	case "keep":
+		os.Exit(keep(os.Args[1]))
+	}
+	os.Exit(m.Run())
+}
+
+func fatal(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\r\n", os.Getenv(role), err)
+		os.Exit(99)
+	}
+}
+
+func supervise(script string) int {
+	signal.Ignore(unix.SIGHUP)
+	interrupts := make(chan os.Signal, 8)
+	signal.Notify(interrupts, unix.SIGINT, unix.SIGQUIT)
+	user, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+	fatal(err)
+	inner, err := openPair()
+	fatal(err)
+	fatal(Copy(user, inner.master))
+	reportRead, reportWrite, err := os.Pipe()
+	fatal(err)
+	goOnRead, goOnWrite, err := os.Pipe()
+	fatal(err)
+	cmd := exec.Command("/proc/self/exe", script)
+	cmd.Env = append(os.Environ(), role+"=keep")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = inner.tty, inner.tty, inner.tty
+	cmd.ExtraFiles = []*os.File{reportWrite, goOnRead}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	fatal(cmd.Start())
+	reportWrite.Close()
+	inner.tty.Close()
+	out, keepOutput := os.Stdout, false
+	if _, err := getSettings(1); err != nil {
+		out, keepOutput = user, true
+	}
+	relay, err := Start(user, out, inner.master, keepOutput)
+	fatal(err)
+	go func() {
+		log := os.Getenv("SIGNAL_LOG")
+		for sig := range interrupts {
+			if file, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644); err == nil {
+				fmt.Fprintf(file, "%d %v\n", sig, relay.Own(sig))
+				file.Close()
+			}
+		}
+	}()
+	for {
+		var report [1]byte
+		if n, _ := reportRead.Read(report[:]); n == 0 {
+			break
+		}
+		relay.Suspend(syscall.Signal(report[0]))
+		_, err := goOnWrite.Write(report[:])
+		fatal(err)
+	}
+	_ = cmd.Wait()
+	fatal(relay.Finish())
+	return cmd.ProcessState.ExitCode()
+}
+
+func keep(script string) int {
+	report, goOn := os.NewFile(3, "report"), os.NewFile(4, "go on")
+	unix.CloseOnExec(3)
+	unix.CloseOnExec(4)
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), role+"=")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true, Ctty: 0}
+	fatal(cmd.Start())
+	for {
+		var status unix.WaitStatus
+		_, err := unix.Wait4(cmd.Process.Pid, &status, unix.WUNTRACED, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		fatal(err)
+		if !status.Stopped() {
+			if status.Signaled() {
+				return 128 + int(status.Signal())
+			}
+			return status.ExitStatus()
+		}
+		_, err = report.Write([]byte{byte(status.StopSignal())})
+		fatal(err)
+		_, err = goOn.Read(make([]byte, 1))
+		fatal(err)
+		fatal(unix.Kill(-cmd.Process.Pid, unix.SIGCONT))
+	}
+}

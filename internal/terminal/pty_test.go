@@ -1,0 +1,172 @@
+package terminal
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pair is a new terminal.
+type pair struct {
+	master *os.File // blocking
+	tty    *os.File
+}
+
+func newPair(t testing.TB) pair {
+	t.Helper()
+	p, err := openPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.master.Close(); p.tty.Close() })
+	return p
+}
+
+func openPair() (p pair, err error) {
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return p, err
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		return p, err
+	}
+	tty, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return p, errno
+	}
+	return pair{os.NewFile(uintptr(fd), "ptmx"), os.NewFile(tty, "pts")}, nil
+}
+
+func (p pair) settings(t testing.TB) unix.Termios {
+	t.Helper()
+	settings, err := getSettings(int(p.tty.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *settings
+}
+
+// screen is a terminal with somebody at it, and a command on it that leads the
+// terminal's session.
+type screen struct {
+	pair
+	cmd *exec.Cmd
+
+	mutex sync.Mutex
+	seen  string
+	past  int
+	ended chan struct{} // the command has
+}
+
+// newScreen runs a command on a new terminal.
+func newScreen(t testing.TB, argv []string, env ...string) *screen {
+	t.Helper()
+	s := &screen{pair: newPair(t), ended: make(chan struct{})}
+	s.resize(t, 24, 80)
+	s.cmd = exec.Command(argv[0], argv[1:]...)
+	s.cmd.Env = append(os.Environ(), env...)
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.tty, s.tty, s.tty
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := s.master.Read(buffer)
+			s.mutex.Lock()
+			s.seen += string(buffer[:n])
+			s.mutex.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.ended)
+	}()
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+		if t.Failed() {
+			t.Logf("the screen:\n%s", s.text())
+		}
+	})
+	return s
+}
+
+// newShell starts a shell with job control whose prompt is prompt>.
+func newShell(t testing.TB, env ...string) *screen {
+	t.Helper()
+	s := newScreen(t, []string{"bash", "--norc", "--noediting"}, append([]string{"PS1=prompt>"}, env...)...)
+	s.expect(t, `prompt>`)
+	return s
+}
+
+func (s *screen) text() string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.seen
+}
+
+func (s *screen) resize(t testing.TB, rows, columns uint16) {
+	t.Helper()
+	err := unix.IoctlSetWinsize(int(s.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *screen) send(t testing.TB, text string) {
+	t.Helper()
+	if _, err := s.master.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until something is so.
+func await(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// expect waits for output beyond what was expected before.
+func (s *screen) expect(t testing.TB, pattern string) []string {
+	t.Helper()
+	expression := regexp.MustCompile(pattern)
+	var found []string
+	await(t, fmt.Sprintf("the terminal shows %q", pattern), func() bool {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		rest := s.seen[s.past:]
+		at := expression.FindStringSubmatchIndex(rest)
+		if at == nil {
+			return false
+		}
+		found = expression.FindStringSubmatch(rest)
+		s.past += at[1]
+		return true
+	})
+	return found
+}
+
+// relayed is a command line of a shell which runs another one on a terminal of
+// its own.
+func relayed(script string) string {
+	return fmt.Sprintf("%s=supervise %s %s", role, shellQuote(os.Args[0]), shellQuote(script))
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
