@@ -88,6 +88,7 @@ func TestHostile(t *testing.T) {
 	archive.Add(t, hostilePackage(t, "2.0", program))
 	g.Shell(t, "apt-get -q update")
 	shell := m.login(t)
+	g.Shell(t, "mkdir -p /run/bt-fingerprint && cat >/run/bt-fingerprint/look <<'LOOK'\n"+hostFingerprint+"\nLOOK")
 	m.look(t, "before")
 	m.look(t, "again")
 	m.same(t, "before", "again")
@@ -226,7 +227,7 @@ func (m *hostileMachine) alone(t *testing.T, shell string) {
 // look keeps the fingerprint of the machine under a name.
 func (m *hostileMachine) look(t *testing.T, name string) {
 	t.Helper()
-	m.Shell(t, "mkdir -p /run/bt-fingerprint; { "+hostFingerprint+"\n} >/run/bt-fingerprint/"+name+" 2>&1; wc -l </run/bt-fingerprint/"+name)
+	m.Shell(t, "cd /run/bt-fingerprint && sh look >"+name+" 2>&1; wc -l <"+name)
 }
 
 // same compares two fingerprints.
