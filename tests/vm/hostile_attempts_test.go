@@ -144,6 +144,7 @@ systemctl show -P MainPID bt-victim.service >/etc/bt-victim
 until grep -q Abstract.*apt-be-hostile /etc/bt-hostile.json; do sleep 0.2; done
 modprobe scsi_mod || true
 modprobe loop || true
+ss -Hltun >/dev/null # which loads modules of its own
 perl -e 'my ($type, $name, $value) = ("user", "bt-key", "secret"); syscall(248, $type, $name, $value, 6, -4) > 0 && syscall(29, 0x6274, 4096, 01600) >= 0 or die "$!"'`
 
 // hostFingerprint prints what an upgrade must leave as it is. What changes by itself is
