@@ -32,7 +32,8 @@ echo tried all
 `
 
 // hostilePackage is a package whose scripts attack. Its config script, which debconf
-// runs on the terminal, leaves a child behind.
+// runs on the terminal, leaves a child behind. What they leave behind has debconf's
+// pipe closed, descriptor 3, for debconf waits for that anywhere.
 func hostilePackage(t *testing.T, version string, program []byte) string {
 	files := map[string]string{"/usr/share/bt-hostile": version + "\n"}
 	if version != "1.0" {
@@ -45,7 +46,7 @@ func hostilePackage(t *testing.T, version string, program []byte) string {
 		files["DEBIAN/templates"] = "Template: bt-hostile/none\nType: boolean\nDefault: false\nDescription: nothing\n"
 		files["DEBIAN/config"] = "#!/bin/sh\n. /usr/share/debconf/confmodule\ncat >/tmp/inject <<'END'\n" + inject + "END\n" +
 			"perl /tmp/inject 600 </dev/null >/dev/null 2>&1 3>&- &\nexit 0\n"
-		files["DEBIAN/postinst"] = "#!/bin/sh\n. /usr/share/debconf/confmodule\n" + hostileDir + "/try " + hostile.Results + "/postinst >&2 || true\nexit 0\n"
+		files["DEBIAN/postinst"] = "#!/bin/sh\n. /usr/share/debconf/confmodule\n" + hostileDir + "/try " + hostile.Results + "/postinst </dev/null >&2 3>&- || true\nexit 0\n"
 	}
 	return source.Package(t, "bt-hostile", version, files)
 }
