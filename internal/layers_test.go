@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"internal/machine", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
 	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
-	{"internal/boot", "internal/room", "internal/parts"},
+	{"internal/boot", "internal/room", "internal/parts", "internal/debcache"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn", "internal/overlay"},
 	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootflag"},

@@ -14,7 +14,8 @@ type Difference struct {
 }
 
 // Compare calls visit for each path at which two trees differ, a directory before
-// what is in it. What is below a directory that only one has is visited as well.
+// what is in it. What is below a directory that only one has is visited as well, but
+// none of what is in one whose path is longer than LongestPath: same compares those.
 func Compare(before, after Tree, same func(path string, a, b Tree) (bool, error), visit func(Difference) error) error {
 	return compare(".", before, after, same, visit)
 }
@@ -39,10 +40,20 @@ func compare(name string, before, after Tree, same func(string, Tree, Tree) (boo
 			d.Content = !equal
 		}
 	}
+	if tooLong(name) && a.Kind == Directory && b.Kind == Directory {
+		equal, err := same(name, before, after)
+		if err != nil {
+			return err
+		}
+		d.Content = !equal
+	}
 	if d.Content || !a.Attributes.same(b.Attributes) {
 		if err := visit(d); err != nil {
 			return err
 		}
+	}
+	if tooLong(name) {
+		return nil
 	}
 	names, err := both(name, before, after, a, b)
 	if err != nil {

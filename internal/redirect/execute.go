@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
 	"github.com/apt-be/apt-be/aptconf"
@@ -14,8 +13,6 @@ import (
 // Execute runs a command in the sandbox of a root that exists, on this
 // process's terminal. The keep files, locks, are held until it has ended.
 func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.File) (Exit, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	signals := catchSignals()
 	defer signals.stop()
 	if !root.ReadOnly && s.Inside.others == nil {
@@ -31,11 +28,19 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	}
 	// The command may be apt, or run it. A broken configuration is for apt to tell of;
 	// until it is mended there is no network.
-	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Env: os.Environ()}); err == nil {
-		if err := ReadsOf(frontendInvocation(argv), conf).show(&spec); err != nil {
+	var reads Places
+	inv := frontendInvocation(argv)
+	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
+		if root.ReadOnly { // nothing is installed there
+			reads.Network, reads.wrongNetwork = conf.Network()
+		} else {
+			reads = ReadsOf(inv, conf)
+		}
+		if err := reads.show(&spec); err != nil {
 			return Exit{}, err
 		}
 	}
+	defer s.lendCache(&spec, root, reads)()
 	defer func() {
 		if err := sandbox.CleanUp(s.Registry.Store().Path(root.Subvolume)); err != nil {
 			s.Log.WithError(err).Warn("cannot clean up after the sandbox")

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
 func TestSourcePlaces(t *testing.T) {
@@ -76,5 +79,20 @@ func TestHidden(t *testing.T) {
 		if _, err := hidden([]string{place}); err == nil || !strings.HasPrefix(err.Error(), "cannot show ") {
 			t.Errorf("%s: %v, want an error", place, err)
 		}
+	}
+}
+
+func TestNetworkIsShown(t *testing.T) {
+	for line, want := range map[string]string{
+		"Apt-Be::Activate=yes": aptconf.NetworkDownload, "Apt-Be::Sandbox::Network=download": aptconf.NetworkDownload, "Apt-Be::Sandbox::Network=full": aptconf.NetworkFull,
+	} {
+		var spec sandbox.Spec
+		if err := AptPlaces(configOf(t, line)).show(&spec); err != nil || spec.Network != want {
+			t.Errorf("%q: %q, %v, want %q", line, spec.Network, err, want)
+		}
+	}
+	var spec sandbox.Spec
+	if err := AptPlaces(configOf(t, "Apt-Be::Sandbox::Network=x")).show(&spec); err == nil || spec.Network != "" {
+		t.Errorf("of what means nothing: %q, %v", spec.Network, err)
 	}
 }

@@ -109,6 +109,9 @@ func (t task) filter(socket *os.File) error {
 		return err
 	}
 	fd, err := syscalls.Intercept(t.Spec.downloads())
+	if err != nil && t.Spec.downloads() {
+		return fmt.Errorf("%w (Apt-Be::Sandbox::Network \"full\" does without)", err)
+	}
 	if err != nil {
 		// In a container that has such a filter there can be no second one. Hooks find
 		// a stand-in for mount(8) by PATH then.

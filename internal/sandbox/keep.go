@@ -197,7 +197,7 @@ func (k *keeper) letIn() error {
 	}
 	listener, err := receiveFile(k.door.socket)
 	if err == nil && listener != nil {
-		go syscalls.Serve(int(listener.Fd()), k.answers())
+		go syscalls.Serve(listener, k.answers())
 	}
 	// The socket is closed by execve(2).
 	said, readErr := io.ReadAll(io.LimitReader(k.door.socket, 1<<16))

@@ -7,6 +7,23 @@ import (
 	"strings"
 )
 
+// LongestPath is how long the paths are that Changed returns, in bytes, but for those
+// of what is directly in such a directory. Every user can make longer ones than
+// anybody can open, and so many that together they fit into no memory.
+const LongestPath = 3 << 10
+
+// Cut returns what stands for a path: itself, or the outermost directory above it that
+// is longer than LongestPath.
+func Cut(p string) string {
+	if len(p) <= LongestPath {
+		return p
+	}
+	if end := strings.IndexByte(p[LongestPath+1:], '/'); end >= 0 {
+		return p[:LongestPath+1+end]
+	}
+	return p
+}
+
 // CheckPath returns an error that wraps ErrBadPath unless p is a path as a
 // Store takes it: relative to the top level, cleaned, and inside the store.
 // "." is the top level itself. Names may hold every byte but NUL.

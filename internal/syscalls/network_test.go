@@ -100,8 +100,7 @@ func TestNetwork(t *testing.T) {
 		}()
 		proc, _ := os.Open("/proc")
 		defer proc.Close()
-		Serve(listener, Answers{Known: func(dir string) bool { return dir == "/known" }, Proc: proc, Sockets: true})
-		unix.Close(listener)
+		Serve(os.NewFile(uintptr(listener), "listener"), Answers{Known: func(dir string) bool { return dir == "/known" }, Proc: proc, Sockets: true})
 	}()
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, out.String())

@@ -63,10 +63,12 @@ type Answers struct {
 // and so has what mounts or unmounts a directory that is known. All else that is
 // asked of mounts is refused, as it is without.
 //
-// It keeps its thread, of which it changes capabilities and user for a moment: that
-// may not be the one that set PR_SET_PDEATHSIG.
-func Serve(listener int, a Answers) {
+// It closes the descriptor in the end. It keeps its thread, of which it changes
+// capabilities and user for a moment: that may not be one that set PR_SET_PDEATHSIG.
+func Serve(from *os.File, a Answers) {
 	runtime.LockOSThread()
+	defer from.Close() // which also keeps it open until then
+	listener := int(from.Fd())
 	net := network{proc: a.Proc, open: a.Sockets}
 	defer net.drop()
 	for {
