@@ -55,6 +55,7 @@ func TestDebian(t *testing.T) {
 		{"replay", testReplay},
 		{"synclist", testSynclist},
 		{"sandbox", testSandbox},
+		{"hostile", testHostile},
 		{"bad input", testBadInput},
 		{"names", testNames},
 		{"archives", testArchives},

@@ -68,7 +68,7 @@ func devices() []Attempt {
 			seen := 0
 			var found string
 			_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
-				if err != nil || entry.Type()&fs.ModeCharDevice == 0 || common[entry.Name()] || strings.HasPrefix(path, "/dev/pts/") {
+				if err != nil || kind(entry)&fs.ModeCharDevice == 0 || common[entry.Name()] || strings.HasPrefix(path, "/dev/pts/") {
 					return nil
 				}
 				seen++
@@ -145,10 +145,20 @@ func devices() []Attempt {
 	}
 }
 
+// kind is what is mounted at a place, if something is, of which its directory does
+// not tell.
+func kind(entry fs.DirEntry) fs.FileMode {
+	info, err := entry.Info()
+	if err != nil {
+		return fs.ModeIrregular
+	}
+	return info.Mode().Type()
+}
+
 func blockNodes() []string {
 	var nodes []string
 	_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type() == fs.ModeDevice {
+		if err == nil && kind(entry) == fs.ModeDevice {
 			nodes = append(nodes, path)
 		}
 		return nil
@@ -160,7 +170,7 @@ func blockNodes() []string {
 func eachNode(do func(string, fs.FileInfo) error) Verdict {
 	var done, not []string
 	_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Type()&fs.ModeCharDevice == 0 {
+		if err != nil || kind(entry)&fs.ModeCharDevice == 0 {
 			return nil
 		}
 		info, err := entry.Info()

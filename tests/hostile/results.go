@@ -54,7 +54,9 @@ func archives() []Attempt {
 		{Name: "archive-setuid", Wall: "archives", What: "a setuid program, and setuid for the packages there", run: func() Verdict {
 			packages, _ := filepath.Glob(Archives + "/*")
 			for _, name := range packages {
-				_ = unix.Chmod(name, 0o4755)
+				if info, err := os.Lstat(name); err == nil && info.Mode().IsRegular() {
+					_ = unix.Chmod(name, 0o4755)
+				}
 			}
 			self, _ := os.ReadFile(Program)
 			err := os.WriteFile(Archives+"/hostile-setuid", self, 0o755)

@@ -122,11 +122,16 @@ func all(walls []string) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		}
 		cmd.WaitDelay = time.Second
+		start := time.Now()
 		out, err := cmd.CombinedOutput()
 		cancel()
+		took := time.Since(start)
 		verdict, ok := Parse(string(out))[a.Name]
 		if !ok {
 			verdict = held("no answer: %v: %.300s", err, strings.Join(strings.Fields(string(out)), " "))
+		}
+		if took > 2*time.Second {
+			verdict.Detail += fmt.Sprintf(" (after %.1f s)", took.Seconds())
 		}
 		say(a.Name, verdict)
 	}
