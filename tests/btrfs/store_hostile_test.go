@@ -15,9 +15,9 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 )
 
-// hostile makes what a maintainer script can make in the root that it owns, below
+// intruder makes what a maintainer script can make in the root that it owns, below
 // an open directory.
-type hostile struct{ testing.TB }
+type intruder struct{ testing.TB }
 
 const (
 	immutableFlag  = 0x10
@@ -25,13 +25,13 @@ const (
 )
 
 // dir makes a directory and opens it.
-func (h hostile) dir(at int, name string) int {
+func (h intruder) dir(at int, name string) int {
 	h.Helper()
 	storeMust(h, unix.Mkdirat(at, name, 0o755))
 	return h.open(at, name)
 }
 
-func (h hostile) open(at int, name string) int {
+func (h intruder) open(at int, name string) int {
 	h.Helper()
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	storeMust(h, err)
@@ -40,7 +40,7 @@ func (h hostile) open(at int, name string) int {
 
 // subvolume makes one by the ioctl that anybody may call in an own directory, and
 // opens it.
-func (h hostile) subvolume(at int, name string) int {
+func (h intruder) subvolume(at int, name string) int {
 	h.Helper()
 	var args struct {
 		fd   int64
@@ -54,12 +54,12 @@ func (h hostile) subvolume(at int, name string) int {
 	return h.open(at, name)
 }
 
-func (h hostile) flags(fd, flags int) {
+func (h intruder) flags(fd, flags int) {
 	h.Helper()
 	storeMust(h, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags))
 }
 
-func (h hostile) readOnly(fd int) {
+func (h intruder) readOnly(fd int) {
 	h.Helper()
 	flags := uint64(2)     // BTRFS_SUBVOL_RDONLY
 	const set = 0x4008941a // BTRFS_IOC_SUBVOL_SETFLAGS
@@ -68,7 +68,7 @@ func (h hostile) readOnly(fd int) {
 	}
 }
 
-func (h hostile) close(fds ...int) {
+func (h intruder) close(fds ...int) {
 	for _, fd := range fds {
 		unix.Close(fd)
 	}
@@ -78,11 +78,11 @@ func (h hostile) close(fds ...int) {
 // deletion from going as usual.
 func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 	s, _ := newStore(t, 2*storeImageSize)
-	for name, make := range map[string]func(h hostile, top int){
-		"immutable root":   func(h hostile, top int) { h.flags(top, immutableFlag) },
-		"append-only root": func(h hostile, top int) { h.flags(top, appendOnlyFlag) },
-		"both":             func(h hostile, top int) { h.flags(top, immutableFlag|appendOnlyFlag) },
-		"immutable files": func(h hostile, top int) {
+	for name, make := range map[string]func(h intruder, top int){
+		"immutable root":   func(h intruder, top int) { h.flags(top, immutableFlag) },
+		"append-only root": func(h intruder, top int) { h.flags(top, appendOnlyFlag) },
+		"both":             func(h intruder, top int) { h.flags(top, immutableFlag|appendOnlyFlag) },
+		"immutable files": func(h intruder, top int) {
 			dir := h.dir(top, "d")
 			fd, err := unix.Openat(dir, "f", unix.O_CREAT|unix.O_RDONLY, 0o600)
 			storeMust(h, err)
@@ -90,7 +90,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			h.flags(dir, immutableFlag)
 			h.close(fd, dir)
 		},
-		"nested in immutable directories": func(h hostile, top int) {
+		"nested in immutable directories": func(h intruder, top int) {
 			a := h.dir(top, "a")
 			b := h.dir(a, "b")
 			sub := h.subvolume(b, "s")
@@ -100,7 +100,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			}
 			h.close(inner, sub, b, a)
 		},
-		"nested in append-only directories": func(h hostile, top int) {
+		"nested in append-only directories": func(h intruder, top int) {
 			a := h.dir(top, "a")
 			sub := h.subvolume(a, "s")
 			inner := h.subvolume(sub, "inner")
@@ -109,7 +109,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			}
 			h.close(inner, sub, a)
 		},
-		"nested in read-only ones": func(h hostile, top int) {
+		"nested in read-only ones": func(h intruder, top int) {
 			sub := h.subvolume(top, "s")
 			dir := h.dir(sub, "d")
 			inner := h.subvolume(dir, "inner")
@@ -121,7 +121,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			}
 			h.close(inner, dir, sub)
 		},
-		"names": func(h hostile, top int) {
+		"names": func(h intruder, top int) {
 			for _, name := range []string{
 				" ", "\n", "...", "-rf", "a\tb", "\xff\xfe", strings.Repeat("x", 255), strings.Repeat("ä", 127), ".new-x", "@be", `\`, "*", "%s", "(deleted)",
 			} {
@@ -129,20 +129,20 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 				h.close(sub, h.subvolume(sub, name))
 			}
 		},
-		"modes": func(h hostile, top int) {
+		"modes": func(h intruder, top int) {
 			none, others := h.subvolume(top, "none"), h.subvolume(top, "others")
 			storeMust(h, unix.Fchmod(none, 0))
 			storeMust(h, unix.Fchown(others, 1234, 1234))
 			h.close(none, others)
 		},
-		"deeply nested": func(h hostile, top int) {
+		"deeply nested": func(h intruder, top int) {
 			fds := []int{top}
 			for range 60 {
 				fds = append(fds, h.subvolume(fds[len(fds)-1], "d"))
 			}
 			h.close(fds[1:]...)
 		},
-		"below a long path": func(h hostile, top int) {
+		"below a long path": func(h intruder, top int) {
 			at := h.dir(top, "long")
 			for range 30 {
 				next := h.dir(at, strings.Repeat("n", 250))
@@ -158,7 +158,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			h.flags(at, immutableFlag)
 			h.close(at, sub, dir, inner)
 		},
-		"a long path of subvolumes": func(h hostile, top int) {
+		"a long path of subvolumes": func(h intruder, top int) {
 			at := h.subvolume(top, "long")
 			for range 30 {
 				next := h.subvolume(at, strings.Repeat("n", 250))
@@ -168,7 +168,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			h.close(at)
 		},
 		// 10,000 of them take some 10 s.
-		"many": func(h hostile, top int) {
+		"many": func(h intruder, top int) {
 			for n := range 20 {
 				dir := h.dir(top, fmt.Sprint(n))
 				for m := range 100 {
@@ -184,7 +184,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			storeMust(t, s.Create("@be/.new-x"))
-			h := hostile{t}
+			h := intruder{t}
 			top := h.open(unix.AT_FDCWD, s.Path("@be/.new-x"))
 			make(h, top)
 			h.close(top)
@@ -210,7 +210,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 // file system, which are kept in the store.
 func TestStoreScratchWhatScriptsMake(t *testing.T) {
 	s, _ := newStore(t, storeImageSize)
-	h := hostile{t}
+	h := intruder{t}
 	path := s.Path("scratch")
 	storeMust(t, os.Mkdir(path, 0o755))
 	at := h.open(unix.AT_FDCWD, path)
@@ -245,7 +245,7 @@ func TestStoreRecovery(t *testing.T) {
 	build, _, err := reg.Begin(t.Context(), be.BuildOptions{Name: "new", Origin: origin, Made: be.User})
 	storeMust(t, err)
 	build.LockFile().Close()
-	h := hostile{t}
+	h := intruder{t}
 	top := h.open(unix.AT_FDCWD, s.Path(build.Path))
 	sub := h.subvolume(top, "s")
 	h.flags(sub, immutableFlag)
