@@ -11,7 +11,7 @@ import (
 // TestWholeTrees copies, compares and removes directories deeper than any path leads,
 // with fewer descriptors than they have levels.
 func TestWholeTrees(t *testing.T) {
-	const depth = 5000
+	const depth = 400
 	var limit unix.Rlimit
 	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	t.Cleanup(func() { check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) })
