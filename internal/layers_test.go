@@ -26,12 +26,12 @@ var layers = [][]string{
 	{"internal/machine", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
 	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
-	{"internal/boot", "internal/room", "internal/parts"},
+	{"internal/boot", "internal/room", "internal/parts", "internal/debcache"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn", "internal/overlay"},
 	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootflag"},
 	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "internal/outbox", "internal/swapfile", "internal/syscalls", "internal/seccomp/seccomptest", "internal/cgroup", "internal/terminal", "internal/streams", "aptconf"},
-	{"internal/openat2", "internal/parallel", "internal/regular", "internal/seccomp"},
+	{"internal/longpath", "internal/openat2", "internal/parallel", "internal/regular", "internal/seccomp"},
 }
 
 // only says who may import what is for few.

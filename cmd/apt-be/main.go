@@ -12,6 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/cli"
 	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/rebootflag"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
@@ -52,6 +53,7 @@ func wrap(f redirect.Frontend) {
 				System:   machine.System{},
 				Flag:     rebootflag.Flag{Dir: "/run"},
 			}
+			s.Registry.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
 			succession.Equip(s)
 			share.New(s.Registry, share.Live{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot
 			act, err := machine.Attach(s.Registry, "/")

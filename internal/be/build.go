@@ -69,7 +69,7 @@ func (r *Registry) begin(ctx context.Context, title string, name func() (string,
 	if b.txn, err = r.journal.Begin(fmt.Sprintf(title, b.Name)); err != nil {
 		return nil, recovered, err
 	}
-	b.Path, b.Base = EnvDir+"/"+newPrefix+b.ID(), BaseDir+"/"+newPrefix+b.ID()
+	b.Path, b.Base = envPlace(b.ID()), basePlace(b.ID())
 	if err := snapshot(b); err != nil {
 		return nil, recovered, b.takeBack(ctx, err)
 	}
@@ -91,14 +91,14 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 		return err
 	}
 	// The base becomes read-only when it has all that is below it.
-	if err := b.txn.Do(ctx, snapshotStep(origin.Path, b.Base, false)); err != nil {
-		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
+	if err := b.copy(ctx, origin.Path, b.Base); err != nil {
+		return err
 	}
 	// The environment is a snapshot of the base, not of the origin again: both
 	// are of the same instant however busy the origin is. So it is for each
 	// subvolume below.
-	if err := b.txn.Do(ctx, snapshotStep(b.Base, b.Path, false)); err != nil {
-		return fmt.Errorf("cannot snapshot %s: %w", origin.Path, err)
+	if err := b.copy(ctx, b.Base, b.Path); err != nil {
+		return err
 	}
 	inner, err := InnerOf(r.store, origin.Path, o.Parts)
 	if err != nil {
@@ -170,11 +170,7 @@ func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvol
 	if b.Scratch == "" {
 		b.Scratch = sub.UUID
 	}
-	step, err := recordStep(sub.UUID, nil, &b.Record)
-	if err != nil {
-		return err
-	}
-	return b.txn.Do(ctx, step)
+	return b.putRecord(ctx, sub.UUID, nil, &b.Record)
 }
 
 // adopt gives an environment that has no record yet one of its own, so that
@@ -275,9 +271,5 @@ func (b *Build) note(ctx context.Context, record *Record) error {
 		return err
 	}
 	defer release()
-	step, err := recordStep(record.UUID, &b.Record, record)
-	if err != nil {
-		return err
-	}
-	return b.txn.Do(ctx, step)
+	return b.putRecord(ctx, record.UUID, &b.Record, record)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/durable"
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/swapfile"
 )
@@ -78,9 +79,16 @@ func InnerOf(st store.Store, root string, parts []Part) ([]Inner, error) {
 }
 
 // sift separates what a new environment gets no copy of: other tools' read-only
-// snapshots, and what is to be left out, with all below either.
+// snapshots, what is to be left out, with all below either, and what is so deep that
+// nobody can open it by its path: for that stands a directory that it is in.
 func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut []string) {
 	for _, in := range all {
+		if TooDeep(in.Place) {
+			if at := "/" + longpath.Cut(in.Place[1:]); !slices.Contains(leftOut, at) {
+				leftOut = append(leftOut, at)
+			}
+			continue
+		}
 		if in.Subvolume.ReadOnly && !in.Part || leaveOut(in.Place) || within(leftOut, in.Place) {
 			leftOut = append(leftOut, in.Place)
 		} else {
@@ -89,6 +97,10 @@ func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut 
 	}
 	return kept, leftOut
 }
+
+// TooDeep says whether what has a place is left out of environments since it is so deep
+// that nobody can open it by its path: every user can make such subvolumes.
+func TooDeep(place string) bool { return longpath.Is(place[1:]) }
 
 // copyToBase gives the base of a build a snapshot of a subvolume at its place, which
 // is writable until seal. there is false if it was moved meanwhile.
@@ -160,7 +172,8 @@ func (b *Build) copyInner(in Inner, source string) error {
 		return b.empty(in)
 	}
 	if in.Part && errors.Is(err, store.ErrExists) {
-		if err = os.Rename(st.Path(place), st.Path(place)+Hidden); err == nil {
+		// Whoever owns the directory can have something by that name.
+		if err = durable.RenameFree(st.Path(place), st.Path(place)+Hidden); err == nil {
 			b.Hidden = append(b.Hidden, in.Place)
 			err = os.Mkdir(st.Path(place), 0o755)
 		}

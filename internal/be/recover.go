@@ -3,6 +3,7 @@ package be
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -43,8 +44,8 @@ func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
 // construction whose transaction is settled or that Destroy made such, then
 // records half written or without a subvolume, and bases, snapshots of shares and
 // scratch directories without a record. What can't be removed doesn't keep the
-// rest from it. The root that runs stays, whatever it is, and so does what a record
-// may name that can't be read.
+// rest from it. What runs or is mounted stays, whatever it is, and so does what a
+// record may name that can't be read.
 func (r *Registry) collect() error {
 	c, err := r.contents()
 	if err != nil {
@@ -118,10 +119,6 @@ func (r *Registry) collect() error {
 // transaction any more, but none if they may be a newer apt-be's. It returns the
 // UUIDs of all others, and why some could not be removed.
 func (r *Registry) collectUnfinished(newer bool) (here map[string]bool, errs []error, err error) {
-	running, err := r.store.Locate(r.root)
-	if err != nil {
-		return nil, nil, err
-	}
 	unsettled, err := r.journal.Unsettled()
 	if err != nil {
 		return nil, nil, err
@@ -134,10 +131,22 @@ func (r *Registry) collectUnfinished(newer bool) (here map[string]bool, errs []e
 		}
 		for _, sub := range subvolumes {
 			id, unfinished := strings.CutPrefix(sub.Path, dir+"/"+newPrefix)
-			if unfinished && !newer && !unsettled[id] && sub.ID != running.ID {
-				errs = append(errs, r.destroy(sub.Path))
-			} else {
+			kept := !unfinished || newer || unsettled[id]
+			if !kept {
+				used, err := r.used(sub)
+				if err != nil {
+					return nil, nil, err
+				}
+				kept = used != ""
+			}
+			switch {
+			case kept:
 				here[sub.UUID] = true
+			case IsUUID(id) && id != sub.UUID:
+				here[sub.UUID] = true
+				errs = append(errs, fmt.Errorf("%w: %s is not what was destroyed: give it another name, or delete it", ErrProtected, sub.Path))
+			default:
+				errs = append(errs, r.destroy(sub.Path))
 			}
 		}
 	}
@@ -197,9 +206,14 @@ func (r *Registry) collectSnapshots(dir string, garbage func(uuid string) bool) 
 	var errs []error
 	for _, sub := range subvolumes {
 		unfinished := strings.HasPrefix(path.Base(sub.Path), newPrefix)
-		if !unfinished && garbage(sub.UUID) {
-			errs = append(errs, r.destroy(sub.Path))
+		if unfinished || !garbage(sub.UUID) {
+			continue
 		}
+		used, err := r.used(sub)
+		if err == nil && used == "" {
+			err = r.destroy(sub.Path)
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -35,6 +35,9 @@ type Registry struct {
 	// as the machine goes down. Nil
 	// where apt-be init was not run.
 	Loader func() (defaultName, armedNonce string, err error)
+	// Mounted returns the directories at which a subvolume of the store is mounted:
+	// recovery deletes none that is. Nil if nothing can be.
+	Mounted func(subvolume string) ([]string, error)
 	// LoaderErr is why Loader is nil where apt-be init was run: what the next boot
 	// takes is not known, so no environment is destroyed.
 	LoaderErr error

@@ -52,11 +52,11 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	if err != nil {
 		return err
 	}
-	if err := b.txn.Do(ctx, snapshotStep(origin.Subvolume.Path, b.Base, false)); err != nil {
-		return fmt.Errorf("cannot snapshot %s: %w", origin.Subvolume.Path, err)
+	if err := b.copy(ctx, origin.Subvolume.Path, b.Base); err != nil {
+		return err
 	}
-	if err := b.txn.Do(ctx, snapshotStep(e.Subvolume.Path, b.Path, false)); err != nil {
-		return fmt.Errorf("cannot snapshot %s: %w", e.Subvolume.Path, err)
+	if err := b.copy(ctx, e.Subvolume.Path, b.Path); err != nil {
+		return err
 	}
 	if err := b.mindNested(e); err != nil {
 		return err
@@ -172,11 +172,7 @@ func (b *Build) Part(ctx context.Context, name string) error {
 		Origin: old.Origin, OriginUUID: old.OriginUUID, BaseUUID: old.BaseUUID, Forked: old.Forked, Command: old.Command,
 		Parameters: old.Parameters, LeftOut: old.LeftOut, Parts: old.Parts,
 	}
-	step, err := recordStep(record.UUID, &old, &record)
-	if err != nil {
-		return err
-	}
-	if err := b.txn.Do(ctx, step); err != nil {
+	if err := b.putRecord(ctx, record.UUID, &old, &record); err != nil {
 		return err
 	}
 	b.Name, b.Record = name, record
@@ -205,17 +201,13 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 	if err := b.noteNested(&record); err != nil {
 		return err
 	}
-	step, err := recordStep(record.UUID, &b.Record, &record)
-	if err != nil {
-		return err
-	}
-	if err := b.txn.Do(ctx, step); err != nil {
+	if err := b.putRecord(ctx, record.UUID, &b.Record, &record); err != nil {
 		return err
 	}
 	if err := b.sync(); err != nil {
 		return err
 	}
-	if err := b.txn.Do(ctx, filesStep(e.Subvolume.UUID, record.UUID)); err != nil {
+	if err := b.txn.Do(ctx, b.filesStep(e.Subvolume.UUID, record.UUID)); err != nil {
 		return err
 	}
 	base, err := b.registry.baseOf(e)
@@ -223,7 +215,7 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 		return err
 	}
 	place := BaseDir + "/" + b.Name
-	step = renameStep(record.BaseUUID, b.Base, place)
+	step := renameStep(record.BaseUUID, b.Base, place)
 	if base == place {
 		step = exchangeStep(record.BaseUUID, b.Base, place)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/durable"
@@ -13,55 +12,68 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// The kinds of steps that transactions on the registry are made of.
+// The kinds of steps that transactions on the registry are made of. "at" is where the
+// environment is built.
 const (
-	stepSnapshot = "snapshot" // src, dst, read-only
-	stepRename   = "rename"   // uuid, from, to
-	stepExchange = "exchange" // uuid, from, to: of two, the first of which has the uuid
-	stepFiles    = "files"    // from, to: UUIDs, one of which an environment's files are kept under
-	stepRecord   = "record"   // uuid, old, new: JSON, or "" for none; of an environment that is being built
+	stepSnapshot     = "snapshot"    // src, dst, parent: the UUID of src; read-only
+	stepRename       = "rename"      // uuid, from, to: an environment, which ends the transaction
+	stepExchange     = "exchange"    // uuid, from, to: two of them, the first of which has the uuid; likewise
+	stepFiles        = "files"       // from, to: UUIDs, one of which an environment's files are kept under; at
+	stepRenameBase   = "rename-base" // as rename, of bases
+	stepExchangeBase = "exchange-base"
+	stepRecord       = "record" // uuid, at, old, new: JSON, or "" for none; of an environment that is being built
 )
 
 func (r *Registry) handlers() txn.Handlers {
 	return txn.Handlers{
 		stepSnapshot: {
+			Check: checkSnapshot,
 			Do: func(_ context.Context, a txn.Args) error {
 				return r.store.Snapshot(a["src"], a["dst"], a["read-only"] == "yes")
 			},
-			Undo: func(_ context.Context, a txn.Args) error {
-				if dir, name := path.Split(a["dst"]); dir != EnvDir+"/" && dir != BaseDir+"/" || !strings.HasPrefix(name, newPrefix) {
-					return fmt.Errorf("%w: %q is none that a transaction makes", ErrProtected, a["dst"])
-				}
-				return r.destroy(a["dst"])
-			},
+			Undo: func(_ context.Context, a txn.Args) error { return r.undoSnapshot(a) },
 		},
 		stepRename: {
-			Do: func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },
-			Undo: func(_ context.Context, a txn.Args) error {
-				if happened, err := r.isAt(a["to"], a["uuid"]); err != nil || !happened {
-					return err
-				}
-				return r.store.Rename(a["to"], a["from"])
-			},
+			Check:    checkRename(EnvDir),
+			Do:       func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },
+			Undo:     func(_ context.Context, a txn.Args) error { return r.undoRename(a) },
 			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
 		},
 		stepExchange: {
-			Do: func(_ context.Context, a txn.Args) error { return r.store.Exchange(a["from"], a["to"]) },
-			Undo: func(_ context.Context, a txn.Args) error {
-				if happened, err := r.isAt(a["to"], a["uuid"]); err != nil || !happened {
-					return err
-				}
-				return r.store.Exchange(a["to"], a["from"])
-			},
+			Check:    checkExchange(EnvDir),
+			Do:       func(_ context.Context, a txn.Args) error { return r.store.Exchange(a["from"], a["to"]) },
+			Undo:     func(_ context.Context, a txn.Args) error { return r.undoExchange(a) },
 			Happened: func(_ context.Context, a txn.Args) (bool, error) { return r.isAt(a["to"], a["uuid"]) },
 		},
+		stepRenameBase: {
+			Check: checkRename(BaseDir),
+			Do:    func(_ context.Context, a txn.Args) error { return r.store.Rename(a["from"], a["to"]) },
+			Undo:  func(_ context.Context, a txn.Args) error { return r.undoRename(a) },
+		},
+		stepExchangeBase: {
+			Check: checkExchange(BaseDir),
+			Do:    func(_ context.Context, a txn.Args) error { return r.store.Exchange(a["from"], a["to"]) },
+			Undo:  func(_ context.Context, a txn.Args) error { return r.undoExchange(a) },
+		},
 		stepFiles: {
-			Do:   func(_ context.Context, a txn.Args) error { return r.moveFiles(a["from"], a["to"]) },
-			Undo: func(_ context.Context, a txn.Args) error { return r.moveFiles(a["to"], a["from"]) },
+			Check: checkFiles,
+			Do:    func(_ context.Context, a txn.Args) error { return r.moveFiles(a["from"], a["to"]) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				if err := r.checkBuilt(a["to"], a["at"]); err != nil {
+					return err
+				}
+				return r.moveFiles(a["to"], a["from"])
+			},
 		},
 		stepRecord: {
-			Do:   func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["new"]) },
-			Undo: func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["old"]) },
+			Check: checkRecord,
+			Do:    func(_ context.Context, a txn.Args) error { return r.putRecord(a["uuid"], a["new"]) },
+			Undo: func(_ context.Context, a txn.Args) error {
+				if err := r.checkBuilt(a["uuid"], a["at"]); err != nil {
+					return err
+				}
+				return r.putRecord(a["uuid"], a["old"])
+			},
 		},
 	}
 }
@@ -102,40 +114,55 @@ func (r *Registry) putRecord(uuid, content string) error {
 	return r.write(record, durable.WriteFileLater)
 }
 
-// recordStep replaces old, or nothing, by new, or nothing. A record whose
-// subvolume is nowhere, or under construction, is garbage.
-func recordStep(uuid string, old, new *Record) (txn.Step, error) {
-	args := txn.Args{"uuid": uuid}
+// putRecord replaces old, or nothing, by new, of the environment that is built. What
+// is whole in it is garbage as long as its subvolume is under construction; but then
+// the journal must say so before a power cut leaves that alone.
+func (b *Build) putRecord(ctx context.Context, uuid string, old, new *Record) error {
+	args := txn.Args{"uuid": uuid, "at": b.Path}
 	for key, record := range map[string]*Record{"old": old, "new": new} {
 		if record == nil {
 			continue
 		}
 		data, err := json.Marshal(record)
 		if err != nil {
-			return txn.Step{}, err
+			return err
 		}
 		args[key] = string(data)
 	}
-	return txn.Step{Kind: stepRecord, Args: args, Volatile: true}, nil
+	volatile := new == nil || new.State == Creating
+	return b.txn.Do(ctx, txn.Step{Kind: stepRecord, Args: args, Volatile: volatile})
 }
 
-// snapshotStep makes a snapshot under a name that makes it garbage.
-func snapshotStep(src, dst string, readOnly bool) txn.Step {
-	args := txn.Args{"src": src, "dst": dst}
-	if readOnly {
-		args["read-only"] = "yes"
+// copy makes a snapshot under a name that makes it garbage, and nothing that is
+// there otherwise is what the step made.
+func (b *Build) copy(ctx context.Context, src, dst string) error {
+	from, err := b.registry.store.Get(src)
+	if err == nil {
+		args := txn.Args{"src": src, "dst": dst, "parent": from.UUID}
+		err = b.txn.Do(ctx, txn.Step{Kind: stepSnapshot, Args: args, Volatile: true})
 	}
-	return txn.Step{Kind: stepSnapshot, Args: args, Volatile: true}
+	if err != nil {
+		return fmt.Errorf("cannot snapshot %s: %w", src, err)
+	}
+	return nil
 }
 
 func exchangeStep(uuid, from, to string) txn.Step {
-	return txn.Step{Kind: stepExchange, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+	return txn.Step{Kind: kindAt(to, stepExchange, stepExchangeBase), Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
 }
 
-func filesStep(from, to string) txn.Step {
-	return txn.Step{Kind: stepFiles, Args: txn.Args{"from": from, "to": to}}
+func (b *Build) filesStep(from, to string) txn.Step {
+	return txn.Step{Kind: stepFiles, Args: txn.Args{"from": from, "to": to, "at": b.Path}}
 }
 
 func renameStep(uuid, from, to string) txn.Step {
-	return txn.Step{Kind: stepRename, Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+	return txn.Step{Kind: kindAt(to, stepRename, stepRenameBase), Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
+}
+
+// kindAt is the kind of a step on an environment, or on a base.
+func kindAt(place, env, base string) string {
+	if strings.HasPrefix(place, BaseDir+"/") {
+		return base
+	}
+	return env
 }

@@ -33,7 +33,18 @@ type UnreadableError struct {
 	where   string // a command by which Path can be reached, or ""
 }
 
-func (e *UnreadableError) Error() string { return fmt.Sprintf("cannot read %s: %v", e.Path, e.Err) }
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("cannot %s %s: %v", e.Verb(), e.Path, e.Err)
+}
+
+// Verb is what can't be done with the file.
+func (e *UnreadableError) Verb() string {
+	var bounds *txn.BoundsError
+	if errors.As(e.Err, &bounds) {
+		return "recover by"
+	}
+	return "read"
+}
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
@@ -181,7 +192,12 @@ func (r *Registry) UnreadableJournals(j *txn.Journal) ([]*UnreadableError, error
 	var all []*UnreadableError
 	for _, b := range bad {
 		e := r.UnreadableFile(path.Join(path.Base(j.Dir), path.Base(b.Path)), b.Err)
-		e.remedy = fmt.Sprintf("an apt-be that knows what is in it settles it; with %s moved away what it tells of stays as it is now, or is garbage", e.Path)
+		who := "an apt-be that knows what is in it settles it"
+		var bounds *txn.BoundsError
+		if errors.Is(b.Err, txn.ErrTampered) || errors.As(b.Err, &bounds) {
+			who = "no apt-be has written that, so find out who has"
+		}
+		e.remedy = fmt.Sprintf("%s; with %s moved away what it tells of stays as it is now, or is garbage", who, e.Path)
 		all = append(all, e)
 	}
 	return all, err

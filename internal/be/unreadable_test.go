@@ -317,24 +317,3 @@ func TestUnreadableJournal(t *testing.T) {
 	w.recover()
 	w.checkWhole()
 }
-
-// A journal that names what no transaction made is not believed.
-func TestJournalThatNamesAnEnvironment(t *testing.T) {
-	for _, path := range []string{"@be/kept", "@rootfs", "@be-base/kept", ".", "@be/.new-x/../kept"} {
-		w := newWorld(t)
-		w.create("kept")
-		w.write("@apt-be/journal/0123.json", `{"schema":1,"title":"odd","pid":1,"started":"2026-11-20T00:00:00Z"}`+"\n"+
-			`{"step":{"kind":"snapshot","args":{"src":"@rootfs","dst":"`+path+`"}}}`+"\n")
-		check(t, w.locked(func() error {
-			recovered, err := w.reg.Recover(ctx)
-			if len(recovered) != 1 || recovered[0].Err == nil {
-				t.Errorf("Recover = %+v, want one that was not settled", recovered)
-			}
-			return err
-		}))
-		w.checkList("kept", "rootfs")
-		if _, err := w.store.Get("@be-base/kept"); err != nil {
-			t.Errorf("the base is gone: %v", err)
-		}
-	}
-}

@@ -87,8 +87,9 @@ func find() (place, error) {
 	return at, nil
 }
 
-// attempts is how often a group is made anew that somebody has removed before it was
-// locked: removeStale does, and so does systemd when it stops a slice.
+// attempts is how often a group is made anew, or under another name: somebody may have
+// removed it before it was locked, as removeStale does, and systemd when it stops a
+// slice.
 const attempts = 10
 
 // open makes the directory of a group and opens what is needed of it.
@@ -97,9 +98,14 @@ func (g *Group) open(parent string) error {
 	if g.parent, err = os.OpenFile(parent, unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
 		return err
 	}
-	for range attempts {
+	first := g.name
+	for attempt := range attempts {
 		err = unix.Mkdirat(int(g.parent.Fd()), g.name, 0o755)
 		switch {
+		case errors.Is(err, unix.EEXIST):
+			// Of one whose processes the kernel could not end, maybe.
+			g.name = fmt.Sprintf("%s.%d", first, attempt)
+			continue
 		case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case errors.Is(err, unix.EAGAIN): // cgroup.max.depth or cgroup.max.descendants
@@ -112,7 +118,7 @@ func (g *Group) open(parent string) error {
 			break
 		}
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		_ = unix.Unlinkat(int(g.parent.Fd()), g.name, unix.AT_REMOVEDIR)
 	}
 	return err
@@ -125,7 +131,11 @@ func (g *Group) hold() error {
 	if g.dir, err = openAt(g.parent, g.name, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
 		return err
 	}
-	if err := unix.Flock(int(g.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// Nobody but removeStale may have it, and not for long.
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(g.dir.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
 		return err
 	}
 	// Below a group of threads, a new one can have no process.

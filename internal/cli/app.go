@@ -20,6 +20,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
@@ -175,6 +176,7 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 		return nil, nil, err
 	}
 	reg = be.NewRegistry(st, app.options.Root, redirect.Identify)
+	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
 	var host share.Machine = share.None{}
 	if app.live() {
 		host = share.Live{Root: "/", Device: st.Device()}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/softreboot"
 	"github.com/apt-be/apt-be/internal/machine"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -22,6 +23,11 @@ func newBoot(app *App) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if app.would("settle what became of trials") {
 				return nil
+			}
+			if app.live() {
+				if err := softreboot.ReleaseRoot(); err != nil {
+					app.Log.WithError(err).Warn("setuid programs may have no effect")
+				}
 			}
 			nonce, id, err := app.Booted()
 			if err != nil {

@@ -20,9 +20,10 @@ func newMount(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount NAME [DIRECTORY]",
 		Short: "Mount a boot environment to look into it",
-		Long: "Mount a boot environment at a directory, or at one below " + mountDir + `, and print
-which. It can't be changed there, but with --writable; no upgrade replaces an
-environment then that waits to be booted.`,
+		Long: "Mount a boot environment at a directory, or at one below " + mountDir + `, which
+only root can enter, and print which. It can't be changed there, but with
+--writable; no upgrade replaces an environment then that waits to be booted. In
+either case its setuid programs have no effect, and neither have its devices.`,
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
@@ -54,7 +55,11 @@ func (app *App) mount(reg *be.Registry, name string, where []string, writable bo
 		if at := app.Mounted(reg.Store(), e); len(at) > 0 && at[0] == dir {
 			return fmt.Errorf("cannot mount %s: it is mounted at %s", e.Name, dir)
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		err := mounts.MakePrivate(mountDir)
+		if err == nil {
+			err = os.MkdirAll(dir, 0o700)
+		}
+		if err != nil {
 			return fmt.Errorf("cannot mount %s: %w", e.Name, err)
 		}
 	}

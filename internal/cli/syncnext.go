@@ -60,6 +60,9 @@ func (app *App) syncNext(ctx context.Context, reg *be.Registry) error {
 	if err := app.confirm(ctx, reg, act, e.Name); err != nil {
 		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
 	}
+	if app.live() {
+		return softreboot.Release()
+	}
 	return nil
 }
 
@@ -92,25 +95,60 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
 	}
 	app.notice().Say("%s", summary(e.Name, found, time.Since(began)))
+	app.warnOfBehind(e.Name, found)
 	return nil
 }
 
-// summary says what a sync did to an environment, and names what stayed behind.
+// summary says what a sync did to an environment, and names what stayed behind, as far
+// as that is by a rule.
 func summary(name string, found *drift.Drift, took time.Duration) string {
-	left := slices.DeleteFunc(slices.Clone(found.Changes), func(c drift.Change) bool { return c.Fate() != drift.Left })
-	figures := fmt.Sprintf("files: %d, seconds: %.2f", len(found.Changes)-len(left), took.Seconds())
-	if len(left) == 0 {
+	var left int
+	var byRule []string
+	for _, c := range found.Changes {
+		if c.Fate() != drift.Left {
+			continue
+		}
+		left++
+		if c.Why == "" {
+			byRule = append(byRule, ui.Printable("/"+c.Path))
+		}
+	}
+	figures := fmt.Sprintf("files: %d, seconds: %.2f", len(found.Changes)-left, took.Seconds())
+	if len(byRule) == 0 {
 		return fmt.Sprintf("What happened since %s was made is in it now (%s).", name, figures)
 	}
-	var behind []string
-	for _, c := range left[:min(3, len(left))] {
-		behind = append(behind, ui.Printable("/"+c.Path))
-	}
-	if more := len(left) - len(behind); more > 0 {
-		behind = append(behind, fmt.Sprintf("%d more", more))
-	}
 	return fmt.Sprintf("What happened since %s was made is in it now (%s), but for what is left behind by a rule (apt-be sync --show-rules): %s.",
-		name, figures, strings.Join(behind, ", "))
+		name, figures, strings.Join(few(byRule), ", "))
+}
+
+// few are the first of many names, and how many more there are.
+func few(names []string) []string {
+	found := slices.Clone(names[:min(3, len(names))])
+	if more := len(names) - len(found); more > 0 {
+		found = append(found, fmt.Sprintf("%d more", more))
+	}
+	return found
+}
+
+// warnOfBehind names what could not be carried over to an environment. Nobody is
+// asked: users can make such files.
+func (app *App) warnOfBehind(name string, found *drift.Drift) {
+	var behind []string
+	for _, c := range found.Behind() {
+		behind = append(behind, ui.Printable("/"+shorten(c.Path))+" ("+ui.Printable(shorten(c.Why))+")")
+	}
+	if len(behind) > 0 {
+		app.notice().Warn("Not carried over to %s: %s.", name, strings.Join(few(behind), "; "))
+	}
+}
+
+// shorten leaves out the middle of what is too long for a message.
+func shorten(text string) string {
+	const most = 400
+	if len(text) <= most {
+		return text
+	}
+	return text[:most/2] + "…" + text[len(text)-most/2:]
 }
 
 // syncTrial brings an environment on trial up to date, and returns what it did.

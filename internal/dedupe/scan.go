@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/longpath"
 )
 
 // smallest is the size from which on files are looked at, in bytes: up to it
@@ -109,8 +111,12 @@ func (s *scanner) directory(dir string, buffer []byte) (files []found, below []s
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		if e.kind == unix.DT_DIR {
-			below = append(below, path.Join(dir, e.name))
+		if e.kind != unix.DT_DIR {
+			continue
+		}
+		// A user's trees may be of any depth, and no upgrade makes any such.
+		if name := path.Join(dir, e.name); !longpath.Is(name) {
+			below = append(below, name)
 		}
 	}
 	before, err := openDir(s.trees.base, dir)

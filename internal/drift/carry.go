@@ -19,6 +19,8 @@ var ErrPackages = errors.New("packages were installed, removed or upgraded in th
 
 // Carry carries the drift over to the environment that it was found of. What
 // it did before an error is no harm: it can be found again, and carried again.
+// What somebody but root may have made such that it can't be carried is no error: it
+// stays behind, and is among the changes as such afterwards.
 func (d *Drift) Carry(st store.Store, sides Sides) error {
 	if err := d.CheckRefused(); err != nil {
 		return err
@@ -38,7 +40,7 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		return err
 	}
 	defer next.Close()
-	c := &rootfs.Changer{To: next, From: live, Base: base.Moved(d.moves)}
+	c := &rootfs.Changer{To: next, From: live, Base: base.Moved(d.moves), Behind: d.stays}
 	for inode, path := range d.same {
 		c.Has(inode, path)
 	}
@@ -66,7 +68,7 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	// What is in a directory goes before it, and comes after it.
 	for _, change := range slices.Backward(rest) {
 		if change.deletes() {
-			if err := carry(c, change); err != nil {
+			if err := d.try(c, change); err != nil {
 				return err
 			}
 		}
@@ -79,12 +81,12 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 		case alone(change):
 			files = append(files, change)
 		default:
-			if err := carry(c, change); err != nil {
+			if err := d.try(c, change); err != nil {
 				return err
 			}
 		}
 	}
-	if err := parallel.Each(len(files), func(i int) error { return carry(c, files[i]) }); err != nil {
+	if err := parallel.Each(len(files), func(i int) error { return d.try(c, files[i]) }); err != nil {
 		return err
 	}
 	if err := c.Rename(after); err != nil {
@@ -96,6 +98,7 @@ func (d *Drift) Carry(st store.Store, sides Sides) error {
 	for path, modified := range d.times {
 		c.SetTime(path, modified)
 	}
+	d.tellBehind()
 	return c.Finish()
 }
 
@@ -149,10 +152,16 @@ func carry(c *rootfs.Changer, change Change) error {
 		}
 	}
 	if change.deletes() {
+		if change.Whole {
+			return c.RemoveWhole(change.Path)
+		}
 		return c.Remove(change.Path)
 	}
 	switch change.Thing {
 	case merge.FromLive:
+		if change.Whole && change.Live.Kind == merge.Directory {
+			return c.CarryWhole(change.Path, change.Live, change.Attributes)
+		}
 		return c.Carry(change.Path, change.Live, change.Attributes)
 	case merge.FromMerged:
 		if change.Action == merge.Append {

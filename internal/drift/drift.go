@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/rootfs"
@@ -49,6 +51,9 @@ type Drift struct {
 	times       map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
 	moves       []rootfs.Move     // which the environment has to follow before all else
 	places      []string          // of those of Fresh that the environment needs an empty directory for
+
+	mutex  sync.Mutex
+	behind []Change // what Carry could not carry over
 }
 
 // Refused returns the changes that nobody but the admin can decide on.
@@ -136,12 +141,16 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 func (f *finder) plan(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
 	trees := merge.Trees{
 		Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Read: rootfs.Begin, Name: f.name,
-		Time: func(path string, modified int64) { d.times[path] = modified },
+		Time:  func(path string, modified int64) { d.times[path] = modified },
+		Users: f.live.Users,
+		Leaves: func(path string, err error) bool {
+			return !rootfs.Broken(err) && f.live.Others(path)
+		},
 	}
 	if untouched {
 		touched := map[string]bool{}
 		for _, path := range d.nextChanged {
-			touched[path] = true
+			touched[longpath.Cut(path)] = true
 		}
 		trees.Touched = func(path string) bool { return touched[rootfs.Was(f.moves, path)] }
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
@@ -30,7 +31,7 @@ func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, erro
 		return nil, err
 	}
 	for i, each := range found {
-		if each.Subvolume.ReadOnly && !each.Part && !top.ReadOnly {
+		if each.Subvolume.ReadOnly && !each.Part && !top.ReadOnly || be.TooDeep(each.Place) {
 			continue
 		}
 		if err := root.Attach(strings.TrimPrefix(each.Place, "/"), st.Path(each.Subvolume.Path), uint16(i+1)); err != nil {
@@ -195,6 +196,9 @@ func (in *inner) decide(at three, mark uint16, all []three) (changed []string, e
 
 // leftOut says whether the environment has no copy of a subvolume on purpose.
 func (in *inner) leftOut(at three) bool {
+	if be.TooDeep("/" + at.place) {
+		return true
+	}
 	if at.live != nil && at.live.ReadOnly && at.base == nil && !in.snapshot {
 		return true // another tool's snapshot
 	}
@@ -220,7 +224,7 @@ func (in *inner) tellLeftOut(at three) error {
 	changed, err := in.store.Changed(at.live.Path, in.base.Made)
 	if err == nil && len(changed) > 0 {
 		in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
-			Path: at.place, Decision: merge.Decision{Why: "the environment was made without this subvolume"},
+			Path: longpath.Cut(at.place), Decision: merge.Decision{Why: "the environment was made without this subvolume"},
 		}})
 	}
 	return err
@@ -302,19 +306,29 @@ func (f *finder) attach(st store.Store, at three, mark uint16) error {
 // take the places of.
 func (d *Drift) makePlaces(c *rootfs.Changer) error {
 	for _, place := range d.places {
-		node, err := c.To.Node(place)
-		if err != nil {
+		err := makePlace(c, place)
+		if err == nil {
+			continue
+		}
+		if rootfs.Broken(err) || !c.From.Others(place) {
 			return err
 		}
-		if node.Kind == merge.Directory { // as it is in the base: what was in it is in the subvolume
-			if err := c.To.Clear(place); err != nil {
-				return err
-			}
-		}
-		directory := merge.Node{Kind: merge.Directory, Attributes: merge.Attributes{Mode: 0o755, Owner: "root", Group: "root"}}
-		if err := c.Carry(place, directory, directory.Attributes); err != nil {
+		d.Fresh = slices.DeleteFunc(d.Fresh, func(fresh string) bool { return within(fresh, place) })
+		d.stays(place, err)
+	}
+	return nil
+}
+
+func makePlace(c *rootfs.Changer, place string) error {
+	node, err := c.To.Node(place)
+	if err != nil {
+		return err
+	}
+	if node.Kind == merge.Directory { // as it is in the base: what was in it is in the subvolume
+		if err := c.To.Clear(place); err != nil {
 			return err
 		}
 	}
-	return nil
+	directory := merge.Node{Kind: merge.Directory, Attributes: merge.Attributes{Mode: 0o755, Owner: "root", Group: "root"}}
+	return c.Carry(place, directory, directory.Attributes)
 }

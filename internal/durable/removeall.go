@@ -2,9 +2,7 @@ package durable
 
 import (
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,17 +10,36 @@ import (
 // RemoveAll is os.RemoveAll, also of files and directories that are immutable or
 // append-only (chattr(1)), as scripts make them: what is garbage must not stay.
 func RemoveAll(path string) error {
+	shallow(path)
 	err := os.RemoveAll(path)
 	if !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	_ = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && (entry.IsDir() || entry.Type().IsRegular()) {
-			Unlock(name)
-		}
-		return nil
-	})
+	unlockTree(unix.AT_FDCWD, path)
 	return os.RemoveAll(path)
+}
+
+// unlockTree is Unlock for all that is in a directory, however long the paths are.
+func unlockTree(at int, name string) {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	dir := os.NewFile(uintptr(fd), name)
+	defer dir.Close()
+	unlock(fd)
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		switch {
+		case entry.IsDir():
+			unlockTree(fd, entry.Name())
+		case entry.Type().IsRegular():
+			unlockAt(fd, entry.Name())
+		}
+	}
 }
 
 // locking is FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h.
@@ -30,13 +47,19 @@ const locking = 0x10 | 0x20
 
 // Unlock takes the attributes i and a (chattr(1)) from a file or a directory, where it
 // has them: the mount points of some machines are immutable.
-func Unlock(name string) {
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+func Unlock(name string) { unlockAt(unix.AT_FDCWD, name) }
+
+func unlockAt(at int, name string) {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	defer f.Close()
-	if flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS); err == nil && flags&locking != 0 {
-		_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags&^locking))
+	defer unix.Close(fd)
+	unlock(fd)
+}
+
+func unlock(fd int) {
+	if flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&locking != 0 {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(flags&^locking))
 	}
 }

@@ -3,6 +3,8 @@ package merge
 import (
 	"path"
 	"slices"
+
+	"github.com/apt-be/apt-be/internal/longpath"
 )
 
 // Difference is a path at which two trees differ.
@@ -14,7 +16,8 @@ type Difference struct {
 }
 
 // Compare calls visit for each path at which two trees differ, a directory before
-// what is in it. What is below a directory that only one has is visited as well.
+// what is in it. What is below a directory that only one has is visited as well, but
+// none of what is in one whose path is too long (package longpath): same compares those.
 func Compare(before, after Tree, same func(path string, a, b Tree) (bool, error), visit func(Difference) error) error {
 	return compare(".", before, after, same, visit)
 }
@@ -39,10 +42,20 @@ func compare(name string, before, after Tree, same func(string, Tree, Tree) (boo
 			d.Content = !equal
 		}
 	}
+	if longpath.Is(name) && a.Kind == Directory && b.Kind == Directory {
+		equal, err := same(name, before, after)
+		if err != nil {
+			return err
+		}
+		d.Content = !equal
+	}
 	if d.Content || !a.Attributes.same(b.Attributes) {
 		if err := visit(d); err != nil {
 			return err
 		}
+	}
+	if longpath.Is(name) {
+		return nil
 	}
 	names, err := both(name, before, after, a, b)
 	if err != nil {

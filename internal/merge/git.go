@@ -64,8 +64,12 @@ func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	var names, stays int
 	for i, d := range dirs {
 		if err := p.readRefs(d); err != nil {
+			if p.users(c.Path) {
+				c.Unit, c.Decision = Unit{What: u.what}, Decision{Attributes: c.Next.Attributes}
+				return p.setAside(u, c)
+			}
 			c.Unit = Unit{What: u.what}
-			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
+			c.Decision = p.cannot(c, err)
 			return nil
 		}
 		ours := d.moved()

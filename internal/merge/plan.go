@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
@@ -25,7 +26,8 @@ type Tree interface {
 type Trees struct {
 	Base, Live, Next Tree
 	// Same says whether the regular files at a path in two of them, which have
-	// the same size, have the same content.
+	// the same size, have the same content, or whether all is the same that is in
+	// the directories at a path that is too long to look into them.
 	Same func(path string, a, b Tree) (bool, error)
 	// Touched says whether something was done to what has a path on the new side
 	// since that was a snapshot of the base; nil if it is not known to be one.
@@ -36,6 +38,11 @@ type Trees struct {
 	// Read returns what a file begins with, at most so many bytes. Without it, nothing
 	// is known to be a Unit.
 	Read func(path string, tree Tree, most int64) ([]byte, error)
+	// Users says whether a path is one of a user on the live side, and Leaves whether
+	// what is there and can't be compared stays behind, since somebody but the admin
+	// may have seen to it that it can't. Nil says no.
+	Users  func(path string) bool
+	Leaves func(path string, err error) bool
 	// Name is that of the environment, for what is kept of it beside something else.
 	Name string
 }
@@ -46,6 +53,7 @@ type Change struct {
 	Base, Live, Next Node
 	File             File
 	Rule             Rule // with an Action of "" if none is for it
+	Whole            bool // it stands for all that is in the directory, see package longpath
 	Decision
 	Unit  // whose paths are in no other Change
 	ready []byte
@@ -54,15 +62,15 @@ type Change struct {
 // Plan decides on all paths at which the live side did something, in an order in
 // which a directory comes before what is in it. It is told what may have changed
 // there, as a store's Changed says it, and what a path is to the system. What it
-// can't compare it refuses. It returns also what turned out to be the same on all
+// can't compare it refuses, or leaves behind (Trees.Leaves). It returns also what turned out to be the same on all
 // sides: a path for each such file, by its inode on the live side, which may have got
 // another name.
 func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) (changes []Change, same map[uint64]string, err error) {
 	p := planner{
 		trees: trees, found: map[string]*pair{}, carried: map[string]bool{}, failed: map[string]error{},
-		ways: map[string]Kind{}, stayed: map[string]bool{},
+		ways: map[string]Kind{}, stayed: map[string]bool{}, walked: [2]map[string]bool{{}, {}},
 	}
-	p.candidates(changed)
+	p.candidates(cutAll(changed))
 	names := p.inOrder()
 	compared, failed := make([]Change, len(names)), make([]error, len(names))
 	_ = parallel.Each(len(names), func(i int) error {
@@ -81,8 +89,7 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 			c.File = Setting // the admin has said so
 		}
 		if err := failed[i]; err != nil {
-			// Not to know is no reason to leave something behind, but by a rule.
-			c.Decision = Decision{Refused: rule.Action != Ignore, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
+			c.Decision = p.cannot(&c, err)
 			changes = append(changes, c)
 			continue
 		}
@@ -93,8 +100,7 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 			p.time(c)
 			continue
 		}
-		c.Decision = Decide(c.Base, c.Live, c.Next, c.File, rule.Action)
-		if err := p.checkWay(&c); err != nil {
+		if err := p.settle(&c); err != nil {
 			return nil, nil, err
 		}
 		if c.Thing == FromLive {
@@ -115,10 +121,11 @@ type planner struct {
 	found map[string]*pair // the candidates, with what they are if they have been looked at
 	// What will be as it is on the live side: of a path, all above it is decided first.
 	carried map[string]bool
-	failed  map[string]error // what can't be looked at, and what is in it
-	ways    map[string]Kind  // what directories on the live side are on the new one
-	mutex   sync.Mutex       // for stayed
-	stayed  map[string]bool  // whether directories of the base are what has their paths on the new side
+	failed  map[string]error   // what can't be looked at, and what is in it
+	walked  [2]map[string]bool // the directories all of which is noted
+	ways    map[string]Kind    // what directories on the live side are on the new one
+	mutex   sync.Mutex         // for stayed
+	stayed  map[string]bool    // whether directories of the base are what has their paths on the new side
 }
 
 // pair is what is at a path on two sides.
@@ -149,83 +156,6 @@ func comparePaths(a, b string) int {
 		}
 	}
 	return cmp.Compare(len(a), len(b))
-}
-
-// candidates notes paths that may have changed on the live side, and what comes
-// with them.
-func (p *planner) candidates(changed []string) {
-	pairs, failed := make([]*pair, len(changed)), make([]error, len(changed))
-	_ = parallel.Each(len(changed), func(i int) error {
-		pairs[i], failed[i] = p.look(changed[i])
-		return nil
-	})
-	for i, name := range changed {
-		p.found[name] = pairs[i]
-		err := failed[i]
-		if err == nil {
-			err = p.inside(name, *pairs[i])
-		}
-		if err != nil {
-			p.failed[name] = err
-		}
-	}
-}
-
-// inside notes what is in a directory that may have changed. The names on both
-// sides are compared: what was deleted is not among what changed, and of a directory
-// that was moved only itself is. If that was moved into the place of another one,
-// all that is in both is a candidate.
-func (p *planner) inside(name string, both pair) error {
-	base, live := both.base, both.live
-	var now, before []string
-	var err error
-	if live.Kind == Directory {
-		if now, err = p.trees.Live.Names(name); err != nil {
-			return err
-		}
-	}
-	if base.Kind == Directory {
-		if before, err = p.trees.Base.Names(name); err != nil {
-			return err
-		}
-	}
-	another := live.Inode != base.Inode
-	for _, list := range []struct {
-		names, others []string
-		tree          Tree
-	}{{now, before, p.trees.Live}, {before, now, p.trees.Base}} {
-		names := list.names
-		if !another {
-			names = without(list.names, list.others)
-		}
-		for _, entry := range names {
-			p.whole(list.tree, path.Join(name, entry))
-		}
-	}
-	return nil
-}
-
-// without returns the names that are not among others.
-func without(names, others []string) []string {
-	there := map[string]bool{}
-	for _, name := range others {
-		there[name] = true
-	}
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return there[name] })
-}
-
-// whole notes a path and all that is below it in a tree.
-func (p *planner) whole(tree Tree, name string) {
-	if _, known := p.found[name]; !known {
-		p.found[name] = nil
-	}
-	names, err := tree.Names(name)
-	if err != nil {
-		p.failed[name] = err
-	}
-	for _, entry := range names {
-		p.whole(tree, path.Join(name, entry))
-	}
 }
 
 // look looks at a path on the live side, and in the base.
@@ -259,11 +189,12 @@ func (p *planner) compare(c *Change) error {
 			return err
 		}
 	}
+	c.Whole = longpath.Is(c.Path) && (c.Base.Kind == Directory || c.Live.Kind == Directory || c.Next.Kind == Directory)
 	const first, second, third = "first", "second", "third"
-	if c.Base.Kind == Regular {
+	if c.hasContent(c.Base) {
 		c.Base.Content = first
 	}
-	if c.Live.Kind == Regular {
+	if c.hasContent(c.Live) {
 		same, err := p.same(c.Path, t.Base, t.Live, c.Base, c.Live)
 		if err != nil {
 			return err
@@ -274,7 +205,7 @@ func (p *planner) compare(c *Change) error {
 		c.Next = c.Base
 		return nil
 	}
-	if c.Next.Kind == Regular {
+	if c.hasContent(c.Next) {
 		same, err := p.same(c.Path, t.Base, t.Next, c.Base, c.Next)
 		if err != nil {
 			return err
@@ -289,6 +220,11 @@ func (p *planner) compare(c *Change) error {
 		c.Next.Content = pick(same, c.Live.Content, third)
 	}
 	return nil
+}
+
+// hasContent says whether a node has something that Trees.Same compares.
+func (c *Change) hasContent(n Node) bool {
+	return n.Kind == Regular || c.Whole && n.Kind == Directory
 }
 
 // untouched says whether a path is certainly on the new side what it is in the
@@ -362,8 +298,11 @@ func pick(same bool, yes, no string) string {
 	return no
 }
 
-// same compares files, the sizes first.
+// same compares files, the sizes first, and what is in directories.
 func (p *planner) same(name string, a, b Tree, nodeA, nodeB Node) (bool, error) {
+	if nodeA.Kind == Directory && nodeB.Kind == Directory {
+		return p.trees.Same(name, a, b)
+	}
 	if nodeA.Kind != Regular || nodeB.Kind != Regular || nodeA.Size != nodeB.Size {
 		return false, nil
 	}

@@ -16,6 +16,9 @@ func (p *planner) settleReplaced(changes []Change) error {
 			}
 			if added || occupied[c.Path] {
 				c.Decision = ofOccupied(*c)
+				if c.Refused && p.users(c.Path) {
+					c.Decision = ofUser(*c)
+				}
 			}
 		}
 		if c.leaves() {

@@ -19,6 +19,8 @@ type unit struct {
 	git    bool // a repository of git's, of which two can be put together
 	inside bool // what is set aside goes into the directory, where the program does not look
 	idle   *regexp.Regexp
+
+	changes []Change // of its paths, as if each stood for itself
 }
 
 // apart says that a path below the unit's is none of it: what is set aside.

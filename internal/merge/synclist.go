@@ -113,7 +113,7 @@ func (r Rule) covers(name string) bool {
 	if !strings.ContainsAny(r.Pattern, `*?[\`) {
 		return false
 	}
-	for p := name; p != "/" && p != "."; p = path.Dir(p) {
+	for p := name; len(p) > 1; p = p[:max(0, strings.LastIndexByte(p, '/'))] {
 		if match, _ := path.Match(r.Pattern, p); match {
 			return true
 		}

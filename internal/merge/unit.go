@@ -1,12 +1,14 @@
 package merge
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/longpath"
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
@@ -43,6 +45,10 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 	of := map[string]*unit{}
 	var result []Change
 	for i := range changes {
+		if changes[i].Whole {
+			result = append(result, changes[i])
+			continue
+		}
 		u := s.of(&changes[i])
 		switch {
 		case u == nil:
@@ -50,9 +56,13 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 		case of[u.what+u.path] == nil:
 			of[u.what+u.path] = u
 			result = append(result, Change{Path: u.path, Unit: Unit{What: u.what}})
+			fallthrough
+		default:
+			u = of[u.what+u.path]
+			u.changes = append(u.changes, changes[i])
 		}
 	}
-	decided := result[:0]
+	decided := make([]Change, 0, len(result))
 	for _, c := range result {
 		u := of[c.What+c.Path]
 		if c.What == "" || u == nil {
@@ -62,10 +72,14 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 		c.Rule = u.rule(rules)
 		c.File = fileOf(c.Path)
 		done, err := p.decideUnit(u, &c)
-		if err != nil {
-			return nil, err
+		if err != nil && p.trees.Leaves != nil && p.trees.Leaves(c.Path, err) {
+			decided = append(decided, u.changes...) // what somebody calls a repository
+			continue
 		}
-		if done {
+		if err != nil {
+			c.Unit, c.Decision = Unit{What: u.what}, p.cannot(&c, err)
+		}
+		if done || err != nil {
 			decided = append(decided, c)
 		}
 		if len(c.Before) > 0 { // what is moved is at no path that is known
@@ -131,7 +145,19 @@ func (p *planner) members(u *unit, all bool) ([]Change, error) {
 	})
 }
 
+// mostMembers is how many paths a unit may have: all of them are held in memory. Git
+// packs what it has long before.
+const mostMembers = 500_000
+
+var errTooMany = errors.New("too much is in it")
+
 func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) error {
+	if longpath.Is(dir) { // it is none of the unit
+		return nil
+	}
+	if len(names) > mostMembers {
+		return errTooMany
+	}
 	node, err := tree.Node(dir)
 	if err != nil || node.Kind == Missing {
 		return err
@@ -165,8 +191,7 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 	}
 	c.Attributes = c.Next.Attributes
 	if err != nil {
-		c.Decision = Decision{Refused: c.Rule.Action != Ignore, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error()}
-		return true, nil
+		return false, err
 	}
 	var live, next, differ bool
 	for _, m := range members {
@@ -195,7 +220,11 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 		c.carry(members, false)
 		c.Why = "changed in the running system, deleted in the environment"
 	case c.File == Data && !nowhere(p.trees.Live, slices.DeleteFunc(slices.Clone(members), func(m Change) bool { return u.idles(m.Path) })):
-		c.Refused, c.Why = true, "both changed this "+u.what
+		if !p.users(c.Path) {
+			c.Refused, c.Why = true, "both changed this "+u.what
+			break
+		}
+		fallthrough
 	default:
 		if err := p.setAside(u, c); err != nil {
 			return false, err
@@ -207,7 +236,7 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 			return false, err
 		}
 		if way.Refused {
-			c.Unit, c.Decision = Unit{What: u.what}, Decision{Refused: true, Attributes: c.Next.Attributes, Why: way.Why}
+			c.Unit, c.Decision = Unit{What: u.what}, Decision{Refused: !p.users(c.Path), Attributes: c.Next.Attributes, Why: way.Why}
 		}
 	}
 	return true, nil
@@ -284,7 +313,7 @@ func (p *planner) setAside(u *unit, c *Change) error {
 					node, err := tree.Node(name)
 					if err != nil {
 						c.Unit = Unit{What: u.what}
-						c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "it cannot be kept beside the running system's: " + err.Error()}
+						c.Decision = Decision{Refused: !p.users(c.Path), Attributes: c.Next.Attributes, Why: "it cannot be kept beside the running system's: " + err.Error()}
 						return nil
 					}
 					free = free && node.Kind == Missing

@@ -3,8 +3,12 @@
 package mounts
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -59,10 +63,12 @@ func MountBy(device, kind, options, dir string) error {
 	return nil
 }
 
-// Mount mounts a subvolume at dir. Each mount of a file system is read-only or
-// not by itself: btrfs takes both beside each other since Linux 3.17.
+// Mount mounts a subvolume at dir, to be looked into: its setuid programs give
+// nobody anything, since their faults may be known by now, or somebody's script may
+// have made them, and its device nodes lead nowhere. Each mount of a file system is
+// read-only or not by itself: btrfs takes both beside each other since Linux 3.17.
 func Mount(device, subvolume, dir string, readOnly bool) error {
-	flags := uintptr(unix.MS_NOATIME)
+	flags := uintptr(unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV)
 	if readOnly {
 		flags |= unix.MS_RDONLY
 	}
@@ -70,6 +76,24 @@ func Mount(device, subvolume, dir string, readOnly bool) error {
 		return fmt.Errorf("cannot mount %s at %s: %w", subvolume, dir, err)
 	}
 	return nil
+}
+
+// MakePrivate makes a directory into which only root can walk, or makes one that is
+// there such a directory. Nothing but root has a hand in what is above it.
+func MakePrivate(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	defer f.Close()
+	return errors.Join(f.Chown(0, 0), f.Chmod(0o700))
 }
 
 // Unmount unmounts what is mounted at dir.

@@ -118,7 +118,6 @@ func (s *Supervisor) examine(ctx context.Context, build *be.Build, name string, 
 		return nil, false, err
 	}
 	defer null.Close()
-	// Upgrade has locked the thread, which has to outlive the sandbox.
 	said, failed, err = examination.run(ctx, name, func(out *os.File) (running, error) {
 		p, err := sandbox.Start(spec, sandbox.Stdio{In: null, Out: out, Err: out}, build.LockFile())
 		return inSandbox{p}, err

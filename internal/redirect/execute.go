@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
 	"github.com/apt-be/apt-be/aptconf"
@@ -14,8 +13,6 @@ import (
 // Execute runs a command in the sandbox of a root that exists, on this
 // process's terminal. The keep files, locks, are held until it has ended.
 func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.File) (Exit, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	signals := catchSignals()
 	defer signals.stop()
 	if !root.ReadOnly && s.Inside.others == nil {
@@ -31,9 +28,9 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	}
 	// The command may be apt, or run it. A broken configuration is for apt to tell of;
 	// until it is mended there is no network.
+	var reads Places
 	inv := frontendInvocation(argv)
 	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
-		var reads Places
 		if root.ReadOnly { // nothing is installed there
 			reads.Network, reads.wrongNetwork = conf.Network()
 		} else {
@@ -43,6 +40,7 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 			return Exit{}, err
 		}
 	}
+	defer s.lendCache(&spec, root, reads)()
 	defer func() {
 		if err := sandbox.CleanUp(s.Registry.Store().Path(root.Subvolume)); err != nil {
 			s.Log.WithError(err).Warn("cannot clean up after the sandbox")

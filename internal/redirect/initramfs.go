@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -42,8 +41,6 @@ func (s *Supervisor) runInitramfs(ctx context.Context, build *be.Build, job Job,
 	// What goes into it is copied there first. mkinitramfs(8) wants a file system
 	// that is not mounted noexec; this one is not.
 	spec.Env = append(spec.Env, "TMPDIR=/tmp")
-	runtime.LockOSThread() // which has to outlive the sandbox
-	defer runtime.UnlockOSThread()
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {
 		return fmt.Errorf("cannot build the initramfs: %w", err)

@@ -19,10 +19,6 @@ import (
 // runDir holds what lasts no longer than the running system.
 const runDir = "/run/apt-be"
 
-// archivesDir is apt's package cache. Inside it is the running root's: what was
-// downloaded outlives a run that was given up.
-const archivesDir = "/var/cache/apt/archives"
-
 // registryDir is where the registry is mounted: the running system's business.
 const registryDir = "/var/lib/apt-be"
 
@@ -32,12 +28,13 @@ type Inside struct {
 	Lib   string // where apt-be's own files are installed, /usr/lib/apt-be
 
 	others *sandbox.Others // what Look found
+	cache  string          // apt's package cache, where that is not debcache.Place
 }
 
 // Look finds the other file systems of the running system, for all sandboxes from
 // here on, which takes some seconds if one does not answer: those are returned.
 func (i *Inside) Look() ([]sandbox.Silent, error) {
-	others, err := sandbox.FindOthers(archivesDir, registryDir)
+	others, err := sandbox.FindOthers(registryDir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 	}
@@ -77,11 +74,10 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	if root.ReadOnly {
 		return spec, nil
 	}
-	spec.Binds = []string{archivesDir}
 	scratch := be.ScratchDir(root.UUID)
 	others := i.others
 	if others == nil {
-		found, err := sandbox.FindOthers(archivesDir, registryDir)
+		found, err := sandbox.FindOthers(registryDir)
 		if err != nil {
 			return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 		}
@@ -91,7 +87,7 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	if err != nil {
 		return spec, err
 	}
-	spec.Shares = ownFirst(root.Parts, points["/"], others.Shares(scratch))
+	spec.Shares = i.hideCaches(ownFirst(root.Parts, points["/"], others.Shares(scratch)), others.Silent)
 	return spec, nil
 }
 

@@ -28,6 +28,8 @@ var aptFiles = []string{
 type Places struct {
 	Files []string // files and directories
 	Disc  string   // where discs with packages are mounted; "" if it wants none
+	Cache string   // apt's package cache
+	Lists string   // apt's lists of packages
 	// Network is what the sandbox has, as of Config.Network.
 	Network string
 
@@ -38,7 +40,7 @@ type Places struct {
 // name: repositories, lists of mirrors and keyrings. All is looked at, so that
 // automount has mounted what it should.
 func AptPlaces(conf aptconf.Config) Places {
-	var p Places
+	p := Places{Cache: conf.File("Dir::Cache::archives"), Lists: conf.File("Dir::State::lists")}
 	p.Network, p.wrongNetwork = conf.Network()
 	for _, item := range aptFiles {
 		if file := conf.File(item); file != "" {

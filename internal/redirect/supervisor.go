@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -61,9 +60,6 @@ type Boot interface {
 // Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
 // verdict. With an error nothing was changed, but for what the error says.
 func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error) {
-	// The sandbox ends with the thread that started it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	signals := catchSignals()
 	defer signals.stop()
 
@@ -172,6 +168,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err := noteOutside(&spec, job.AllowOutside); err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
+	defer s.lendCache(&spec, root, job.Reads)()
 	tellRebootDue(&spec)
 	undisguise, err := s.disguise(&spec, job, s.Registry.Store().Path(build.Path))
 	if err != nil {

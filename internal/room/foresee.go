@@ -2,15 +2,10 @@ package room
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/regular"
@@ -80,48 +75,11 @@ func installedSizes(root string, archives []Archive) (map[pkgdb.Binary]uint64, e
 	for i, archive := range archives {
 		wanted[i] = archive.Binary
 	}
-	lists, err := filepath.Glob(filepath.Join(root, "var/lib/apt/lists/*_Packages*"))
-	if err != nil {
-		return nil, err
-	}
 	sizes := map[pkgdb.Binary]uint64{}
-	for _, list := range lists {
-		read := readPlain
-		if !strings.HasSuffix(list, "_Packages") {
-			read = readCompressed
-		}
-		err := read(list, func(r io.Reader) error { return pkgdb.ReadSizes(r, wanted, sizes) })
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // apt may be at it
-			return nil, err
-		}
-	}
-	return sizes, nil
-}
-
-func readPlain(file string, read func(io.Reader) error) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return read(f)
-}
-
-// readCompressed has apt decompress, in whichever way it keeps its lists.
-func readCompressed(file string, read func(io.Reader) error) error {
-	cat := exec.Command("/usr/lib/apt/apt-helper", "cat-file", file)
-	out, err := cat.StdoutPipe()
-	if err == nil {
-		err = cat.Start()
-	}
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", file, err)
-	}
-	err = read(out)
-	if ended := cat.Wait(); err == nil && ended != nil {
-		err = fmt.Errorf("cannot read %s: %w", file, ended)
-	}
-	return err
+	err := pkgdb.EachList(filepath.Join(root, pkgdb.ListsDir), func(list io.Reader) error {
+		return pkgdb.ReadSizes(list, wanted, sizes)
+	})
+	return sizes, err
 }
 
 // rewritten is the size of what apt and dpkg write anew in every upgrade.

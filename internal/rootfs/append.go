@@ -33,6 +33,9 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 		return err
 	}
 	defer source.Close()
+	if hollow(source) || hollow(there) {
+		return c.replaceHollow(name, a)
+	}
 	_, whole, err := beginsAs(c.To, name, source)
 	if err != nil {
 		return err
@@ -58,6 +61,27 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 		}
 		return appendTo(f, source)
 	})
+}
+
+// hollow says whether a file is large and mostly holes. To read one may take for ever,
+// and to append it fills the disk; any user can make the own mail such a file.
+func hollow(f *os.File) bool {
+	const large = 1 << 30
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	return err == nil && st.Size > large && st.Blocks*512 < st.Size/2
+}
+
+// replaceHollow has From's file be there, and what was there beside it.
+func (c *Changer) replaceHollow(name string, a merge.Attributes) error {
+	node, err := c.From.Node(name)
+	if err != nil {
+		return err
+	}
+	if err := c.SetAside(name); err != nil {
+		return err
+	}
+	return c.Carry(name, node, a)
 }
 
 // beginsAs returns how much of a file is what there is in a root by that name, all

@@ -23,10 +23,14 @@ const unfinished = ".apt-be-merge-"
 // at once.
 type Changer struct {
 	To, From *Root
-	Base     *Root    // what both were once, for Append
-	links    sync.Map // where the files with several names are by now, by their inodes in From
-	locked   sync.Map // the flags that Lock is to give, by paths
-	times    sync.Map // the times that Finish is to give, by paths
+	Base     *Root      // what both were once, for Append
+	links    sync.Map   // where the files with several names are by now, by their inodes in From
+	locked   sync.Map   // the flags that Lock is to give, by paths
+	times    sync.Map   // the times that Finish is to give, by paths
+	mutex    sync.Mutex // for what has names in linksDir
+	// Behind is told of what is in a directory that CarryWhole carries, and can't be
+	// carried. Nil has that be an error.
+	Behind func(name string, err error)
 }
 
 // Has says that a file of From, known by its inode there, is at a path in To

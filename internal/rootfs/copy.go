@@ -17,17 +17,8 @@ import (
 // copyFile makes a file a copy of that at a path in From, or another name of the
 // copy that was made of it before.
 func (c *Changer) copyFile(dir *os.File, temporary string, o origin, node merge.Node, a merge.Attributes) error {
-	if first, ok := c.links.Load(node.Inode); ok {
-		first := first.(string)
-		up, err := c.To.open(path.Dir(first), unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return err
-		}
-		defer up.Close()
-		err = unix.Linkat(int(up.Fd()), path.Base(first), int(dir.Fd()), temporary, 0)
-		if !errors.Is(err, unix.EXDEV) { // in From they are in one subvolume, here they need not be
-			return err
-		}
+	if linked, err := c.link(dir, temporary, node.Inode); linked || err != nil {
+		return err
 	}
 	source, err := c.From.open(o.from, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
@@ -38,21 +29,55 @@ func (c *Changer) copyFile(dir *os.File, temporary string, o origin, node merge.
 	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
 		return err
 	}
-	target, err := create(dir, temporary)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(share(target, source), target.Close()); err != nil {
-		return err
-	}
-	if err := c.dress(dir, temporary, a); err != nil {
+	if err := c.copyOpened(source, dir, temporary, a); err != nil {
 		return err
 	}
 	if st.Nlink > 1 {
 		c.links.Store(node.Inode, o.to)
 	}
 	c.keepLocked(o.to, a)
-	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+	return nil
+}
+
+// link gives the copy that was made of a file of From before another name, if there is
+// one that can have it.
+func (c *Changer) link(dir *os.File, name string, inode uint64) (linked bool, err error) {
+	first, ok := c.links.Load(inode)
+	if !ok {
+		return false, nil
+	}
+	at := first.(string)
+	up, err := c.To.open(path.Dir(at), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return false, err
+	}
+	defer up.Close()
+	err = unix.Linkat(int(up.Fd()), path.Base(at), int(dir.Fd()), name, 0)
+	// In From they are in one subvolume, here they need not be; and one more name is
+	// kept of what is deep down.
+	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EMLINK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// copyOpened makes a file that has the content of another one, and its times.
+func (c *Changer) copyOpened(source, dir *os.File, name string, a merge.Attributes) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
+		return err
+	}
+	target, err := create(dir, name)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(share(target, source), target.Close()); err != nil {
+		return err
+	}
+	if err := c.dress(dir, name, a); err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(int(dir.Fd()), name, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // share gives an empty file the content of another one, whose data it shares if

@@ -176,6 +176,9 @@ func (c *Changer) SetTime(name string, modified int64) {
 // Finish gives the directories in which something was changed the time that they
 // had, and others the time that was set, and does what Lock does.
 func (c *Changer) Finish() error {
+	if err := c.forgetLinks(); err != nil {
+		return err
+	}
 	var failed error
 	c.times.Range(func(name, modified any) bool {
 		failed = c.setTime(name.(string), modified.(unix.Timespec))

@@ -220,29 +220,26 @@ func (m *Mirror) setFlags(name string) error {
 // Clear removes what is at a path, with all that is in it; of ".", only that. It
 // is an error if something is left, such as a subvolume.
 func (r *Root) Clear(name string) error {
-	inner, err := r.Names(name)
+	if name == "." {
+		c, _, err := r.at(name)
+		if err != nil {
+			return err
+		}
+		defer func() { c.close() }()
+		return c.clear()
+	}
+	dir, err := r.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
+	if gone(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if len(inner) > 0 {
-		unlockDirectory(r, name)
+	defer dir.Close()
+	if err := remove(dir, path.Base(name)); err != nil {
+		return fmt.Errorf("cannot remove %s: %w", path.Join(r.dir.Name(), name), err)
 	}
-	for _, n := range inner {
-		if err := r.Clear(path.Join(name, n)); err != nil {
-			return err
-		}
-	}
-	if name == "." {
-		return nil
-	}
-	if err := (&Changer{To: r}).Remove(name); err != nil {
-		return err
-	}
-	node, err := r.Node(name)
-	if err == nil && node.Kind != merge.Missing {
-		err = fmt.Errorf("cannot remove %s: something else is in it", path.Join(r.dir.Name(), name))
-	}
-	return err
+	return nil
 }
 
 // unlockDirectory is unlock for the directory at a path, which may be ".".

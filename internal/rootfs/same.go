@@ -25,7 +25,7 @@ const (
 )
 
 // Same says whether the regular files at a path in two Roots have the same
-// content. Of large ones it says so if they share all that they have on the disk,
+// content, or whether all is the same that is in directories. Of large files it says so if they share all that they have on the disk,
 // as what nobody wrote to does in snapshots, and that they differ otherwise.
 func Same(name string, a, b merge.Tree) (bool, error) {
 	first, err := a.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
@@ -33,21 +33,29 @@ func Same(name string, a, b merge.Tree) (bool, error) {
 		return false, err
 	}
 	defer first.Close()
+	info, err := first.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info.IsDir() {
+		return sameWhole(name, a.(*Root), b.(*Root))
+	}
 	second, err := b.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return false, err
 	}
 	defer second.Close()
-	info, err := first.Stat()
-	if err != nil {
-		return false, err
-	}
-	if info.Size() > medium {
+	return sameFiles(first, second, info.Size())
+}
+
+// sameFiles compares two files, the first of which has a size.
+func sameFiles(first, second *os.File, size int64) (bool, error) {
+	if size > medium {
 		if shared, err := sharesAll(first, second); err != nil || shared {
 			return shared, err
 		}
 	}
-	if info.Size() > large {
+	if size > large {
 		return false, nil
 	}
 	return sameContent(first, second)

@@ -74,7 +74,8 @@ func (o origin) startReaper() (*child, error) {
 		err := limitCapabilities(reaperHas)
 		var c *child
 		if err == nil {
-			c, err = o.start(reapRole, []string{}, []*os.File{nil, nil, nil},
+			// Go's runtime would open /dev/null in the place of those that are not there.
+			c, err = o.start(reapRole, []string{}, []*os.File{o.decoy, o.decoy, o.decoy},
 				&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL})
 		}
 		started <- outcome{c, err}

@@ -38,10 +38,10 @@ type keeper struct {
 	door     *child   // which becomes the command
 	notes    []string
 
-	mu      sync.Mutex
-	running bool             // the door has become the command
+	mu      sync.Mutex       // guards the next two
+	command int              // the PID of the command; 0 before there is one, and after
 	early   []syscall.Signal // those that came before
-	proceed chan struct{}    // closed by the first order to continue
+	proceed chan struct{}    // closed by the first order to continue, and when there are no more
 }
 
 // keep is the keeper. It never returns.
@@ -209,7 +209,7 @@ func (k *keeper) letIn() error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.running = true
+	k.command = k.door.pid
 	for _, sig := range k.early {
 		k.pass(sig)
 	}
@@ -223,21 +223,19 @@ func (k *keeper) answers() syscalls.Answers {
 
 // obey does what the supervisor says. When that ends, all ends.
 func (k *keeper) obey() {
-	for begun := k.terminal == nil; ; {
+	proceed := sync.OnceFunc(func() { close(k.proceed) })
+	defer proceed()
+	for {
 		var o order
 		if err := k.orders.Decode(&o); err != nil {
 			k.reaper.kill()
 			return
 		}
-		switch {
-		case o.Continue && !begun:
-			begun = true
-			close(k.proceed)
-		case o.Continue:
-			_ = unix.Kill(-k.door.pid, unix.SIGCONT)
-		default:
-			k.relay(o.Signal)
+		if o.Continue {
+			proceed()
+			o.Signal = unix.SIGCONT
 		}
+		k.relay(o.Signal)
 	}
 }
 
@@ -245,7 +243,7 @@ func (k *keeper) obey() {
 func (k *keeper) relay(sig syscall.Signal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.running {
+	if k.command == 0 {
 		k.early = append(k.early, sig)
 		return
 	}
@@ -254,8 +252,9 @@ func (k *keeper) relay(sig syscall.Signal) {
 
 // pass sends the command a signal; its group, if it is one that a terminal sends.
 func (k *keeper) pass(sig syscall.Signal) {
-	to := k.door.pid
-	if sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGHUP {
+	to := k.command
+	switch sig {
+	case unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGCONT:
 		to = -to
 	}
 	_ = unix.Kill(to, sig)
@@ -266,18 +265,39 @@ func (k *keeper) pass(sig syscall.Signal) {
 func (k *keeper) await() syscall.WaitStatus {
 	for {
 		var status syscall.WaitStatus
-		_, err := syscall.Wait4(k.door.pid, &status, unix.WUNTRACED, nil)
+		stopped, err := k.wait(&status)
 		switch {
-		case err == syscall.EINTR:
-		case err != nil:
-			return status
-		case status.Stopped():
+		case stopped:
 			send(k.socket, report{Stopped: status.StopSignal()})
-		default:
-			k.door = nil // its number may be another's from now on
+		case err != syscall.EINTR:
 			return status
 		}
 	}
+}
+
+// wait waits for a change of the command. Once it has ended, its number may be
+// another's.
+func (k *keeper) wait(status *syscall.WaitStatus) (stopped bool, err error) {
+	// Not waited for yet, so that it stays its number until that is forgotten.
+	var info unix.Siginfo
+	err = unix.Waitid(unix.P_PID, k.door.pid, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
+	if err != nil {
+		return false, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	pid, err := syscall.Wait4(k.door.pid, status, unix.WUNTRACED|unix.WNOHANG, nil)
+	if err == nil && pid == 0 { // it was stopped, and goes on already
+		err = syscall.EINTR
+	}
+	if err != nil {
+		return false, err
+	}
+	if status.Stopped() {
+		return true, nil
+	}
+	k.door, k.command = nil, 0
+	return false, nil
 }
 
 // endAll ends what the command left running, asking first: nothing may write to the

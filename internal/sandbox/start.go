@@ -160,6 +160,12 @@ func (p *Process) Kill() error {
 	return unix.Shutdown(int(p.socket.Fd()), unix.SHUT_WR)
 }
 
+func (p *Process) wasKilled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.killed
+}
+
 // Signal sends a signal to the command: to its whole process group if a terminal
 // would.
 func (p *Process) Signal(sig syscall.Signal) error { return p.send(order{Signal: sig}) }
@@ -177,7 +183,7 @@ func (p *Process) Wait() (Result, error) {
 	state := p.wait()
 	finishErr := p.finish()
 	switch {
-	case errors.Is(err, io.EOF) && p.killed:
+	case errors.Is(err, io.EOF) && p.wasKilled():
 		return Result{Killed: true, Signal: unix.SIGKILL}, nil
 	case errors.Is(err, io.EOF) && state.Signaled():
 		return Result{Killed: true, Signal: state.Signal()}, nil

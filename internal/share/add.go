@@ -59,7 +59,7 @@ func (s *Shares) add(ctx context.Context, t *txn.Txn, a *Addition) (err error) {
 			err = errors.Join(err, t.Rollback(ctx))
 		}
 	}()
-	fresh := Dir + "/" + newPrefix + t.ID
+	fresh := freshPlace(t.ID)
 	if err := t.Do(ctx, txn.Step{Kind: stepMake, Args: txn.Args{"dst": fresh}}); err != nil {
 		return err
 	}
@@ -126,10 +126,10 @@ func (s *Shares) cover(ctx context.Context, t *txn.Txn, a *Addition, m *move, mi
 
 // openTrees opens two directories of the store, whose owners are numbers.
 func (s *Shares) openTrees(a, b string) (first, second *rootfs.Root, err error) {
-	if first, err = rootfs.OpenTree(s.store.Path(a), ""); err != nil {
+	if first, err = s.openTree(a); err != nil {
 		return nil, nil, err
 	}
-	if second, err = rootfs.OpenTree(s.store.Path(b), ""); err != nil {
+	if second, err = s.openTree(b); err != nil {
 		first.Close()
 		return nil, nil, err
 	}

@@ -126,8 +126,8 @@ func (s *Shares) Restore(ctx context.Context, r *Restoration) error {
 }
 
 func (s *Shares) restoreBeside(ctx context.Context, t *txn.Txn, r *Restoration) error {
-	hidden := path.Join(path.Dir(r.Dir), ".apt-be-restore-"+t.ID)
-	args := txn.Args{"env": r.Running.Subvolume.Path, "from": hidden, "to": r.Dir}
+	hidden := restoring(path.Dir(r.Dir), t.ID)
+	args := txn.Args{"env": r.Running.Subvolume.Path, "env-uuid": r.Running.Subvolume.UUID, "from": hidden, "to": r.Dir}
 	if err := t.Do(ctx, txn.Step{Kind: stepBeside, Args: args}); err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (s *Shares) restoreInPlace(ctx context.Context, t *txn.Txn, r *Restoration)
 		return err
 	}
 	clone := m.step(stepClone)
-	clone.Args["src"] = r.Past.Subvolume.Path
+	clone.Args["src"], clone.Args["parent"] = r.Past.Subvolume.Path, r.Past.Subvolume.UUID
 	if err := t.Do(ctx, clone); err != nil {
 		return err
 	}
@@ -217,10 +217,17 @@ const (
 func (s *Shares) restoreHandlers() txn.Handlers {
 	return txn.Handlers{
 		stepBeside: {
-			Do:   func(_ context.Context, a txn.Args) error { return s.inDir(a["env"], a["from"], makeDir) },
-			Undo: s.last(func(a txn.Args) error { return s.clear(a["env"], a["from"]) }),
+			Check: checkBeside,
+			Do:    func(_ context.Context, a txn.Args) error { return s.inDir(a["env"], a["from"], makeDir) },
+			Undo: s.last(func(a txn.Args) error {
+				if there, err := s.isAt(a["env"], a["env-uuid"]); err != nil || !there {
+					return err
+				}
+				return s.clear(a["env"], a["from"])
+			}),
 		},
 		stepShow: {
+			Check: checkBeside,
 			Do: func(_ context.Context, a txn.Args) error {
 				return s.inDir(a["env"], a["from"], func(dir int, name string) error {
 					return unix.Renameat2(dir, name, dir, path.Base(a["to"]), unix.RENAME_NOREPLACE)
@@ -229,17 +236,19 @@ func (s *Shares) restoreHandlers() txn.Handlers {
 			Undo: func(context.Context, txn.Args) error { return nil },
 		},
 		stepClone: {
-			Do: func(_ context.Context, a txn.Args) error { return s.store.Snapshot(a["src"], a["from"], false) },
+			Check: checkClone,
+			Do:    func(_ context.Context, a txn.Args) error { return s.store.Snapshot(a["src"], a["from"], false) },
 			Undo: s.last(func(a txn.Args) error {
 				// Once they have changed their names, it is the other one that is there.
 				if other, err := s.isAt(a["from"], a["uuid"]); err != nil || other {
 					return err
 				}
-				return s.destroy(a["from"])
+				return s.destroyUnmounted(a["from"], a["parent"])
 			}),
 		},
 		stepLower: {
-			Do: func(_ context.Context, a txn.Args) error { return s.bare(moveIn(a)) },
+			Check: checkInPlace,
+			Do:    func(_ context.Context, a txn.Args) error { return s.bare(moveIn(a)) },
 			Undo: func(_ context.Context, a txn.Args) error {
 				m := moveIn(a)
 				bared, err := s.bared(m)
@@ -253,6 +262,7 @@ func (s *Shares) restoreHandlers() txn.Handlers {
 			},
 		},
 		stepSwap: {
+			Check: checkInPlace,
 			Do: func(_ context.Context, a txn.Args) error {
 				return s.store.Exchange(Dir+"/"+a["share"], a["from"])
 			},

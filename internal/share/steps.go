@@ -3,11 +3,13 @@ package share
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"syscall"
 
+	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/fstab"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
@@ -76,32 +78,35 @@ func (s *Shares) moveOf(a *Addition, fresh string) (move, error) {
 }
 
 func (s *Shares) handlers() txn.Handlers {
-	step := func(do, undo func(m move) error) txn.Handler {
+	step := func(check func(id string, a txn.Args) error, do, undo func(m move) error) txn.Handler {
 		return txn.Handler{
-			Do:   func(_ context.Context, a txn.Args) error { return do(moveIn(a)) },
-			Undo: func(_ context.Context, a txn.Args) error { return undo(moveIn(a)) },
+			Check: check,
+			Do:    func(_ context.Context, a txn.Args) error { return do(moveIn(a)) },
+			Undo:  func(_ context.Context, a txn.Args) error { return undo(moveIn(a)) },
 		}
 	}
 	handlers := txn.Handlers{
 		stepMake: {
-			Do:   func(_ context.Context, a txn.Args) error { return s.store.Create(a["dst"]) },
-			Undo: s.last(func(a txn.Args) error { return s.destroy(a["dst"]) }),
+			Check: checkMake,
+			Do:    func(_ context.Context, a txn.Args) error { return s.store.Create(a["dst"]) },
+			Undo:  s.last(func(a txn.Args) error { return s.destroyUnmounted(a["dst"], "") }),
 		},
-		stepName:  step(func(m move) error { return s.store.Rename(m.fresh, m.subvolume()) }, s.unname),
-		stepMount: step(s.coverUp, s.takeOff),
-		stepEnter: step(s.enterAll, s.finishEntering),
-		stepEmpty: step(s.empty, func(m move) error {
+		stepName:  step(checkAdd, func(m move) error { return s.store.Rename(m.fresh, m.subvolume()) }, s.unname),
+		stepMount: step(checkAdd, s.coverUp, s.takeOff),
+		stepEnter: step(checkAdd, s.enterAll, s.finishEntering),
+		stepEmpty: step(checkAdd, s.empty, func(m move) error {
 			if entered, err := s.entered(m); err != nil || !entered {
 				return err
 			}
 			return s.empty(m)
 		}),
 		stepFill: {
-			Do:   func(context.Context, txn.Args) error { return nil },
-			Undo: s.last(func(a txn.Args) error { return s.unfill(moveIn(a)) }),
+			Check: checkRemove,
+			Do:    func(context.Context, txn.Args) error { return nil },
+			Undo:  s.last(func(a txn.Args) error { return s.unfill(moveIn(a)) }),
 		},
-		stepLift:  step(s.freeze, s.unlift),
-		stepLeave: step(s.leaveShare, s.letGo),
+		stepLift:  step(checkRemove, s.freeze, s.unlift),
+		stepLeave: step(checkRemove, s.leaveShare, s.letGo),
 	}
 	maps.Copy(handlers, s.restoreHandlers())
 	return handlers
@@ -135,6 +140,25 @@ func (s *Shares) destroy(at string) error {
 	return err
 }
 
+// destroyUnmounted deletes a subvolume if it is there, and what a step made: a
+// snapshot of the one that has a UUID, or of none, which nobody mounts.
+func (s *Shares) destroyUnmounted(at, parent string) error {
+	sub, err := s.store.Get(at)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err == nil && sub.ParentUUID != parent {
+		err = fmt.Errorf("%w: %s is another subvolume than the one that was made there", be.ErrProtected, at)
+	}
+	if err == nil {
+		err = s.checkUnmounted(sub)
+	}
+	if err != nil {
+		return err
+	}
+	return s.destroy(at)
+}
+
 // entered says whether the environment's fstab names the share: then it is one.
 func (s *Shares) entered(m move) (bool, error) {
 	if there, err := s.isAt(m.env, m.envUUID); err != nil || !there {
@@ -165,12 +189,12 @@ func (s *Shares) unname(m move) error {
 	if err != nil {
 		return err
 	}
-	return s.destroy(m.subvolume())
+	return s.destroyUnmounted(m.subvolume(), "")
 }
 
 // changed says whether a directory of the store has another fingerprint by now.
 func (s *Shares) changed(at, fingerprint string) (bool, error) {
-	tree, err := rootfs.OpenTree(s.store.Path(at), "")
+	tree, err := s.openTree(at)
 	if err != nil {
 		return false, err
 	}
@@ -276,12 +300,15 @@ func (s *Shares) finishEntering(m move) error {
 
 // empty removes what is in the directory below the share.
 func (s *Shares) empty(m move) error {
+	if err := s.checkEntered(m); err != nil {
+		return err
+	}
 	return s.withBelow(m, func(dir *rootfs.Root) error { return dir.Clear(".") })
 }
 
 // withBelow opens the directory below the mount.
 func (s *Shares) withBelow(m move, do func(dir *rootfs.Root) error) error {
-	dir, err := rootfs.OpenTree(s.store.Path(m.below()), "")
+	dir, err := s.openTree(m.below())
 	if err != nil {
 		return err
 	}

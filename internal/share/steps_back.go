@@ -1,6 +1,11 @@
 package share
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/be"
+)
 
 // The kinds of steps by which a share becomes a directory. What decides is again
 // the fstab of the environment: what happened while it names the share is taken
@@ -112,7 +117,12 @@ func (s *Shares) letGo(m move) error {
 		case share.Subvolume.UUID != m.uuid:
 		case len(share.Mounts) > 0:
 			return s.thaw(m)
+		case share.Name != m.name:
+			return fmt.Errorf("%w: it is the share %s, and not %s", be.ErrProtected, share.Name, m.name)
 		default:
+			if err := s.registry.CheckUnused(share.Subvolume); err != nil {
+				return err
+			}
 			return s.destroy(share.Subvolume.Path)
 		}
 	}

@@ -187,7 +187,7 @@ func (w *world) files(dir string) map[string]string {
 	found := map[string]string{}
 	root := w.store.Path(dir)
 	check(w.T, filepath.WalkDir(root, func(file string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || entry.IsDir() || entry.Type() == os.ModeSymlink {
 			return err
 		}
 		content, err := os.ReadFile(file)

@@ -123,7 +123,8 @@ type Store interface {
 	// all that may have changed in it after a generation: of each file all
 	// its names, and of a directory also if something in it was made, renamed
 	// or deleted. The root is ".". Subvolumes nested in it are not looked
-	// into. What has not been written yet (Sync) may be missing.
+	// into. What has not been written yet (Sync) may be missing. For a path that is
+	// too long stands another one (longpath.Cut).
 	Changed(path string, since uint64) ([]string, error)
 	// Device is what mount(8) takes as the source of this file system.
 	Device() string

@@ -202,11 +202,11 @@ func (i *input) finish() bool {
 		return false
 	}
 	if left, err := unix.IoctlGetInt(i.read, unix.TIOCINQ); err == nil {
-		switch {
+		switch { // the command can write to its pipe (/proc/self/fd/0): left may be more than there ever was
 		case i.file:
 			// Unless somebody else reads there, too.
 			if now, err := unix.Seek(i.from, 0, unix.SEEK_CUR); err == nil && now == i.start {
-				_, _ = unix.Seek(i.from, i.end-int64(left), unix.SEEK_SET)
+				_, _ = unix.Seek(i.from, max(i.start, i.end-int64(left)), unix.SEEK_SET)
 			}
 		case i.fifo:
 			i.take(i.flight - left)

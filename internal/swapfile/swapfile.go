@@ -51,9 +51,13 @@ var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\13
 const most = 64
 
 // In returns the names of the swap files directly in a directory, and whether
-// there is nothing else in it.
+// there is nothing else in it. Where no directory is there are none: whoever owns the
+// one above may have moved it.
 func In(dir string) (names []string, only bool, err error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, false, nil
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -85,7 +89,7 @@ func header(file string) ([]byte, os.FileInfo, error) {
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
+	if err == nil && !(info.Mode().IsRegular() && roots(info)) {
 		err = errNone
 	}
 	if err != nil {
@@ -96,6 +100,13 @@ func header(file string) ([]byte, os.FileInfo, error) {
 		return nil, nil, errNone
 	}
 	return page, info, nil
+}
+
+// roots says whether a file belongs to root, or to whom this process does: what another
+// user made only looks like a swap file, and may be of any size.
+func roots(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || st.Uid == 0 || int(st.Uid) == os.Geteuid()
 }
 
 // Size is that of a swap file.

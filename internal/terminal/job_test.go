@@ -183,16 +183,17 @@ func TestResizeWhileStopped(t *testing.T) {
 // settings for output.
 func TestPipeline(t *testing.T) {
 	s := newShell(t)
-	s.send(t, relayed(`echo ready >/dev/tty; read a; echo got $a >/dev/tty`)+` | { stty -a </dev/tty | grep -q " -opost" || printf 'one\ntwo\n' >/dev/tty; cat; }`+"\r")
+	s.send(t, relayed(`read a; echo got $a`)+` | { until stty -a </dev/tty | grep -q -e -icanon; do :; done; printf 'one\ntwo\n' >/dev/tty; cat; }`+"\r")
 	s.expect(t, `one\r\ntwo\r\n`)
 	s.send(t, "x\r")
 	s.expect(t, `\ngot x\s+prompt>`)
 }
 
-// The user's terminal goes away; the command goes on to its end.
+// The user's terminal goes away: one who asks there learns that nobody answers,
+// and the command goes on to its end.
 func TestHangUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "end")
-	s := newScreen(t, []string{os.Args[0], `echo ready; read a; seq 1 100000; echo end >` + file}, role+"=supervise")
+	s := newScreen(t, []string{os.Args[0], `echo ready; read a; seq 1 100000; while read a; do :; done; echo end >` + file}, role+"=supervise")
 	s.expect(t, `ready\s`)
 	s.send(t, "x\r")
 	s.expect(t, `\n99\r`)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -25,6 +26,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// Go takes the main thread for the main goroutine only if that asks for it here.
+func init() { runtime.LockOSThread() }
 
 func fatal(err error) {
 	if err != nil {
@@ -54,6 +58,9 @@ func supervise(script string) int {
 	fatal(cmd.Start())
 	reportWrite.Close()
 	inner.tty.Close()
+	// Go blocks all signals in a main thread that it is done with.
+	blocked := setOf(unix.SIGTSTP)
+	fatal(unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, nil))
 	out, keepOutput := os.Stdout, false
 	if _, err := getSettings(1); err != nil {
 		out, keepOutput = user, true

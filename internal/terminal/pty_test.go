@@ -97,6 +97,7 @@ func newScreen(t testing.TB, argv []string, env ...string) *screen {
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		<-s.ended
+		s.master.Close() // and what is left loses its terminal
 		if t.Failed() {
 			t.Logf("the screen:\n%s", s.text())
 		}
@@ -136,7 +137,7 @@ func (s *screen) send(t testing.TB, text string) {
 // await waits until something is so.
 func await(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain: %s", what)
 		}

@@ -15,10 +15,12 @@ const (
 	// lookAgain is how often one in the background looks whether it still is: a
 	// shell need not tell a job that runs that it is in the foreground now.
 	lookAgain = 250 * time.Millisecond
+	// endAgain is how often one who reads a terminal that has gone is told so.
+	endAgain = time.Second
 	// openAgain is how long a terminal that nobody has open is left alone.
 	openAgain = 50 * time.Millisecond
 	// patience is how long a stop waits for the user's terminal to take what the
-	// command wrote before.
+	// command wrote before, and a signal for the one before to be asked for.
 	patience = time.Second
 )
 
@@ -62,6 +64,9 @@ func (r *Relay) relay() error {
 				r.user.ours = false
 			}
 			r.user.look()
+			if ready.none && r.user.tty < 0 && len(r.input) == 0 {
+				r.endInput()
+			}
 		}
 		if ready.waker {
 			select {
@@ -128,6 +133,9 @@ func (r *Relay) wait(finish bool, closed time.Time) (ready, error) {
 	}
 	if r.user.tty >= 0 && (!r.user.foreground || r.user.foreign) && !finish {
 		within(lookAgain)
+	}
+	if r.user.tty < 0 && !finish {
+		within(endAgain)
 	}
 	if !closed.IsZero() {
 		within(openAgain)
@@ -229,6 +237,15 @@ func (r *Relay) writeMaster() {
 		if sig != 0 && !r.user.foreign {
 			r.signalGroup(sig)
 		}
+	}
+}
+
+// endInput tells one who reads that there is no more: he would wait for ever,
+// with all locks. It cannot be seen whether there is one.
+func (r *Relay) endInput() {
+	settings, err := getSettings(r.master)
+	if err == nil && settings.Lflag&unix.ICANON != 0 && settings.Cc[unix.VEOF] != 0 {
+		r.input = []byte{settings.Cc[unix.VEOF]}
 	}
 }
 

@@ -29,6 +29,9 @@ func stop(sig syscall.Signal) {
 	if sig != unix.SIGSTOP {
 		setAction(unix.SIGTSTP, ignore())
 		_ = unix.Kill(0, unix.SIGTSTP)
+		// It is kept all the same if the main thread has it blocked, as one has that
+		// Go is done with. To ignore it once more discards what is kept.
+		setAction(unix.SIGTSTP, ignore())
 	}
 	setAction(unix.SIGTSTP, &action{}) // the default
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)

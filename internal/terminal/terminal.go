@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -248,10 +249,16 @@ func (r *Relay) signalGroup(sig syscall.Signal) {
 	if sig == unix.SIGQUIT {
 		own = &r.own[1]
 	}
-	own.Store(true)
-	if unix.Kill(0, sig) != nil {
-		own.Store(false)
+	action := setAction(sig, nil)
+	if !action.isIgnore() { // or it would never come
+		// One that came and was not asked for yet would be taken for this one, and
+		// this one for somebody else's.
+		for end := time.Now().Add(patience); own.Load() && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		own.Store(true)
 	}
+	_ = unix.Kill(0, sig)
 }
 
 // Finish waits until nobody has the other terminal open and all that was written

@@ -2,6 +2,8 @@ package txn_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -31,6 +33,7 @@ func newFixture(dir string) *fixture {
 	f := &fixture{dir: dir}
 	f.journal = &txn.Journal{Dir: filepath.Join(dir, "journal"), Handlers: txn.Handlers{
 		kindMake: {
+			Check: inBounds,
 			Do: func(_ context.Context, a txn.Args) error {
 				f.log = append(f.log, "make "+a["file"])
 				return os.WriteFile(filepath.Join(f.dir, a["file"]), nil, 0o644)
@@ -48,6 +51,7 @@ func newFixture(dir string) *fixture {
 			},
 		},
 		kindFlip: {
+			Check: inBounds,
 			Do: func(_ context.Context, a txn.Args) error {
 				f.log = append(f.log, "flip "+a["from"])
 				return os.Rename(filepath.Join(f.dir, a["from"]), filepath.Join(f.dir, a["to"]))
@@ -73,6 +77,44 @@ func newFixture(dir string) *fixture {
 		},
 	}}
 	return f
+}
+
+// inBounds has steps make and rename no files but those of a letter, or in no/.
+func inBounds(_ string, a txn.Args) error {
+	if err := a.Only("file", "from", "to", "padding"); err != nil {
+		return err
+	}
+	for key, value := range a {
+		if key != "padding" && len(value) != 1 && value != "missing" && !strings.HasPrefix(value, "no/") {
+			return txn.OutOfBounds(value, "is not of this transaction")
+		}
+	}
+	return nil
+}
+
+// appended is the text of a journal with further lines that have the checksums
+// that belong there.
+func appended(text string, lines ...string) string {
+	for _, line := range lines {
+		last, err := hex.DecodeString(text[len(text)-1-2*sha256.Size : len(text)-1])
+		if err != nil {
+			panic(err)
+		}
+		text += sealed(last, line)
+	}
+	return text
+}
+
+// sealed is a line that comes after one with a checksum.
+func sealed(last []byte, line string) string {
+	sum := sha256.Sum256(append(slices.Clone(last), line...))
+	return line + " " + hex.EncodeToString(sum[:]) + "\n"
+}
+
+// headed is the text of the journal of a transaction with another header.
+func headed(id, header string) string {
+	seed := sha256.Sum256([]byte("apt-be journal " + id))
+	return sealed(seed[:], header)
 }
 
 func makeFile(name string) txn.Step {

@@ -71,17 +71,50 @@ func (j *Journal) Unsettled() (map[string]bool, error) {
 	return ids, nil
 }
 
-// lockAbandoned opens and locks a journal file: EWOULDBLOCK if its runner lives.
+// lockAbandoned opens and locks a journal file: EWOULDBLOCK if its runner lives,
+// and fs.ErrNotExist if it is settled.
 func lockAbandoned(path string) (*os.File, error) {
 	f, err := regular.Open(path, os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = checkFile(f, path)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// checkFile says what keeps an open file from being a journal that only this user
+// has written: fs.ErrNotExist if it was removed.
+func checkFile(f *os.File, path string) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	switch {
+	case stat.Nlink == 0:
+		return os.ErrNotExist
+	case int(stat.Uid) != os.Geteuid():
+		return fmt.Errorf("it belongs to user %d, and not to user %d", stat.Uid, os.Geteuid())
+	case stat.Mode&0o022 != 0:
+		return fmt.Errorf("others than its owner may write to it: its mode is %04o", stat.Mode&0o7777)
+	case stat.Nlink > 1:
+		return fmt.Errorf("it has %d names", stat.Nlink)
+	}
+	here, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(path)
+	if err == nil && !os.SameFile(here, there) {
+		err = errors.New("another file was put in its place just now")
+	}
+	return err
 }
 
 // sweep removes a journal that never got its name.
@@ -103,27 +136,20 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 		return Recovered{ID: id, Err: &UnreadableError{path, regular.Reason(err)}}, true
 	}
 	defer f.Close()
-	if _, err := os.Lstat(path); err != nil {
-		return r, false // settled by another command between open and lock
-	}
 	r.ID = id
-	head, steps, commit, err := j.parse(f)
+	head, steps, commit, err := j.parse(f, id)
 	if err != nil {
 		r.Err = &UnreadableError{path, err}
 		return r, true
 	}
 	r.Title, r.PID, r.Started = head.Title, head.PID, head.Started
 	if commit != nil {
-		var handler Handler
-		if handler, r.Err = j.handler(commit.Kind); r.Err == nil {
-			r.Done, r.Err = handler.Happened(ctx, commit.Args)
-		}
-		if r.Err != nil {
+		if r.Done, r.Err = j.Handlers[commit.Kind].Happened(ctx, commit.Args); r.Err != nil {
 			return r, true
 		}
 	}
 	if !r.Done {
-		if r.Err = j.undo(ctx, steps); r.Err != nil {
+		if r.Err = j.undo(ctx, id, steps); r.Err != nil {
 			return r, true
 		}
 	}
@@ -131,27 +157,23 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 	return r, true
 }
 
-// parse reads a journal. Its last line may be torn: that step did not run. So
-// may the first one be, if no step was to outlive a power cut yet. Whatever else
-// can't be read makes all of it so: to undo some steps and not others might be
-// worse than to leave them all.
-func (j *Journal) parse(f *os.File) (head header, steps []Step, commit *Step, err error) {
+// parse reads the journal of the transaction that has an ID. Its last line may be
+// torn: that step did not run. So may the first one be, if no step was to outlive a
+// power cut yet. Whatever else can't be read, or names what is out of its bounds,
+// makes all of it so: to undo some steps and not others might be worse than to
+// leave them all.
+func (j *Journal) parse(f *os.File, id string) (head header, steps []Step, commit *Step, err error) {
 	in := bufio.NewReader(io.LimitReader(f, fileLimit))
 	first, err := in.ReadBytes('\n')
 	if errors.Is(err, io.EOF) && len(first) < fileLimit {
 		return header{}, nil, nil, nil
 	}
+	var chain chain
 	if err == nil {
-		err = json.Unmarshal(first, &head)
+		head, chain, err = parseHeader(f, id, first)
 	}
 	if err != nil {
 		return head, nil, nil, err
-	}
-	if head.Schema > schema {
-		return head, nil, nil, fmt.Errorf("it is of schema %d, written by a newer apt-be", head.Schema)
-	}
-	if head.Schema < 1 {
-		return head, nil, nil, errors.New("its first line is not that of a journal")
 	}
 	rest, err := io.ReadAll(in)
 	if err == nil && len(first)+len(rest) >= fileLimit {
@@ -161,17 +183,21 @@ func (j *Journal) parse(f *os.File) (head header, steps []Step, commit *Step, er
 		return head, nil, nil, err
 	}
 	number := 1
-	for text := range bytes.Lines(rest) {
+	for sealed := range bytes.Lines(rest) {
 		number++
-		var l line
-		if err := json.Unmarshal(bytes.TrimSpace(text), &l); err != nil {
-			if !bytes.HasSuffix(text, []byte("\n")) {
-				break
-			}
-			return head, nil, nil, fmt.Errorf("line %d: %w", number, err)
+		if !bytes.HasSuffix(sealed, []byte("\n")) {
+			break
 		}
-		if _, ok := j.Handlers[l.Step.Kind]; !ok {
-			return head, nil, nil, fmt.Errorf("line %d: it has a step %q, which this apt-be does not know", number, l.Step.Kind)
+		var l line
+		var text []byte
+		if text, chain, err = chain.open(sealed); err == nil {
+			err = json.Unmarshal(text, &l)
+		}
+		if err == nil {
+			err = j.checkLine(id, l, commit)
+		}
+		if err != nil {
+			return head, nil, nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		if l.Commit {
 			commit = &l.Step
@@ -179,8 +205,57 @@ func (j *Journal) parse(f *os.File) (head header, steps []Step, commit *Step, er
 			steps = append(steps, l.Step)
 		}
 	}
-	if commit != nil && j.Handlers[commit.Kind].Happened == nil {
-		return head, nil, nil, fmt.Errorf("a step %q ends no transaction", commit.Kind)
-	}
 	return head, steps, commit, nil
+}
+
+// parseHeader reads the first line of a journal. Of another schema nothing is said
+// but that it begins with a value that tells of it.
+func parseHeader(f *os.File, id string, sealed []byte) (head header, next chain, err error) {
+	var of struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.NewDecoder(bytes.NewReader(sealed)).Decode(&of); err != nil {
+		return head, next, err
+	}
+	switch {
+	case of.Schema > schema:
+		return head, next, fmt.Errorf("it is of schema %d, written by a newer apt-be", of.Schema)
+	case of.Schema < 1:
+		return head, next, errors.New("its first line is not that of a journal")
+	case of.Schema < schema:
+		return head, next, fmt.Errorf("it is of schema %d, written by an older apt-be", of.Schema)
+	}
+	text, next, err := seed(id).open(sealed)
+	if err == nil {
+		err = json.Unmarshal(text, &head)
+	}
+	if err != nil {
+		return head, next, fmt.Errorf("line 1: %w", err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return head, next, os.NewSyscallError("fstat", err)
+	}
+	if stat.Ino != head.Inode {
+		return head, next, errors.New("it is a copy of a journal: that of the transaction was another file")
+	}
+	return head, next, nil
+}
+
+// checkLine says what is wrong with a line after the first one.
+func (j *Journal) checkLine(id string, l line, commit *Step) error {
+	if _, ok := j.Handlers[l.Step.Kind]; !ok {
+		return fmt.Errorf("it has a step %q, which this apt-be does not know", l.Step.Kind)
+	}
+	if commit != nil {
+		return errors.New("there is a step after the one that ended the transaction")
+	}
+	handler, err := j.handler(id, l.Step)
+	if err == nil && l.Commit && handler.Happened == nil {
+		err = fmt.Errorf("a step %q ends no transaction", l.Step.Kind)
+	}
+	if err == nil && !l.Commit && handler.Happened != nil {
+		err = fmt.Errorf("a step %q ends a transaction, and this one does not", l.Step.Kind)
+	}
+	return err
 }

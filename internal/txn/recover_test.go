@@ -83,7 +83,7 @@ func TestRecoverUndoesACommitThatDidNotHappen(t *testing.T) {
 	check(t, tx.Do(ctx, makeFile("a")))
 	abandon(tx)
 	f.edit(t, func(text string) string {
-		return text + `{"step":{"kind":"flip","args":{"from":"a","to":"c"}},"commit":true}` + "\n"
+		return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"c"}},"commit":true}`)
 	})
 	recovered := f.recover(t)
 	if len(recovered) != 1 || recovered[0].Done || recovered[0].Err != nil {
@@ -129,13 +129,13 @@ func TestRecoverLeavesAlonePastItsParent(t *testing.T) {
 
 func TestRecoverOfATornLine(t *testing.T) {
 	const last = `{"step":{"kind":"make","args":{"file":"b"}}}`
-	for cut := range len(last) {
+	for cut := range len(last) + 1 + 64 + 1 {
 		f := newFixture(t.TempDir())
 		tx, err := f.journal.Begin("a test")
 		check(t, err)
 		check(t, tx.Do(ctx, makeFile("a")))
 		abandon(tx)
-		f.edit(t, func(text string) string { return text + last[:cut] })
+		f.edit(t, func(text string) string { return appended(text, last)[:len(text)+cut] })
 		recovered := f.recover(t)
 		if len(recovered) != 1 || recovered[0].Err != nil {
 			t.Errorf("Recover = %+v, cut at %d", recovered, cut)
@@ -163,25 +163,44 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 		name, says string
 		edit       func(string) string
 	}{
-		{"newer schema", "schema 2, written by a newer apt-be", func(text string) string {
-			return strings.Replace(text, `"schema":1`, `"schema":2`, 1)
+		{"newer schema", "schema 3, written by a newer apt-be", func(text string) string {
+			return strings.Replace(text, `"schema":2`, `"schema":3`, 1)
+		}},
+		{"older schema", "schema 1, written by an older apt-be", func(text string) string {
+			return `{"schema":1,"title":"a test","pid":1,"started":"2026-11-20T00:00:00Z"}` + "\n" +
+				`{"step":{"kind":"make","args":{"file":"a"}}}` + "\n"
 		}},
 		{"no JSON", "cannot read the journal", func(text string) string { return "x" + text }},
 		{"unknown kind", `a step "fly", which this apt-be does not know`, func(text string) string {
-			return text + `{"step":{"kind":"fly"}}` + "\n"
+			return appended(text, `{"step":{"kind":"fly"}}`)
 		}},
 		{"unknown kind of commit", `a step "fly", which this apt-be does not know`, func(text string) string {
-			return text + `{"step":{"kind":"fly"},"commit":true}` + "\n"
+			return appended(text, `{"step":{"kind":"fly"},"commit":true}`)
 		}},
 		{"a commit that is none", `a step "make" ends no transaction`, func(text string) string {
-			return text + `{"step":{"kind":"make"},"commit":true}` + "\n"
+			return appended(text, `{"step":{"kind":"make"},"commit":true}`)
 		}},
-		{"a kind that is a number", "line 2: ", func(text string) string { return text + `{"step":{"kind":7}}` + "\n" }},
+		{"a commit that is not said to be one", `a step "flip" ends a transaction, and this one does not`, func(text string) string {
+			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"b"}}}`)
+		}},
+		{"a step after the commit", "line 3: there is a step after the one that ended", func(text string) string {
+			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"b"}},"commit":true}`, `{"step":{"kind":"make","args":{"file":"a"}}}`)
+		}},
+		{"a kind that is a number", "line 2: ", func(text string) string { return appended(text, `{"step":{"kind":7}}`) }},
 		{"garbage between steps", "line 2: ", func(text string) string {
 			return text + "\x00\xff\n" + `{"step":{"kind":"make","args":{"file":"a"}}}` + "\n"
 		}},
 		{"another file's", "not that of a journal", func(string) string { return "{}\n" }},
 		{"too large", "larger than 64 MiB", func(text string) string { return text + strings.Repeat(" ", 64<<20) }},
+		{"out of bounds", `its step make names "@rootfs", which is not of this transaction`, func(text string) string {
+			return appended(text, `{"step":{"kind":"make","args":{"file":"@rootfs"}}}`)
+		}},
+		{"a commit out of bounds", `its step flip names "@rootfs", which is not of this transaction`, func(text string) string {
+			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"@rootfs"}},"commit":true}`)
+		}},
+		{"an argument that means nothing", `its step make names "dir", which means nothing to it`, func(text string) string {
+			return appended(text, `{"step":{"kind":"make","args":{"file":"a","dir":"b"}}}`)
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t.TempDir())

@@ -6,6 +6,14 @@
 // Handlers of the kind. The journal names a step before it runs, and durably so
 // unless the step is Volatile. So an undo must cope with a step that ran whole,
 // in part, or not at all.
+//
+// Recovery does not trust a journal. Each line has a checksum over itself and all
+// that is before it, which begins with the transaction's ID (see chain), and each
+// kind says what its arguments may name (Handler.Check). What was appended,
+// changed, moved or copied from another journal, or names something out of bounds,
+// has the journal left as it is, and nothing that is in it done. Lines that are
+// missing at the end can't be told from those that a crash kept from being
+// written: an undo has to look at what is there itself.
 package txn
 
 import (
@@ -39,13 +47,18 @@ type Step struct {
 
 // Handler is what a kind of step does.
 type Handler struct {
+	// Check says, of the arguments alone, whether they name only what a step of
+	// this kind may touch in the transaction that has an ID: OutOfBounds if not.
+	// It is asked before Do, and before anything of a journal is undone.
+	Check func(id string, args Args) error
 	// Do runs the step.
 	Do func(ctx context.Context, args Args) error
 	// Undo takes it back, however far Do came. For a step that can't be
-	// taken back, such as a deletion, Undo finishes it.
+	// taken back, such as a deletion, Undo finishes it. What the journal says of
+	// the machine may be wrong by now: it looks.
 	Undo func(ctx context.Context, args Args) error
 	// Happened says, for a kind that Commit is called with, whether Do had
-	// its effect.
+	// its effect. No other step is of such a kind: recovery never undoes one.
 	Happened func(ctx context.Context, args Args) (bool, error)
 }
 
@@ -71,14 +84,15 @@ const fileLimit = 64 << 20
 // header is the first line of a journal file.
 type header struct {
 	Schema  int       `json:"schema"`
+	Inode   uint64    `json:"inode"` // of the file: a copy has no lock, and is not undone
 	Title   string    `json:"title"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 }
 
-// schema is the version of the journal's format. A file of a newer one is
+// schema is the version of the journal's format. A file of another one is
 // left alone.
-const schema = 1
+const schema = 2
 
 // line is each further line of a journal file.
 type line struct {
@@ -92,6 +106,8 @@ type Txn struct {
 	journal *Journal
 	file    *os.File
 	named   bool // the file's name is durable
+	size    int64
+	chain   chain
 	steps   []Step
 	commit  *Step // the one that Commit was called with
 }
@@ -100,6 +116,11 @@ type Txn struct {
 // first step that is not Volatile. The title says to a human what is under way,
 // such as "upgrade to boot environment 2026-11-20".
 func (j *Journal) Begin(title string) (*Txn, error) {
+	for kind, handler := range j.Handlers {
+		if handler.Check == nil {
+			return nil, fmt.Errorf("internal error: step %s has no bounds", kind)
+		}
+	}
 	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make the journal: %w", err)
 	}
@@ -115,10 +136,14 @@ func (j *Journal) Begin(title string) (*Txn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot begin a journal: %w", err)
 	}
-	t := &Txn{ID: id, journal: j, file: f}
+	t := &Txn{ID: id, journal: j, file: f, chain: seed(id)}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	var stat unix.Stat_t
 	if err == nil {
-		err = t.append(header{Schema: schema, Title: title, PID: os.Getpid(), Started: time.Now().UTC()})
+		err = unix.Fstat(int(f.Fd()), &stat)
+	}
+	if err == nil {
+		err = t.append(header{Schema: schema, Inode: stat.Ino, Title: title, PID: os.Getpid(), Started: time.Now().UTC()})
 	}
 	if err == nil {
 		err = os.Rename(hidden, t.path())
@@ -139,9 +164,12 @@ func (t *Txn) File() *os.File { return t.file }
 // Do enters a step in the journal and runs it. On an error nothing is undone
 // yet: that is Rollback's.
 func (t *Txn) Do(ctx context.Context, step Step) error {
-	handler, err := t.journal.handler(step.Kind)
+	handler, err := t.journal.handler(t.ID, step)
+	if err == nil && handler.Happened != nil {
+		err = fmt.Errorf("step %s is one to commit with", step.Kind)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("internal error: %w", err)
 	}
 	err = t.append(line{Step: step})
 	if err == nil && !step.Volatile {
@@ -158,9 +186,9 @@ func (t *Txn) Do(ctx context.Context, step Step) error {
 // the transaction. On an error Rollback is the caller's, which takes that step
 // back as well: it may have happened, but not so that a power cut spares it.
 func (t *Txn) Commit(ctx context.Context, step Step) error {
-	handler, err := t.journal.handler(step.Kind)
+	handler, err := t.journal.handler(t.ID, step)
 	if err != nil {
-		return err
+		return fmt.Errorf("internal error: %w", err)
 	}
 	if handler.Happened == nil {
 		return fmt.Errorf("internal error: step %s is not one to commit with", step.Kind)
@@ -210,10 +238,10 @@ func (t *Txn) Rollback(ctx context.Context) error {
 	}
 	var err error
 	if t.commit != nil {
-		err = t.journal.undo(ctx, []Step{*t.commit})
+		err = t.journal.undo(ctx, t.ID, []Step{*t.commit})
 	}
 	if err == nil {
-		err = t.journal.undo(ctx, t.steps)
+		err = t.journal.undo(ctx, t.ID, t.steps)
 	}
 	if err != nil {
 		t.close()
@@ -229,8 +257,14 @@ func (t *Txn) append(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.file.Write(append(data, '\n'))
-	return err
+	next := t.chain.next(data)
+	text := next.seal(data)
+	if _, err := t.file.Write(text); err != nil {
+		// Half a line would be one that was tampered with if another one came after it.
+		return errors.Join(err, t.file.Truncate(t.size))
+	}
+	t.size, t.chain = t.size+int64(len(text)), next
+	return nil
 }
 
 // sync makes the journal durable as it is by now.
@@ -245,18 +279,23 @@ func (t *Txn) sync() error {
 	return nil
 }
 
-func (j *Journal) handler(kind string) (Handler, error) {
-	h, ok := j.Handlers[kind]
+// handler returns what is to be done for a step of the transaction that has an
+// ID, which names nothing that is out of its bounds.
+func (j *Journal) handler(id string, step Step) (Handler, error) {
+	h, ok := j.Handlers[step.Kind]
 	if !ok {
-		return Handler{}, fmt.Errorf("internal error: no handler for step %s", kind)
+		return Handler{}, fmt.Errorf("no handler for step %s", step.Kind)
 	}
-	return h, nil
+	if h.Check == nil {
+		return Handler{}, fmt.Errorf("step %s has no bounds", step.Kind)
+	}
+	return h, boundsOf(step.Kind, h.Check(id, step.Args))
 }
 
-func (j *Journal) undo(ctx context.Context, steps []Step) error {
+func (j *Journal) undo(ctx context.Context, id string, steps []Step) error {
 	var errs []error
 	for _, step := range slices.Backward(steps) {
-		handler, err := j.handler(step.Kind)
+		handler, err := j.handler(id, step)
 		if err == nil {
 			err = handler.Undo(ctx, step.Args)
 		}

@@ -116,6 +116,9 @@ func TestUnknownKinds(t *testing.T) {
 	if err := tx.Commit(ctx, txn.Step{Kind: "nonsense"}); !contains(err, "nonsense") {
 		t.Errorf("Commit = %v", err)
 	}
+	if err := tx.Do(ctx, flip("a", "b")); !contains(err, "one to commit with") {
+		t.Errorf("Do with a kind that has a Happened = %v", err)
+	}
 	if err := tx.Commit(ctx, makeFile("a")); !contains(err, "not one to commit with") {
 		t.Errorf("Commit with a kind that has no Happened = %v", err)
 	}

@@ -18,6 +18,10 @@ type UnreadableError struct {
 }
 
 func (e *UnreadableError) Error() string {
+	var bounds *BoundsError
+	if errors.As(e.Err, &bounds) {
+		return fmt.Sprintf("cannot recover by the journal %s: %v", e.Path, e.Err)
+	}
 	return fmt.Sprintf("cannot read the journal %s: %v", e.Path, e.Err)
 }
 
@@ -36,7 +40,7 @@ func (j *Journal) Unreadable() ([]*UnreadableError, error) {
 			continue
 		}
 		path := filepath.Join(j.Dir, entry.Name())
-		err := j.check(path)
+		err := j.check(path, strings.TrimSuffix(entry.Name(), ".json"))
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // that has ended meanwhile
 			found = append(found, &UnreadableError{path, regular.Reason(err)})
 		}
@@ -44,12 +48,15 @@ func (j *Journal) Unreadable() ([]*UnreadableError, error) {
 	return found, nil
 }
 
-func (j *Journal) check(path string) error {
+func (j *Journal) check(path, id string) error {
 	f, err := regular.Open(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, _, _, err = j.parse(f)
+	if err := checkFile(f, path); err != nil {
+		return err
+	}
+	_, _, _, err = j.parse(f, id)
 	return err
 }

@@ -38,8 +38,8 @@ func TestCgroup(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("notes: %q", g.Notes())
-			// It is empty, and no garbage, when another sandbox begins.
-			other, err := cgroup.Make(name+"-other", cgroup.Limits{})
+			// It is empty, and no garbage, when another sandbox begins, if by the same name.
+			other, err := cgroup.Make(name, cgroup.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,8 +3,10 @@ package btrfs_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -47,5 +49,50 @@ func TestStoreMountsBesideEachOther(t *testing.T) {
 		if err != nil || !slices.Equal(dirs, []string{look}) {
 			t.Errorf("Of = %q, %v, want %q", dirs, err, look)
 		}
+	}
+}
+
+// TestMountsGiveNobodyPrivileges has a user run a setuid program of an environment
+// that is mounted, and open a device node in it.
+func TestMountsGiveNobodyPrivileges(t *testing.T) {
+	s, image := newStore(t, storeImageSize)
+	storeMust(t, s.Create("@be/a"))
+	id, err := os.ReadFile("/usr/bin/id")
+	storeMust(t, err)
+	storeMust(t, os.WriteFile(s.Path("@be/a/id"), id, 0o755))
+	storeMust(t, os.Chmod(s.Path("@be/a/id"), os.ModeSetuid|0o755))
+	storeMust(t, unix.Mknod(s.Path("@be/a/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	storeMust(t, os.Chmod(s.Path("@be/a/null"), 0o666))
+	as := func(command ...string) string {
+		out, _ := exec.Command("setpriv", append([]string{"--reuid=12345", "--regid=12345", "--clear-groups"}, command...)...).CombinedOutput()
+		return strings.TrimSpace(string(out))
+	}
+	open, err := os.MkdirTemp("/tmp", "apt-be-open-")
+	storeMust(t, err)
+	t.Cleanup(func() { storeMust(t, os.Remove(open)) })
+	storeMust(t, os.Chmod(open, 0o755))
+	for _, readOnly := range []bool{true, false} {
+		storeMust(t, mounts.Mount(image.Device, "@be/a", open, readOnly))
+		if got := as(open+"/id", "-u"); got != "12345" {
+			t.Errorf("read-only: %v: a user became %q", readOnly, got)
+		}
+		if got := as("dd", "if="+open+"/null", "count=0", "status=none"); !strings.Contains(got, "Permission denied") {
+			t.Errorf("read-only: %v: a user opened a device: %q", readOnly, got)
+		}
+		storeMust(t, mounts.Unmount(open))
+	}
+
+	private := filepath.Join(open, "mnt")
+	storeMust(t, os.MkdirAll(filepath.Join(private, "a"), 0o755)) // as before
+	t.Cleanup(func() { storeMust(t, os.RemoveAll(private)) })
+	storeMust(t, os.Chown(private, 12345, 12345))
+	storeMust(t, mounts.MakePrivate(private))
+	if got := as("ls", private+"/a"); !strings.Contains(got, "Permission denied") {
+		t.Errorf("a user walked into it: %q", got)
+	}
+	storeMust(t, os.RemoveAll(private))
+	storeMust(t, os.Symlink("/", private))
+	if err := mounts.MakePrivate(private); err == nil {
+		t.Error("a link was taken for a directory")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/durable"
@@ -51,28 +52,39 @@ func (i *Installer) handlers() txn.Handlers {
 		stepGRUBInstall:  {i.grubInstall, i.grubInstallHidden},
 		stepStockEntries: {i.moveStockEntries, i.restoreStockEntries},
 	}
-	all := txn.Handlers{
+	preparing := map[string][2]act{
 		// An initrd that can try environments does no harm where none are.
-		stepInitramfs:   {Do: i.initramfs, Undo: nothing},
-		stepGRUBDir:     {Do: i.makeGRUBDir, Undo: i.removeGRUBDir},
-		stepCopyBoot:    {Do: i.copyBoot, Undo: i.removeCopiedBoot},
-		stepLeaveBoot:   {Do: nothing, Undo: i.leaveBoot},
-		stepFillBoot:    {Do: i.fillBoot, Undo: i.fillBootBack},
-		stepBoot:        {Do: i.setBoot, Undo: i.unsetBoot},
-		stepGRUBConfig:  {Do: i.grubConfig, Undo: i.restoreGRUBConfig},
-		stepPlainDir:    {Do: i.fillPlainDir, Undo: nothing}, // nothing reads it
-		stepPlainConfig: {Do: i.plainConfig, Undo: nothing},  // it reads apt-be's menu, too
+		stepInitramfs:  {i.initramfs, nothing},
+		stepGRUBDir:    {i.makeGRUBDir, i.removeGRUBDir},
+		stepCopyBoot:   {i.copyBoot, i.removeCopiedBoot},
+		stepBoot:       {i.setBoot, i.unsetBoot},
+		stepGRUBConfig: {i.grubConfig, i.restoreGRUBConfig},
+	}
+	removing := map[string][2]act{
+		stepLeaveBoot:   {nothing, i.leaveBoot},
+		stepFillBoot:    {i.fillBoot, i.fillBootBack},
+		stepPlainDir:    {i.fillPlainDir, nothing}, // nothing reads it
+		stepPlainConfig: {i.plainConfig, nothing},  // it reads apt-be's menu, too
+	}
+	for kind, acts := range reversible {
+		preparing[kind] = acts
+		removing[takeBack+kind] = [2]act{acts[1], acts[0]}
+	}
+	bounds := i.bounds()
+	all := txn.Handlers{
 		stepDone: {
-			Do:   func(_ context.Context, a txn.Args) error { return i.putDone(a["done"]) },
-			Undo: func(context.Context, txn.Args) error { return durable.Remove(i.path(doneFile)) },
+			Check: bounds[stepDone],
+			Do:    func(_ context.Context, a txn.Args) error { return i.putDone(a["done"]) },
+			Undo:  func(context.Context, txn.Args) error { return durable.Remove(i.path(doneFile)) },
 			Happened: func(_ context.Context, a txn.Args) (bool, error) {
 				done, err := i.Done()
 				return done != nil && done.ID == a["id"], err
 			},
 		},
 		stepForget: {
-			Do:   i.unsetBoot,
-			Undo: i.setBoot,
+			Check: bounds[stepForget],
+			Do:    i.unsetBoot,
+			Undo:  i.setBoot,
 			Happened: func(context.Context, txn.Args) (bool, error) {
 				_, err := i.Registry.Boot()
 				if errors.Is(err, be.ErrNotSetUp) {
@@ -82,9 +94,11 @@ func (i *Installer) handlers() txn.Handlers {
 			},
 		},
 	}
-	for kind, acts := range reversible {
-		all[kind] = txn.Handler{Do: acts[0], Undo: acts[1]}
-		all[takeBack+kind] = txn.Handler{Do: acts[1], Undo: acts[0]}
+	for kind, acts := range preparing {
+		all[kind] = txn.Handler{Check: bounds[kind], Do: acts[0], Undo: i.whilePrepared(false, acts[1])}
+	}
+	for kind, acts := range removing {
+		all[kind] = txn.Handler{Check: bounds[strings.TrimPrefix(kind, takeBack)], Do: acts[0], Undo: i.whilePrepared(true, acts[1])}
 	}
 	return all
 }

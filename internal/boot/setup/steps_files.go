@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -275,15 +275,37 @@ func (i *Installer) unmount(_ context.Context, a txn.Args) error {
 // makeGRUBDir makes the subvolume @grub of what is in an environment's
 // /boot/grub.
 func (i *Installer) makeGRUBDir(_ context.Context, a txn.Args) error {
+	from, done, err := i.in(a["subvolume"], "boot/grub")
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := i.store().Create(be.GRUBDir); err != nil {
 		return err
 	}
-	return copyTree(filepath.Join(i.path(a["subvolume"]), "boot/grub"), i.path(be.GRUBDir), everything)
+	return copyTree(from, i.path(be.GRUBDir), everything)
 }
 
-func (i *Installer) removeGRUBDir(context.Context, txn.Args) error {
-	if _, err := os.Lstat(i.path(be.GRUBDir)); errors.Is(err, fs.ErrNotExist) {
+// removeGRUBDir deletes it, unless the loader goes by it. The next boot may have
+// mounted it, by the line that was in the fstab.
+func (i *Installer) removeGRUBDir(ctx context.Context, _ txn.Args) error {
+	sub, err := i.store().Get(be.GRUBDir)
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if boot, err := i.Registry.Boot(); err == nil && boot.MenuInStore {
+		return fmt.Errorf("%w: the boot loader reads %s", be.ErrProtected, be.GRUBDir)
+	} else if err != nil && !errors.Is(err, be.ErrNotSetUp) {
+		return err
+	}
+	if err := i.unmount(ctx, txn.Args{"dir": "/boot/grub", "subvolume": be.GRUBDir}); err != nil {
+		return err
+	}
+	if err := i.Registry.CheckUnused(sub); err != nil {
+		return err
 	}
 	return i.store().Delete(be.GRUBDir)
 }
@@ -293,7 +315,12 @@ func everything(string) bool { return true }
 // fillPlainDir copies what is in @grub to an environment's own /boot/grub,
 // but for what is apt-be's, and the menu.
 func (i *Installer) fillPlainDir(_ context.Context, a txn.Args) error {
-	return copyTree(i.path(be.GRUBDir), filepath.Join(i.path(a["subvolume"]), "boot/grub"), func(path string) bool {
+	to, done, err := i.in(a["subvolume"], "boot/grub")
+	if err != nil {
+		return err
+	}
+	defer done()
+	return copyTree(i.path(be.GRUBDir), to, func(path string) bool {
 		return path != "grub.cfg" && !strings.HasPrefix(path, "apt-be")
 	})
 }

@@ -36,7 +36,11 @@ func bootArgs(m Machine) txn.Args {
 // copyBoot copies a /boot of its own into the directory of the root below it,
 // and makes the mount points that it needs.
 func (i *Installer) copyBoot(_ context.Context, a txn.Args) error {
-	to := i.path(a["subvolume"] + "/boot")
+	to, done, err := i.in(a["subvolume"], "boot")
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := copyTree(i.Host.path("boot"), to, ofBoot); err != nil {
 		return err
 	}
@@ -50,13 +54,16 @@ func (i *Installer) copyBoot(_ context.Context, a txn.Args) error {
 // have run with the root's own meanwhile, and what was installed then is there
 // alone, or is all that grub.cfg names.
 func (i *Installer) removeCopiedBoot(ctx context.Context, a txn.Args) error {
-	entries, err := os.ReadDir(i.path(a["subvolume"] + "/boot"))
+	own, done, err := i.in(a["subvolume"], "boot")
+	if err != nil {
+		return err
+	}
+	defer done()
+	entries, err := os.ReadDir(own)
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	err = i.withBoot(ctx, a, func(dir string) error {
-		return carry(i.path(a["subvolume"]+"/boot"), dir)
-	})
+	err = i.withBoot(ctx, a, func(dir string) error { return carry(own, dir) })
 	if err == nil {
 		err = i.switchBootBack(ctx, a)
 	}
@@ -137,7 +144,11 @@ func (i *Installer) clearBelow(subvolume string) error {
 	if mounted == nil {
 		return errors.New("/boot is not mounted: what is there is all there is")
 	}
-	dir := i.path(subvolume + "/boot")
+	dir, done, err := i.in(subvolume, "boot")
+	if err != nil {
+		return err
+	}
+	defer done()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -227,8 +238,13 @@ func (i *Installer) unmountIf(dir string) error {
 
 // fillBoot copies the root's own /boot into the file system that was /boot.
 func (i *Installer) fillBoot(ctx context.Context, a txn.Args) error {
+	own, done, err := i.in(a["subvolume"], "boot")
+	if err != nil {
+		return err
+	}
+	defer done()
 	return i.withBoot(ctx, a, func(dir string) error {
-		if err := copyTree(i.path(a["subvolume"]+"/boot"), dir, ofBoot); err != nil {
+		if err := copyTree(own, dir, ofBoot); err != nil {
 			return err
 		}
 		return grub.Settle(dir)
@@ -238,9 +254,12 @@ func (i *Installer) fillBoot(ctx context.Context, a txn.Args) error {
 // fillBootBack copies what was installed since, with that file system at /boot,
 // into the root's own.
 func (i *Installer) fillBootBack(ctx context.Context, a txn.Args) error {
-	return i.withBoot(ctx, a, func(dir string) error {
-		return carry(dir, i.path(a["subvolume"]+"/boot"))
-	})
+	own, done, err := i.in(a["subvolume"], "boot")
+	if err != nil {
+		return err
+	}
+	defer done()
+	return i.withBoot(ctx, a, func(dir string) error { return carry(dir, own) })
 }
 
 // leaveBoot ends the undoing of an init --undo: when grub.cfg has nothing but
@@ -255,7 +274,11 @@ func (i *Installer) leaveBoot(ctx context.Context, a txn.Args) error {
 // clearBoot removes the files in the file system that was /boot which are in
 // the root's own.
 func (i *Installer) clearBoot(ctx context.Context, a txn.Args) error {
-	own := i.path(a["subvolume"] + "/boot")
+	own, done, err := i.in(a["subvolume"], "boot")
+	if err != nil {
+		return err
+	}
+	defer done()
 	return i.withBoot(ctx, a, func(dir string) error {
 		entries, err := os.ReadDir(dir)
 		if err != nil {

@@ -29,6 +29,8 @@ const (
 	// TrialFile holds the nonce of the trial that is prepared. After the
 	// soft-reboot it is still there, for the environment on trial to remove.
 	TrialFile = "/run/apt-be/soft-trial"
+	// flagsFile holds the flags of the mount that Release gives it, as a number.
+	flagsFile = "/run/apt-be/soft-flags"
 )
 
 // ErrTaken says that somebody else has put something at /run/nextroot.
@@ -40,8 +42,9 @@ var ErrHidden = errors.New("this process has mounts of its own")
 // Prepare mounts the subvolume at a path from the top level of the file system
 // on device where systemd looks for its next root, and notes the nonce of
 // the trial. It has the flags that the running root is mounted with, and is
-// writable. What was prepared before is undone first. The errors are ErrTaken
-// and ErrHidden.
+// writable; until Release, setuid programs in it have no effect, since anybody can
+// walk to it there. What was prepared before is undone first. The errors are
+// ErrTaken and ErrHidden.
 func Prepare(device, subvolume, nonce string) error {
 	if err := prepare(device, subvolume, nonce); err != nil {
 		return fmt.Errorf("cannot prepare a soft-reboot into %s: %w", subvolume, err)
@@ -70,9 +73,12 @@ func prepare(device, subvolume, nonce string) error {
 	if err := durable.WriteFile(TrialFile, []byte(nonce+"\n"), 0o600); err != nil {
 		return err
 	}
-	err = os.MkdirAll(nextRoot, 0o755)
+	err = durable.WriteFile(flagsFile, fmt.Appendln(nil, flags), 0o600)
 	if err == nil {
-		if err = unix.Mount(device, nextRoot, "btrfs", flags, "subvol=/"+subvolume); err != nil {
+		err = os.MkdirAll(nextRoot, 0o755)
+	}
+	if err == nil {
+		if err = unix.Mount(device, nextRoot, "btrfs", flags|unreleased, "subvol=/"+subvolume); err != nil {
 			err = &fs.PathError{Op: "mount", Path: nextRoot, Err: err}
 		}
 	}
@@ -98,6 +104,9 @@ func Undo() error {
 		}
 	}
 	if err := os.Remove(nextRoot); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("cannot take back a soft-reboot: %w", err)
+	}
+	if err := os.Remove(flagsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot take back a soft-reboot: %w", err)
 	}
 	if err := os.Remove(TrialFile); err != nil && !errors.Is(err, fs.ErrNotExist) {

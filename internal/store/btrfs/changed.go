@@ -28,7 +28,7 @@ func (s *Store) Changed(path string, since uint64) ([]string, error) {
 		return nil, fmt.Errorf("cannot find what changed in %s: %w", path, err)
 	}
 	var paths []string
-	dirs := directories{f: f, paths: map[uint64]string{rootInode: ""}}
+	dirs := newDirectories(f)
 	for _, inode := range inodes {
 		found, err := dirs.pathsOf(inode)
 		if err != nil {
@@ -89,49 +89,44 @@ func changedInodes(f *os.File, since uint64) ([]changedInode, error) {
 // rootInode is the number of a subvolume's root directory.
 const rootInode = C.BTRFS_FIRST_FREE_OBJECTID
 
-// directories are those of a subvolume, looked up once.
-type directories struct {
-	f     *os.File
-	paths map[uint64]string // with a slash at the end
-}
-
-// pathsOf returns all paths of an inode. One of some 4,000 bytes, which nobody
-// could open, is left out, and so is one in a directory that was deleted.
-func (d directories) pathsOf(inode changedInode) ([]string, error) {
+// pathsOf returns all paths of an inode. One in a directory that was deleted is left
+// out.
+func (d *directories) pathsOf(inode changedInode) ([]string, error) {
 	if inode.number == rootInode {
 		return []string{"."}, nil
 	}
 	names := inode.names
 	if len(names) != inode.links {
 		var err error
-		if names, err = namesOf(d.f, inode.number); err != nil {
+		if names, err = namesOf(d.f, 0, inode.number); err != nil {
 			return nil, err
 		}
 	}
 	var paths []string
 	for _, n := range names {
-		dir, known := d.paths[n.dir]
-		if !known {
-			var err error
-			dir, err = directory(d.f, 0, n.dir)
-			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			d.paths[n.dir] = dir
+		dir, err := d.path(n.dir)
+		if errors.Is(err, unix.ENOENT) {
+			continue
 		}
-		paths = append(paths, dir+n.name)
+		if err != nil {
+			return nil, err
+		}
+		if !dir.deep {
+			paths = append(paths, dir.path+n.name)
+		} else if !d.told[dir.path] {
+			d.told[dir.path] = true
+			paths = append(paths, dir.path)
+		}
 	}
 	return paths, nil
 }
 
-// namesOf returns all names of an inode in the subvolume that holds f, by the
-// references that it has to the directories it is in. BTRFS_IOC_INO_PATHS would
+// namesOf returns all names of an inode in a subvolume, 0 for that which holds f, by
+// the references that it has to the directories it is in. BTRFS_IOC_INO_PATHS would
 // return no more than fit in 4 KiB.
-func namesOf(f *os.File, inode uint64) ([]name, error) {
+func namesOf(f *os.File, tree, inode uint64) ([]name, error) {
 	part := span{
+		tree: tree,
 		from: key{object: inode, kind: C.BTRFS_INODE_REF_KEY},
 		to:   key{inode, C.BTRFS_INODE_EXTREF_KEY, math.MaxUint64},
 	}

@@ -70,6 +70,27 @@ func (at *place) unlock() (lock func() error, err error) {
 	}, nil
 }
 
+// unlockForGood is unlock for what is about to be deleted.
+func (at *place) unlockForGood() error {
+	f, err := at.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	flags, err := fileFlags(f)
+	if err != nil || flags&locking == 0 {
+		return err
+	}
+	info, err := subvolumeOf(f)
+	if err == nil && info.ReadOnly {
+		err = setReadOnly(f, false)
+	}
+	if err == nil {
+		err = setFileFlags(f, flags&^locking)
+	}
+	return sentinel(err)
+}
+
 // unlocked calls do while the subvolumes at some places can be moved.
 func unlocked(do func() error, places ...*place) error {
 	var locks []func() error

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	containerd "github.com/containerd/btrfs/v2"
 	"golang.org/x/sys/unix"
@@ -16,7 +15,8 @@ import (
 )
 
 // Nested implements store.Store. It reads the root tree and no directory, so
-// the number of files does not matter.
+// the number of files does not matter. One whose path is too long for any call is
+// left out, with all that is in it: nobody is to keep others from finding theirs.
 func (s *Store) Nested(p string) ([]store.Subvolume, error) {
 	found, err := s.nested(p)
 	if err != nil {
@@ -67,14 +67,16 @@ func (s *Store) directlyNested(id uint64, p string) ([]store.Subvolume, error) {
 	var found []store.Subvolume
 	for _, link := range inner {
 		dir, err := directory(s.top, id, link.dir)
-		if errors.Is(err, unix.ENOENT) {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		subvolume, err := s.get(path.Join(p, dir, link.name))
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) {
+		// Whoever owns the directory above can put a link there at any time, and make it
+		// too deep for a path.
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, store.ErrBadPath) || errors.Is(err, unix.ENAMETOOLONG) {
 			continue
 		}
 		if err != nil {
@@ -102,52 +104,118 @@ func (s *Store) delete(p string) error {
 	if err != nil {
 		return err
 	}
-	nested, err := s.nested(p)
+	all, err := s.appendInner(nil, outermost.ID, p)
 	if err != nil {
 		return err
 	}
-	all := append([]store.Subvolume{outermost}, nested...)
-	if err := s.unlockHolders(all); err != nil {
-		return err
-	}
-	for _, subvolume := range slices.Backward(all) {
-		if err := s.deleteOne(subvolume.Path, subvolume.Path != p); err != nil {
-			if subvolume.Path != p {
-				err = fmt.Errorf("%q in it: %w", subvolume.Path, err)
-			}
+	if len(all) > 0 {
+		if err := s.makeWritable(func() (*place, error) { return s.place(p) }); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// unlockHolders makes those writable that hold others, because nothing can be
-// deleted from a read-only one. all has each before those that it holds.
-func (s *Store) unlockHolders(all []store.Subvolume) error {
-	for i, subvolume := range all {
-		holds := i+1 < len(all) && strings.HasPrefix(all[i+1].Path, subvolume.Path+"/")
-		if !holds || !subvolume.ReadOnly {
+	for i, in := range all {
+		if i+1 == len(all) || all[i+1].outer != in.other {
 			continue
 		}
-		if err := s.setReadOnly(subvolume.Path, false); err != nil {
-			return err
+		// It holds others, and nothing can be deleted from a read-only one.
+		if err := s.makeWritable(func() (*place, error) { return s.placeOf(in) }); err != nil {
+			return fmt.Errorf("%q in it: %w", in.named(), err)
 		}
 	}
-	return nil
-}
-
-// deleteOne removes a subvolume that holds no other. If it is nested in one that
-// goes too, the directory that it is in must not keep it.
-func (s *Store) deleteOne(p string, nested bool) error {
+	for _, in := range slices.Backward(all) {
+		at, err := s.placeOf(in)
+		if err == nil {
+			err = deleteOne(at, true)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("%q in it: %w", in.named(), err)
+		}
+	}
 	at, err := s.place(p)
 	if err != nil {
 		return err
 	}
+	return deleteOne(at, false)
+}
+
+// inner is a subvolume in another one.
+type inner struct {
+	link
+	outer uint64
+	path  string // from the top level; "" if it is too long for any call
+}
+
+func (in inner) named() string {
+	if in.path == "" {
+		return in.name
+	}
+	return in.path
+}
+
+// appendInner appends those in subvolume id at any depth, each before those that it
+// holds, whatever their paths. p is that of the subvolume, or "".
+func (s *Store) appendInner(found []inner, id uint64, p string) ([]inner, error) {
+	direct, err := links(s.top, id, linksToInner)
+	if err != nil {
+		return nil, err
+	}
+	for _, link := range direct {
+		in := inner{link: link, outer: id}
+		if p != "" {
+			dir, err := directory(s.top, id, link.dir)
+			if errors.Is(err, unix.ENOENT) {
+				continue
+			}
+			if err != nil && !errors.Is(err, unix.ENAMETOOLONG) {
+				return nil, err
+			}
+			if full := path.Join(p, dir, link.name); err == nil && len(full) < unix.PathMax {
+				in.path = full
+			}
+		}
+		if found, err = s.appendInner(append(found, in), link.other, in.path); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// placeOf opens the directory that holds a subvolume.
+func (s *Store) placeOf(in inner) (*place, error) {
+	if in.path != "" {
+		return s.place(in.path)
+	}
+	dir, err := s.openInode(in.outer, in.dir)
+	return &place{dir, in.name}, err
+}
+
+// makeWritable makes the subvolume at a place writable.
+func (s *Store) makeWritable(find func() (*place, error)) error {
+	at, err := find()
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	f, err := at.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := subvolumeOf(f)
+	if err == nil && info.ReadOnly {
+		err = sentinel(setReadOnly(f, false))
+	}
+	return err
+}
+
+// deleteOne removes a subvolume that holds no other, and lets go of the place. If it
+// is nested in one that goes too, the directory that it is in must not keep it.
+func deleteOne(at *place, nested bool) error {
 	defer at.close()
 	if err := at.check(); err != nil {
 		return err
 	}
-	if _, err := at.unlock(); err != nil {
+	if err := at.unlockForGood(); err != nil {
 		return err
 	}
 	if nested {

@@ -105,9 +105,8 @@ func parseLinks(buf []byte, n int) ([]link, error) {
 	return found, nil
 }
 
-// directory returns the path of a directory inside subvolume id, by its inode
-// number: "" for the root directory, and else with a slash at the end.
-func directory(f *os.File, id, inode uint64) (string, error) {
+// lookUp is directory for one whose path fits into 4 KiB: ENAMETOOLONG.
+func lookUp(f *os.File, id, inode uint64) (string, error) {
 	var args C.struct_btrfs_ioctl_ino_lookup_args
 	args.treeid, args.objectid = C.__u64(id), C.__u64(inode)
 	err := ioctl(f, "BTRFS_IOC_INO_LOOKUP", C.BTRFS_IOC_INO_LOOKUP, unsafe.Pointer(&args))

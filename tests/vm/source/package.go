@@ -5,11 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// Package makes a package file of a version, with files by their absolute names.
+// Package makes a package file of a version, with files by their absolute names, and
+// its scripts and other control files as DEBIAN/NAME. Programs can be executed.
 func Package(t guest.T, name, version string, files map[string]string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-package.")
@@ -26,8 +28,12 @@ func Package(t guest.T, name, version string, files map[string]string) string {
 	for file, content := range all {
 		file = filepath.Join(tree, file)
 		err := os.MkdirAll(filepath.Dir(file), 0o755)
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(content, "#!") || strings.HasPrefix(content, "\x7fELF") {
+			mode = 0o755
+		}
 		if err == nil {
-			err = os.WriteFile(file, []byte(content), 0o644)
+			err = os.WriteFile(file, []byte(content), mode)
 		}
 		if err != nil {
 			t.Fatalf("cannot make a package: %v", err)

@@ -1,0 +1,106 @@
+package redirect
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/debcache"
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// hideCaches replaces what is mounted at apt's package cache, or below, by one of
+// which everything that is written to it is lost: scripts that run beside a frontend
+// have no use for it, and what is written to other mounts may be published.
+func (i Inside) hideCaches(shares []sandbox.Share, silent []sandbox.Silent) []sandbox.Share {
+	for _, place := range []string{debcache.Place, i.cache} {
+		if place != "" {
+			shares = hideCache(shares, silent, place)
+		}
+	}
+	return shares
+}
+
+func hideCache(shares []sandbox.Share, silent []sandbox.Silent, place string) []sandbox.Share {
+	shares = slices.DeleteFunc(shares, func(s sandbox.Share) bool { return isIn(s.Target, place) })
+	if slices.ContainsFunc(silent, func(s sandbox.Silent) bool { return isIn(place, s.Dir) }) {
+		return shares // and nobody would get an answer
+	}
+	real, err := filepath.EvalSymlinks(place)
+	if err != nil {
+		return shares // apt will say so
+	}
+	cache := sandbox.Share{Target: place, Volatile: true}
+	if on := holder(shares, real); on.Copy {
+		cache.Copy, cache.Volatile = true, false // read-only, until it has a scratch directory
+	}
+	return append(shares, cache)
+}
+
+// holder is the innermost mount that a path is on.
+func holder(shares []sandbox.Share, path string) (innermost sandbox.Share) {
+	for _, share := range shares {
+		if isIn(path, share.Target) && len(share.Target) > len(innermost.Target) {
+			innermost = share
+		}
+	}
+	return innermost
+}
+
+// isIn says whether a path is that of a directory, or of something below it.
+func isIn(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// lendCache lends apt's package cache to a sandbox that is about to be started. What is
+// downloaded there is in the running system's cache when giveBack has been called,
+// whatever came of the rest.
+func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giveBack func()) {
+	if root.ReadOnly {
+		return func() {}
+	}
+	place := debcache.Place
+	if own := filepath.Clean(cmp.Or(reads.Cache, place)); own != place && !isHidden(own) && isCache(own) {
+		place, s.Inside.cache = own, own
+		spec.Shares = hideCache(spec.Shares, nil, own) // isCache has had an answer
+	}
+	at := slices.IndexFunc(spec.Shares, func(share sandbox.Share) bool { return share.Target == place })
+	if at < 0 {
+		return func() {}
+	}
+	scratch := be.ScratchDir(root.UUID)
+	loan, err := debcache.Lend(place, s.Registry.Store().Path(scratch))
+	if err != nil {
+		s.Log.Warn(err)
+		spec.Shares = slices.Delete(spec.Shares, at, at+1) // it has a directory of its own below
+		return func() {}
+	}
+	spec.Shares[at].Volatile, spec.Shares[at].Scratch = false, filepath.Join(scratch, loan.Dir())
+	return func() {
+		report, err := loan.Return(cmp.Or(reads.Lists, pkgdb.ListsDir))
+		if err != nil {
+			s.Log.Warn(err)
+		}
+		if n := len(report.Unknown); n > 0 {
+			s.Log.Warnf("cannot keep %d of the package files that were written to %s: they are not what the running system's lists of packages describe", n, place)
+		}
+		s.Log.Debugf("package cache %s: %d files added, %d removed", place, len(report.Kept), len(report.Removed))
+	}
+}
+
+// isCache says whether a directory holds nothing but what apt keeps in its package
+// cache. Of any other one the sandbox has to keep what packages write there.
+func isCache(dir string) bool {
+	if !filepath.IsAbs(dir) {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) > 0 && !slices.ContainsFunc(entries, func(entry os.DirEntry) bool {
+		name := entry.Name()
+		return name != "lock" && name != "partial" && name != "lost+found" && filepath.Ext(name) != ".deb" && filepath.Ext(name) != ".ddeb"
+	})
+}

@@ -1,0 +1,259 @@
+package share_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// forge leaves a journal, of a transaction that was cut off, with a step whose
+// checksum is as it should be.
+func (w *world) forge(step func(id string) txn.Step) (id string) {
+	w.Helper()
+	check(w.T, w.locked(func() error {
+		tx, err := w.reg.Transaction("a test")
+		if err != nil {
+			return err
+		}
+		id = tx.ID
+		return tx.File().Close()
+	}))
+	file := w.store.Path(be.HomeDir + "/journal/" + id + ".json")
+	text, err := os.ReadFile(file)
+	check(w.T, err)
+	last, err := hex.DecodeString(string(text[len(text)-1-2*sha256.Size : len(text)-1]))
+	check(w.T, err)
+	line, err := json.Marshal(map[string]any{"step": step(id)})
+	check(w.T, err)
+	sum := sha256.Sum256(append(last, line...))
+	line = append(line, " "+hex.EncodeToString(sum[:])+"\n"...)
+	check(w.T, os.WriteFile(file, append(text, line...), 0o600))
+	return id
+}
+
+// all is what there is in the store, but for the registry's own.
+func (w *world) all() map[string]string {
+	w.Helper()
+	found := w.files(".")
+	maps.DeleteFunc(found, func(name, _ string) bool { return strings.HasPrefix(name, be.HomeDir+"/") })
+	for _, sub := range w.subvolumes() {
+		found["subvolume "+sub] = ""
+	}
+	return found
+}
+
+func (w *world) subvolumes() []string {
+	w.Helper()
+	all, err := w.store.Nested(".")
+	check(w.T, err)
+	var paths []string
+	for _, sub := range all {
+		paths = append(paths, sub.Path)
+	}
+	return paths
+}
+
+// TestForgedJournals has steps that name what is none of the transaction, for each
+// kind: with any argument out of its bounds nothing is done.
+func TestForgedJournals(t *testing.T) {
+	const stray = "11111111-2222-3333-4444-555555555555"
+	add := func(id string) txn.Args { return txn.Args{"from": "@share/.new-" + id} }
+	remove := func(string) txn.Args { return txn.Args{"from": ""} }
+	inPlace := func(string) txn.Args { return txn.Args{"from": "@share/mail-2026-11-20"} }
+	clone := func(string) txn.Args {
+		return txn.Args{"from": "@share/mail-2026-11-20", "src": "@share-past/mail.x", "parent": stray}
+	}
+	for kind, of := range map[string]func(id string) txn.Args{
+		"share-name": add, "share-mount": add, "share-enter": add, "share-empty": add,
+		"share-fill": remove, "share-lift": remove, "share-leave": remove,
+		"share-clone": clone, "share-lower": inPlace, "share-swap": inPlace,
+	} {
+		bad := map[string][]string{
+			"share": {"", "..", "a/b", ".new-x", "mail/../x"}, "uuid": {"", "../x"}, "env-uuid": {"", "../x"},
+			"env":  {"", "..", "/", "@be", "@be/.new-x", "@be-base/other", "@apt-be", "@share/mail", "@share-past/x", "@grub", "@rootfs/../x"},
+			"path": {"", "/", "etc", "/etc/..", "/var/mail/", "//etc"},
+			"from": {"@share", "@share/precious", "@rootfs", "@be/other", "../x", "@share/mail-../x", "@share/.new-feed"}, "extra": {"x"},
+		}
+		if of("x")["from"] == "@share/.new-x" {
+			bad["path"] = append(bad["path"], "/etc", "/usr/lib", "/var/lib/dpkg", "/var")
+		}
+		if kind == "share-clone" {
+			bad["src"] = []string{"", "@rootfs", "@share-past", "@share-past/../@rootfs", "@be/other"}
+			bad["parent"] = []string{"", "x"}
+		}
+		for key, values := range bad {
+			for _, value := range values {
+				w := boundsWorld(t)
+				w.refuses(kind, func(id string) txn.Args {
+					args := txn.Args{"share": "mail", "uuid": stray, "env": "@rootfs", "env-uuid": stray, "path": "/var/mail"}
+					maps.Copy(args, of(id))
+					args[key] = value
+					return args
+				})
+			}
+		}
+	}
+	for _, dst := range []string{"", "@rootfs", "@share/precious", "@share/.new-feed", "@be/other", "@share/.new-x/../precious"} {
+		boundsWorld(t).refuses("share-make", func(string) txn.Args { return txn.Args{"dst": dst} })
+	}
+	for _, kind := range []string{"share-beside", "share-show"} {
+		for key, values := range map[string][]string{
+			"from": {"", "/etc", "/var/mail", "/etc/.apt-be-restore-ID", "/var/.apt-be-restore-feed", "/var/../var/.apt-be-restore-ID"},
+			"to":   {"", "/", "/etc/mail", "/var/../etc/x"}, "env": {"", "@share/precious", "@be/.new-x"}, "env-uuid": {"", "x"}, "extra": {"x"},
+		} {
+			for _, value := range values {
+				boundsWorld(t).refuses(kind, func(id string) txn.Args {
+					args := txn.Args{"env": "@rootfs", "env-uuid": stray, "from": "/var/.apt-be-restore-" + id, "to": "/var/mail.old"}
+					args[key] = strings.ReplaceAll(value, "ID", id)
+					return args
+				})
+			}
+		}
+	}
+}
+
+var shared *world
+
+// boundsWorld is one in which nothing is done, so that all may have the same.
+func boundsWorld(t *testing.T) *world {
+	t.Helper()
+	if shared == nil || shared.T != t {
+		shared = newWorld(t)
+		check(t, shared.store.Create("@share/precious"))
+		shared.write("@share/precious/file", "x")
+	}
+	return shared
+}
+
+// refuses checks that a step has its journal left, and nothing done.
+func (w *world) refuses(kind string, args func(id string) txn.Args) {
+	w.Helper()
+	id := w.forge(func(id string) txn.Step { return txn.Step{Kind: kind, Args: args(id)} })
+	before := w.all()
+	w.recover()
+	if after := w.all(); !maps.Equal(before, after) {
+		w.Errorf("%s %v: it was\n%v\nand is\n%v", kind, args(id), before, after)
+	}
+	bad, err := w.reg.Unreadable()
+	check(w.T, err)
+	var bounds *txn.BoundsError
+	if len(bad) != 1 || !errors.As(bad[0], &bounds) || bounds.Kind != kind || !strings.Contains(bad[0].Path, id) {
+		w.Errorf("%s %v: Unreadable = %v", kind, args(id), bad)
+	}
+	check(w.T, os.Remove(w.store.Path(be.HomeDir+"/journal/"+id+".json")))
+}
+
+// TestForgedJournalsInBounds has steps each of whose arguments may be one of its
+// kind.
+func TestForgedJournalsInBounds(t *testing.T) {
+	running := func(w *world) be.Env {
+		e, err := w.reg.Running()
+		check(w.T, err)
+		return e
+	}
+	for name, tt := range map[string]struct {
+		prepare func(w *world)
+		step    func(w *world, id string) txn.Step
+		says    string // "" if there is nothing to be done
+	}{
+		"make of what somebody mounts": {func(w *world) {
+			w.reg.Mounted = func(string) ([]string, error) { return []string{"/mnt"}, nil }
+		}, func(w *world, id string) txn.Step {
+			check(w.T, w.store.Create("@share/.new-"+id))
+			return txn.Step{Kind: "share-make", Args: txn.Args{"dst": "@share/.new-" + id}}
+		}, "is mounted at /mnt"},
+		"make of a snapshot": {func(*world) {}, func(w *world, id string) txn.Step {
+			check(w.T, w.store.Snapshot("@be/other", "@share/.new-"+id, false))
+			return txn.Step{Kind: "share-make", Args: txn.Args{"dst": "@share/.new-" + id}}
+		}, "is another subvolume than the one that was made there"},
+		"name of what others mount": {func(w *world) {
+			check(w.T, w.add())
+			check(w.T, os.WriteFile(w.store.Path("@rootfs/etc/fstab"), []byte(fstabText), 0o644))
+			delete(w.machine.mounts, "/var/mail")
+		}, func(w *world, id string) txn.Step {
+			return w.step("share-name", "mail", "/var/mail", "@share/.new-"+id, running(w))
+		}, "other mounts @share/mail"},
+		"fill of another directory": {func(w *world) { check(w.T, w.add()) }, func(w *world, _ string) txn.Step {
+			return w.step("share-fill", "mail", "/etc", "", running(w))
+		}, "the fstab of @rootfs does not have @share/mail at /etc"},
+		"empty of another directory": {func(w *world) {
+			check(w.T, w.add())
+			w.write("@rootfs/srv/file", "x")
+		}, func(w *world, id string) txn.Step {
+			return w.step("share-empty", "mail", "/srv", "@share/.new-"+id, running(w))
+		}, "the fstab of @rootfs does not have @share/mail at /srv"},
+		"empty by a link": {func(w *world) {
+			check(w.T, w.add())
+			check(w.T, os.Remove(w.store.Path("@rootfs/var/mail")))
+			check(w.T, os.Symlink(w.store.Path("@rootfs/etc"), w.store.Path("@rootfs/var/mail")))
+		}, func(w *world, id string) txn.Step {
+			return w.step("share-empty", "mail", "/var/mail", "@share/.new-"+id, running(w))
+		}, "too many levels of symbolic links"},
+		"clone of a share": {func(w *world) {
+			check(w.T, w.store.Create("@share/mail-2026-11-20"))
+			w.write("@share/mail-2026-11-20/file", "x")
+		}, func(w *world, _ string) txn.Step {
+			step := w.step("share-clone", "mail", "/var/mail", "@share/mail-2026-11-20", running(w))
+			step.Args["uuid"] = running(w).Subvolume.UUID
+			step.Args["src"], step.Args["parent"] = "@share-past/mail.x", running(w).Subvolume.UUID
+			return step
+		}, "is another subvolume than the one that was made there"},
+		"leave of another share": {func(w *world) {
+			check(w.T, w.store.Create("@share/precious"))
+			w.write("@share/precious/file", "x")
+		}, func(w *world, _ string) txn.Step {
+			step := w.step("share-leave", "precious", "/var/mail", "", running(w))
+			step.Args["share"] = "mail"
+			return step
+		}, "it is the share precious, and not mail"},
+		"beside in another environment": {func(w *world) {}, func(w *world, id string) txn.Step {
+			w.write("@be/other/var/.apt-be-restore-"+id+"/file", "x")
+			return txn.Step{Kind: "share-beside", Args: txn.Args{
+				"env": "@be/other", "env-uuid": running(w).Subvolume.UUID, "from": "/var/.apt-be-restore-" + id, "to": "/var/mail.x",
+			}}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			tt.prepare(w)
+			var before map[string]string
+			w.forge(func(id string) txn.Step {
+				step := tt.step(w, id)
+				before = w.all()
+				return step
+			})
+			check(t, w.locked(func() error {
+				recovered, err := w.reg.Recover(ctx)
+				if len(recovered) != 1 || tt.says != "" && (recovered[0].Err == nil || !strings.Contains(recovered[0].Err.Error(), tt.says)) {
+					t.Errorf("Recover = %+v, want an error that says %q", recovered, tt.says)
+				}
+				return err
+			}))
+			if after := w.all(); !maps.Equal(before, after) {
+				t.Errorf("it was\n%v\nand is\n%v", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
+			}
+		})
+	}
+}
+
+// step is one of a move of a share in an environment.
+func (w *world) step(kind, name, dir, from string, e be.Env) txn.Step {
+	w.Helper()
+	uuid := "11111111-2222-3333-4444-555555555555"
+	if sub, err := w.store.Get("@share/" + name); err == nil {
+		uuid = sub.UUID
+	}
+	return txn.Step{Kind: kind, Args: txn.Args{
+		"share": name, "uuid": uuid, "from": from, "env": e.Subvolume.Path, "env-uuid": e.Subvolume.UUID, "path": dir,
+	}}
+}
