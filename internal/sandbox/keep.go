@@ -38,10 +38,10 @@ type keeper struct {
 	door     *child   // which becomes the command
 	notes    []string
 
-	mu      sync.Mutex       // guards the next two
-	command int              // the PID of the command; 0 before there is one, and after
-	early   []syscall.Signal // those that came before
-	proceed chan struct{}    // closed by the first order to continue, and when there are no more
+	mu      sync.Mutex    // guards the next two
+	command int           // the PID of the command; 0 before there is one, and after
+	early   []order       // those that came before
+	proceed chan struct{} // closed by the first order to continue, and when there are no more
 }
 
 // keep is the keeper. It never returns.
@@ -181,7 +181,9 @@ func (k *keeper) startDoor(from origin) (*child, error) {
 				files[i] = k.terminal.slave
 			}
 		}
-		sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
+		if !k.Background {
+			sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
+		}
 	}
 	return from.start(doorRole, os.Environ(), files, sys)
 }
@@ -210,8 +212,8 @@ func (k *keeper) letIn() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.command = k.door.pid
-	for _, sig := range k.early {
-		k.pass(sig)
+	for _, o := range k.early {
+		k.pass(o)
 	}
 	return nil
 }
@@ -235,29 +237,36 @@ func (k *keeper) obey() {
 			proceed()
 			o.Signal = unix.SIGCONT
 		}
-		k.relay(o.Signal)
+		k.relay(o)
 	}
 }
 
-// relay sends the command a signal, as soon as there is one.
-func (k *keeper) relay(sig syscall.Signal) {
+// relay does to the command what an order says, as soon as there is one.
+func (k *keeper) relay(o order) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.command == 0 {
-		k.early = append(k.early, sig)
+		k.early = append(k.early, o)
 		return
 	}
-	k.pass(sig)
+	k.pass(o)
 }
 
-// pass sends the command a signal; its group, if it is one that a terminal sends.
-func (k *keeper) pass(sig syscall.Signal) {
+// pass puts the command into the foreground, or sends it a signal: its group, if it is
+// one that a terminal sends.
+func (k *keeper) pass(o order) {
+	if o.Foreground && k.terminal != nil {
+		_ = k.terminal.foreground(k.command)
+	}
+	if o.Signal == 0 {
+		return
+	}
 	to := k.command
-	switch sig {
+	switch o.Signal {
 	case unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGCONT:
 		to = -to
 	}
-	_ = unix.Kill(to, sig)
+	_ = unix.Kill(to, o.Signal)
 }
 
 // await waits until the command has ended, and tells the supervisor when it is
