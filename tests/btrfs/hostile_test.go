@@ -114,7 +114,9 @@ func (h *hostileLab) testRun(t *testing.T) {
 	if status.Status != 0 {
 		t.Errorf("status %d", status.Status)
 	}
-	judge(t, string(printed), true)
+	// A run has the machine's network until dpkg is run in it, for apt's downloads.
+	judge(t, string(printed), true, "loopback", "loopback-udp", "loopback-addresses")
+	h.Shell(t, "cd /run/hostile; grep ^unix contacts >others || true; cat others >contacts")
 	h.unharmed(t, before, "/srv/hostile-output")
 	if mode := strings.TrimSpace(h.Shell(t, "stat -c %a:%u:%g /srv/hostile-output")); mode != "640:0:0" {
 		t.Errorf("what the run wrote to has mode and owners %s", mode)
@@ -122,8 +124,9 @@ func (h *hostileLab) testRun(t *testing.T) {
 	h.Shell(t, "apt-be destroy env; rm /srv/hostile-output")
 }
 
-// judge finds each attempt among the lines, and none that got through.
-func judge(t *testing.T, lines string, all bool) {
+// judge finds each attempt among the lines, and none that got through but those of
+// these names.
+func judge(t *testing.T, lines string, all bool, allowed ...string) {
 	t.Helper()
 	found := hostile.Parse(lines)
 	if len(found) < 20 {
@@ -139,7 +142,7 @@ func judge(t *testing.T, lines string, all bool) {
 			switch {
 			case !there:
 				t.Errorf("%s: it was not made", a.What)
-			case verdict.Outcome == hostile.Broken:
+			case verdict.Outcome == hostile.Broken && !slices.Contains(allowed, a.Name):
 				t.Errorf("%s: %s", a.What, verdict)
 			case strings.HasPrefix(verdict.Detail, "no answer"):
 				t.Errorf("%s: %s", a.What, verdict)

@@ -118,7 +118,7 @@ func network() []Attempt {
 		_, _ = connection.Write([]byte("hostile over " + network + "\n"))
 		if network == "udp" {
 			if _, err := connection.Read(make([]byte, 16)); err != nil {
-				return held("no answer: %v", err)
+				return held("nobody answered: %v", err)
 			}
 		}
 		return broken("connected to %s", address)

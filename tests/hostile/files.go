@@ -168,8 +168,8 @@ func walk(top string, skip func(string) bool) Verdict {
 			return nil
 		}
 		info, err := entry.Info()
-		if err != nil || info.Mode()&0o222 == 0 {
-			return nil
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o222 == 0 {
+			return nil // something else may be mounted over a file, to hide it
 		}
 		tried++
 		if err := opensForWriting(path); err == nil {
