@@ -30,6 +30,7 @@ type keeper struct {
 	beginning
 	socket  *os.File      // to the supervisor
 	orders  *json.Decoder // from it
+	program *os.File      // this one, in memory
 	greeted bool          // the supervisor has been sent the terminal
 
 	terminal *pty     // nil for none
@@ -65,7 +66,11 @@ func keep() {
 
 // run runs the command and returns how it ended.
 func (k *keeper) run() (Result, error) {
-	if err := k.orders.Decode(&k.beginning); err != nil {
+	var err error
+	if k.program, err = receiveFile(k.socket); err == nil {
+		err = k.orders.Decode(&k.beginning)
+	}
+	if err != nil {
 		return Result{}, fmt.Errorf("cannot read the sandbox's description: %w", err)
 	}
 	if err := k.prepare(); err != nil {
@@ -111,12 +116,8 @@ func (k *keeper) prepare() error {
 	if err := k.greet(); err != nil {
 		return err
 	}
-	program, err := inMemory()
-	if err != nil {
-		return err
-	}
-	defer program.Close()
-	from := origin{program: program, group: k.group()}
+	defer k.program.Close()
+	from := origin{program: k.program, group: k.group()}
 	if from.decoy, err = os.Open(place.path); err != nil {
 		return err
 	}
@@ -185,15 +186,16 @@ func (k *keeper) startDoor(from origin) (*child, error) {
 			sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
 		}
 	}
-	return from.start(doorRole, os.Environ(), files, sys)
+	args := []string{doorRole}
+	if k.Spec.alone() {
+		args = append(args, aloneOption)
+	}
+	return from.start(args, os.Environ(), files, sys)
 }
 
 // letIn tells the door what to do, and returns when it has become the command.
 func (k *keeper) letIn() error {
 	t := task{Spec: k.Spec, Streams: k.Streams}
-	if k.terminal != nil {
-		t.Tty = k.terminal.name()
-	}
 	if err := json.NewEncoder(k.door.socket).Encode(t); err != nil {
 		return fmt.Errorf("cannot set up the sandbox: %w", err)
 	}

@@ -39,7 +39,6 @@ type report struct {
 type task struct {
 	Spec    Spec
 	Streams [3]streams.Stream
-	Tty     string // the place inside of the command's terminal; "" for none
 }
 
 // sendFile sends a byte, and a descriptor with it unless file is nil.

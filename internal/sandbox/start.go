@@ -141,8 +141,18 @@ func (p *Process) startKeeper(env []string, keep []*os.File) error {
 	return p.keeper.Start()
 }
 
+// program is this program in memory, for all sandboxes that this process starts.
+var program = sync.OnceValues(inMemory)
+
 // begin tells the keeper what to do, and takes the terminal that it has made.
 func (p *Process) begin(b beginning) error {
+	memory, err := program() // while the keeper gets ready
+	if err != nil {
+		return err
+	}
+	if err := sendFile(p.socket, memory); err != nil {
+		return err
+	}
 	if err := p.send(b); err != nil {
 		return err
 	}
