@@ -321,8 +321,19 @@ func (r *Relay) writeOut() {
 
 // take begins to use the user's terminal, as the command wants its own.
 func (r *Relay) take() {
+	first := r.user.idle
 	r.user.idle = false
+	before, err := unix.IoctlGetInt(r.master, unix.TIOCGPGRP)
 	r.wanted()
+	if !first || err != nil {
+		return
+	}
+	// Ctrl-C is for the command, not for who was in the foreground before.
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if now, err := unix.IoctlGetInt(r.master, unix.TIOCGPGRP); err != nil || now != before {
+			return
+		}
+	}
 }
 
 // suspend is Suspend.
