@@ -16,7 +16,6 @@ const (
 	notOfIt  = "is not of this transaction"
 	noPlace  = "is no place of a subvolume"
 	noUUID   = "is no UUID"
-	noName   = "is no name of a boot environment"
 	noRecord = "is not the subvolume that its record is of"
 )
 
@@ -33,8 +32,8 @@ func IsEnvPlace(place string) bool {
 	if store.CheckPath(place) != nil {
 		return false
 	}
-	if name, ok := strings.CutPrefix(place, EnvDir+"/"); ok {
-		return CheckName(name) == nil
+	if inside(place, EnvDir) {
+		return checkName(EnvDir, place) == nil
 	}
 	return !slices.ContainsFunc([]string{EnvDir, BaseDir, HomeDir, ShareDir, PastDir, GRUBDir}, func(dir string) bool {
 		return place == dir || inside(place, dir)
@@ -92,14 +91,11 @@ func checkTo(dir string, a txn.Args) error {
 	return a.Only("uuid", "from", "to")
 }
 
-// checkName says what is wrong with a place in a directory that has a name.
+// checkName says what is wrong with a place in a directory that has a name, which
+// somebody may have given it by hand.
 func checkName(dir, place string) error {
-	name, ok := strings.CutPrefix(place, dir+"/")
-	if !ok || isNew(place) {
+	if path.Dir(place) != dir || isNew(place) || store.CheckPath(place) != nil {
 		return txn.OutOfBounds(place, notOfIt)
-	}
-	if CheckName(name) != nil {
-		return txn.OutOfBounds(place, noName)
 	}
 	return nil
 }

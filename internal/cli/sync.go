@@ -86,6 +86,5 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 		return err
 	}
 	app.warnOfInitramfs(e, found)
-	app.warnOfBehind(e.Name, found)
 	return app.tellDrift(e.Name, found, false, false)
 }

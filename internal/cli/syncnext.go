@@ -99,8 +99,8 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 	return nil
 }
 
-// summary says what a sync did to an environment, and names what stayed behind, as far
-// as that is by a rule.
+// summary says what a sync did to an environment, and names what stayed behind, but for
+// what could not be carried over.
 func summary(name string, found *drift.Drift, took time.Duration) string {
 	var left int
 	var byRule []string
@@ -109,7 +109,7 @@ func summary(name string, found *drift.Drift, took time.Duration) string {
 			continue
 		}
 		left++
-		if c.Why == "" {
+		if !c.Unable {
 			byRule = append(byRule, ui.Printable("/"+c.Path))
 		}
 	}

@@ -105,6 +105,7 @@ func (l *Loan) end() error {
 	var err error
 	if l.dir != "" {
 		err = durable.RemoveAll(l.dir)
+		_ = os.Remove(filepath.Dir(l.dir)) // unless layers are in it
 	}
 	for _, f := range []*os.File{l.own, l.cache} {
 		if f != nil {

@@ -23,7 +23,7 @@ func (d *Drift) stays(path string, err error) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	d.behind = append(d.behind, Change{Change: merge.Change{
-		Path: path, Decision: merge.Decision{Why: "it cannot be carried over: " + err.Error()},
+		Path: path, Decision: merge.Decision{Unable: true, Why: "it cannot be carried over: " + err.Error()},
 	}})
 }
 
@@ -51,7 +51,7 @@ func (d *Drift) tellBehind() {
 	d.behind = nil
 }
 
-// Behind are the changes that stay behind by no rule.
+// Behind are the changes that can't be carried over.
 func (d *Drift) Behind() []Change {
-	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return c.Fate() != Left || c.Why == "" })
+	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return !c.Unable })
 }

@@ -45,6 +45,7 @@ type Decision struct {
 	Aside      bool       // what the new side has is kept beside it
 	Beside     bool       // what the live side has is put beside what the new side has, which stays
 	Refused    bool       // nobody but the admin can decide
+	Unable     bool       // it can't be compared or carried over, and the new side's stays
 	Why        string     // for a report: what clashes, "" if nothing does
 }
 

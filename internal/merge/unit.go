@@ -236,7 +236,7 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 			return false, err
 		}
 		if way.Refused {
-			c.Unit, c.Decision = Unit{What: u.what}, Decision{Refused: !p.users(c.Path), Attributes: c.Next.Attributes, Why: way.Why}
+			c.Unit, c.Decision = Unit{What: u.what}, Decision{Refused: !p.users(c.Path), Unable: p.users(c.Path), Attributes: c.Next.Attributes, Why: way.Why}
 		}
 	}
 	return true, nil
@@ -313,7 +313,7 @@ func (p *planner) setAside(u *unit, c *Change) error {
 					node, err := tree.Node(name)
 					if err != nil {
 						c.Unit = Unit{What: u.what}
-						c.Decision = Decision{Refused: !p.users(c.Path), Attributes: c.Next.Attributes, Why: "it cannot be kept beside the running system's: " + err.Error()}
+						c.Decision = Decision{Refused: !p.users(c.Path), Unable: p.users(c.Path), Attributes: c.Next.Attributes, Why: "it cannot be kept beside the running system's: " + err.Error()}
 						return nil
 					}
 					free = free && node.Kind == Missing

@@ -34,7 +34,7 @@ func (p *planner) users(name string) bool { return p.trees.Users != nil && p.tre
 func (p *planner) cannot(c *Change, err error) Decision {
 	leaves := p.trees.Leaves != nil && p.trees.Leaves(c.Path, err)
 	return Decision{
-		Refused: c.Rule.Action != Ignore && !leaves, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error(),
+		Refused: c.Rule.Action != Ignore && !leaves, Unable: leaves, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error(),
 	}
 }
 
@@ -58,7 +58,7 @@ func (p *planner) settle(c *Change) error {
 		return err
 	}
 	if c.Refused && p.users(c.Path) { // it can be nowhere
-		c.Refused = false
+		c.Refused, c.Unable = false, true
 	}
 	return nil
 }

@@ -32,30 +32,30 @@ type origin struct {
 	decoy   *os.File // what their root is to be
 }
 
-// start starts this program from memory.
-func (o origin) start(role string, env []string, files []*os.File, sys *syscall.SysProcAttr) (*child, error) {
+// start starts this program from memory. The first of the arguments is its role.
+func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProcAttr) (*child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	theirs := os.NewFile(uintptr(pair[1]), role)
+	theirs := os.NewFile(uintptr(pair[1]), args[0])
 	defer theirs.Close()
 	attr := &os.ProcAttr{Dir: "/", Env: env, Files: append(files, theirs, o.decoy), Sys: sys}
-	path, args := fmt.Sprintf("/proc/self/fd/%d", o.program.Fd()), []string{Name, role}
+	path, argv := fmt.Sprintf("/proc/self/fd/%d", o.program.Fd()), append([]string{Name}, args...)
 	if o.group != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(o.group.Fd())
 	}
-	process, err := os.StartProcess(path, args, attr)
+	process, err := os.StartProcess(path, argv, attr)
 	if err != nil && o.group != nil {
 		// Linux has it since 5.7, and some containers refuse clone3(2).
 		sys.UseCgroupFD = false
-		process, err = os.StartProcess(path, args, attr)
+		process, err = os.StartProcess(path, argv, attr)
 	}
 	if err != nil {
 		unix.Close(pair[0])
 		return nil, err
 	}
-	return &child{pid: process.Pid, socket: os.NewFile(uintptr(pair[0]), role)}, nil
+	return &child{pid: process.Pid, socket: os.NewFile(uintptr(pair[0]), args[0])}, nil
 }
 
 // startReaper starts PID 1 of a new namespace. The kernel kills it when this process
@@ -75,7 +75,7 @@ func (o origin) startReaper() (*child, error) {
 		var c *child
 		if err == nil {
 			// Go's runtime would open /dev/null in the place of those that are not there.
-			c, err = o.start(reapRole, []string{}, []*os.File{o.decoy, o.decoy, o.decoy},
+			c, err = o.start([]string{reapRole}, []string{}, []*os.File{o.decoy, o.decoy, o.decoy},
 				&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL})
 		}
 		started <- outcome{c, err}

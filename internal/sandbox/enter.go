@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -25,15 +26,38 @@ func enter() {
 }
 
 func pass(socket *os.File) error {
+	separateErr := separate() // while the keeper assembles the root
 	var t task
 	if err := json.NewDecoder(socket).Decode(&t); err != nil {
 		return fmt.Errorf("cannot read the sandbox's task: %w", err)
+	}
+	if separateErr != nil {
+		return fmt.Errorf("cannot set up the sandbox: %w", separateErr)
 	}
 	if err := t.settle(socket); err != nil {
 		return fmt.Errorf("cannot set up the sandbox: %w", err)
 	}
 	err := unix.Exec(t.Spec.Path, t.Spec.Args, t.Spec.Env)
 	return fmt.Errorf("cannot run %s in the sandbox: %w", t.Spec.Path, err)
+}
+
+// aloneOption has the door make a network namespace of its own.
+const aloneOption = "alone"
+
+// separate makes the namespaces of the command's own that the keeper is not in.
+func separate() error {
+	alone := slices.Contains(os.Args, aloneOption)
+	namespaces := unix.CLONE_NEWCGROUP
+	if alone {
+		namespaces |= unix.CLONE_NEWNET
+	}
+	if err := unix.Unshare(namespaces); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	if alone {
+		return syscalls.LoopbackUp()
+	}
+	return nil
 }
 
 // settle does all but the execve(2) of the command.
@@ -50,18 +74,6 @@ func (t task) settle(socket *os.File) error {
 	a := &assembler{root: "/"}
 	if err := a.proc(); err != nil {
 		return err
-	}
-	separate := unix.CLONE_NEWCGROUP
-	if t.Spec.alone() {
-		separate |= unix.CLONE_NEWNET
-	}
-	if err := unix.Unshare(separate); err != nil {
-		return os.NewSyscallError("unshare", err)
-	}
-	if t.Spec.alone() {
-		if err := syscalls.LoopbackUp(); err != nil {
-			return err
-		}
 	}
 	if err := os.Chdir(filepath.Clean("/" + t.Spec.WorkDir)); err != nil {
 		if err := os.Chdir("/"); err != nil {

@@ -30,6 +30,7 @@ type keeper struct {
 	beginning
 	socket  *os.File      // to the supervisor
 	orders  *json.Decoder // from it
+	program *os.File      // this one, in memory
 	greeted bool          // the supervisor has been sent the terminal
 
 	terminal *pty     // nil for none
@@ -38,10 +39,10 @@ type keeper struct {
 	door     *child   // which becomes the command
 	notes    []string
 
-	mu      sync.Mutex
-	running bool             // the door has become the command
-	early   []syscall.Signal // those that came before
-	proceed chan struct{}    // closed by the first order to continue
+	mu      sync.Mutex    // guards the next two
+	command int           // the PID of the command; 0 before there is one, and after
+	early   []order       // those that came before
+	proceed chan struct{} // closed by the first order to continue, and when there are no more
 }
 
 // keep is the keeper. It never returns.
@@ -65,7 +66,11 @@ func keep() {
 
 // run runs the command and returns how it ended.
 func (k *keeper) run() (Result, error) {
-	if err := k.orders.Decode(&k.beginning); err != nil {
+	var err error
+	if k.program, err = receiveFile(k.socket); err == nil {
+		err = k.orders.Decode(&k.beginning)
+	}
+	if err != nil {
 		return Result{}, fmt.Errorf("cannot read the sandbox's description: %w", err)
 	}
 	if err := k.prepare(); err != nil {
@@ -111,12 +116,8 @@ func (k *keeper) prepare() error {
 	if err := k.greet(); err != nil {
 		return err
 	}
-	program, err := inMemory()
-	if err != nil {
-		return err
-	}
-	defer program.Close()
-	from := origin{program: program, group: k.group()}
+	defer k.program.Close()
+	from := origin{program: k.program, group: k.group()}
 	if from.decoy, err = os.Open(place.path); err != nil {
 		return err
 	}
@@ -181,17 +182,20 @@ func (k *keeper) startDoor(from origin) (*child, error) {
 				files[i] = k.terminal.slave
 			}
 		}
-		sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
+		if !k.Background {
+			sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
+		}
 	}
-	return from.start(doorRole, os.Environ(), files, sys)
+	args := []string{doorRole}
+	if k.Spec.alone() {
+		args = append(args, aloneOption)
+	}
+	return from.start(args, os.Environ(), files, sys)
 }
 
 // letIn tells the door what to do, and returns when it has become the command.
 func (k *keeper) letIn() error {
 	t := task{Spec: k.Spec, Streams: k.Streams}
-	if k.terminal != nil {
-		t.Tty = k.terminal.name()
-	}
 	if err := json.NewEncoder(k.door.socket).Encode(t); err != nil {
 		return fmt.Errorf("cannot set up the sandbox: %w", err)
 	}
@@ -209,9 +213,9 @@ func (k *keeper) letIn() error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.running = true
-	for _, sig := range k.early {
-		k.pass(sig)
+	k.command = k.door.pid
+	for _, o := range k.early {
+		k.pass(o)
 	}
 	return nil
 }
@@ -223,42 +227,48 @@ func (k *keeper) answers() syscalls.Answers {
 
 // obey does what the supervisor says. When that ends, all ends.
 func (k *keeper) obey() {
-	for begun := k.terminal == nil; ; {
+	proceed := sync.OnceFunc(func() { close(k.proceed) })
+	defer proceed()
+	for {
 		var o order
 		if err := k.orders.Decode(&o); err != nil {
 			k.reaper.kill()
 			return
 		}
-		switch {
-		case o.Continue && !begun:
-			begun = true
-			close(k.proceed)
-		case o.Continue:
-			_ = unix.Kill(-k.door.pid, unix.SIGCONT)
-		default:
-			k.relay(o.Signal)
+		if o.Continue {
+			proceed()
+			o.Signal = unix.SIGCONT
 		}
+		k.relay(o)
 	}
 }
 
-// relay sends the command a signal, as soon as there is one.
-func (k *keeper) relay(sig syscall.Signal) {
+// relay does to the command what an order says, as soon as there is one.
+func (k *keeper) relay(o order) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.running {
-		k.early = append(k.early, sig)
+	if k.command == 0 {
+		k.early = append(k.early, o)
 		return
 	}
-	k.pass(sig)
+	k.pass(o)
 }
 
-// pass sends the command a signal; its group, if it is one that a terminal sends.
-func (k *keeper) pass(sig syscall.Signal) {
-	to := k.door.pid
-	if sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGHUP {
+// pass puts the command into the foreground, or sends it a signal: its group, if it is
+// one that a terminal sends.
+func (k *keeper) pass(o order) {
+	if o.Foreground && k.terminal != nil {
+		_ = k.terminal.foreground(k.command)
+	}
+	if o.Signal == 0 {
+		return
+	}
+	to := k.command
+	switch o.Signal {
+	case unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGCONT:
 		to = -to
 	}
-	_ = unix.Kill(to, sig)
+	_ = unix.Kill(to, o.Signal)
 }
 
 // await waits until the command has ended, and tells the supervisor when it is
@@ -266,18 +276,39 @@ func (k *keeper) pass(sig syscall.Signal) {
 func (k *keeper) await() syscall.WaitStatus {
 	for {
 		var status syscall.WaitStatus
-		_, err := syscall.Wait4(k.door.pid, &status, unix.WUNTRACED, nil)
+		stopped, err := k.wait(&status)
 		switch {
-		case err == syscall.EINTR:
-		case err != nil:
-			return status
-		case status.Stopped():
+		case stopped:
 			send(k.socket, report{Stopped: status.StopSignal()})
-		default:
-			k.door = nil // its number may be another's from now on
+		case err != syscall.EINTR:
 			return status
 		}
 	}
+}
+
+// wait waits for a change of the command. Once it has ended, its number may be
+// another's.
+func (k *keeper) wait(status *syscall.WaitStatus) (stopped bool, err error) {
+	// Not waited for yet, so that it stays its number until that is forgotten.
+	var info unix.Siginfo
+	err = unix.Waitid(unix.P_PID, k.door.pid, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
+	if err != nil {
+		return false, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	pid, err := syscall.Wait4(k.door.pid, status, unix.WUNTRACED|unix.WNOHANG, nil)
+	if err == nil && pid == 0 { // it was stopped, and goes on already
+		err = syscall.EINTR
+	}
+	if err != nil {
+		return false, err
+	}
+	if status.Stopped() {
+		return true, nil
+	}
+	k.door, k.command = nil, 0
+	return false, nil
 }
 
 // endAll ends what the command left running, asking first: nothing may write to the

@@ -16,12 +16,16 @@ type beginning struct {
 	Spec     Spec
 	Streams  [3]streams.Stream
 	Terminal bool // the command gets one
+	// Background: there. In a pipeline the user's terminal is for others, until the
+	// command wants to read it.
+	Background bool
 }
 
 // order is each further message to the keeper. The end of them ends the sandbox.
 type order struct {
-	Signal   syscall.Signal // to be sent to the command; 0 for none
-	Continue bool           // the command goes on, or begins, now that the terminal is ready
+	Signal     syscall.Signal // to be sent to the command; 0 for none
+	Continue   bool           // the command goes on, or begins, now that the terminal is ready
+	Foreground bool           // the command comes into the foreground of its terminal
 }
 
 // report is a message from the keeper. The last one has no Stopped.
@@ -35,7 +39,6 @@ type report struct {
 type task struct {
 	Spec    Spec
 	Streams [3]streams.Stream
-	Tty     string // the place inside of the command's terminal; "" for none
 }
 
 // sendFile sends a byte, and a descriptor with it unless file is nil.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +39,21 @@ func openPTY(devpts string) (*pty, error) {
 		return nil, fmt.Errorf("cannot open a terminal: %w", err)
 	}
 	return p, nil
+}
+
+// foreground puts a process group of this process's session into the foreground.
+func (p *pty) foreground(group int) error {
+	// One in the background that does so gets SIGTTOU, unless that is blocked.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var blocked, before unix.Sigset_t
+	bits := 8 * int(unsafe.Sizeof(blocked.Val[0]))
+	blocked.Val[(int(unix.SIGTTOU)-1)/bits] |= 1 << ((int(unix.SIGTTOU) - 1) % bits)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, &before); err != nil {
+		return err
+	}
+	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }()
+	return unix.IoctlSetPointerInt(int(p.slave.Fd()), unix.TIOCSPGRP, group)
 }
 
 // name is the slave's inside.

@@ -28,7 +28,8 @@ type Process struct {
 	socket  *os.File // to the keeper
 	reports *json.Decoder
 	streams *streams.Streams
-	relay   *terminal.Relay // nil without a terminal
+	master  *os.File        // nil without a terminal
+	relay   *terminal.Relay // the same
 	group   *cgroup.Group   // nil where there are none
 	notes   []string
 
@@ -55,10 +56,13 @@ func Start(spec Spec, stdio Stdio, keep ...*os.File) (p *Process, err error) {
 	}
 	b := beginning{Spec: spec, Streams: p.streams.Describe()}
 	b.Terminal = hasTerminal(b.Streams) || ours && p.streams.User() != nil
+	b.Background = b.Terminal && !allTerminals(b.Streams)
 	if err := p.limit(); err != nil {
+		_ = p.streams.Finish()
 		return nil, err
 	}
 	if err := p.startKeeper(spec.Env, keep); err != nil {
+		_ = p.streams.Finish()
 		p.release()
 		return nil, err
 	}
@@ -81,6 +85,17 @@ func hasTerminal(all [3]streams.Stream) bool {
 		}
 	}
 	return false
+}
+
+// allTerminals says whether the command is alone at the terminal: in a pipeline it is
+// not, and with a stream that leads elsewhere it need not be.
+func allTerminals(all [3]streams.Stream) bool {
+	for _, s := range all {
+		if s.Kind != streams.Terminal {
+			return false
+		}
+	}
+	return true
 }
 
 // sandboxes counts those that this process has started.
@@ -126,8 +141,18 @@ func (p *Process) startKeeper(env []string, keep []*os.File) error {
 	return p.keeper.Start()
 }
 
+// program is this program in memory, for all sandboxes that this process starts.
+var program = sync.OnceValues(inMemory)
+
 // begin tells the keeper what to do, and takes the terminal that it has made.
 func (p *Process) begin(b beginning) error {
+	memory, err := program() // while the keeper gets ready
+	if err != nil {
+		return err
+	}
+	if err := sendFile(p.socket, memory); err != nil {
+		return err
+	}
 	if err := p.send(b); err != nil {
 		return err
 	}
@@ -135,12 +160,18 @@ func (p *Process) begin(b beginning) error {
 	if err != nil || master == nil {
 		return err
 	}
+	p.master = master
 	user := p.streams.User()
 	if err := terminal.Copy(user, master); err != nil {
 		return err
 	}
 	output, keepSettings := p.streams.Output()
-	if p.relay, err = terminal.Start(user, output, master, keepSettings); err != nil {
+	var wanted func()
+	if b.Background {
+		// If the keeper has gone, listen will see.
+		wanted = func() { _ = p.send(order{Foreground: true}) }
+	}
+	if p.relay, err = terminal.Start(user, output, master, keepSettings, wanted); err != nil {
 		return err
 	}
 	return p.send(order{Continue: true})
@@ -160,6 +191,12 @@ func (p *Process) Kill() error {
 	return unix.Shutdown(int(p.socket.Fd()), unix.SHUT_WR)
 }
 
+func (p *Process) wasKilled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.killed
+}
+
 // Signal sends a signal to the command: to its whole process group if a terminal
 // would.
 func (p *Process) Signal(sig syscall.Signal) error { return p.send(order{Signal: sig}) }
@@ -177,7 +214,7 @@ func (p *Process) Wait() (Result, error) {
 	state := p.wait()
 	finishErr := p.finish()
 	switch {
-	case errors.Is(err, io.EOF) && p.killed:
+	case errors.Is(err, io.EOF) && p.wasKilled():
 		return Result{Killed: true, Signal: unix.SIGKILL}, nil
 	case errors.Is(err, io.EOF) && state.Signaled():
 		return Result{Killed: true, Signal: state.Signal()}, nil
@@ -226,6 +263,10 @@ func (p *Process) finish() error {
 	var err error
 	if p.relay != nil {
 		err = p.relay.Finish()
+	}
+	if p.master != nil {
+		p.master.Close()
+		p.master = nil
 	}
 	return errors.Join(err, p.streams.Finish())
 }

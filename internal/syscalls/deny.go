@@ -50,10 +50,13 @@ func withReset(policies ...uint32) []uint32 {
 }
 
 // Commands of ioctl(2) that type into a terminal, for whoever reads from it next, and
-// that do so by way of a console's selection. The kernel takes 32 bits for a command.
+// that do so by way of a console's selection; and the one that gives a terminal another
+// line discipline, for which the kernel loads the module that has it. The kernel takes
+// 32 bits for a command.
 const (
 	tiocsti   = 0x5412
 	tioclinux = 0x541c
+	tiocsetd  = 0x5423
 )
 
 // destroyByNumber is BTRFS_IOC_SNAP_DESTROY_V2 (linux/btrfs.h), by which any subvolume
@@ -85,7 +88,7 @@ func denied() []unix.SockFilter {
 		seccomp.Rule{Calls: seccomp.Calls(refused...), Action: no},
 		seccomp.Rule{
 			Calls:  seccomp.Calls("ioctl"),
-			If:     &seccomp.Condition{Arg: 1, Is: []uint32{tiocsti, tioclinux, destroyByNumber}},
+			If:     &seccomp.Condition{Arg: 1, Is: []uint32{tiocsti, tioclinux, tiocsetd, destroyByNumber}},
 			Action: no,
 		},
 		seccomp.Rule{

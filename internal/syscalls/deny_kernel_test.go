@@ -70,6 +70,7 @@ func denying() error {
 		{"TIOCSTI", typing(tiocsti), unix.EPERM},
 		{"TIOCSTI with more bits", typing(moreBits | tiocsti), unix.EPERM},
 		{"TIOCLINUX", typing(tioclinux), unix.EPERM},
+		{"TIOCSETD", typing(tiocsetd), unix.EPERM},
 		{"SCHED_FIFO", raw(unix.SYS_SCHED_SETSCHEDULER, bad, 1), unix.EPERM},
 		{"SCHED_RR with a reset", raw(unix.SYS_SCHED_SETSCHEDULER, bad, 0x40000002), unix.EPERM},
 		{"unshare of the user", raw(unix.SYS_UNSHARE, bad), unix.EPERM},

@@ -40,6 +40,8 @@ func TestDenied(t *testing.T) {
 		{"TIOCSTI", i386, 54, []uint64{0, tiocsti}, no},
 		{"TIOCSTI", arm64, 29, []uint64{0, tiocsti}, no},
 		{"TIOCLINUX", arm, 54, []uint64{0, tioclinux}, no},
+		{"TIOCSETD", amd64, 16, []uint64{0, tiocsetd}, no},
+		{"TIOCSETD", arm64, 29, []uint64{0, tiocsetd}, no},
 		{"TIOCGWINSZ", amd64, 16, []uint64{0, unix.TIOCGWINSZ}, allow},
 		{"TIOCSTI as a descriptor", amd64, 16, []uint64{tiocsti, unix.TIOCGWINSZ}, allow},
 		{"SCHED_FIFO", amd64, 144, []uint64{0, 1}, no},

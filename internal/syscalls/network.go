@@ -161,17 +161,27 @@ func (n *network) makeFor(pid uint32, want wanted) (fd int, err error) {
 	if want.family != unix.AF_UNIX && want.family != unix.AF_NETLINK && !want.forDownloads() {
 		return 0, unix.EAFNOSUPPORT
 	}
-	namespace, err := openIn(n.proc, fmt.Sprintf("%d/ns/net", pid))
+	theirs, err := openIn(n.proc, fmt.Sprintf("%d/ns/net", pid))
 	if err != nil {
 		return 0, err
 	}
-	defer namespace.Close()
+	defer theirs.Close()
+	ours, err := openIn(n.proc, fmt.Sprintf("%d/ns/net", unix.Gettid()))
+	if err != nil {
+		return 0, err
+	}
+	defer ours.Close()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // for good: nothing else may run in that namespace
-		if err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err == nil {
+		runtime.LockOSThread()
+		if err = unix.Setns(int(theirs.Fd()), unix.CLONE_NEWNET); err == nil {
 			fd, err = as(n.userOf(pid), want.make)
+		}
+		// Nothing else may run in that namespace. The end of a thread would do, but
+		// Go keeps the first one.
+		if unix.Setns(int(ours.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
 		}
 	}()
 	<-done

@@ -68,6 +68,15 @@ type Answers struct {
 func Serve(from *os.File, a Answers) {
 	runtime.LockOSThread()
 	defer from.Close() // which also keeps it open until then
+	// A signal, such as Go's own, in the midst of an answer would have the kernel give
+	// who asks another one: 0.
+	var all unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
+		return
+	}
 	listener := int(from.Fd())
 	net := network{proc: a.Proc, open: a.Sockets}
 	defer net.drop()

@@ -58,7 +58,7 @@ func sever(fd int) {
 
 // sweep closes the duplicates of sockets that nobody inside has any more.
 func (n *network) sweep() {
-	begun := time.Now()
+	begun := processorTime()
 	used := n.used()
 	kept := n.made[:0]
 	for _, s := range n.made {
@@ -74,8 +74,15 @@ func (n *network) sweep() {
 		kept = append(kept, s)
 	}
 	n.made = kept
-	took := time.Since(begun)
-	n.next = time.Now().Add(max(sweepEvery, 20*took)) // with many processes it takes its time
+	// With many processes it takes its time: a twentieth of a processor's at most.
+	n.next = time.Now().Add(min(max(sweepEvery, 20*(processorTime()-begun)), 10*sweepEvery))
+}
+
+// processorTime is how long this thread has been at work.
+func processorTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano())
 }
 
 // used returns the inodes of the sockets that any process inside has open.

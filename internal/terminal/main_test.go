@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -21,10 +22,13 @@ func TestMain(m *testing.M) {
 	case "supervise":
 		os.Exit(supervise(os.Args[1]))
 	case "keep":
-		os.Exit(keep(os.Args[1]))
+		os.Exit(keep(os.Args[1], len(os.Args) > 2))
 	}
 	os.Exit(m.Run())
 }
+
+// Go takes the main thread for the main goroutine only if that asks for it here.
+func init() { runtime.LockOSThread() }
 
 func fatal(err error) {
 	if err != nil {
@@ -48,17 +52,32 @@ func supervise(script string) int {
 	fatal(err)
 	cmd := exec.Command("/proc/self/exe", script)
 	cmd.Env = append(os.Environ(), role+"=keep")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = inner.tty, inner.tty, inner.tty
-	cmd.ExtraFiles = []*os.File{reportWrite, goOnRead}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	var wanted func()
+	for i, file := range files {
+		if _, err := getSettings(int(file.Fd())); err == nil {
+			files[i] = inner.tty
+		} else {
+			wanted = func() { _, _ = goOnWrite.Write([]byte{foreground}) }
+		}
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
+	cmd.ExtraFiles = []*os.File{reportWrite, goOnRead, inner.tty}
+	if wanted != nil {
+		cmd.Args = append(cmd.Args, "in the background")
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 5}
 	fatal(cmd.Start())
 	reportWrite.Close()
 	inner.tty.Close()
+	// Go blocks all signals in a main thread that it is done with.
+	blocked := setOf(unix.SIGTSTP)
+	fatal(unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, nil))
 	out, keepOutput := os.Stdout, false
 	if _, err := getSettings(1); err != nil {
 		out, keepOutput = user, true
 	}
-	relay, err := Start(user, out, inner.master, keepOutput)
+	relay, err := Start(user, out, inner.master, keepOutput, wanted)
 	fatal(err)
 	go func() {
 		log := os.Getenv("SIGNAL_LOG")
@@ -75,7 +94,7 @@ func supervise(script string) int {
 			break
 		}
 		relay.Suspend(syscall.Signal(report[0]))
-		_, err := goOnWrite.Write(report[:])
+		_, err := goOnWrite.Write([]byte{goOn})
 		fatal(err)
 	}
 	_ = cmd.Wait()
@@ -83,15 +102,20 @@ func supervise(script string) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-func keep(script string) int {
-	report, goOn := os.NewFile(3, "report"), os.NewFile(4, "go on")
-	unix.CloseOnExec(3)
-	unix.CloseOnExec(4)
+// What supervise tells keep: the command is to come into the foreground, or to go on.
+const foreground, goOn = 'f', 'c'
+
+func keep(script string, inBackground bool) int {
+	report, orders := os.NewFile(3, "report"), os.NewFile(4, "orders")
+	for _, fd := range []int{3, 4, 5} {
+		unix.CloseOnExec(fd)
+	}
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), role+"=")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true, Ctty: 0}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: !inBackground, Ctty: 5}
 	fatal(cmd.Start())
+	go obey(orders, cmd.Process.Pid)
 	for {
 		var status unix.WaitStatus
 		_, err := unix.Wait4(cmd.Process.Pid, &status, unix.WUNTRACED, nil)
@@ -107,8 +131,23 @@ func keep(script string) int {
 		}
 		_, err = report.Write([]byte{byte(status.StopSignal())})
 		fatal(err)
-		_, err = goOn.Read(make([]byte, 1))
-		fatal(err)
-		fatal(unix.Kill(-cmd.Process.Pid, unix.SIGCONT))
+	}
+}
+
+// obey does what supervise says to the command's process group.
+func obey(orders *os.File, group int) {
+	runtime.LockOSThread()
+	blocked := setOf(unix.SIGTTOU)
+	fatal(unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, nil))
+	for {
+		var order [1]byte
+		if n, _ := orders.Read(order[:]); n == 0 {
+			return
+		}
+		if order[0] == foreground {
+			fatal(unix.IoctlSetPointerInt(5, unix.TIOCSPGRP, group))
+		} else {
+			fatal(unix.Kill(-group, unix.SIGCONT))
+		}
 	}
 }

@@ -63,6 +63,9 @@ func (r *Relay) relay() error {
 			if r.goesOn.Swap(false) { // a shell may have set up the terminal meanwhile
 				r.user.ours = false
 			}
+			if r.user.idle && r.user.isWanted() {
+				r.take()
+			}
 			r.user.look()
 			if ready.none && r.user.tty < 0 && len(r.input) == 0 {
 				r.endInput()
@@ -316,8 +319,20 @@ func (r *Relay) writeOut() {
 	}
 }
 
+// take begins to use the user's terminal, as the command wants its own.
+func (r *Relay) take() {
+	r.user.idle = false
+	r.wanted()
+}
+
 // suspend is Suspend.
 func (r *Relay) suspend(sig syscall.Signal) {
+	if r.wanted != nil && (sig == unix.SIGTTIN || sig == unix.SIGTTOU) {
+		r.take()
+		if r.user.look(); r.user.foreground || r.user.tty < 0 {
+			return
+		}
+	}
 	for end := time.Now().Add(patience); ; {
 		if len(r.output) == 0 && (!r.readMaster() || len(r.output) == 0) {
 			break

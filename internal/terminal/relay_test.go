@@ -65,7 +65,7 @@ func connectPairs(t *testing.T, user pair, keepOutput bool) (_, inner pair, rela
 	if err := Copy(user.tty, inner.master); err != nil {
 		t.Fatal(err)
 	}
-	relay, err := Start(user.tty, user.tty, inner.master, keepOutput)
+	relay, err := Start(user.tty, user.tty, inner.master, keepOutput, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestNeverOpened(t *testing.T) {
 	}
 	master := os.NewFile(uintptr(fd), "ptmx")
 	defer master.Close()
-	relay, err := Start(user.tty, user.tty, master, false)
+	relay, err := Start(user.tty, user.tty, master, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,10 @@ import (
 // terminal's. In the background the user's terminal is neither read nor set up,
 // which would stop this process (SIGTTIN, SIGTTOU); output goes on.
 //
+// A command in a pipeline (`apt-get -y upgrade | less`) begins in the background of
+// its terminal. Until it wants to read, the user's terminal is left to others: see
+// Start.
+//
 // Whoever has a Relay leaves SIGTSTP as it is: Suspend needs that to stop this
 // process. All methods of a nil *Relay do what is to be done without a terminal.
 type Relay struct {
@@ -38,6 +42,7 @@ type Relay struct {
 	output []byte // of master's, that out has not taken
 	buffer []byte // what output lies in
 
+	wanted   func() // see Start
 	requests chan request
 	signals  chan os.Signal
 	goesOn   atomic.Bool    // this process was stopped, perhaps, and goes on
@@ -89,15 +94,29 @@ func Copy(user, master *os.File) error {
 // of a line feed. What this process itself writes to the terminal between Start
 // and Finish needs carriage returns.
 //
+// With a function wanted, the user's terminal is at first neither read nor set up,
+// which is for a command that begins in the background of its own terminal: what the
+// user types is for a pager, or for the shell. The relay takes the terminal when the
+// command wants it. That shows in a stop by SIGTTIN or SIGTTOU (see Suspend), or in
+// that the command has turned off line editing there, as apt does, which waits for
+// keys with select(2) while dpkg runs; but not while somebody has turned it off on the
+// user's terminal, too: a pager. Then the relay calls wanted, which has the command put
+// into the foreground of its terminal, and does not call the relay. It may be called
+// more than once.
+//
+// Until then Ctrl-Z is the user's terminal's: it stops this process, without the
+// command, which goes on until nobody takes its output.
+//
 // The relay makes master not blocking, and uses it until Finish; closing it is
 // the caller's.
-func Start(in, out, master *os.File, keepOutputSettings bool) (*Relay, error) {
+func Start(in, out, master *os.File, keepOutputSettings bool, wanted func()) (*Relay, error) {
 	r := &Relay{
-		user:     user{tty: -1, keepOutput: keepOutputSettings},
+		user:     user{tty: -1, keepOutput: keepOutputSettings, idle: wanted != nil},
 		out:      -1,
 		master:   -1,
 		waker:    -1,
 		buffer:   make([]byte, 32<<10),
+		wanted:   wanted,
 		requests: make(chan request, 1),
 		signals:  make(chan os.Signal, 2),
 		deaf:     make(chan struct{}),
@@ -139,6 +158,11 @@ func (r *Relay) open(in, out, master *os.File) (err error) {
 		return err
 	}
 	r.user.master = r.master
+	if r.user.idle {
+		if err := editLines(r.master); err != nil {
+			return err
+		}
+	}
 	r.waker, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	return err
 }
@@ -196,8 +220,9 @@ func (r *Relay) wake() {
 // terminal its settings back and stops this process, and with it all of its
 // process group as a terminal does, unless sig is SIGSTOP, which a terminal does
 // not send. It returns when this process goes on: at once if nobody could let it
-// do so (an orphaned process group, which the kernel does not stop). Then it is
-// for the caller to let the command go on.
+// do so (an orphaned process group, which the kernel does not stop), or if a command
+// that began in the background was stopped as it wants the terminal, and can have it.
+// Then it is for the caller to let the command go on.
 func (r *Relay) Suspend(sig syscall.Signal) {
 	if r == nil || !r.ask(request{suspend: sig, done: make(chan struct{})}) {
 		stop(sig)

@@ -12,6 +12,7 @@ type user struct {
 	master     int // what is given its size
 	keepOutput bool
 
+	idle       bool          // it is left alone, but for its size
 	foreground bool          // it may be read
 	ours       bool          // and has raw for its settings
 	foreign    bool          // it is not the one that controls this process
@@ -36,12 +37,12 @@ func (u *user) look() {
 	pgrp, err := unix.IoctlGetInt(u.tty, unix.TIOCGPGRP)
 	switch {
 	case errors.Is(err, unix.ENOTTY): // nobody's background
-		u.foreign, u.foreground = true, true
+		u.foreign, u.foreground = true, !u.idle
 	case err != nil:
 		u.gone()
 		return
 	default:
-		u.foreign, u.foreground = false, pgrp == unix.Getpgrp()
+		u.foreign, u.foreground = false, !u.idle && pgrp == unix.Getpgrp()
 	}
 	if !u.foreground {
 		u.ours = false // but those of whoever is
@@ -49,6 +50,36 @@ func (u *user) look() {
 		u.seize()
 	}
 	u.resize()
+}
+
+// isWanted says whether the command waits for keys without a stop, while nobody else
+// does so on this terminal.
+func (u *user) isWanted() bool {
+	if u.tty < 0 {
+		return false
+	}
+	if pgrp, err := unix.IoctlGetInt(u.tty, unix.TIOCGPGRP); pgrp != unix.Getpgrp() && !errors.Is(err, unix.ENOTTY) {
+		return false
+	}
+	inner, err := getSettings(u.master)
+	if err != nil || inner.Lflag&unix.ICANON != 0 {
+		return false
+	}
+	settings, err := getSettings(u.tty)
+	return err == nil && settings.Lflag&unix.ICANON != 0
+}
+
+// editLines turns on line editing. If a pager has turned it off already, the command
+// is not to find what is meant for the pager.
+func editLines(fd int) error {
+	settings, err := getSettings(fd)
+	if err != nil || settings.Lflag&unix.ICANON != 0 {
+		return err
+	}
+	settings.Iflag |= unix.ICRNL | unix.IXON
+	settings.Oflag |= unix.OPOST | unix.ONLCR
+	settings.Lflag |= unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ISIG | unix.IEXTEN
+	return setSettings(fd, settings)
 }
 
 // seize makes the terminal pass on each key as it is.

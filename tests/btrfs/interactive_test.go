@@ -17,6 +17,8 @@ import (
 func testInteractive(t *testing.T, l lab) {
 	t.Run("conffile prompt", func(t *testing.T) { testConffile(t, l) })
 	t.Run("debconf prompt", func(t *testing.T) { testDebconf(t, l) })
+	t.Run("prompt in a pipeline", func(t *testing.T) { testPipeline(t, l) })
+	t.Run("keys for a pager", func(t *testing.T) { testPager(t, l) })
 	t.Run("progress bar", func(t *testing.T) { testProgress(t, l) })
 	t.Run("Ctrl-Z and fg", func(t *testing.T) { testSuspend(t, l) })
 	t.Run("window resize", func(t *testing.T) { testResize(t, l) })
@@ -83,6 +85,45 @@ func testDebconf(t *testing.T, l lab) {
 	if got := l.inEnvironment(t, m, "/var/lib/bt-dconf"); got != "green\n" {
 		t.Errorf("the answer in the boot environment is %q", got)
 	}
+}
+
+// testPipeline answers a question of a package's configuration while the output is
+// another program's. apt itself asks nothing before that.
+func testPipeline(t *testing.T, l lab) {
+	m := l.system(t, with, running, packages.Asks)
+	defer l.done(t, m)
+	before, mounts := m.Fingerprint(t), m.Mounts(t)
+
+	command := machine.Command{Args: []string{"bash", "-c", "set -o pipefail; apt-get -y dist-upgrade | cat"}, Env: []string{"DEBIAN_FRONTEND=readline"}}
+	term := m.Terminal(t, 40, 100, command)
+	term.Expect(t, `Which colour\? *(blue)?`)
+	term.Send(t, "\x15green\r")
+	result := term.Wait(t)
+	if result.Status != 0 {
+		t.Errorf("status %d:\n%s", result.Status, result.Output)
+	}
+	checkUntouched(t, m, before, mounts, frontends()[0])
+	if got := l.inEnvironment(t, m, "/var/lib/bt-dconf"); got != "green\n" {
+		t.Errorf("the answer in the boot environment is %q", got)
+	}
+}
+
+// testPager types a key that is for the other program of a pipeline, which has set up
+// the terminal for that.
+func testPager(t *testing.T, l lab) {
+	m := l.system(t, with, running, packages.SlowPostinst)
+	defer l.done(t, m)
+	before, mounts := m.Fingerprint(t), m.Mounts(t)
+
+	const script = `set -o pipefail; apt-get -y dist-upgrade | { read -rsn1 key </dev/tty; cat >/dev/null; echo "key $key"; }`
+	term := m.Terminal(t, 40, 100, machine.Command{Args: []string{"bash", "-c", script}})
+	m.Find(t, "the maintainer script", isNap)
+	term.Send(t, "x")
+	result := term.Wait(t)
+	if result.Status != 0 || !strings.Contains(result.Output, "key x") {
+		t.Errorf("status %d:\n%s", result.Status, result.Output)
+	}
+	checkUntouched(t, m, before, mounts, frontends()[0])
 }
 
 // percentage is what apt's progress bar shows.

@@ -402,7 +402,7 @@ func TestUserMakesDeepSubvolumes(t *testing.T) {
 // TestChangedOfDeepTrees counts that what is found, and how many steps it takes, does
 // not grow with the square of the depth.
 func TestChangedOfDeepTrees(t *testing.T) {
-	const depth = 2_000
+	const depth = 10_000
 	s, _ := newStore(t, 1<<30)
 	storeMust(t, s.Create("root"))
 	storeMust(t, os.MkdirAll(s.Path("root/etc"), 0o755))

@@ -94,8 +94,9 @@ func TestHostile(t *testing.T) {
 	m.look(t, "again")
 	m.same(t, "before", "again")
 
-	if !t.Run("upgrade", func(t *testing.T) { m.upgrade(t, shell) }) {
-		return // there may be no environment
+	t.Run("upgrade", func(t *testing.T) { m.upgrade(t, shell) })
+	if m.name == "" {
+		return
 	}
 	t.Run("run without a terminal", func(t *testing.T) {
 		m.Shell(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/run")

@@ -170,7 +170,7 @@ func checkOverride(_ string, a txn.Args) error {
 }
 
 func checkMenu(_ string, a txn.Args) error {
-	if be.CheckName(a["default"]) != nil {
+	if a["default"] == "" || strings.ContainsFunc(a["default"], func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
 		return txn.OutOfBounds(a["default"], "is no name of a boot environment")
 	}
 	if strings.ContainsFunc(a["previous"], unicode.IsControl) {

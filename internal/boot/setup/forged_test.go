@@ -49,7 +49,7 @@ func TestBounds(t *testing.T) {
 		}},
 		stepMount:    {"dir": {"", "/", "/etc", "/boot", "/var/lib/apt-be", "/boot/grub/.."}, "subvolume": {"", "@rootfs", "@apt-be"}},
 		stepOverride: {"path": {"", "/etc/passwd", "/etc/grub.d/../passwd", "/etc/grub.d/00_header", "10_linux"}, "old": {"x", "--root root 755", "root root 755 x", "a b c"}, "mode": {"", "755", "4755", "07777", "x"}},
-		stepMenu:     {"default": {"", "..", "a/b", "a b"}, "previous": {"a\nb", "a\x00"}},
+		stepMenu:     {"default": {"", "a/b", "a\nb"}, "previous": {"a\nb", "a\x00"}},
 		stepGRUBInstall: {"commands": {
 			"", `[["sh","-c","id"]]`, `[["grub-install"]]`, `[["grub-install","--target=x;y","/dev/a"]]`, `[["grub-install","--target=i386-pc","--boot-directory=/tmp"]]`,
 			`[["grub-install","--target=i386-pc","/tmp/x"]]`, `[["grub-install","--target=x86_64-efi","--efi-directory=/etc"]]`, `[["grub-install","--target=i386-pc","/dev/a"],["id","x"]]`,

@@ -1,0 +1,131 @@
+package be_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// TestForgedCommits has the last step of a transaction name another environment:
+// whether it is taken for done or not, nothing is moved.
+func TestForgedCommits(t *testing.T) {
+	for _, kind := range []string{"rename", "exchange"} {
+		for _, there := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s %v", kind, there), func(t *testing.T) {
+				v := newVictims(t)
+				uuid := v.kept.Subvolume.UUID
+				if !there {
+					uuid = v.plain.Subvolume.UUID
+				}
+				step := txn.Step{Kind: kind, Args: txn.Args{"uuid": uuid, "from": "@be/.new-" + v.build.ID(), "to": "@be/kept"}}
+				forge(t, v.file, strings.Replace(stepLine(step.Kind, step.Args), "{", `{"commit":true,`, 1), true)
+				before := v.others()
+				check(t, v.locked(func() error {
+					recovered, err := v.reg.Recover(ctx)
+					if len(recovered) != 1 || recovered[0].Err != nil || recovered[0].Done != there {
+						t.Errorf("Recover = %+v", recovered)
+					}
+					return err
+				}))
+				if after := v.others(); !slices.Equal(before, after) {
+					t.Errorf("it was\n%s\nand is\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+				}
+			})
+		}
+	}
+}
+
+// TestAJournalCutShort has the journal of an environment that took the place of
+// another one, up to each of its lines: that of the other one, which is garbage by
+// now, is not deleted as a step of it.
+func TestAJournalCutShort(t *testing.T) {
+	for n := 2; cutShort(t, n); n++ {
+	}
+}
+
+// cutShort says whether the journal has more than n lines.
+func cutShort(t *testing.T, n int) (more bool) {
+	t.Run(fmt.Sprintf("%d lines", n), func(t *testing.T) {
+		w := newWorld(t)
+		old := w.create("old")
+		w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
+		build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
+		check(t, err)
+		file := w.store.Path("@apt-be/journal/" + build.ID() + ".json")
+		check(t, os.Link(file, file+".saved"))
+		mounted := true // so that it is not collected
+		w.reg.Mounted = func(string) ([]string, error) { return []string{"/mnt"}[:map[bool]int{true: 1}[mounted]], nil }
+		_, err = build.Replace(ctx, old, func(*be.Record) {})
+		check(t, err)
+		mounted = false
+		check(t, os.Rename(file+".saved", file))
+		text, err := os.ReadFile(file)
+		check(t, err)
+		lines := strings.SplitAfter(string(text), "\n")
+		if more = n < len(lines)-1; !more {
+			if n < 6 {
+				t.Errorf("it has %d lines", n)
+			}
+			return
+		}
+		check(t, os.WriteFile(file, []byte(strings.Join(lines[:n], "")), 0o600))
+		before := w.tree()
+		check(t, w.locked(func() error {
+			recovered, err := w.reg.Recover(ctx)
+			if len(recovered) != 1 || !errors.Is(recovered[0].Err, be.ErrProtected) {
+				t.Errorf("Recover = %+v", recovered)
+			}
+			return err
+		}))
+		if after := w.tree(); !slices.Equal(before, after) {
+			t.Errorf("it was\n%s\nand is\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+		}
+	})
+	return more
+}
+
+// Garbage has the UUID of what was destroyed in its name.
+func TestGarbageIsWhatWasDestroyed(t *testing.T) {
+	w := newWorld(t)
+	e, other := w.create("e"), w.create("other")
+	check(t, w.store.Rename("@be/e", "@be/.new-"+other.Subvolume.UUID))
+	check(t, w.store.Rename("@be/other", "@be/e"))
+	check(t, w.locked(func() error {
+		recovered, err := w.reg.Recover(ctx)
+		if len(recovered) != 1 || recovered[0].Err == nil || !strings.Contains(recovered[0].Err.Error(), "is not what was destroyed: give it another name") {
+			t.Errorf("Recover = %+v", recovered)
+		}
+		return err
+	}))
+	if sub, err := w.store.Get("@be/.new-" + other.Subvolume.UUID); err != nil || sub.UUID != e.Subvolume.UUID {
+		t.Errorf("it is %+v, %v", sub, err)
+	}
+}
+
+// What is mounted stays, whatever it is.
+func TestGarbageThatIsMounted(t *testing.T) {
+	w := newWorld(t)
+	e := w.create("e")
+	garbage := "@be/.new-" + e.Subvolume.UUID
+	check(t, w.store.Rename("@be/e", garbage))
+	mounted := true
+	w.reg.Mounted = func(subvolume string) ([]string, error) {
+		if mounted && subvolume == garbage {
+			return []string{"/mnt"}, nil
+		}
+		return nil, nil
+	}
+	w.recover()
+	if _, err := w.store.Get(garbage); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	mounted = false
+	w.recover()
+	w.checkWhole()
+}

@@ -1,0 +1,101 @@
+package merge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPlanOfUsers has users, below home, bring about all that the admin would be asked
+// about elsewhere.
+func TestPlanOfUsers(t *testing.T) {
+	three := func(dir string) [3]tree {
+		return [3]tree{
+			grow(dir+"/", dir+"/data=1", dir+"/dir/", dir+"/db=SQLite format 3\x00", dir+"/db-wal=1", dir+"/way/"),
+			grow(dir+"/", dir+"/data=2", dir+"/dir>x", dir+"/db=SQLite format 3\x00", dir+"/db-wal=2", dir+"/way/", dir+"/way/new=1", dir+"/bad=unreadable"),
+			grow(dir+"/", dir+"/data=3", dir+"/dir/", dir+"/dir/own=3", dir+"/db=SQLite format 3\x00", dir+"/db-wal=3", dir+"/way=3"),
+		}
+	}
+	for dir, want := range map[string][]string{
+		"srv":  {"bad refused", "data refused", "db refused", "dir refused", "way/new refused"},
+		"home": {"bad left", "data aside", "db aside", "dir aside", "way/new left"},
+	} {
+		sides := three(dir)
+		trees := Trees{
+			Base: sides[0], Live: sides[1], Next: sides[2],
+			Same: func(name string, a, b Tree) (bool, error) {
+				return a.(tree)[name].Content == b.(tree)[name].Content, nil
+			},
+			Read: func(name string, tr Tree, most int64) ([]byte, error) {
+				content := tr.(tree)[name].Content
+				return []byte(content[:min(len(content), int(most))]), nil
+			},
+			Users:  func(path string) bool { return strings.HasPrefix(path, "home/") },
+			Leaves: func(path string, err error) bool { return strings.HasPrefix(path, "home/") },
+		}
+		changes, _, err := Plan(trees, append(sides[1].changed(sides[0]), dir+"/way"), nil, func(string) File { return Data })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range changes {
+			fate := "left"
+			switch {
+			case c.Refused:
+				fate = "refused"
+			case c.Aside:
+				fate = "aside"
+			case c.Thing == FromLive:
+				fate = "carried"
+			}
+			got = append(got, fmt.Sprint(strings.TrimPrefix(c.Path, dir+"/"), " ", fate))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", dir, got, want)
+		}
+	}
+}
+
+// steps is a tree of which is counted how often it is asked.
+type steps struct {
+	tree
+	asked map[string]int
+}
+
+func (s steps) Names(name string) ([]string, error) {
+	s.asked[name]++
+	if name == "." {
+		return []string{"d"}, nil
+	}
+	if strings.Count(name, "/") < 10_000 {
+		return []string{"d"}, nil
+	}
+	return nil, errors.New("too far")
+}
+
+// TestPlanOfDeepTrees looks into each directory a few times at most, and into none that
+// is too deep.
+func TestPlanOfDeepTrees(t *testing.T) {
+	live := steps{grow(), map[string]int{}}
+	var changed []string
+	for name := "d"; len(name) < 5000; name += "/d" {
+		live.tree[name] = Node{Kind: Directory}
+		changed = append(changed, name)
+	}
+	trees := Trees{Base: grow(), Live: live, Next: grow(), Same: func(string, Tree, Tree) (bool, error) { return false, nil }}
+	changes, _, err := Plan(trees, append(changed, "."), nil, func(string) File { return Data })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := changes[len(changes)-1]; len(changes) != 129 || !last.Whole || last.Thing != FromLive {
+		t.Errorf("there are %d changes, the last one of which is %+v", len(changes), last)
+	}
+	for name, n := range live.asked {
+		if n > 3 {
+			t.Errorf("%.20s of %d bytes was listed %d times", name, len(name), n)
+		}
+	}
+}
