@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -101,15 +103,22 @@ func (r *rootDir) readIfAny(file string) ([]byte, error) {
 	return content, err
 }
 
-// names lists a directory by name. One that isn't there is empty.
+// names lists a directory by name. One that isn't there is empty. What a package has
+// put in its place is opened as a directory or not at all: a FIFO would be waited for.
 func (r *rootDir) names(dir string) ([]string, error) {
-	entries, err := fs.ReadDir(r.root.FS(), dir)
+	f, err := r.root.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, r.explain(dir, err)
 	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, r.explain(dir, err)
+	}
+	slices.SortFunc(entries, func(x, y fs.DirEntry) int { return strings.Compare(x.Name(), y.Name()) })
 	names := make([]string, 0, len(entries))
 	for _, entry := range entries {
 		names = append(names, entry.Name())
