@@ -118,12 +118,13 @@ const prepareHost = `set -e
 systemctl list-units --plain --no-legend --type=timer | awk '{print $1}' | xargs systemctl stop
 systemctl stop systemd-timesyncd.service systemd-tmpfiles-clean.timer 2>/dev/null || true
 unit() { cat >/etc/systemd/system/$1; }
-chmod 755 /root/attack; mkdir -p /run/bt-victim
+chmod 755 /root/attack
 echo '{"Key": "bt-key", "Cgroup": "/system.slice/bt-victim.service"}' >/etc/bt-hostile.json
 unit bt-victim.service <<'END'
 [Service]
 ExecStart=/root/attack victim /run/bt-victim
-Restart=no
+RuntimeDirectory=bt-victim
+RuntimeDirectoryPreserve=yes
 [Install]
 WantedBy=multi-user.target
 END

@@ -124,7 +124,7 @@ func TestHostile(t *testing.T) {
 	if state := g.Settle(t); state != "running" {
 		t.Errorf("after a reboot the machine is %s:\n%s", state, g.Shell(t, "systemctl --failed --no-legend"))
 	}
-	g.Shell(t, "systemctl is-active bt-victim.service ssh.service; dpkg-query -W -f '${Version}' bt-hostile | grep -qx 1.0")
+	g.Shell(t, "systemctl is-active bt-victim.service ssh.service && dpkg-query -W -f '${Version}' bt-hostile | grep -qx 1.0")
 	g.PowerOff(t)
 }
 
