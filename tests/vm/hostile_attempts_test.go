@@ -118,12 +118,13 @@ const prepareHost = `set -e
 systemctl list-units --plain --no-legend --type=timer | awk '{print $1}' | xargs systemctl stop
 systemctl stop systemd-timesyncd.service systemd-tmpfiles-clean.timer 2>/dev/null || true
 unit() { cat >/etc/systemd/system/$1; }
-chmod 755 /root/attack; mkdir -p /run/bt-victim
+chmod 755 /root/attack
 echo '{"Key": "bt-key", "Cgroup": "/system.slice/bt-victim.service"}' >/etc/bt-hostile.json
 unit bt-victim.service <<'END'
 [Service]
 ExecStart=/root/attack victim /run/bt-victim
-Restart=no
+RuntimeDirectory=bt-victim
+RuntimeDirectoryPreserve=yes
 [Install]
 WantedBy=multi-user.target
 END
@@ -140,6 +141,7 @@ END
 systemctl daemon-reload
 systemctl enable --now bt-victim.service
 systemctl start bt-sockets.socket
+systemd-run --quiet --wait true # which makes a directory of systemd's
 systemctl show -P MainPID bt-victim.service >/etc/bt-victim
 until grep -q Abstract.*apt-be-hostile /etc/bt-hostile.json; do sleep 0.2; done
 modprobe scsi_mod || true
@@ -166,7 +168,7 @@ systemctl show -p Id,MainPID,NRestarts,ActiveState,ActiveEnterTimestampMonotonic
 echo '== processes'; ps -e -o sid=,pid=,ppid=,comm= | awk -v mine="$mine" '$1 != mine && $1 != 0 && $3 != 2 && $4 !~ /udev-worker|systemd-udevd/ {print}' | sort -n
 echo '== run'; find /run -xdev \( -path /run/apt-be -o -path /run/systemd/journal -o -path /run/systemd/units -o -path /run/udev -o -path /run/log -o -path /run/bt-fingerprint \) -prune -o ! -path /run/vm-script -printf '%p %y %m %U:%G\n' | sort
 find /run/systemd/journal -type s -printf '%p %m %U:%G\n' | sort
-cat /run/bt-victim/contacts
+grep ^unix /run/bt-victim/contacts
 echo '== files'; mkdir -p /run/bt-fingerprint/top && mount -o ro,subvolid=5 "$(findmnt -n -o SOURCE / | sed 's/\[.*//')" /run/bt-fingerprint/top && cd /run/bt-fingerprint/top/@rootfs || exit
 out='-path ./var/log -o -path ./var/cache/apt -o -path ./var/lib/systemd -o -path ./root/.bash_history'
 find . \( $out \) -prune -o -printf '%p %y %m %U:%G %s %T@ %l\n' | sort

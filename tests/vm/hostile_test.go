@@ -98,16 +98,20 @@ func TestHostile(t *testing.T) {
 	if m.name == "" {
 		return
 	}
+	// The upgrade has reached no service. A run has the machine's network until dpkg is run
+	// in it, for apt's downloads: what listens on localhost may be reached from here on.
+	g.Shell(t, "test ! -s /run/bt-victim/contacts && systemctl stop bt-sockets.socket")
+	m.look(t, "before")
 	t.Run("run without a terminal", func(t *testing.T) {
 		m.Shell(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/run")
-		m.judge(t, "run")
+		m.judge(t, "run", "loopback", "loopback-udp", "loopback-addresses")
 		m.unchanged(t, "run")
 	})
 	t.Run("run on a terminal", func(t *testing.T) {
 		m.Send(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/terminal; echo status=$?\r")
 		m.Expect(t, 10*time.Minute, `status=0\s`)
 		m.stillThere(t, shell)
-		m.judge(t, "terminal")
+		m.judge(t, "terminal", "loopback", "loopback-udp", "loopback-addresses")
 		m.unchanged(t, "terminal")
 	})
 	t.Run("alone", func(t *testing.T) { m.alone(t, shell) })
@@ -120,7 +124,7 @@ func TestHostile(t *testing.T) {
 	if state := g.Settle(t); state != "running" {
 		t.Errorf("after a reboot the machine is %s:\n%s", state, g.Shell(t, "systemctl --failed --no-legend"))
 	}
-	g.Shell(t, "systemctl is-active bt-victim.service ssh.service; dpkg-query -W -f '${Version}' bt-hostile | grep -qx 1.0")
+	g.Shell(t, "systemctl is-active bt-victim.service ssh.service && dpkg-query -W -f '${Version}' bt-hostile | grep -qx 1.0")
 	g.PowerOff(t)
 }
 
@@ -186,8 +190,8 @@ func (m *hostileMachine) upgrade(t *testing.T, shell string) {
 	m.unchanged(t, "upgrade")
 }
 
-// judge reads what the attempts of a run have come to.
-func (m *hostileMachine) judge(t *testing.T, run string) {
+// judge reads what the attempts of a run have come to. Those of some names may succeed.
+func (m *hostileMachine) judge(t *testing.T, run string, allowed ...string) {
 	t.Helper()
 	said := m.Shell(t, "apt-be mount "+m.name+" /mnt >/dev/null && cat /mnt"+hostile.Results+"/"+run+"; apt-be unmount "+m.name+" >/dev/null")
 	verdicts := verdictLine.FindAllStringSubmatch(said, -1)
@@ -201,7 +205,7 @@ func (m *hostileMachine) judge(t *testing.T, run string) {
 		t.Errorf("there are verdicts on %d attempts of %d:\n%s", len(verdicts), want, said)
 	}
 	for _, v := range verdicts {
-		if hostile.Outcome(v[2]) == hostile.Broken {
+		if hostile.Outcome(v[2]) == hostile.Broken && !slices.Contains(allowed, v[1]) {
 			t.Errorf("%s reached the running system: %s", v[1], v[3])
 		}
 	}
@@ -241,7 +245,7 @@ func (m *hostileMachine) same(t *testing.T, before, after string) {
 	}
 }
 
-// unchanged checks that the machine is what it was before all attempts.
+// unchanged checks that the machine is what it was before the attempts.
 func (m *hostileMachine) unchanged(t *testing.T, name string) {
 	t.Helper()
 	m.look(t, name)
