@@ -75,6 +75,9 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 		return spec, nil
 	}
 	scratch := be.ScratchDir(root.UUID)
+	if err := private(i.Store.Path(filepath.Dir(scratch))); err != nil {
+		return spec, fmt.Errorf("cannot prepare the sandbox: %w", err)
+	}
 	others := i.others
 	if others == nil {
 		found, err := sandbox.FindOthers(registryDir)
@@ -89,6 +92,15 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	}
 	spec.Shares = i.hideCaches(ownFirst(root.Parts, points["/"], others.Shares(scratch)), others.Silent)
 	return spec, nil
+}
+
+// private makes a directory one that only root can enter, whether it is there or not:
+// what scripts write to other file systems lies below it, setuid programs too.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 // ownFirst returns the mounts of the running system that a root has to be given. It

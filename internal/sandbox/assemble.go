@@ -28,7 +28,8 @@ type assembler struct {
 // asked.
 func assemble(spec *Spec, place decoy) (notes []string, err error) {
 	a := &assembler{root: place.dir(insideName), place: place}
-	var flags uintptr = unix.MS_NOATIME
+	// Its own /dev may have nodes, and old roots in it, which a snapshot brings to light.
+	var flags uintptr = unix.MS_NOATIME | unix.MS_NODEV
 	if spec.ReadOnly {
 		flags |= unix.MS_RDONLY
 	}
@@ -44,12 +45,36 @@ func assemble(spec *Spec, place decoy) (notes []string, err error) {
 		}
 		defer func() { err = errors.Join(err, unix.Unmount(top, unix.MNT_DETACH)) }()
 	}
+	if err := a.directories(); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(*Spec) error{a.mountable, a.shares, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.discs, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
 	}
 	return a.notes, nil
+}
+
+// directories checks that the sandbox's own are mounted where they seem to be. What
+// lies at the end of a link can be moved meanwhile by another sandbox of the same root.
+func (a *assembler) directories() error {
+	root, err := unix.Open(a.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: a.root, Err: err}
+	}
+	defer unix.Close(root)
+	for _, name := range []string{"proc", "sys", "dev", "run"} {
+		var st unix.Stat_t
+		err := unix.Fstatat(root, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			err = unix.ENOTDIR
+		}
+		if err != nil {
+			return &fs.PathError{Op: "use", Path: "/" + name, Err: err}
+		}
+	}
+	return nil
 }
 
 func (a *assembler) note(format string, args ...any) {
@@ -89,24 +114,31 @@ func (a *assembler) mount(source, path, fstype string, flags uintptr, data strin
 }
 
 // bind shows something of the running root inside, without what is mounted below it.
+// What is to be read-only is so before it is inside: between two steps another sandbox
+// of the same root could move the place.
 func (a *assembler) bind(source, path string, readOnly bool) error {
-	if err := a.mount(source, path, "", unix.MS_BIND, ""); err != nil {
-		return err
-	}
 	if !readOnly {
-		return nil
+		return a.mount(source, path, "", unix.MS_BIND, "")
 	}
-	return a.mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
-}
-
-// freeze makes something inside read-only.
-func (a *assembler) freeze(path string) error {
-	f, place, err := a.at(path)
+	info, err := os.Stat(source)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	return a.bind(place, path, true)
+	stage := a.place.dir(stageFile)
+	if info.IsDir() {
+		stage = a.place.dir(stageDir)
+	}
+	if err := mountAt(source, stage, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	err = mountAt("", stage, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
+	if err == nil {
+		err = a.mount(stage, path, "", unix.MS_MOVE, "")
+	}
+	if err != nil {
+		_ = unix.Unmount(stage, unix.MNT_DETACH)
+	}
+	return err
 }
 
 // mkdir makes a directory inside, unless it is there.
@@ -259,11 +291,6 @@ func (a *assembler) show(source, place string) error {
 
 // discs shows the discs with packages that are mounted in the running root.
 func (a *assembler) discs(spec *Spec) error {
-	for _, dir := range spec.Binds {
-		if err := a.bind(dir, dir, false); err != nil {
-			a.note("cannot show %s: %v", dir, err)
-		}
-	}
 	for _, dir := range spec.Discs {
 		if err := a.bind(dir, dir, true); err != nil {
 			a.note("cannot show %s: %v", dir, err)

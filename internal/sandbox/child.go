@@ -46,7 +46,7 @@ func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProc
 		sys.UseCgroupFD, sys.CgroupFD = true, int(o.group.Fd())
 	}
 	process, err := os.StartProcess(path, argv, attr)
-	if err != nil && o.group != nil {
+	if o.group != nil && (errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL)) {
 		// Linux has it since 5.7, and some containers refuse clone3(2).
 		sys.UseCgroupFD = false
 		process, err = os.StartProcess(path, argv, attr)
@@ -74,9 +74,10 @@ func (o origin) startReaper() (*child, error) {
 		err := limitCapabilities(reaperHas)
 		var c *child
 		if err == nil {
+			// Its threads have directories in /proc, by their numbers, and in them its network.
 			// Go's runtime would open /dev/null in the place of those that are not there.
 			c, err = o.start([]string{reapRole}, []string{}, []*os.File{o.decoy, o.decoy, o.decoy},
-				&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL})
+				&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL})
 		}
 		started <- outcome{c, err}
 		if err == nil {

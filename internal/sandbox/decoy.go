@@ -14,6 +14,8 @@ const (
 	topDir     = "top"  // the top level of the file system, while shares are set up
 	nodesDir   = "dev"  // device nodes
 	oldDir     = "old"  // the running system, while this process leaves it
+	stageDir   = "stage.d"
+	stageFile  = "stage" // where a directory, or a file, becomes read-only before it is shown
 )
 
 // insideDir is the sandbox's root as the keeper, PID 1 and the door see it.
@@ -34,10 +36,13 @@ func newDecoy(path string) (decoy, error) {
 	if err := mountAt("tmpfs", path, "tmpfs", quiet, "mode=755,size=64k"); err != nil {
 		return d, err
 	}
-	for _, name := range []string{insideName, ptsDir, topDir, nodesDir, oldDir} {
+	for _, name := range []string{insideName, ptsDir, topDir, nodesDir, oldDir, stageDir} {
 		if err := os.Mkdir(d.dir(name), 0o755); err != nil {
 			return d, err
 		}
+	}
+	if err := os.WriteFile(d.dir(stageFile), nil, 0o600); err != nil {
+		return d, err
 	}
 	return d, mountAt("devpts", d.dir(ptsDir), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620,gid=5")
 }
@@ -72,7 +77,7 @@ func (d decoy) enter() error {
 	if err := unix.Unmount("/"+oldDir, unix.MNT_DETACH); err != nil {
 		return &os.PathError{Op: "unmount", Path: "/" + oldDir, Err: err}
 	}
-	for _, name := range []string{ptsDir, topDir, nodesDir, oldDir} {
+	for _, name := range []string{ptsDir, topDir, nodesDir, oldDir, stageDir, stageFile} {
 		if err := os.Remove("/" + name); err != nil {
 			return err
 		}

@@ -83,7 +83,10 @@ func (k *keeper) run() (Result, error) {
 	if err := k.letIn(); err != nil {
 		return Result{}, err
 	}
-	status := k.await()
+	status, err := k.await()
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot wait for the command in the sandbox: %w", err)
+	}
 	killed := k.reaper.hasEnded(status)
 	k.endAll()
 	if killed {
@@ -273,15 +276,17 @@ func (k *keeper) pass(o order) {
 
 // await waits until the command has ended, and tells the supervisor when it is
 // stopped.
-func (k *keeper) await() syscall.WaitStatus {
+func (k *keeper) await() (syscall.WaitStatus, error) {
 	for {
 		var status syscall.WaitStatus
 		stopped, err := k.wait(&status)
 		switch {
 		case stopped:
 			send(k.socket, report{Stopped: status.StopSignal()})
+		case err == nil:
+			return status, nil
 		case err != syscall.EINTR:
-			return status
+			return status, err
 		}
 	}
 }

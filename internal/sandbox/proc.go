@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,28 +12,13 @@ import (
 // secret are files in /proc that tell of the running system's keys and memory.
 var secret = []string{"keys", "key-users", "kcore", "kallsyms", "vmallocinfo", "sched_debug", "timer_list", "kpagecount", "kpageflags", "kpagecgroup"}
 
-// proc mounts the sandbox's own processes. What else is there is the whole machine's,
-// and read-only. The calling process has to be in the sandbox's PID namespace, and in
-// its root.
+// proc mounts the sandbox's own processes, read-only: the rest of /proc is the whole
+// machine's, and so are the modes of its files, and the tables of networks have files
+// that firewalls are set up by. The calling process has to be in the sandbox's PID
+// namespace, and in its root.
 func (a *assembler) proc() error {
 	if err := mountAt("proc", "/proc", "proc", quiet, ""); err != nil {
 		return err
-	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if _, err := strconv.Atoi(entry.Name()); err == nil || entry.Type() == fs.ModeSymlink {
-			continue // a process, or a link to what is one's own
-		}
-		info, err := entry.Info()
-		if err != nil || !info.IsDir() && info.Mode()&0o222 == 0 {
-			continue
-		}
-		if err := a.freeze("/proc/" + entry.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 	}
 	for _, name := range secret {
 		err := a.bind("/dev/null", "/proc/"+name, false)
@@ -42,7 +26,10 @@ func (a *assembler) proc() error {
 			return err
 		}
 	}
-	return a.first()
+	if err := a.first(); err != nil {
+		return err
+	}
+	return mountAt("", "/proc", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|quiet, "")
 }
 
 // told is what /proc/1 says inside: what ps(1), pgrep(1), needrestart(1) and

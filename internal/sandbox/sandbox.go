@@ -51,7 +51,6 @@ type Spec struct {
 	Name   string            // what the marker says
 	Shares []Share           // other file systems of the running root, at their places
 	Discs  []string          // mounted discs with packages, read-only
-	Binds  []string          // directories of the running root that are the same inside, and written to for good
 	Shown  map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
 	Texts  map[string]string // contents of files in /run to make inside, by their names
 	Memory []Memory          // file systems in memory

@@ -31,7 +31,6 @@ type Process struct {
 	master  *os.File        // nil without a terminal
 	relay   *terminal.Relay // the same
 	group   *cgroup.Group   // nil where there are none
-	notes   []string
 
 	mu     sync.Mutex // guards what is sent
 	orders *json.Encoder
@@ -212,6 +211,10 @@ func (p *Process) Wait() (Result, error) {
 	defer p.release()
 	end, err := p.listen()
 	state := p.wait()
+	if err != nil && p.group != nil {
+		// PID 1 dies with the keeper, and all others with it, but nobody has waited.
+		_ = p.group.Kill()
+	}
 	finishErr := p.finish()
 	switch {
 	case errors.Is(err, io.EOF) && p.wasKilled():
@@ -223,7 +226,6 @@ func (p *Process) Wait() (Result, error) {
 	case end.Error != "":
 		return Result{}, errors.New(end.Error)
 	}
-	end.Result.Notes = append(p.notes, end.Result.Notes...)
 	if finishErr != nil {
 		end.Result.Notes = append(end.Result.Notes, finishErr.Error())
 	}
@@ -237,9 +239,7 @@ func (p *Process) listen() (report, error) {
 		if err := p.reports.Decode(&r); err != nil || r.Stopped == 0 {
 			return r, err
 		}
-		if p.relay == nil {
-			stopSelf(r.Stopped)
-		} else {
+		if p.relay != nil { // without a terminal nobody is there to let it go on
 			p.relay.Suspend(r.Stopped)
 		}
 		if err := p.send(order{Continue: true}); err != nil {
@@ -247,9 +247,6 @@ func (p *Process) listen() (report, error) {
 		}
 	}
 }
-
-// stopSelf stops this process as the command was.
-func stopSelf(syscall.Signal) { _ = unix.Kill(unix.Getpid(), unix.SIGSTOP) }
 
 func (p *Process) wait() syscall.WaitStatus {
 	if err := p.keeper.Wait(); err != nil && p.keeper.ProcessState == nil {

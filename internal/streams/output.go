@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +18,9 @@ type output struct {
 	name string
 	done chan struct{}
 	err  error // for those who have seen done closed
+
+	copied  atomic.Int64 // how much it was, in bytes
+	writing atomic.Bool  // what was read is not written yet
 }
 
 // copyOutput makes the command write through a pipe.
@@ -47,7 +52,11 @@ func (o *output) run() {
 		if err != nil || n <= 0 {
 			return
 		}
-		if err := o.put(buffer[:n]); err != nil {
+		o.writing.Store(true)
+		err = o.put(buffer[:n])
+		o.copied.Add(int64(n))
+		o.writing.Store(false)
+		if err != nil {
 			o.err = fmt.Errorf("cannot write to %s what the command printed: %w", o.name, err)
 			// The command is to notice, as it would without the pipe.
 			_ = o.pipe.Close()
@@ -74,8 +83,21 @@ func (o *output) put(data []byte) error {
 	return nil
 }
 
+// silence is how long nothing may come from a command that has ended before it is taken
+// for all: somebody outside may have got hold of the other end of the pipe.
+const silence = 2 * time.Second
+
 // finish waits until all is written.
 func (o *output) finish() error {
-	<-o.done
-	return o.err
+	for {
+		before := o.copied.Load()
+		select {
+		case <-o.done:
+			return o.err
+		case <-time.After(silence):
+		}
+		if left, err := unix.IoctlGetInt(o.from, unix.TIOCINQ); err == nil && left == 0 && before == o.copied.Load() && !o.writing.Load() {
+			return nil
+		}
+	}
 }

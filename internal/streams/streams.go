@@ -123,7 +123,7 @@ func (s *Streams) takeOne(i int) error {
 	case s.isUsers(fd):
 		stream.Kind = Terminal
 		return s.placeholder(i)
-	case kind == unix.S_IFSOCK, kind == unix.S_IFIFO && isAnonymous(fd):
+	case kind == unix.S_IFSOCK && isConnection(fd), kind == unix.S_IFIFO && isAnonymous(fd):
 		s.files[i] = s.given[i]
 		return nil
 	case kind == unix.S_IFCHR && devices[uint64(stat.Rdev)] != "" && flags&unix.O_PATH == 0:
@@ -287,6 +287,17 @@ func (s *Streams) isUsers(fd int) bool {
 func isAnonymous(fd int) bool {
 	var stat unix.Statfs_t
 	return unix.Fstatfs(fd, &stat) == nil && int64(stat.Type) == unix.PIPEFS_MAGIC
+}
+
+// isConnection says whether a socket is one of the machine's own that stays connected
+// to whom it is: one of the network, and one for datagrams, could be connected anew.
+func isConnection(fd int) bool {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil || domain != unix.AF_UNIX {
+		return false
+	}
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil && (kind == unix.SOCK_STREAM || kind == unix.SOCK_SEQPACKET)
 }
 
 // name says what a descriptor has open.

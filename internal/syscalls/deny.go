@@ -31,6 +31,9 @@ var refused = []string{
 	"syslog", "fanotify_init", "ioperm", "iopl", "nfsservctl",
 	// Other namespaces and roots.
 	"setns", "pivot_root",
+	// Descriptors and memory of a process that is known by a socket alone, from whatever
+	// PID namespace (SO_PEERPIDFD, Linux 6.5).
+	"pidfd_getfd", "process_madvise", "process_mrelease",
 	// The terminal: a hangup ends the session of whoever has it.
 	"vhangup",
 	// Its structure may hold any policy, see realTime.

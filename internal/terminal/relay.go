@@ -15,6 +15,9 @@ const (
 	// lookAgain is how often one in the background looks whether it still is: a
 	// shell need not tell a job that runs that it is in the foreground now.
 	lookAgain = 250 * time.Millisecond
+	// silence is how long nothing may come after the end before it is taken for all:
+	// somebody outside may have got hold of the other terminal.
+	silence = 2 * time.Second
 	// endAgain is how often one who reads a terminal that has gone is told so.
 	endAgain = time.Second
 	// openAgain is how long a terminal that nobody has open is left alone.
@@ -58,6 +61,9 @@ func (r *Relay) relay() error {
 		}
 		if ready.waker {
 			r.sleep()
+		}
+		if finish && ready.none && len(r.output) == 0 {
+			return nil
 		}
 		if ready.waker || ready.none {
 			if r.goesOn.Swap(false) { // a shell may have set up the terminal meanwhile
@@ -139,6 +145,9 @@ func (r *Relay) wait(finish bool, closed time.Time) (ready, error) {
 	}
 	if r.user.tty < 0 && !finish {
 		within(endAgain)
+	}
+	if finish {
+		within(silence)
 	}
 	if !closed.IsZero() {
 		within(openAgain)

@@ -23,7 +23,7 @@ func inBounds(id string) map[string]txn.Args {
 	note := txn.Args{"boot": `{"schema":1,"loader":"grub","origin":"@rootfs","kernel_dir":"/boot/grub"}`}
 	return map[string]txn.Args{
 		stepInitramfs: {}, stepGRUBDir: env, stepCopyBoot: boot, stepSwitchBoot: boot, stepLeaveBoot: boot, stepFillBoot: boot,
-		stepFstab:    {"subvolume": "@rootfs", "fstab": `{"lines":["UUID=1-2 /var/lib/apt-be btrfs subvol=@apt-be,nofail 0 0"],"replaced":["/boot"]}`},
+		stepFstab:    {"subvolume": "@rootfs", "fstab": `{"lines":["UUID=1-2 /var/lib/apt-be btrfs subvol=@apt-be,nosuid,nodev,nofail 0 0"],"replaced":["/boot"]}`},
 		stepMount:    {"dir": "/boot/grub", "subvolume": "@grub"},
 		stepOverride: {"subvolume": "@rootfs", "path": "/etc/grub.d/10_linux", "old": "root adm 750", "mode": "0755"},
 		stepLayout:   env, stepBoot: note, stepForget: note,

@@ -31,7 +31,7 @@ func fstabOf(m Machine) Fstab {
 	line := func(uuid, dir, kind, options, pass string) string {
 		return fmt.Sprintf("UUID=%s %s %s %s 0 %s", uuid, dir, kind, options, pass)
 	}
-	f := Fstab{Lines: []string{line(m.FSUUID, HomeMount, "btrfs", "subvol="+be.HomeDir+",nofail", "0")}}
+	f := Fstab{Lines: []string{line(m.FSUUID, HomeMount, "btrfs", "subvol="+be.HomeDir+",nosuid,nodev,nofail", "0")}}
 	switch {
 	case m.Loader != be.LoaderGRUB:
 	case m.Boot != nil:

@@ -19,7 +19,7 @@ func TestFstabOf(t *testing.T) {
 	ext4.Boot = &Mount{Dir: "/boot", Type: "ext4", UUID: "3-4"}
 	converted := grub
 	converted.Menu = &Mount{Dir: "/boot/grub", Type: "ext4", UUID: "3-4"}
-	home := "UUID=1-2 /var/lib/apt-be btrfs subvol=@apt-be,nofail 0 0"
+	home := "UUID=1-2 /var/lib/apt-be btrfs subvol=@apt-be,nosuid,nodev,nofail 0 0"
 	own := "UUID=3-4 /boot/grub ext4 defaults,X-mount.subdir=grub,nofail 0 2"
 	for _, test := range []struct {
 		name    string

@@ -36,7 +36,7 @@ func Live() *Host {
 		Mounts: func() ([]*mountinfo.Info, error) { return mountinfo.GetMounts(nil) },
 		Run:    run,
 		Mount: func(source, target, kind, data string) error {
-			return os.NewSyscallError("mount", unix.Mount(source, target, kind, 0, data))
+			return os.NewSyscallError("mount", unix.Mount(source, target, kind, unix.MS_NOSUID|unix.MS_NODEV, data))
 		},
 		Unmount: func(target string) error {
 			return os.NewSyscallError("umount", unix.Unmount(target, unix.UMOUNT_NOFOLLOW))

@@ -21,7 +21,7 @@ func TestLinksStayInside(t *testing.T) {
 	f.write(outside+"/grub.d/10_linux", "")
 	f.write(outside+"/boot/initrd.img", "")
 	f.write(outside+"/dpkg/statoverride", "")
-	f.write(outside+"/fstab", "UUID=1-2 "+HomeMount+" btrfs subvol="+be.HomeDir+",nofail 0 0\n")
+	f.write(outside+"/fstab", "UUID=1-2 "+HomeMount+" btrfs subvol="+be.HomeDir+",nosuid,nodev,nofail 0 0\n")
 	f.lacks("../@be/older/etc/fstab")
 	f.link(outside+"/kernel", root+"/etc/kernel")
 	f.link(outside+"/grub.d", root+"/etc/grub.d")
