@@ -23,6 +23,7 @@ type child struct {
 const (
 	toKeeperFD = 3
 	decoyFD    = 4
+	networkFD  = 5 // the door's: the network namespace that it is to be in, if there is one
 )
 
 // origin is what the keeper's children are started from.
@@ -32,15 +33,16 @@ type origin struct {
 	decoy   *os.File // what their root is to be
 }
 
-// start starts this program from memory. The first of the arguments is its role.
-func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProcAttr) (*child, error) {
+// start starts this program from memory. The first of the arguments is its role. It
+// finds more files after those that all find.
+func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProcAttr, more ...*os.File) (*child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), args[0])
 	defer theirs.Close()
-	attr := &os.ProcAttr{Dir: "/", Env: env, Files: append(files, theirs, o.decoy), Sys: sys}
+	attr := &os.ProcAttr{Dir: "/", Env: env, Files: append(append(files, theirs, o.decoy), more...), Sys: sys}
 	path, argv := fmt.Sprintf("/proc/self/fd/%d", o.program.Fd()), append([]string{Name}, args...)
 	if o.group != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(o.group.Fd())

@@ -41,23 +41,21 @@ func pass(socket *os.File) error {
 	return fmt.Errorf("cannot run %s in the sandbox: %w", t.Spec.Path, err)
 }
 
-// aloneOption has the door make a network namespace of its own.
+// aloneOption has the door enter PID 1's network namespace, in which there is nothing.
 const aloneOption = "alone"
 
-// separate makes the namespaces of the command's own that the keeper is not in.
+// separate enters the namespaces of the command that the keeper is not in.
 func separate() error {
-	alone := slices.Contains(os.Args, aloneOption)
-	namespaces := unix.CLONE_NEWCGROUP
-	if alone {
-		namespaces |= unix.CLONE_NEWNET
-	}
-	if err := unix.Unshare(namespaces); err != nil {
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return os.NewSyscallError("unshare", err)
 	}
-	if alone {
-		return syscalls.LoopbackUp()
+	if !slices.Contains(os.Args, aloneOption) {
+		return nil
 	}
-	return nil
+	if err := unix.Setns(networkFD, unix.CLONE_NEWNET); err != nil {
+		return os.NewSyscallError("setns", err)
+	}
+	return syscalls.LoopbackUp()
 }
 
 // settle does all but the execve(2) of the command.

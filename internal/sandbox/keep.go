@@ -189,11 +189,15 @@ func (k *keeper) startDoor(from origin) (*child, error) {
 			sys.Foreground, sys.Ctty = true, int(k.terminal.slave.Fd())
 		}
 	}
-	args := []string{doorRole}
-	if k.Spec.alone() {
-		args = append(args, aloneOption)
+	if !k.Spec.alone() {
+		return from.start([]string{doorRole}, os.Environ(), files, sys)
 	}
-	return from.start(args, os.Environ(), files, sys)
+	network, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", k.reaper.pid))
+	if err != nil {
+		return nil, err
+	}
+	defer network.Close()
+	return from.start([]string{doorRole, aloneOption}, os.Environ(), files, sys, network)
 }
 
 // letIn tells the door what to do, and returns when it has become the command.
