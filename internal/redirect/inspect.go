@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/pkgdb"
@@ -163,22 +164,40 @@ func (s *Supervisor) checkTools(ctx context.Context, build *be.Build, settings S
 	if err != nil {
 		return "", err
 	}
-	for _, t := range tools {
-		said, failed, err := s.examine(ctx, build, t.name, settings, func(settings []string) []string { return t.argv(inside, settings) })
-		if err != nil {
-			return "", err
+	troubles, errs := make([]string, len(tools)), make([]error, len(tools))
+	var running sync.WaitGroup
+	for i, t := range tools {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			troubles[i], errs[i] = s.checkTool(ctx, build, t, settings, inside, outside)
+		}()
+	}
+	running.Wait()
+	for i := range tools {
+		if troubles[i] != "" || errs[i] != nil {
+			return troubles[i], errs[i]
 		}
-		if !failed && !(t.says && len(said) > 0) {
-			continue
-		}
-		before, failedBefore, err := examineRunning(ctx, t.name+" in the running system", t.argv(outside, settings.args))
-		if err != nil {
-			return "", err
-		}
-		failedBefore = failedBefore || t.says && len(before) > 0
-		if !failedBefore || !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
-			return fmt.Sprintf("%s says: %s", t.name, firstLine(said)), nil
-		}
+	}
+	return "", nil
+}
+
+// checkTool runs one of them. inside and outside are the frontend's programs.
+func (s *Supervisor) checkTool(ctx context.Context, build *be.Build, t tool, settings Settings, inside, outside string) (trouble string, err error) {
+	said, failed, err := s.examine(ctx, build, t.name, settings, func(settings []string) []string { return t.argv(inside, settings) })
+	if err != nil {
+		return "", err
+	}
+	if !failed && !(t.says && len(said) > 0) {
+		return "", nil
+	}
+	before, failedBefore, err := examineRunning(ctx, t.name+" in the running system", t.argv(outside, settings.args))
+	if err != nil {
+		return "", err
+	}
+	failedBefore = failedBefore || t.says && len(before) > 0
+	if !failedBefore || !bytes.Equal(bytes.TrimSpace(before), bytes.TrimSpace(said)) {
+		return fmt.Sprintf("%s says: %s", t.name, firstLine(said)), nil
 	}
 	return "", nil
 }
