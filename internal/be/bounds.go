@@ -153,7 +153,8 @@ func (r *Registry) undoSnapshot(a txn.Args) error {
 	if err != nil {
 		return err
 	}
-	if bad := c.bad[sub.UUID]; bad != nil {
+	// A power cut may have left the record of this very step empty.
+	if bad := c.bad[sub.UUID]; bad != nil && (!isNew(sub.Path) || c.newer()) {
 		return fmt.Errorf("%w: %s may be a boot environment: %w", ErrProtected, sub.Path, bad)
 	}
 	for _, record := range c.records {

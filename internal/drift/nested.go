@@ -261,12 +261,24 @@ func (in *inner) fresh(at three, all []three) (bool, error) {
 		return false, nil
 	}
 	node, err := in.finder.next.Node(at.place)
+	if in.mayBeAUsers(at.place, err) {
+		return false, nil
+	}
 	if err != nil || node.Kind == merge.Missing {
 		return err == nil, err
 	}
 	was, err := in.finder.base.Node(at.place)
+	if in.mayBeAUsers(at.place, err) {
+		return false, nil
+	}
 	unchanged := node.Kind == merge.Directory && was.Kind == merge.Directory && !slices.ContainsFunc(in.drift.nextChanged, inside)
 	return unchanged && in.base.Made <= in.sides.Forked, err
+}
+
+// mayBeAUsers says whether it may be a user who has made a place one that can't be
+// described.
+func (in *inner) mayBeAUsers(place string, err error) bool {
+	return err != nil && !rootfs.Broken(err) && in.finder.live.Others(place)
 }
 
 func (in *inner) carryWhole(at three) {

@@ -275,7 +275,8 @@ func (p *planner) checkWay(c *Change) error {
 		if !known {
 			node, err := p.trees.Next.Node(up)
 			if err != nil {
-				return fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
+				c.Decision = p.cannot(c, fmt.Errorf("cannot look at /%s in the environment: %w", up, err))
+				return nil
 			}
 			kind = node.Kind
 			p.ways[up] = kind

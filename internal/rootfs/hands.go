@@ -25,9 +25,10 @@ func (r *Root) Users(name string) bool {
 	return r.inHands(name, isUser, false)
 }
 
-// Others says whether anybody but root may have made what is at a path what it is.
+// Others says whether a user may have made what is at a path what it is. What belongs
+// to services is not among it: of their data a part is worse than nothing.
 func (r *Root) Others(name string) bool {
-	return r.inHands(name, func(uid uint32) bool { return uid != 0 }, true)
+	return r.inHands(name, isUser, true)
 }
 
 // inHands says whether a path or a directory above it belongs to somebody who is meant,

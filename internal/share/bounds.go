@@ -41,11 +41,17 @@ func checkMake(id string, a txn.Args) error {
 	return a.Only("dst")
 }
 
+// isName says whether a subvolume of that name can be a share: also one that somebody
+// gave by hand, or a past, whose name is longer.
+func isName(name string) bool {
+	return name != "" && !strings.Contains(name, "/") && !strings.HasPrefix(name, ".") && store.CheckPath(Dir+"/"+name) == nil
+}
+
 // checkMove checks the arguments that all steps have that are moves.
 func checkMove(a txn.Args, further ...string) error {
 	m := moveIn(a)
 	switch {
-	case be.CheckName(m.name) != nil:
+	case !isName(m.name):
 		return txn.OutOfBounds(m.name, "is no name of a share")
 	case !be.IsUUID(m.uuid):
 		return txn.OutOfBounds(m.uuid, "is no UUID")
@@ -81,7 +87,7 @@ func checkRemove(_ string, a txn.Args) error {
 // checkInPlace is of those by which a past of a share takes its place.
 func checkInPlace(_ string, a txn.Args) error {
 	dir, name := path.Split(a["from"])
-	if dir != Dir+"/" || !strings.HasPrefix(name, a["share"]+"-") || be.CheckName(name) != nil {
+	if dir != Dir+"/" || !strings.HasPrefix(name, a["share"]+"-") || !isName(name) {
 		return txn.OutOfBounds(a["from"], notOfIt)
 	}
 	return checkMove(a)

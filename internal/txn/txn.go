@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -288,6 +289,11 @@ func (j *Journal) handler(id string, step Step) (Handler, error) {
 	}
 	if h.Check == nil {
 		return Handler{}, fmt.Errorf("step %s has no bounds", step.Kind)
+	}
+	for _, value := range step.Args {
+		if !utf8.ValidString(value) { // JSON would have another one
+			return h, boundsOf(step.Kind, OutOfBounds(value, "is not UTF-8"))
+		}
 	}
 	return h, boundsOf(step.Kind, h.Check(id, step.Args))
 }
