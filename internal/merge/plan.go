@@ -275,7 +275,11 @@ func (p *planner) checkWay(c *Change) error {
 		if !known {
 			node, err := p.trees.Next.Node(up)
 			if err != nil {
-				c.Decision = p.cannot(c, fmt.Errorf("cannot look at /%s in the environment: %w", up, err))
+				err = fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
+				if p.trees.Leaves == nil || !p.trees.Leaves(c.Path, err) {
+					return err
+				}
+				c.Decision = p.cannot(c, err)
 				return nil
 			}
 			kind = node.Kind

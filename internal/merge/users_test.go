@@ -59,6 +59,41 @@ func TestPlanOfUsers(t *testing.T) {
 	}
 }
 
+// closed is a tree of which a directory can't be looked at.
+type closed struct {
+	tree
+	dir string
+}
+
+func (c closed) Node(name string) (Node, error) {
+	if name == c.dir {
+		return Node{}, errors.New("it has too many attributes")
+	}
+	return c.tree.Node(name)
+}
+
+// Something new below a directory that can't be looked at is left behind if a user may
+// be the cause, and else ends the merge.
+func TestPlanBelowWhatCannotBeLookedAt(t *testing.T) {
+	for _, leaves := range []bool{true, false} {
+		was := tree{"home/d": {Kind: Directory, Inode: 1}}
+		live := tree{"home/d": {Kind: Directory, Inode: 1}, "home/d/new": {Kind: Regular, Content: "x", Size: 1}}
+		trees := Trees{
+			Base: was, Live: live, Next: closed{was, "home/d"},
+			Same:   func(string, Tree, Tree) (bool, error) { return false, nil },
+			Users:  func(string) bool { return true },
+			Leaves: func(string, error) bool { return leaves },
+		}
+		changes, _, err := Plan(trees, []string{"home/d/new"}, nil, func(string) File { return Data })
+		switch {
+		case leaves && (err != nil || len(changes) != 1 || !changes[0].Unable || changes[0].Refused):
+			t.Errorf("a user's: %+v, %v, want it left behind", changes, err)
+		case !leaves && err == nil:
+			t.Errorf("nobody's: %+v, want an error", changes)
+		}
+	}
+}
+
 // steps is a tree of which is counted how often it is asked.
 type steps struct {
 	tree
