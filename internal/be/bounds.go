@@ -52,7 +52,7 @@ func checkSnapshot(id string, a txn.Args) error {
 	case a["parent"] != "" && !IsUUID(a["parent"]):
 		return txn.OutOfBounds(a["parent"], noUUID)
 	}
-	return a.Only("src", "dst", "parent", "read-only")
+	return a.Only("src", "dst", "parent")
 }
 
 // checkRename has what is in a directory, an environment or a base, get a name from

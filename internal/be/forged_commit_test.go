@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -88,6 +89,33 @@ func cutShort(t *testing.T, n int) (more bool) {
 		}
 	})
 	return more
+}
+
+// A power cut left the record empty, and of the journal the lines before it: the
+// snapshot is deleted all the same.
+func TestUnreadableRecordOfAnUnfinishedBuild(t *testing.T) {
+	v := newVictims(t)
+	text, err := os.ReadFile(v.file)
+	check(t, err)
+	lines := strings.SplitAfter(string(text), "\n")
+	snapshots := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, `"kind":"record"`) })
+	if snapshots < 2 {
+		t.Fatalf("the journal has no record after its snapshots:\n%s", text)
+	}
+	check(t, os.WriteFile(v.file, []byte(strings.Join(lines[:snapshots], "")), 0o600))
+	built, err := v.store.Get("@be/.new-" + v.build.ID())
+	check(t, err)
+	v.write("@apt-be/be/"+built.UUID+".json", "")
+	check(t, v.locked(func() error {
+		recovered, err := v.reg.Recover(ctx)
+		if len(recovered) != 1 || recovered[0].Err != nil {
+			t.Errorf("Recover = %+v", recovered)
+		}
+		return err
+	}))
+	if _, err := v.store.Get(built.Path); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the snapshot: %v, want it deleted", err)
+	}
 }
 
 // Garbage has the UUID of what was destroyed in its name.

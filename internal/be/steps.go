@@ -15,7 +15,7 @@ import (
 // The kinds of steps that transactions on the registry are made of. "at" is where the
 // environment is built.
 const (
-	stepSnapshot     = "snapshot"    // src, dst, parent: the UUID of src; read-only
+	stepSnapshot     = "snapshot"    // src, dst, parent: the UUID of src
 	stepRename       = "rename"      // uuid, from, to: an environment, which ends the transaction
 	stepExchange     = "exchange"    // uuid, from, to: two of them, the first of which has the uuid; likewise
 	stepFiles        = "files"       // from, to: UUIDs, one of which an environment's files are kept under; at
@@ -29,7 +29,7 @@ func (r *Registry) handlers() txn.Handlers {
 		stepSnapshot: {
 			Check: checkSnapshot,
 			Do: func(_ context.Context, a txn.Args) error {
-				return r.store.Snapshot(a["src"], a["dst"], a["read-only"] == "yes")
+				return r.store.Snapshot(a["src"], a["dst"], false)
 			},
 			Undo: func(_ context.Context, a txn.Args) error { return r.undoSnapshot(a) },
 		},
@@ -133,8 +133,8 @@ func (b *Build) putRecord(ctx context.Context, uuid string, old, new *Record) er
 	return b.txn.Do(ctx, txn.Step{Kind: stepRecord, Args: args, Volatile: volatile})
 }
 
-// copy makes a snapshot under a name that makes it garbage, and nothing that is
-// there otherwise is what the step made.
+// copy makes a writable snapshot of src at dst. dst is a name of this transaction: if
+// the transaction does not end, the snapshot there is garbage and is deleted.
 func (b *Build) copy(ctx context.Context, src, dst string) error {
 	from, err := b.registry.store.Get(src)
 	if err == nil {

@@ -74,7 +74,7 @@ func share(threads, pids, meminfo string) Limits {
 	return l
 }
 
-// setting is a value to write to a file of a group.
+// setting is a file of a control group, such as memory.max, and what to write to it.
 type setting struct{ file, value string }
 
 // fewer are the files with an amount: the smaller one counts.

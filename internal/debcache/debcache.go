@@ -12,8 +12,10 @@ package debcache
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,6 +166,11 @@ func (l *Loan) openUpper() (*os.File, error) {
 	return nil, nil
 }
 
+// mostMistakes is how many files may have the name and the size of a package but another
+// content. apt leaves none. After so many, the other files are not read: a script could
+// have made thousands, and apt's lock is held meanwhile.
+const mostMistakes = 16
+
 func (l *Loan) bring(upper *os.File, written map[string]bool, gone []string, lists string, r *Report) error {
 	known := map[string][]pkgdb.Archive{}
 	if len(written) > 0 {
@@ -177,13 +184,21 @@ func (l *Loan) bring(upper *os.File, written map[string]bool, gone []string, lis
 		return err
 	}
 	defer lock.Close()
-	for name := range written {
+	mistakes := 0
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		if mistakes >= mostMistakes {
+			r.Unknown = append(r.Unknown, name)
+			continue
+		}
 		kept, err := l.keep(upper, name, known[name])
 		switch {
 		case err != nil:
 			return err
 		case kept == added:
 			r.Kept = append(r.Kept, name)
+		case kept == wrong:
+			mistakes++
+			r.Unknown = append(r.Unknown, name)
 		case kept == unknown:
 			r.Unknown = append(r.Unknown, name)
 		}

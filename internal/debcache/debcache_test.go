@@ -188,6 +188,33 @@ func TestDamaged(t *testing.T) {
 	d.holds(map[string]string{"cut_1_all.deb": "whole package", "race_1_all.deb": "still being written"})
 }
 
+// A damaged file in the running system's cache is replaced by the right one only.
+func TestDamagedStaysUntilThereIsAnother(t *testing.T) {
+	d := newDesk(t)
+	name := d.describe("cut", "whole package")
+	write(t, filepath.Join(d.cache, name), "whole")
+	l, upper := d.lend()
+	write(t, filepath.Join(upper, name), "forged packag")
+	d.check(l, Report{Unknown: []string{name}})
+	d.holds(map[string]string{name: "whole"})
+}
+
+// After some files with another content than they should have, no others are read.
+func TestManyMistakes(t *testing.T) {
+	d := newDesk(t)
+	l, upper := d.lend()
+	var names []string
+	for i := range mostMistakes {
+		name := d.describe(fmt.Sprintf("a%02d", i), "whole package")
+		write(t, filepath.Join(upper, name), "forged packag")
+		names = append(names, name)
+	}
+	good := d.describe("good", "whole package")
+	write(t, filepath.Join(upper, good), "whole package")
+	d.check(l, Report{Unknown: append(names, good)})
+	d.holds(map[string]string{})
+}
+
 // TestCopied returns a cache of a file system that can't be below an overlay.
 func TestCopied(t *testing.T) {
 	d := newDesk(t)

@@ -20,9 +20,10 @@ import (
 type fate int
 
 const (
-	added   fate = iota // it is in the running system's cache
-	there               // there is such a file already
-	unknown             // it is not what a list describes
+	added   fate = iota // the file is in the running system's cache
+	there               // the cache had a file of that name already
+	unknown             // no list describes a file of that name and size
+	wrong               // a list does, but the content is another one
 )
 
 // keep copies a file to the running system's cache if it is what a list describes.
@@ -37,14 +38,13 @@ func (l *Loan) keep(upper *os.File, name string, described []pkgdb.Archive) (fat
 	if len(described) == 0 {
 		return unknown, nil
 	}
+	// apt downloads a package again if the file has the wrong size.
+	replaces := false
 	if st, err := lstat(l.cache, name); err == nil {
 		if !l.unchanged(name) || st.Size == size {
 			return there, nil
 		}
-		// apt fetches a package anew that has another size than it should.
-		if err := unix.Unlinkat(int(l.cache.Fd()), name, 0); err != nil {
-			return there, &fs.PathError{Op: "unlink", Path: name, Err: err}
-		}
+		replaces = true
 	}
 	out, err := l.newFile()
 	if err != nil {
@@ -56,10 +56,18 @@ func (l *Loan) keep(upper *os.File, name string, described []pkgdb.Archive) (fat
 		return unknown, fmt.Errorf("cannot copy %s: %w", name, err)
 	}
 	if !slices.ContainsFunc(described, func(a pkgdb.Archive) bool { return a.SHA256 == sum }) {
-		return unknown, nil
+		return wrong, nil
 	}
 	if info, err := in.Stat(); err == nil {
 		out.stamp(info.ModTime())
+	}
+	if replaces {
+		if !l.unchanged(name) {
+			return there, nil
+		}
+		if err := unix.Unlinkat(int(l.cache.Fd()), name, 0); err != nil {
+			return there, &fs.PathError{Op: "unlink", Path: name, Err: err}
+		}
 	}
 	err = out.name(name)
 	if errors.Is(err, fs.ErrExist) {

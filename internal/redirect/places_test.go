@@ -14,20 +14,20 @@ import (
 
 func TestSourcePlaces(t *testing.T) {
 	files := map[string]string{
-		"/etc/mirrors": "file:/run/media/disc priority:1\nhttp://mirror/debian\nmirror+file:/loop\n",
+		"/etc/mirrors": "file:/run/media/disc priority:1\nhttp://mirror.example/packages\nmirror+file:/loop\n",
 	}
 	for _, tt := range []struct {
 		name, text string
 		want       []string
 	}{
-		{"nothing local", "deb http://host/debian stable main\ndeb [arch=amd64 trusted=yes] https://host/path ./\n", nil},
+		{"nothing local", "deb http://host.example/packages stable main\ndeb [arch=amd64 trusted=yes] https://host.example/path ./\n", nil},
 		{"a directory", "deb file:/srv/repo/ ./\n", []string{"/srv/repo"}},
 		{"with an authority", "deb file:///srv/repo stable main", []string{"/srv/repo"}},
 		{"quoted characters", "deb copy:/srv/my%20repo ./", []string{"/srv/my repo"}},
-		{"a keyring", "deb [signed-by=/run/a.gpg,/run/b.gpg arch=amd64] http://host/debian stable main", []string{"/run/a.gpg", "/run/b.gpg"}},
+		{"a keyring", "deb [signed-by=/run/a.gpg,/run/b.gpg arch=amd64] http://host.example/packages stable main", []string{"/run/a.gpg", "/run/b.gpg"}},
 		{"an option first", "deb [ trusted=yes ] file:/tmp/repo ./", []string{"/tmp/repo"}},
 		{"deb822", "Types: deb\nURIs: file:/srv/a\n copy:/srv/b\nSuites: ./\nSigned-By: /etc/apt/keyrings/k.asc\n", []string{"/srv/a", "/srv/b", "/etc/apt/keyrings/k.asc"}},
-		{"comments", "# deb file:/tmp ./\ndeb http://host/debian stable main # file:/tmp\n", nil},
+		{"comments", "# deb file:/tmp ./\ndeb http://host.example/packages stable main # file:/tmp\n", nil},
 		{"a list of mirrors", "deb mirror+file:/etc/mirrors stable main", []string{"/etc/mirrors", "/run/media/disc", "/loop"}},
 	} {
 		got := sourcePlaces(tt.text, func(file string) string { return files[file] })

@@ -97,7 +97,7 @@ func (s *signals) first() syscall.Signal {
 	}
 }
 
-// forward passes on to the command in a sandbox what is sent to this process.
+// forward has signals that this process gets sent to the command in the sandbox, too.
 func (s *signals) forward(p *sandbox.Process) { s.process <- p }
 
 func (s *signals) stop() {

@@ -27,10 +27,10 @@ type Condition struct {
 	Is   []uint32
 }
 
-// Errno is the action that has a call return an error at once.
+// Errno returns the action of a filter by which a system call fails with errno.
 func Errno(errno unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(errno) }
 
-// Success is the action that has a call return 0 at once.
+// Success is the action of a filter by which a system call returns 0 and does nothing.
 const Success uint32 = unix.SECCOMP_RET_ERRNO // with errno 0
 
 // Offsets in struct seccomp_data (linux/seccomp.h). All of abis are little endian, so

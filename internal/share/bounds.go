@@ -44,7 +44,7 @@ func checkMake(id string, a txn.Args) error {
 // isName says whether a subvolume of that name can be a share: also one that somebody
 // gave by hand, or a past, whose name is longer.
 func isName(name string) bool {
-	return name != "" && !strings.Contains(name, "/") && !strings.HasPrefix(name, ".") && store.CheckPath(Dir+"/"+name) == nil
+	return name != "" && !strings.Contains(name, "/") && !strings.HasPrefix(name, newPrefix) && store.CheckPath(Dir+"/"+name) == nil
 }
 
 // checkMove checks the arguments that all steps have that are moves.

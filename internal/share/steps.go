@@ -140,8 +140,9 @@ func (s *Shares) destroy(at string) error {
 	return err
 }
 
-// destroyUnmounted deletes a subvolume if it is there, and what a step made: a
-// snapshot of the one that has a UUID, or of none, which nobody mounts.
+// destroyUnmounted deletes the subvolume at a place, if there is one. It refuses to
+// delete a subvolume that is mounted, or that is no snapshot of the subvolume with the
+// UUID parent. An empty parent stands for a subvolume that is no snapshot.
 func (s *Shares) destroyUnmounted(at, parent string) error {
 	sub, err := s.store.Get(at)
 	if errors.Is(err, store.ErrNotFound) {

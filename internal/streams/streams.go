@@ -17,8 +17,9 @@ import (
 type Kind string
 
 const (
-	// Inherited is an anonymous pipe or a socket: the one that there was, or a pipe
-	// to or from which this process copies. It leads nowhere else.
+	// Inherited is a pipe without a name, or a connected local socket. The command
+	// gets the one that the user gave, or, in the place of a file, a pipe that this
+	// process copies from or to. By neither can the command open anything else.
 	Inherited Kind = "inherited"
 	// Terminal is the sandbox's own terminal.
 	Terminal Kind = "terminal"

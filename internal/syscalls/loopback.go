@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LoopbackUp brings the loopback device of a new network namespace up, which is all
-// that there is in one.
+// LoopbackUp switches the loopback device on. A new network namespace has no other
+// device, and that one is off.
 func LoopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

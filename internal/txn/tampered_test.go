@@ -242,6 +242,9 @@ func TestStepsOutOfBounds(t *testing.T) {
 	if err := tx.Commit(ctx, flip("a", "@rootfs")); !contains(err, `names "@rootfs", which is not of this transaction`) {
 		t.Errorf("Commit = %v", err)
 	}
+	if err := tx.Do(ctx, makeFile("caf\xe9")); !contains(err, "is not UTF-8") {
+		t.Errorf("Do = %v", err)
+	}
 	f.checkLog(t)
 	check(t, tx.End())
 	handler := f.journal.Handlers[kindMake]

@@ -9,11 +9,11 @@
 //
 // Recovery does not trust a journal. Each line has a checksum over itself and all
 // that is before it, which begins with the transaction's ID (see chain), and each
-// kind says what its arguments may name (Handler.Check). What was appended,
-// changed, moved or copied from another journal, or names something out of bounds,
-// has the journal left as it is, and nothing that is in it done. Lines that are
-// missing at the end can't be told from those that a crash kept from being
-// written: an undo has to look at what is there itself.
+// kind says what its arguments may name (Handler.Check). If a
+// line was appended, changed, moved, or copied from another journal, or if an argument
+// is out of bounds, Recover does nothing and leaves the journal as it is. Lines that
+// somebody removed at the end look like lines that a crash kept from being written.
+// So each undo looks at the machine before it changes something.
 package txn
 
 import (
@@ -58,8 +58,9 @@ type Handler struct {
 	// taken back, such as a deletion, Undo finishes it. What the journal says of
 	// the machine may be wrong by now: it looks.
 	Undo func(ctx context.Context, args Args) error
-	// Happened says, for a kind that Commit is called with, whether Do had
-	// its effect. No other step is of such a kind: recovery never undoes one.
+	// Happened says whether Do had its effect. Only kinds that Commit is called
+	// with have it. Recover never undoes a step of such a kind; Rollback does,
+	// after a Commit that failed.
 	Happened func(ctx context.Context, args Args) (bool, error)
 }
 

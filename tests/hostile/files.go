@@ -26,8 +26,8 @@ func command(name string, args ...string) (string, error) {
 	return line, err
 }
 
-// files are the attempts at /proc, /sys and the control groups: each file that
-// can be written is one through which the kernel that both share is changed.
+// files are the attempts at /proc, /sys and the control groups. The running system has
+// the same kernel: who can write to one of these files changes the running system.
 func files() []Attempt {
 	return []Attempt{
 		{Name: "proc-all", Wall: "proc", What: "opens each file of /proc that is no process's for writing: sys, sysrq-trigger, irq, scsi, mtrr, acpi, driver, fs, bus, asound, net", run: func() Verdict {

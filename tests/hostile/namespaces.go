@@ -241,8 +241,8 @@ func clone3(flags uint64) Verdict {
 	return broken("clone3 with %#x", flags)
 }
 
-// mounts are the attempts to mount. The sandbox may answer that it did although
-// it did not, for the sake of hooks: only what is seen afterwards counts.
+// mounts are the attempts to mount. For the hooks of apt the sandbox may answer that a
+// mount succeeded although nothing was mounted. So each attempt looks for the mount.
 func mounts() []Attempt {
 	list := []Attempt{
 		{Name: "mount-types", Wall: "namespaces", What: "mounts tmpfs, proc, sysfs, devtmpfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, configfs, efivarfs, mqueue, binfmt_misc, fuse and 9p", run: func() Verdict {

@@ -128,8 +128,8 @@ func firsts() []string {
 	return names
 }
 
-// firstThreads are the numbers of the threads of process 1. Where that is not to be
-// known, they are all that are not of a process that is.
+// firstThreads are the numbers of the threads of process 1. If /proc does not tell
+// them, they are all numbers that /proc knows and does not list as processes.
 func firstThreads() []int {
 	listed := make(map[int]bool)
 	if entries, err := os.ReadDir("/proc"); err == nil {

@@ -159,8 +159,8 @@ func (m *hostileMachine) shell(t *testing.T) string {
 	return m.Expect(t, time.Minute, `shell=(\d+ on=\S+) \.`)[1]
 }
 
-// stillThere checks that the login terminal has the shell that it had, and that this
-// has run nothing that the user did not type.
+// stillThere checks that the same shell as before runs on the login terminal, and that
+// it ran no command but those that the test typed.
 func (m *hostileMachine) stillThere(t *testing.T, shell string) {
 	t.Helper()
 	m.Send(t, "\r")
