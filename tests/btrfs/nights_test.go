@@ -141,7 +141,7 @@ func checkOnlyOne(t *testing.T, l lab, m *machine.Machine, name string, mounts [
 	if now := m.Mounts(t); !slices.Equal(now, mounts) {
 		t.Errorf("mounts left: %q, were %q", now, mounts)
 	}
-	if got := m.Shell(t, "cat /run/reboot-required.pkgs; ls /run/apt-be"); got != packages.Rebooter+"\nreboot-required.json\nroot\ntop\n" {
+	if got := m.Shell(t, "cat /run/reboot-required.pkgs; ls /run/apt-be"); got != packages.Rebooter+"\nreboot-required.json\nroot\n" {
 		t.Errorf("in /run there is %q", got)
 	}
 	if out := m.Shell(t, "apt-be status"); !strings.Contains(out, name) {
