@@ -31,7 +31,7 @@ var settings = map[string]kind{
 	"Apt-Be::Deadline":              scalar,
 	"Apt-Be::Speed":                 scalar,
 	"Apt-Be::Speed::No-Sync":        scalar,
-	"Apt-Be::Speed::Unpack-Ahead":   scalar,
+	"Apt-Be::Speed::Predecompress":  scalar,
 	"Apt-Be::Speed::One-Initramfs":  scalar,
 	"Apt-Be::Speed::Skip-Unchanged": scalar,
 	"Apt-Be::Speed::Dedupe":         scalar,

@@ -35,7 +35,7 @@ func TestPolicy(t *testing.T) {
 // shipped is the policy where nothing is configured, but for what edit does.
 func shipped(edit func(*Policy)) Policy {
 	p := Policy{Redirect: true, Commands: DefaultCommands(), Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline,
-		Speed: Speed{NoSync: true, UnpackAhead: true, OneInitramfs: true, SkipUnchanged: true, Dedupe: true}}
+		Speed: Speed{NoSync: true, Predecompress: true, OneInitramfs: true, SkipUnchanged: true, Dedupe: true}}
 	edit(&p)
 	return p
 }

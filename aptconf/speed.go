@@ -7,9 +7,9 @@ type Speed struct {
 	// NoSync is Apt-Be::Speed::No-Sync: nothing is written to disk before the
 	// new environment is whole.
 	NoSync bool
-	// UnpackAhead is Apt-Be::Speed::Unpack-Ahead: packages are decompressed
+	// Predecompress is Apt-Be::Speed::Predecompress: packages are decompressed
 	// while dpkg is still busy with those before them.
-	UnpackAhead bool
+	Predecompress bool
 	// OneInitramfs is Apt-Be::Speed::One-Initramfs: an initramfs is built once,
 	// at the end.
 	OneInitramfs bool
@@ -33,7 +33,7 @@ func (c Config) speed() (Speed, error) {
 		set  *bool
 	}{
 		{"No-Sync", &s.NoSync},
-		{"Unpack-Ahead", &s.UnpackAhead},
+		{"Predecompress", &s.Predecompress},
 		{"One-Initramfs", &s.OneInitramfs},
 		{"Skip-Unchanged", &s.SkipUnchanged},
 		{"Dedupe", &s.Dedupe},

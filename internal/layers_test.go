@@ -21,16 +21,16 @@ const module = "github.com/apt-be/apt-be"
 var layers = [][]string{
 	{"cmd/apt-be"},
 	{"internal/cli"},
-	{"internal/succession"},
+	{"internal/catchup"},
 	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/drift", "internal/share"},
-	{"internal/machine", "internal/boot/method"},
+	{"internal/host", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
 	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
-	{"internal/boot", "internal/room", "internal/parts", "internal/debcache"},
+	{"internal/boot", "internal/diskspace", "internal/parts", "internal/debcache"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn", "internal/overlay"},
-	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootflag"},
-	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/ahead", "internal/nosync", "internal/outbox", "internal/swapfile", "internal/syscalls", "internal/seccomp/seccomptest", "internal/cgroup", "internal/terminal", "internal/streams", "aptconf"},
+	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootrequired"},
+	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/predecompress", "internal/nosync", "internal/mailspool", "internal/swapfile", "internal/syscalls", "internal/seccomp/seccomptest", "internal/cgroup", "internal/terminal", "internal/streams", "aptconf"},
 	{"internal/longpath", "internal/openat2", "internal/parallel", "internal/regular", "internal/seccomp"},
 }
 

@@ -10,16 +10,16 @@ import (
 	"os"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/cli"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/mounts"
-	"github.com/apt-be/apt-be/internal/rebootflag"
+	"github.com/apt-be/apt-be/internal/rebootrequired"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/btrfs"
-	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -50,15 +50,15 @@ func wrap(f redirect.Frontend) {
 				Inside:   redirect.Inside{Store: st, Lib: lib},
 				Notice:   notice,
 				Log:      cli.NewLog(os.Stderr),
-				System:   machine.System{},
-				Flag:     rebootflag.Flag{Dir: "/run"},
+				System:   host.System{},
+				Flag:     rebootrequired.Flag{Dir: "/run"},
 			}
 			s.Registry.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
-			succession.Equip(s)
-			share.New(s.Registry, share.Live{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot
-			act, err := machine.Attach(s.Registry, "/")
+			catchup.Attach(s)
+			share.New(s.Registry, share.RunningHost{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot
+			act, err := host.Attach(s.Registry, "/")
 			if err == nil {
-				s.Boot = machine.Boot{Activator: act}
+				s.Boot = host.Boot{Activator: act}
 			} else if !errors.Is(err, be.ErrNotSetUp) {
 				s.Registry.LoaderErr = err
 				s.Log.WithError(err).Warn("the next boot will not take what an upgrade makes")
@@ -95,12 +95,12 @@ func command() {
 		Lib:       lib,
 		OpenStore: openStore,
 		FreeRoom:  btrfs.Free,
-		Mounted:   succession.Mounted,
+		Mounted:   catchup.MountPoints,
 		LockDpkg:  cli.LockDpkg,
 		Patience:  cli.Patience,
-		Attach:    machine.Attach,
-		Arming:    machine.Arming,
-		Booted:    machine.Booted,
+		Attach:    host.Attach,
+		Arming:    host.Arming,
+		Booted:    host.Booted,
 		Live:      true,
 	}
 	cli.Main(context.Background(), app, os.Args[1:]).Die()

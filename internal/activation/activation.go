@@ -23,9 +23,9 @@ import (
 // ErrNoKernel says that an environment has no kernel, or no initrd for it.
 var ErrNoKernel = errors.New("it can't boot")
 
-// ErrNoWayBack says that an environment on trial would be booted again and
+// ErrNoFallback says that an environment on trial would be booted again and
 // again: neither the loader nor its initrd ends the trial.
-var ErrNoWayBack = errors.New("its initrd has no scripts of apt-be, without which it would be booted again even if it failed")
+var ErrNoFallback = errors.New("its initrd has no scripts of apt-be, without which it would be booted again even if it failed")
 
 // Activator activates the environments of a registry. The caller of a method
 // that changes something holds the registry's lock.
@@ -179,7 +179,7 @@ func (a *Activator) Entry(e be.Env) (boot.Entry, error) {
 // settled says whether nothing can come of the trial of an environment any more.
 func settled(e be.Env) bool {
 	t := e.Record.Trial
-	return t == nil || e.Record.State == be.FailedBack || t.Fault != nil || !t.Started.IsZero()
+	return t == nil || e.Record.State == be.FellBack || t.Fault != nil || !t.Started.IsZero()
 }
 
 // forget takes the trials that nobody has begun, and the marks that their

@@ -72,7 +72,7 @@ func (h *host) check(err error) {
 
 func (h *host) create(name string) {
 	h.Helper()
-	build, _, err := h.reg.Begin(context.Background(), be.BuildOptions{Name: name, Origin: h.get("rootfs"), Made: be.User})
+	build, _, err := h.reg.Begin(context.Background(), be.BuildOptions{Name: name, Origin: h.get("rootfs"), CreatedBy: be.User})
 	h.check(err)
 	_, err = build.Commit(context.Background(), be.Ready, func(r *be.Record) {
 		r.Kernels = []be.Kernel{{Version: "6.1", Image: "boot/vmlinuz", Initrd: "boot/initrd"}}
@@ -207,7 +207,7 @@ func TestFailsBack(t *testing.T) {
 			if len(found.Failed) != 1 || found.Failed[0].Name != "ready" {
 				t.Fatalf("found %+v", found.Failed)
 			}
-			e := h.wantState("ready", be.FailedBack)
+			e := h.wantState("ready", be.FellBack)
 			if f := e.Record.Trial.Fault; f == nil || f.Kind != test.want || e.Record.Reason != f.Text {
 				t.Errorf("the fault is %+v (%s), want %s", f, e.Record.Reason, test.want)
 			}
@@ -220,7 +220,7 @@ func TestFailsBack(t *testing.T) {
 			back, err := h.act.Fail(be.Fault{Kind: be.FaultHealth, Text: "again"})
 			h.check(err)
 			if back {
-				t.Error("a second failback")
+				t.Error("a second fallback")
 			}
 		})
 	}
@@ -236,7 +236,7 @@ func TestInitrdMissing(t *testing.T) {
 	h.boots++
 	found, err := h.act.Boot("", h.bootID())
 	h.check(err)
-	if e := h.wantState("ready", be.FailedBack); len(found.Failed) != 1 || e.Record.Trial.Fault.Kind != be.FaultInitrdMissing {
+	if e := h.wantState("ready", be.FellBack); len(found.Failed) != 1 || e.Record.Trial.Fault.Kind != be.FaultInitrdMissing {
 		t.Errorf("found %+v", found.Failed)
 	}
 	h.wantBoot("rootfs")

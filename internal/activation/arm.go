@@ -20,8 +20,8 @@ type ArmOptions struct {
 	Deadline time.Duration // how long it may take to become healthy
 	Units    be.Units      // what runs now
 	BootID   string        // of the running kernel
-	// NoWayBack accepts what is otherwise an ErrNoWayBack.
-	NoWayBack bool
+	// NoFallback accepts what is otherwise an ErrNoFallback.
+	NoFallback bool
 }
 
 // Arm prepares a trial of an environment, in the place of one that was armed
@@ -65,8 +65,8 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	// The record comes first: a trial that the loader knows and nobody else
 	// would never be judged.
 	err = a.Registry.Change(e, func(r *be.Record) {
-		r.Trial, r.Title, r.Kernels, r.Held = t, e.Record.Title, e.Record.Kernels, ""
-		if r.State == be.FailedBack {
+		r.Trial, r.Title, r.Kernels, r.HoldReason = t, e.Record.Title, e.Record.Kernels, ""
+		if r.State == be.FellBack {
 			r.State, r.Reason = be.Ready, ""
 		}
 	})
@@ -79,7 +79,7 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if e, err = a.Registry.Get(e.Name); err != nil {
 		return nil, err
 	}
-	if e.Unproved() {
+	if e.NeverBooted() {
 		err = a.want(nonce)
 	} else {
 		err = a.tellLoader(nonce)
@@ -126,7 +126,7 @@ func (a *Activator) Check(e be.Env, o ArmOptions) error {
 		return fmt.Errorf("%w: %w; apt-be rename gives it another", be.ErrProtected, err)
 	}
 	kernel, err := KernelOf(e)
-	if err != nil || o.Method != be.Reboot || o.NoWayBack {
+	if err != nil || o.Method != be.Reboot || o.NoFallback {
 		return err
 	}
 	// Where the loader does not end a trial, the initrd has to.
@@ -135,7 +135,7 @@ func (a *Activator) Check(e be.Env, o ArmOptions) error {
 	}
 	ends, err := a.EndsTrial(e, kernel.Initrd)
 	if err == nil && !ends {
-		err = ErrNoWayBack
+		err = ErrNoFallback
 	}
 	return err
 }
@@ -176,8 +176,8 @@ func (a *Activator) Next() (be.Env, bool, error) {
 		return be.Env{}, false, err
 	}
 	for _, e := range envs {
-		if e.Uncertain != nil {
-			return be.Env{}, false, fmt.Errorf("cannot find out what the next boot takes: %w", e.Uncertain)
+		if e.DefaultErr != nil {
+			return be.Env{}, false, fmt.Errorf("cannot find out what the next boot takes: %w", e.DefaultErr)
 		}
 		// The loader knows nothing of a trial that it does not begin.
 		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
@@ -187,11 +187,11 @@ func (a *Activator) Next() (be.Env, bool, error) {
 	return be.Env{}, false, nil
 }
 
-// Hold takes the trial of an environment back as it was about to begin, or had
+// CancelTrial takes the trial of an environment back as it was about to begin, or had
 // just begun, and notes why.
-func (a *Activator) Hold(e be.Env, why string) error {
+func (a *Activator) CancelTrial(e be.Env, why string) error {
 	err := a.Disarm()
-	return errors.Join(err, a.Registry.Change(e, func(r *be.Record) { r.Held = why }))
+	return errors.Join(err, a.Registry.Change(e, func(r *be.Record) { r.HoldReason = why }))
 }
 
 func newNonce() (string, error) {

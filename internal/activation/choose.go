@@ -18,7 +18,7 @@ func (a *Activator) Choose(e be.Env) error {
 		return err
 	}
 	// What was chosen before and not booted since is passed over.
-	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Record.WasNext })
+	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Record.WasDefault })
 	if i < 0 {
 		i = slices.IndexFunc(envs, func(e be.Env) bool { return e.Name == name })
 	}
@@ -28,16 +28,16 @@ func (a *Activator) Choose(e be.Env) error {
 	if i < 0 || envs[i].Name == e.Name {
 		return nil
 	}
-	return a.Registry.Change(envs[i], func(r *be.Record) { r.WasNext = true })
+	return a.Registry.Change(envs[i], func(r *be.Record) { r.WasDefault = true })
 }
 
-// Stay takes back what Arm and Choose did, and returns the name of what the next
+// Deactivate takes back what Arm and Choose did, and returns the name of what the next
 // boot takes.
-func (a *Activator) Stay() (name string, err error) {
+func (a *Activator) Deactivate() (name string, err error) {
 	if err := a.Disarm(); err != nil {
 		return "", err
 	}
-	e, chosen, err := a.Stays()
+	e, chosen, err := a.AfterDeactivate()
 	if err == nil && chosen {
 		err = a.SetDefault(e)
 	}
@@ -50,9 +50,9 @@ func (a *Activator) Stay() (name string, err error) {
 	return a.Loader.Default()
 }
 
-// Stays returns what the next boot would take after Stay, if that is an
+// AfterDeactivate returns what the next boot would take after Stay, if that is an
 // environment that is known, and whether another one was chosen to boot instead.
-func (a *Activator) Stays() (e be.Env, chosen bool, err error) {
+func (a *Activator) AfterDeactivate() (e be.Env, chosen bool, err error) {
 	envs, err := a.Registry.List()
 	if err != nil {
 		return e, false, err
@@ -63,7 +63,7 @@ func (a *Activator) Stays() (e be.Env, chosen bool, err error) {
 	}
 	for _, e := range envs {
 		// That the machine has left what it was by now is not to be taken back.
-		if e.Record.WasNext && e.Running {
+		if e.Record.WasDefault && e.Running {
 			return e, e.Name != name, nil
 		}
 	}
@@ -76,10 +76,10 @@ func (a *Activator) Stays() (e be.Env, chosen bool, err error) {
 // settleChoice forgets what there was before a choice: it can't be taken back any more.
 func (a *Activator) settleChoice(envs []be.Env) error {
 	for _, e := range envs {
-		if !e.Record.WasNext {
+		if !e.Record.WasDefault {
 			continue
 		}
-		if err := a.Registry.Change(e, func(r *be.Record) { r.WasNext = false }); err != nil {
+		if err := a.Registry.Change(e, func(r *be.Record) { r.WasDefault = false }); err != nil {
 			return err
 		}
 	}

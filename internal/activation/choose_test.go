@@ -10,7 +10,7 @@ import (
 
 func (h *host) wantStay(want string) {
 	h.Helper()
-	got, err := h.act.Stay()
+	got, err := h.act.Deactivate()
 	h.check(err)
 	if next, err := h.loader.Default(); got != want || err != nil || next != want {
 		h.Errorf("stays with %s, and %s boots, %v; want %s", got, next, err, want)
@@ -67,7 +67,7 @@ func TestChooseCut(t *testing.T) {
 		h.loader.Cut = func() bool { left--; return left < 0 }
 		err := h.act.Choose(h.get("healthy"))
 		if err == nil {
-			_, err = h.act.Stay()
+			_, err = h.act.Deactivate()
 		}
 		if err == nil {
 			if n < 4 {

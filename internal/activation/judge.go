@@ -61,7 +61,7 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			err := a.Registry.Change(e, func(r *be.Record) {
 				r.Trial.Synced = time.Time{}
 				if waits {
-					r.Held = "it was up to date, and the machine came up here all the same"
+					r.HoldReason = "it was up to date, and the machine came up here all the same"
 				}
 			})
 			if err != nil && !durable.Unwritable(err) {
@@ -81,7 +81,7 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 				return found, err
 			}
 			found.Trial = &e
-		case e.Record.State == be.FailedBack:
+		case e.Record.State == be.FellBack:
 			// That was told in an earlier boot.
 		case e.Name == defaultName && !t.Started.IsZero() && t.Fault == nil:
 			// Its blessing was cut off, after the write that counts.
@@ -96,7 +96,7 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 				// A loader that can't write has gone on to the default.
 				state.Missing = a.missing(e)
 			}
-			e, err := a.failBack(e, a.faultOf(t, state))
+			e, err := a.fallBack(e, a.faultOf(t, state))
 			if err != nil {
 				return found, err
 			}
@@ -184,7 +184,7 @@ func (a *Activator) taken(e be.Env, state boot.State) bool {
 	// No loader tells of these: the machine has booted since, so they were
 	// tried, or were about to be. An upgraded environment is left only for when it
 	// is up to date.
-	return t.Method != be.Reboot && !(e.Unproved() && t.Synced.IsZero())
+	return t.Method != be.Reboot && !(e.NeverBooted() && t.Synced.IsZero())
 }
 
 func (a *Activator) marked(nonce, stage string) bool {
@@ -229,15 +229,15 @@ func (a *Activator) bootOf(nonce string) string {
 	return ""
 }
 
-func (a *Activator) failBack(e be.Env, fault be.Fault) (be.Env, error) {
+func (a *Activator) fallBack(e be.Env, fault be.Fault) (be.Env, error) {
 	bootID := e.Record.Trial.BootID
 	if bootID == "" {
 		bootID = a.bootOf(e.Record.Trial.Nonce)
 	}
 	edit := func(r *be.Record) {
-		r.State, r.Reason = be.FailedBack, fault.Text
-		r.Failbacks++
-		r.Seen, r.Held = false, "" // it was booted
+		r.State, r.Reason = be.FellBack, fault.Text
+		r.Fallbacks++
+		r.Acknowledged, r.HoldReason = false, "" // it was booted
 		r.Trial.Fault, r.Trial.BootID = &fault, bootID
 	}
 	trial := *e.Record.Trial
@@ -264,7 +264,7 @@ func (a *Activator) Bless() (be.Env, error) {
 	if err != nil {
 		return e, err
 	}
-	if f := e.Record.Trial.Fault; f != nil && e.Record.Failbacks == 0 {
+	if f := e.Record.Trial.Fault; f != nil && e.Record.Fallbacks == 0 {
 		return e, fmt.Errorf("%w: %s", ErrUnhealthy, f.Text)
 	}
 	once := e.Record.Trial.Once
@@ -302,7 +302,7 @@ func (a *Activator) Fail(fault be.Fault) (back bool, err error) {
 		}
 		r.Reason = r.Trial.Fault.Text
 	})
-	return e.Record.Failbacks == 0, err
+	return e.Record.Fallbacks == 0, err
 }
 
 // OnTrial returns the running environment if it is on trial, or an ErrNoTrial.

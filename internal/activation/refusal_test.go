@@ -38,7 +38,7 @@ func TestDefaultOnTrial(t *testing.T) {
 	}
 	h.wantBoot("ready")
 	h.wantBoot("rootfs")
-	h.wantState("ready", be.FailedBack)
+	h.wantState("ready", be.FellBack)
 }
 
 // The kernels of the running environment are known when another one runs, which
@@ -82,11 +82,11 @@ func TestBlessAfterFault(t *testing.T) {
 		t.Errorf("Bless: %v", err)
 	}
 	h.wantBoot("rootfs")
-	h.wantState("ready", be.FailedBack)
+	h.wantState("ready", be.FellBack)
 }
 
 // Where the initrd has to end the trial, it is asked whether it does.
-func TestNoWayBack(t *testing.T) {
+func TestNoFallback(t *testing.T) {
 	h := newHost(t)
 	ends, asked := false, ""
 	h.act.EndsTrial = func(e be.Env, initrd string) (bool, error) {
@@ -98,11 +98,11 @@ func TestNoWayBack(t *testing.T) {
 		t.Error("asked although the loader ends trials itself")
 	}
 	h.loader.Weak = true
-	if err := h.arm("healthy", false); !errors.Is(err, activation.ErrNoWayBack) || asked != "healthy:boot/initrd" {
+	if err := h.arm("healthy", false); !errors.Is(err, activation.ErrNoFallback) || asked != "healthy:boot/initrd" {
 		t.Errorf("Arm: %v, asked for %q", err, asked)
 	}
 	h.wantState("ready", be.Armed)
-	_, err := h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Reboot, NoWayBack: true})
+	_, err := h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Reboot, NoFallback: true})
 	h.check(err)
 	h.check(h.act.Disarm())
 	_, err = h.act.Arm(h.get("healthy"), activation.ArmOptions{Method: be.Kexec})

@@ -61,9 +61,9 @@ func (a *Activator) NextBoot() (defaultName, nonce string, err error) {
 	return defaultName, strings.TrimSuffix(filepath.Base(marks[0]), "."+markWanted), nil
 }
 
-// Begin is called before an environment on trial is brought up to date, as the
+// BeginSync is called before an environment on trial is brought up to date, as the
 // machine goes down: until Confirm, the loader has no trial.
-func (a *Activator) Begin(e be.Env) error {
+func (a *Activator) BeginSync(e be.Env) error {
 	if t := e.Record.Trial; t == nil || t.Method != be.Reboot {
 		return nil
 	}
@@ -77,10 +77,10 @@ func (a *Activator) Begin(e be.Env) error {
 	return errors.Join(a.Loader.Disarm(), err)
 }
 
-// Lacks says whether an environment on trial is still to be brought up to date.
+// NeedsSync says whether an environment on trial is still to be brought up to date.
 // What its record says is not enough: the machine may have come up elsewhere since
 // it was, with no room on the disk to note that.
-func (a *Activator) Lacks(e be.Env) (bool, error) {
+func (a *Activator) NeedsSync(e be.Env) (bool, error) {
 	t := e.Record.Trial
 	if t == nil || !e.Pending() {
 		return false, nil
@@ -117,17 +117,17 @@ func (a *Activator) Postpone(e be.Env, why string) error {
 	if state, err := a.Loader.State(); err != nil || state.Armed != "" {
 		errs = append(errs, a.Loader.Disarm())
 	}
-	err := a.Registry.Change(e, func(r *be.Record) { r.Held = why })
+	err := a.Registry.Change(e, func(r *be.Record) { r.HoldReason = why })
 	if !durable.Unwritable(err) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// Passed says whether the machine has booted since a trial of an environment was
+// PassedOver says whether the machine has booted since a trial of an environment was
 // armed, and came up without it although it is still wanted. bootID is the running
 // kernel's.
-func Passed(e be.Env, bootID string) bool {
+func PassedOver(e be.Env, bootID string) bool {
 	t := e.Record.Trial
 	return e.Armed && !settled(e) && e.Pending() && t.Synced.IsZero() && t.From != "" && t.From != bootID
 }

@@ -14,7 +14,7 @@ import (
 // upgraded is a host on which ready is an upgrade, with a trial of it.
 func upgraded(t *testing.T) *host {
 	h := newHost(t)
-	h.change("ready", func(r *be.Record) { r.Made = be.Redirect })
+	h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })
 	h.check(h.arm("ready", false))
 	return h
 }
@@ -47,8 +47,8 @@ func (h *host) reset(want string) activation.Booted {
 func (h *host) sync() {
 	h.Helper()
 	e := h.get("ready")
-	h.check(h.act.Begin(e))
-	lacks, err := h.act.Lacks(e)
+	h.check(h.act.BeginSync(e))
+	lacks, err := h.act.NeedsSync(e)
 	h.check(err)
 	if !lacks {
 		h.Fatal("ready is said to be up to date")
@@ -63,7 +63,7 @@ func (h *host) wantPassed(want bool) {
 	if !e.Armed || !e.Next {
 		h.Error("ready is not to be booted any more")
 	}
-	if got := activation.Passed(e, h.bootID()); got != want {
+	if got := activation.PassedOver(e, h.bootID()); got != want {
 		h.Errorf("that the machine came up without ready: %v, want %v", got, want)
 	}
 }
@@ -116,8 +116,8 @@ func TestWantedFails(t *testing.T) {
 	if found := h.reset("rootfs"); len(found.Failed) != 1 {
 		t.Errorf("found %+v", found)
 	}
-	h.wantState("ready", be.FailedBack)
-	if held := h.get("ready").Record.Held; held != "" {
+	h.wantState("ready", be.FellBack)
+	if held := h.get("ready").Record.HoldReason; held != "" {
 		t.Errorf("what was booted and failed says that it was not booted: %q", held)
 	}
 	if e := h.get("ready"); e.Armed {
@@ -159,7 +159,7 @@ func TestFullDisk(t *testing.T) {
 // With no room nothing is armed, and nothing was.
 func TestArmOnFullDisk(t *testing.T) {
 	h := newHost(t)
-	h.change("ready", func(r *be.Record) { r.Made = be.Redirect })
+	h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })
 	for _, name := range []string{"ready", "healthy"} {
 		room := fullDisk(t, syscall.ENOSPC)
 		if err := h.arm(name, false); err == nil {
@@ -180,7 +180,7 @@ func TestArmOnFullDisk(t *testing.T) {
 func TestWantedByKexec(t *testing.T) {
 	for _, synced := range []bool{false, true} {
 		h := newHost(t)
-		h.change("ready", func(r *be.Record) { r.Made = be.Redirect })
+		h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })
 		_, err := h.act.Arm(h.get("ready"), activation.ArmOptions{Method: be.Kexec, Deadline: time.Minute, BootID: h.bootID()})
 		h.check(err)
 		if synced {

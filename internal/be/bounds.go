@@ -35,7 +35,7 @@ func IsEnvPlace(place string) bool {
 	if inside(place, EnvDir) {
 		return checkName(EnvDir, place) == nil
 	}
-	return !slices.ContainsFunc([]string{EnvDir, BaseDir, HomeDir, ShareDir, PastDir, GRUBDir}, func(dir string) bool {
+	return !slices.ContainsFunc([]string{EnvDir, BaseDir, HomeDir, ShareDir, ShareSnapshotDir, GRUBDir}, func(dir string) bool {
 		return place == dir || inside(place, dir)
 	})
 }

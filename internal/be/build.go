@@ -13,13 +13,13 @@ import (
 
 // BuildOptions say what to build.
 type BuildOptions struct {
-	Name     string   // "" for an automatic one
-	Prefix   string   // what an automatic name begins with
-	Origin   Env      // what to snapshot
-	Made     Maker    // who makes it
-	Command  []string // what the user typed
-	LeaveOut []string // globs of absolute paths in the origin: nested subvolumes there are not copied
-	Parts    []Part   // subvolumes of their own that belong to the origin
+	Name      string   // "" for an automatic one
+	Prefix    string   // what an automatic name begins with
+	Origin    Env      // what to snapshot
+	CreatedBy Creator  // who makes it
+	Command   []string // what the user typed
+	LeaveOut  []string // globs of absolute paths in the origin: nested subvolumes there are not copied
+	Parts     []Part   // subvolumes of their own that belong to the origin
 }
 
 // Build is an environment under construction, in a transaction that ends with
@@ -33,7 +33,7 @@ type Build struct {
 	// other file systems: its own, or that of the environment that it is a copy of.
 	Scratch string
 
-	Hidden []string // places of parts below whose mounts something lies: it is beside them, as PLACE.below-mount
+	HiddenParts []string // places of parts below whose mounts something lies: it is beside them, as PLACE.below-mount
 
 	registry *Registry
 	txn      *txn.Txn
@@ -100,12 +100,12 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	if err := b.copy(ctx, b.Base, b.Path); err != nil {
 		return err
 	}
-	inner, err := InnerOf(r.store, origin.Path, o.Parts)
+	inner, err := SubvolumesBelow(r.store, origin.Path, o.Parts)
 	if err != nil {
 		return err
 	}
 	inner, leftOut := sift(inner, func(place string) bool { return matches(o.LeaveOut, place) })
-	var copied []Inner
+	var copied []SubvolumeBelow
 	for _, in := range inner {
 		swap, err := b.onlySwap(in)
 		if err != nil {
@@ -140,7 +140,7 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 		return Record{
 			Schema:     RecordSchema,
 			UUID:       sub.UUID,
-			Made:       o.Made,
+			CreatedBy:  o.CreatedBy,
 			Created:    sub.Created.UTC(),
 			Origin:     o.Origin.Name,
 			OriginUUID: origin.UUID,
@@ -166,7 +166,7 @@ func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvol
 		return err
 	}
 	b.Record = record(sub, base)
-	b.Record.State, b.Record.Wanted, b.Record.Emptied = Creating, b.Name, b.emptied
+	b.Record.State, b.Record.TargetName, b.Record.Emptied = Creating, b.Name, b.emptied
 	if b.Scratch == "" {
 		b.Scratch = sub.UUID
 	}
@@ -211,7 +211,7 @@ func (b *Build) Discard(ctx context.Context) error {
 func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (Env, error) {
 	record := b.Record
 	edit(&record)
-	record.State, record.Wanted = state, ""
+	record.State, record.TargetName = state, ""
 	return b.finish(ctx,
 		func() error { return b.note(ctx, &record) },
 		func() error {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestDiscardLeavesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	check(t, w.begin("first").Discard(ctx)) // after it the registry itself is there
 	before := w.tree()
 	build := w.begin("second")
@@ -31,7 +31,7 @@ func TestDiscardLeavesNothing(t *testing.T) {
 }
 
 func TestCommit(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	build := w.begin("new")
 	w.write(build.Path+"/title", "Debian 13")
 	before := time.Now()
@@ -45,9 +45,9 @@ func TestCommit(t *testing.T) {
 	if got.Name != e.Name || r.UUID != e.Record.UUID || got.Running || got.Next {
 		t.Errorf("Commit = %+v, the registry has %+v", e, got)
 	}
-	if r.State != be.Ready || r.Made != be.User || r.Title != "Debian 13" || r.Changes.Upgraded != 7 ||
+	if r.State != be.Ready || r.CreatedBy != be.User || r.Title != "Debian 13" || r.Changes.Upgraded != 7 ||
 		r.Origin != "rootfs" || r.OriginUUID != origin.Subvolume.UUID || r.Schema != be.RecordSchema ||
-		strings.Join(r.Command, " ") != "apt-be create new" || r.Path != "" || r.Wanted != "" {
+		strings.Join(r.Command, " ") != "apt-be create new" || r.Path != "" || r.TargetName != "" {
 		t.Errorf("the record is %+v", r)
 	}
 	if age := before.Sub(r.Created); age > 5*time.Second || age < -5*time.Second {
@@ -67,13 +67,13 @@ func TestCommit(t *testing.T) {
 			t.Errorf("%s holds %q, %v, want %q", path, content, err, want)
 		}
 	}
-	if !origin.Running || !origin.Next || origin.Record.State != be.Blessed || origin.Record.Made != be.Installer {
+	if !origin.Running || !origin.Next || origin.Record.State != be.Blessed || origin.Record.CreatedBy != be.Installer {
 		t.Errorf("the running one is %+v", origin)
 	}
 }
 
 func TestNames(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	first, _, err := w.reg.Begin(ctx, w.options(""))
 	check(t, err)
 	// Another process, while the first is at work.
@@ -98,7 +98,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestNestedSubvolumes(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, path := range []string{
 		"@rootfs/var/lib/machines", "@rootfs/var/lib/machines/web", "@rootfs/var/lib/docker/subvolumes/1",
 		"@rootfs/.snapshots/1", "@rootfs/.snapshots/1/inner",
@@ -157,7 +157,7 @@ func TestNestedSubvolumes(t *testing.T) {
 }
 
 func TestLockContention(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	build := w.begin("late")
 	release, err := w.open(w.store).Lock(ctx)
 	check(t, err)
@@ -179,7 +179,7 @@ func TestLockContention(t *testing.T) {
 // What somebody made at the place of a base is not apt-be's to move or delete.
 func TestCommitLeavesWhatIsInItsPlaceAlone(t *testing.T) {
 	for _, dir := range []string{be.BaseDir, be.EnvDir} {
-		w := newWorld(t)
+		w := newFixture(t)
 		build := w.begin("new")
 		check(t, w.store.Create(dir+"/new"))
 		before, err := w.store.Get(dir + "/new")

@@ -89,18 +89,18 @@ func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 	return r.store.Get(path)
 }
 
-// PastOf returns the snapshots of shares that are kept with an environment, by
+// ShareSnapshotsOf returns the snapshots of shares that are kept with an environment, by
 // the names of the shares.
-func (r *Registry) PastOf(e Env) (map[string]store.Subvolume, error) {
-	if len(e.Record.Past) == 0 {
+func (r *Registry) ShareSnapshotsOf(e Env) (map[string]store.Subvolume, error) {
+	if len(e.Record.ShareSnapshots) == 0 {
 		return nil, nil
 	}
-	all, err := r.store.List(PastDir)
+	all, err := r.store.List(ShareSnapshotDir)
 	if err != nil {
 		return nil, err
 	}
 	found := map[string]store.Subvolume{}
-	for _, past := range e.Record.Past {
+	for _, past := range e.Record.ShareSnapshots {
 		for _, sub := range all {
 			if sub.UUID == past.UUID {
 				found[past.Share] = sub
@@ -118,8 +118,8 @@ func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	if e.Unreadable != nil {
 		return fmt.Errorf("cannot rename %s: %w", e.Name, e.Unreadable)
 	}
-	if e.Uncertain != nil {
-		return fmt.Errorf("cannot rename %s: %w: it is not known what the next boot takes: %w", e.Name, ErrProtected, e.Uncertain)
+	if e.DefaultErr != nil {
+		return fmt.Errorf("cannot rename %s: %w: it is not known what the next boot takes: %w", e.Name, ErrProtected, e.DefaultErr)
 	}
 	if e.Record.Path != "" {
 		return fmt.Errorf("cannot rename %s: %w: %s is where the installer put it", e.Name, ErrProtected, e.Subvolume.Path)

@@ -14,9 +14,9 @@ const (
 	HomeDir = "@apt-be"
 	// ShareDir holds the subvolumes that all environments mount.
 	ShareDir = "@share"
-	// PastDir holds read-only snapshots of shares: what those were when the
+	// ShareSnapshotDir holds read-only snapshots of shares: what those were when the
 	// machine left for an environment.
-	PastDir = "@share-past"
+	ShareSnapshotDir = "@share-past"
 )
 
 // newPrefix begins the name of a subvolume under construction. No
@@ -38,7 +38,7 @@ type Env struct {
 	Unreadable *UnreadableError
 	// Uncertain is why Next, Default and Armed are false of all, and Origin may be
 	// wrong; nil if what boots is known.
-	Uncertain error
+	DefaultErr error
 }
 
 // Flags returns the letters that lists show: N running, R next, T trial,
@@ -54,7 +54,7 @@ func (e Env) Flags() string {
 		{e.Armed || e.Record.State == Trying, 'T'},
 		{e.Record.State == Blessed, 'B'},
 		{e.Record.Kept, 'K'},
-		{e.Record.State == Failed || e.Record.State == FailedBack, 'F'},
+		{e.Record.State == Failed || e.Record.State == FellBack, 'F'},
 	} {
 		if f.set {
 			flags.WriteByte(f.letter)
@@ -79,23 +79,23 @@ func (e Env) ShownState() State {
 }
 
 // Pending says whether e is an upgraded system that waits for its first boot.
-func (e Env) Pending() bool { return !e.Running && e.Unproved() }
+func (e Env) Pending() bool { return !e.Running && e.NeverBooted() }
 
-// Unproved says whether e is an upgraded system that has never come up. Such a
+// NeverBooted says whether e is an upgraded system that has never come up. Such a
 // one is the running system's successor, and gets what happens there meanwhile;
 // one that was made by hand may be meant to go back to.
-func (e Env) Unproved() bool {
-	upgraded := e.Record.Made == Redirect || e.Record.Made == Command
+func (e Env) NeverBooted() bool {
+	upgraded := e.Record.CreatedBy == Redirect || e.Record.CreatedBy == Command
 	return upgraded && e.Record.State == Ready
 }
 
-// Forked is the store's generation in which e was made, before anything was
+// ForkGeneration is the store's generation in which e was made, before anything was
 // changed in it.
-func (e Env) Forked() uint64 {
-	if e.Record.Forked > 0 {
-		return e.Record.Forked
+func (e Env) ForkGeneration() uint64 {
+	if e.Record.ForkGeneration > 0 {
+		return e.Record.ForkGeneration
 	}
-	return e.Subvolume.Made
+	return e.Subvolume.OTransID
 }
 
 // Original says whether e is the root that the installer made.

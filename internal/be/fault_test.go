@@ -15,7 +15,7 @@ import (
 // environment called old.
 type operation struct {
 	name string
-	run  func(w *world, reg *be.Registry) error
+	run  func(w *fixture, reg *be.Registry) error
 	// before and after are the lists of which one must be found.
 	before, after []string
 	forward       bool // what failed is finished by the next one, and not taken back
@@ -25,7 +25,7 @@ type operation struct {
 var operations = []operation{
 	{
 		name: "discard",
-		run: func(w *world, reg *be.Registry) error {
+		run: func(w *fixture, reg *be.Registry) error {
 			build, _, err := reg.Begin(ctx, w.options("new"))
 			if err != nil {
 				return err
@@ -36,7 +36,7 @@ var operations = []operation{
 	},
 	{
 		name: "create",
-		run: func(w *world, reg *be.Registry) error {
+		run: func(w *fixture, reg *be.Registry) error {
 			build, _, err := reg.Begin(ctx, w.options("new"))
 			if err != nil {
 				return err
@@ -49,7 +49,7 @@ var operations = []operation{
 	},
 	{
 		name: "destroy",
-		run: func(w *world, reg *be.Registry) error {
+		run: func(w *fixture, reg *be.Registry) error {
 			release, err := reg.Lock(ctx)
 			if err != nil {
 				return err
@@ -65,7 +65,7 @@ var operations = []operation{
 	},
 	{
 		name: "rename",
-		run: func(w *world, reg *be.Registry) error {
+		run: func(w *fixture, reg *be.Registry) error {
 			release, err := reg.Lock(ctx)
 			if err != nil {
 				return err
@@ -92,19 +92,19 @@ var operations = []operation{
 }
 
 // partOld makes another environment of a copy that was to renew one.
-func partOld(w *world, reg *be.Registry) error {
+func partOld(w *fixture, reg *be.Registry) error {
 	build, err := beginRenewal(w, reg)
 	if err != nil {
 		return err
 	}
-	if err := build.Part(ctx, "new"); err != nil {
+	if err := build.Split(ctx, "new"); err != nil {
 		return errors.Join(err, build.Discard(ctx))
 	}
 	_, err = build.Commit(ctx, be.Failed, func(r *be.Record) { r.Title = "Debian 13" })
 	return err
 }
 
-func renewOld(w *world, reg *be.Registry) error {
+func renewOld(w *fixture, reg *be.Registry) error {
 	build, err := beginRenewal(w, reg)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func renewOld(w *world, reg *be.Registry) error {
 }
 
 // beginRenewal begins to renew old, and changes its copy.
-func beginRenewal(w *world, reg *be.Registry) (*be.Build, error) {
+func beginRenewal(w *fixture, reg *be.Registry) (*be.Build, error) {
 	e, err := reg.Get("old")
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func TestFaultsAtEachCall(t *testing.T) {
 func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) {
 	t.Helper()
 	t.Run(fmt.Sprint(n), func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		check(t, w.store.Create("@rootfs/var/lib/machines"))
 		old := w.create("old")
 		w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
@@ -204,7 +204,7 @@ func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) 
 }
 
 // checkContents checks that those that are there are what they should be.
-func (w *world) checkContents() {
+func (w *fixture) checkContents() {
 	w.Helper()
 	envs, err := w.reg.List()
 	check(w.T, err)
@@ -224,7 +224,7 @@ func (w *world) checkContents() {
 }
 
 // checkRenewed checks that old is whole, in one of its versions.
-func (w *world) checkRenewed() {
+func (w *fixture) checkRenewed() {
 	w.Helper()
 	e := w.get("old")
 	title, err := os.ReadFile(w.store.Path(e.Subvolume.Path + "/title"))

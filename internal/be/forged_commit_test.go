@@ -53,7 +53,7 @@ func TestAJournalCutShort(t *testing.T) {
 // cutShort says whether the journal has more than n lines.
 func cutShort(t *testing.T, n int) (more bool) {
 	t.Run(fmt.Sprintf("%d lines", n), func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		old := w.create("old")
 		w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
 		build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
@@ -120,7 +120,7 @@ func TestUnreadableRecordOfAnUnfinishedBuild(t *testing.T) {
 
 // Garbage has the UUID of what was destroyed in its name.
 func TestGarbageIsWhatWasDestroyed(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e, other := w.create("e"), w.create("other")
 	check(t, w.store.Rename("@be/e", "@be/.new-"+other.Subvolume.UUID))
 	check(t, w.store.Rename("@be/other", "@be/e"))
@@ -138,7 +138,7 @@ func TestGarbageIsWhatWasDestroyed(t *testing.T) {
 
 // What is mounted stays, whatever it is.
 func TestGarbageThatIsMounted(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("e")
 	garbage := "@be/.new-" + e.Subvolume.UUID
 	check(t, w.store.Rename("@be/e", garbage))

@@ -41,7 +41,7 @@ func stepLine(kind string, args txn.Args) string {
 // victims is a world with what a forged journal may be after: it says what each is
 // before and after.
 type victims struct {
-	*world
+	*fixture
 	kept, plain be.Env
 	build       *be.Build // that was cut off
 	file        string    // its journal
@@ -49,8 +49,8 @@ type victims struct {
 }
 
 func newVictims(t *testing.T) *victims {
-	w := newWorld(t)
-	v := &victims{world: w, kept: w.create("kept"), plain: w.create("plain")}
+	w := newFixture(t)
+	v := &victims{fixture: w, kept: w.create("kept"), plain: w.create("plain")}
 	check(t, w.locked(func() error { return w.reg.Change(v.kept, func(r *be.Record) { r.Kept = true }) }))
 	v.kept = w.get("kept")
 	check(t, w.store.Create("@share/mail"))

@@ -70,7 +70,7 @@ func (r *Registry) takenNames() (map[string]string, error) {
 	}
 	for _, record := range records {
 		if record.State == Creating {
-			taken[record.Wanted] = ""
+			taken[record.TargetName] = ""
 		}
 	}
 	return taken, nil

@@ -12,7 +12,7 @@ import (
 // A place that is taken is found before an upgrade begins, and not when it
 // has been done.
 func TestNamesWhosePlacesAreTaken(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("new")
 	for _, dir := range []string{"@be/a", "@be-base/b"} {
 		check(t, os.MkdirAll(w.store.Path(dir), 0o755))
@@ -47,7 +47,7 @@ func TestNamesWhosePlacesAreTaken(t *testing.T) {
 }
 
 func TestRecoverRemovesHalfWrittenRecords(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	before := len(w.files("be"))
 	w.write("@apt-be/be/.tmp-0000.json-123", `{"schema":`)
@@ -59,7 +59,7 @@ func TestRecoverRemovesHalfWrittenRecords(t *testing.T) {
 }
 
 func TestIdentifyReadsAgain(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("new")
 	w.write("@be/new/title", "Debian 13")
 	got, err := w.reg.Identify(e)

@@ -32,20 +32,20 @@ func checkIs(t *testing.T, what string, err, want error) {
 	}
 }
 
-// world is a fake machine that runs from @rootfs.
-type world struct {
+// fixture is a fake machine that runs from @rootfs.
+type fixture struct {
 	*testing.T
 	dir   string
 	store *fake.Store
 	reg   *be.Registry
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	st, err := fake.New(dir)
 	check(t, err)
-	w := &world{T: t, dir: dir, store: st}
+	w := &fixture{T: t, dir: dir, store: st}
 	check(t, st.Create("@rootfs"))
 	check(t, st.SetRunning("@rootfs"))
 	w.write("@rootfs/title", "Debian 12")
@@ -54,20 +54,20 @@ func newWorld(t *testing.T) *world {
 }
 
 // open is what another process does.
-func (w *world) open(st store.Store) *be.Registry {
+func (w *fixture) open(st store.Store) *be.Registry {
 	return be.NewRegistry(st, "/", func(root string) (be.Identity, error) {
 		title, err := os.ReadFile(filepath.Join(root, "title"))
 		return be.Identity{Title: string(title), Kernels: []be.Kernel{{Version: "6.1", Image: "/vmlinuz"}}}, err
 	})
 }
 
-func (w *world) write(path, content string) {
+func (w *fixture) write(path, content string) {
 	w.Helper()
 	check(w.T, os.MkdirAll(filepath.Dir(w.store.Path(path)), 0o755))
 	check(w.T, os.WriteFile(w.store.Path(path), []byte(content), 0o644))
 }
 
-func (w *world) list() []string {
+func (w *fixture) list() []string {
 	w.Helper()
 	envs, err := w.reg.List()
 	check(w.T, err)
@@ -79,21 +79,21 @@ func (w *world) list() []string {
 	return names
 }
 
-func (w *world) checkList(want ...string) {
+func (w *fixture) checkList(want ...string) {
 	w.Helper()
 	if got := w.list(); !slices.Equal(got, want) {
 		w.Errorf("there are %q, want %q", got, want)
 	}
 }
 
-func (w *world) get(name string) be.Env {
+func (w *fixture) get(name string) be.Env {
 	w.Helper()
 	e, err := w.reg.Get(name)
 	check(w.T, err)
 	return e
 }
 
-func (w *world) begin(name string) *be.Build {
+func (w *fixture) begin(name string) *be.Build {
 	w.Helper()
 	build, recovered, err := w.reg.Begin(ctx, w.options(name))
 	check(w.T, err)
@@ -103,14 +103,14 @@ func (w *world) begin(name string) *be.Build {
 	return build
 }
 
-func (w *world) options(name string) be.BuildOptions {
+func (w *fixture) options(name string) be.BuildOptions {
 	w.Helper()
 	running, err := w.reg.Running()
 	check(w.T, err)
-	return be.BuildOptions{Name: name, Origin: running, Made: be.User, Command: []string{"apt-be", "create", name}}
+	return be.BuildOptions{Name: name, Origin: running, CreatedBy: be.User, Command: []string{"apt-be", "create", name}}
 }
 
-func (w *world) create(name string) be.Env {
+func (w *fixture) create(name string) be.Env {
 	w.Helper()
 	e, err := w.begin(name).Commit(ctx, be.Ready, func(*be.Record) {})
 	check(w.T, err)
@@ -118,7 +118,7 @@ func (w *world) create(name string) be.Env {
 }
 
 // locked runs what wants its caller to hold the Lock.
-func (w *world) locked(do func() error) error {
+func (w *fixture) locked(do func() error) error {
 	w.Helper()
 	release, err := w.reg.Lock(ctx)
 	check(w.T, err)
@@ -126,7 +126,7 @@ func (w *world) locked(do func() error) error {
 	return do()
 }
 
-func (w *world) recover() int {
+func (w *fixture) recover() int {
 	w.Helper()
 	settled := 0
 	check(w.T, w.locked(func() error {
@@ -144,7 +144,7 @@ func (w *world) recover() int {
 
 // tree lists all files of the store with what they hold, and tells subvolumes
 // by their UUIDs. Lock files are left out.
-func (w *world) tree() []string {
+func (w *fixture) tree() []string {
 	w.Helper()
 	var tree []string
 	top := w.store.Path(".")
@@ -171,7 +171,7 @@ func (w *world) tree() []string {
 }
 
 // files lists a directory of the registry.
-func (w *world) files(dir string) []string {
+func (w *fixture) files(dir string) []string {
 	w.Helper()
 	entries, err := os.ReadDir(w.store.Path(be.HomeDir + "/" + dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -186,14 +186,14 @@ func (w *world) files(dir string) []string {
 
 // checkWhole checks that each environment has all that belongs to it, and
 // that there is nothing that belongs to none.
-func (w *world) checkWhole() {
+func (w *fixture) checkWhole() {
 	w.Helper()
 	envs, err := w.reg.List()
 	check(w.T, err)
 	records, bases := map[string]bool{}, map[string]bool{}
 	for _, e := range envs {
 		records[e.Subvolume.UUID+".json"] = true
-		if e.Record.UUID != e.Subvolume.UUID || e.Record.Wanted != "" || e.Record.State == be.Creating {
+		if e.Record.UUID != e.Subvolume.UUID || e.Record.TargetName != "" || e.Record.State == be.Creating {
 			w.Errorf("the record of %s is that of one that is not whole: %+v", e.Name, e.Record)
 		}
 		if e.Record.BaseUUID == "" {

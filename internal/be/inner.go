@@ -32,24 +32,24 @@ func PlacesOf(parts []Part) []string {
 	return places
 }
 
-// Inner is a subvolume that is seen below a root: nested in it, or a part of it.
-type Inner struct {
+// SubvolumeBelow is a subvolume that is seen below a root: nested in it, or a part of it.
+type SubvolumeBelow struct {
 	Place     string // its path from the root, with a leading slash
 	Part      bool   // it lies elsewhere
 	Subvolume store.Subvolume
 }
 
-// InnerOf returns the subvolumes that are seen below a root, each before those
+// SubvolumesBelow returns the subvolumes that are seen below a root, each before those
 // that it holds. What a part is mounted over is not seen.
-func InnerOf(st store.Store, root string, parts []Part) ([]Inner, error) {
-	var found []Inner
+func SubvolumesBelow(st store.Store, root string, parts []Part) ([]SubvolumeBelow, error) {
+	var found []SubvolumeBelow
 	add := func(holder, at string) error {
 		nested, err := st.Nested(holder)
 		if err != nil {
 			return fmt.Errorf("cannot find the subvolumes nested in %s: %w", holder, err)
 		}
 		for _, sub := range nested {
-			found = append(found, Inner{Place: at + strings.TrimPrefix(sub.Path, holder), Subvolume: sub})
+			found = append(found, SubvolumeBelow{Place: at + strings.TrimPrefix(sub.Path, holder), Subvolume: sub})
 		}
 		return nil
 	}
@@ -66,24 +66,24 @@ func InnerOf(st store.Store, root string, parts []Part) ([]Inner, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot find the subvolume that is mounted at %s: %w", part.Place, err)
 		}
-		found = slices.DeleteFunc(found, func(in Inner) bool {
+		found = slices.DeleteFunc(found, func(in SubvolumeBelow) bool {
 			return in.Place == part.Place || strings.HasPrefix(in.Place, part.Place+"/")
 		})
-		found = append(found, Inner{Place: part.Place, Part: true, Subvolume: sub})
+		found = append(found, SubvolumeBelow{Place: part.Place, Part: true, Subvolume: sub})
 		if err := add(part.Subvolume, part.Place); err != nil {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Inner) int { return store.ComparePaths(a.Place, b.Place) })
+	slices.SortStableFunc(found, func(a, b SubvolumeBelow) int { return store.ComparePaths(a.Place, b.Place) })
 	return found, nil
 }
 
 // sift separates what a new environment gets no copy of: other tools' read-only
 // snapshots, what is to be left out, with all below either, and what is so deep that
 // nobody can open it by its path: for that stands a directory that it is in.
-func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut []string) {
+func sift(all []SubvolumeBelow, leaveOut func(place string) bool) (kept []SubvolumeBelow, leftOut []string) {
 	for _, in := range all {
-		if TooDeep(in.Place) {
+		if IsTooDeep(in.Place) {
 			if at := "/" + longpath.Cut(in.Place[1:]); !slices.Contains(leftOut, at) {
 				leftOut = append(leftOut, at)
 			}
@@ -98,13 +98,13 @@ func sift(all []Inner, leaveOut func(place string) bool) (kept []Inner, leftOut 
 	return kept, leftOut
 }
 
-// TooDeep says whether what has a place is left out of environments since it is so deep
+// IsTooDeep says whether what has a place is left out of environments since it is so deep
 // that nobody can open it by its path: every user can make such subvolumes.
-func TooDeep(place string) bool { return longpath.Is(place[1:]) }
+func IsTooDeep(place string) bool { return longpath.Is(place[1:]) }
 
 // copyToBase gives the base of a build a snapshot of a subvolume at its place, which
 // is writable until seal. there is false if it was moved meanwhile.
-func (b *Build) copyToBase(in Inner) (there bool, err error) {
+func (b *Build) copyToBase(in SubvolumeBelow) (there bool, err error) {
 	st, place := b.registry.store, b.Base+in.Place
 	if in.Part {
 		durable.Unlock(st.Path(place))
@@ -130,7 +130,7 @@ func (b *Build) copyToBase(in Inner) (there bool, err error) {
 }
 
 // seal makes the base of a build read-only, with what was copied to it.
-func (b *Build) seal(copied []Inner) error {
+func (b *Build) seal(copied []SubvolumeBelow) error {
 	for _, in := range copied {
 		if err := b.registry.store.SetReadOnly(b.Base+in.Place, true); err != nil {
 			return err
@@ -144,7 +144,7 @@ func (b *Build) seal(copied []Inner) error {
 const Hidden = ".below-mount"
 
 // onlySwap says whether nothing but swap files is in a subvolume.
-func (b *Build) onlySwap(in Inner) (bool, error) {
+func (b *Build) onlySwap(in SubvolumeBelow) (bool, error) {
 	names, only, err := swapfile.In(b.registry.store.Path(in.Subvolume.Path))
 	return only && len(names) > 0, err
 }
@@ -152,7 +152,7 @@ func (b *Build) onlySwap(in Inner) (bool, error) {
 // empty gives the environment that is built an empty subvolume like the one that is
 // swapped to: there can't be a snapshot of a file that is, and none of one that is
 // not at the moment may be.
-func (b *Build) empty(in Inner) error {
+func (b *Build) empty(in SubvolumeBelow) error {
 	if err := b.registry.store.EmptyOver(in.Subvolume.Path, b.Path+in.Place); err != nil {
 		return fmt.Errorf("cannot make the subvolume %s: %w", in.Place, err)
 	}
@@ -162,7 +162,7 @@ func (b *Build) empty(in Inner) error {
 
 // copyInner gives the environment that is built a writable snapshot of source at
 // the place of a subvolume.
-func (b *Build) copyInner(in Inner, source string) error {
+func (b *Build) copyInner(in SubvolumeBelow, source string) error {
 	st, place := b.registry.store, b.Path+in.Place
 	if in.Part {
 		durable.Unlock(st.Path(place))
@@ -174,7 +174,7 @@ func (b *Build) copyInner(in Inner, source string) error {
 	if in.Part && errors.Is(err, store.ErrExists) {
 		// Whoever owns the directory can have something by that name.
 		if err = durable.RenameFree(st.Path(place), st.Path(place)+Hidden); err == nil {
-			b.Hidden = append(b.Hidden, in.Place)
+			b.HiddenParts = append(b.HiddenParts, in.Place)
 			err = os.Mkdir(st.Path(place), 0o755)
 		}
 		if err == nil {

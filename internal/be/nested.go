@@ -35,19 +35,19 @@ func (e *NestedError) Error() string {
 // Is says that it is an error of kind ErrProtected.
 func (e *NestedError) Is(target error) bool { return target == ErrProtected }
 
-// OnlyHere returns the subvolumes nested in an environment that would be lost with
+// UniqueNested returns the subvolumes nested in an environment that would be lost with
 // it: others than those that came with it and are as they came, those in which is
 // nothing but swap files, and those that live on in a snapshot elsewhere, taken
 // when they were as they are now.
-func (r *Registry) OnlyHere(e Env) ([]store.Subvolume, error) {
-	only, err := r.onlyHere(e)
+func (r *Registry) UniqueNested(e Env) ([]store.Subvolume, error) {
+	only, err := r.uniqueNested(e)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find out which subvolumes are in %s only: %w", e.Name, err)
 	}
 	return only, nil
 }
 
-func (r *Registry) onlyHere(e Env) ([]store.Subvolume, error) {
+func (r *Registry) uniqueNested(e Env) ([]store.Subvolume, error) {
 	if e.Subvolume.Path == "." { // all others are in it
 		return nil, nil
 	}
@@ -128,7 +128,7 @@ func (f *family) livesOn(sub store.Subvolume, e Env) (bool, error) {
 		if heir.ParentUUID != sub.UUID || inside(heir.Path, e.Subvolume.Path) {
 			continue
 		}
-		if changed, err := f.r.store.Changed(sub.Path, heir.Made); err != nil {
+		if changed, err := f.r.store.Changed(sub.Path, heir.OTransID); err != nil {
 			return false, err
 		} else if len(changed) > 0 {
 			continue
@@ -155,7 +155,7 @@ func (f *family) keeps(sub store.Subvolume) (bool, error) {
 		}
 		return false, nil
 	}
-	for _, dir := range []string{PastDir, EnvDir + "/" + newPrefix} {
+	for _, dir := range []string{ShareSnapshotDir, EnvDir + "/" + newPrefix} {
 		if strings.HasPrefix(sub.Path, dir) {
 			return false, nil
 		}
@@ -176,7 +176,7 @@ func inside(path, dir string) bool { return dir != "." && strings.HasPrefix(path
 
 // checkNested returns a NestedError if something would be lost with an environment.
 func (r *Registry) checkNested(e Env) error {
-	only, err := r.OnlyHere(e)
+	only, err := r.UniqueNested(e)
 	if err != nil || len(only) == 0 {
 		return err
 	}
@@ -187,9 +187,9 @@ func (r *Registry) checkNested(e Env) error {
 	return lost
 }
 
-// Spare takes from those that are to be destroyed the environments with which more
+// KeepUnique takes from those that are to be destroyed the environments with which more
 // would be lost than they are.
-func (r *Registry) Spare(fates []Fate) error {
+func (r *Registry) KeepUnique(fates []PruneDecision) error {
 	for i, fate := range fates {
 		if !fate.Destroy {
 			continue
@@ -204,9 +204,9 @@ func (r *Registry) Spare(fates []Fate) error {
 	return nil
 }
 
-// mindNested notes what of that which is nested in an environment has to stay
+// checkNested notes what of that which is nested in an environment has to stay
 // what it is in a copy: something that exists nowhere else.
-func (b *Build) mindNested(e Env) error {
+func (b *Build) checkNested(e Env) error {
 	nested, err := b.registry.store.Nested(e.Subvolume.Path)
 	if err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 )
 
 // onlyIn are the paths of what would be lost with an environment.
-func (w *world) onlyIn(e be.Env) []string {
+func (w *fixture) onlyIn(e be.Env) []string {
 	w.Helper()
-	only, err := w.reg.OnlyHere(e)
+	only, err := w.reg.UniqueNested(e)
 	check(w.T, err)
 	var paths []string
 	for _, sub := range only {
@@ -24,7 +24,7 @@ func (w *world) onlyIn(e be.Env) []string {
 // What exists nowhere else does so after the environment was built anew, too, and
 // what an upgrade changed is its own.
 func TestOnlyHereAfterRenew(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/var/lib/machines"))
 	w.write("@rootfs/var/lib/machines/file", "x")
 	check(t, w.store.Create("@rootfs/srv/changed"))
@@ -54,7 +54,7 @@ func TestOnlyHereAfterRenew(t *testing.T) {
 
 // What came into an environment while it was built anew is not lost.
 func TestReplaceMindsNested(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	old := w.create("old")
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
@@ -70,7 +70,7 @@ func TestReplaceMindsNested(t *testing.T) {
 // A subvolume that is swapped to is there and empty, and is no reason to keep
 // anything. There is none of the root's own.
 func TestSwap(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/swap"))
 	w.write("@rootfs/swap/other", "x")
 	check(t, w.store.SetBusy("@rootfs/swap", true))
@@ -96,12 +96,12 @@ func TestSwap(t *testing.T) {
 // TestOnlyHereOfWhatWasHandedOn has a subvolume go from one environment to the next,
 // by way of the base, and parts of a root that go with it.
 func TestOnlyHereOfWhatWasHandedOn(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/srv/mine"))
 	check(t, w.store.Create("@opt"))
 	w.write("@rootfs/opt/.keep", "")
 	build, _, err := w.reg.Begin(ctx, be.BuildOptions{
-		Name: "one", Origin: w.get("rootfs"), Made: be.Redirect, Parts: []be.Part{{Place: "/opt", Subvolume: "@opt"}},
+		Name: "one", Origin: w.get("rootfs"), CreatedBy: be.Redirect, Parts: []be.Part{{Place: "/opt", Subvolume: "@opt"}},
 	})
 	check(t, err)
 	one, err := build.Commit(ctx, be.Ready, func(*be.Record) {})
@@ -112,7 +112,7 @@ func TestOnlyHereOfWhatWasHandedOn(t *testing.T) {
 	if got := w.onlyIn(one); !slices.Equal(got, []string{"@be/one/srv/mine"}) {
 		t.Errorf("%q would be lost, want what is in /srv/mine", got)
 	}
-	build, _, err = w.reg.Begin(ctx, be.BuildOptions{Name: "two", Origin: w.get("one"), Made: be.Redirect})
+	build, _, err = w.reg.Begin(ctx, be.BuildOptions{Name: "two", Origin: w.get("one"), CreatedBy: be.Redirect})
 	check(t, err)
 	_, err = build.Commit(ctx, be.Ready, func(*be.Record) {})
 	check(t, err)

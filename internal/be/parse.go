@@ -57,9 +57,9 @@ func (r *Record) check(uuid string) error {
 			return nonsense(u.field, u.value)
 		}
 	}
-	for _, past := range r.Past {
+	for _, past := range r.ShareSnapshots {
 		if !uuidPattern.MatchString(past.UUID) {
-			return nonsense("past", past.UUID)
+			return nonsense("share_snapshots", past.UUID)
 		}
 	}
 	t := r.Trial
@@ -68,12 +68,12 @@ func (r *Record) check(uuid string) error {
 		return fmt.Errorf("its schema is %d, which means nothing", r.Schema)
 	case r.UUID != uuid:
 		return fmt.Errorf("it is that of another subvolume, %s", r.UUID)
-	case !slices.Contains([]State{Creating, Ready, Trying, Blessed, FailedBack, Stale, Superseded, Failed}, r.State):
+	case !slices.Contains([]State{Creating, Ready, Trying, Blessed, FellBack, Stale, Superseded, Failed}, r.State):
 		return nonsense("state", r.State)
 	case r.Path != "" && store.CheckPath(r.Path) != nil:
 		return nonsense("path", r.Path)
-	case r.Wanted != "" && CheckName(r.Wanted) != nil:
-		return nonsense("wanted", r.Wanted)
+	case r.TargetName != "" && CheckName(r.TargetName) != nil:
+		return nonsense("target_name", r.TargetName)
 	case strings.ContainsFunc(strings.ReplaceAll(r.Parameters, "\t", " "), unicode.IsControl): // they go into the boot menu
 		return nonsense("parameters", r.Parameters)
 	case t != nil && !noncePattern.MatchString(t.Nonce):

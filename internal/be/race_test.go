@@ -32,21 +32,21 @@ func TestNestedSubvolumesThatMove(t *testing.T) {
 	victim := filepath.Join(outside, "passwd")
 	for _, tt := range []struct {
 		name   string
-		before func(w *world, home string) // what the snapshot has of it
+		before func(w *fixture, home string) // what the snapshot has of it
 	}{
-		{"a link out of the root", func(w *world, home string) { check(w.T, os.Symlink(outside, home)) }},
-		{"a link inside", func(w *world, home string) { check(w.T, os.Symlink("../etc", home)) }},
-		{"nothing", func(*world, string) {}},
-		{"a file", func(w *world, home string) { check(w.T, os.WriteFile(home, nil, 0o644)) }},
-		{"a file in its place", func(w *world, home string) { w.write("@rootfs/home/user/passwd", "mine") }},
-		{"a link in its place", func(w *world, home string) {
+		{"a link out of the root", func(w *fixture, home string) { check(w.T, os.Symlink(outside, home)) }},
+		{"a link inside", func(w *fixture, home string) { check(w.T, os.Symlink("../etc", home)) }},
+		{"nothing", func(*fixture, string) {}},
+		{"a file", func(w *fixture, home string) { check(w.T, os.WriteFile(home, nil, 0o644)) }},
+		{"a file in its place", func(w *fixture, home string) { w.write("@rootfs/home/user/passwd", "mine") }},
+		{"a link in its place", func(w *fixture, home string) {
 			check(w.T, os.Mkdir(home, 0o755))
 			check(w.T, os.Symlink(victim, home+"/passwd"))
 		}},
-		{"a directory that is not empty", func(w *world, home string) { w.write("@rootfs/home/user/passwd/file", "mine") }},
+		{"a directory that is not empty", func(w *fixture, home string) { w.write("@rootfs/home/user/passwd/file", "mine") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			check(t, os.WriteFile(victim, []byte("root"), 0o644))
 			w.write("@rootfs/etc/passwd", "root")
 			check(t, w.store.Create("@rootfs/var/lib/machines"))
@@ -91,7 +91,7 @@ func (u *unreadable) Get(path string) (store.Subvolume, error) {
 
 // What can't be read is not gone: nothing that belongs to it is garbage.
 func TestRecoverOnABadDisk(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	rootfs := w.get("rootfs")
 	w.write(be.ScratchDir(rootfs.Subvolume.UUID)+"/0/file", "x")

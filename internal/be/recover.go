@@ -73,7 +73,7 @@ func (r *Registry) collect() error {
 			continue
 		}
 		bases[record.BaseUUID] = true
-		for _, p := range record.Past {
+		for _, p := range record.ShareSnapshots {
 			past[p.UUID] = true
 		}
 	}
@@ -92,9 +92,9 @@ func (r *Registry) collect() error {
 	}
 	errs = append(errs,
 		r.collectSnapshots(BaseDir, garbage(bases, func(r Record) []string { return []string{r.BaseUUID} })),
-		r.collectSnapshots(PastDir, garbage(past, func(r Record) []string {
+		r.collectSnapshots(ShareSnapshotDir, garbage(past, func(r Record) []string {
 			var uuids []string
-			for _, p := range r.Past {
+			for _, p := range r.ShareSnapshots {
 				uuids = append(uuids, p.UUID)
 			}
 			return uuids

@@ -70,7 +70,7 @@ func (r *Registry) Building() ([]string, error) {
 	var names []string
 	for _, record := range records {
 		if record.State == Creating {
-			names = append(names, record.Wanted)
+			names = append(names, record.TargetName)
 		}
 	}
 	slices.Sort(names)
@@ -231,7 +231,7 @@ func (r *Registry) List() ([]Env, error) {
 		}
 	}
 	for i := range envs {
-		envs[i].Uncertain = uncertain
+		envs[i].DefaultErr = uncertain
 	}
 	return envs, nil
 }
@@ -249,7 +249,7 @@ func (r *Registry) addUnreadable(c contents, add func(store.Subvolume), known ma
 		}
 		for uuid := range c.bad {
 			sub, ok := found[uuid]
-			if ok && !strings.HasPrefix(sub.Path, BaseDir+"/") && !strings.HasPrefix(sub.Path, PastDir+"/") {
+			if ok && !strings.HasPrefix(sub.Path, BaseDir+"/") && !strings.HasPrefix(sub.Path, ShareSnapshotDir+"/") {
 				add(sub)
 			}
 		}
@@ -284,12 +284,12 @@ func (r *Registry) find(what string, match func(Env) bool) (Env, error) {
 // describe makes up the record of a subvolume that has none: what was
 // installed before apt-be was, or what somebody made by hand.
 func (r *Registry) describe(sub store.Subvolume, running bool) Record {
-	record := Record{Schema: RecordSchema, UUID: sub.UUID, State: Ready, Made: User, Created: sub.Created}
+	record := Record{Schema: RecordSchema, UUID: sub.UUID, State: Ready, CreatedBy: User, Created: sub.Created}
 	if running {
-		record.State, record.Made = Blessed, Installer
+		record.State, record.CreatedBy = Blessed, Installer
 	}
 	if !strings.HasPrefix(sub.Path, EnvDir+"/") {
-		record.Path, record.Made = sub.Path, Installer
+		record.Path, record.CreatedBy = sub.Path, Installer
 	}
 	if id, err := r.identify(r.Dir(Env{Subvolume: sub, Running: running})); err == nil {
 		record.Title, record.Kernels = id.Title, id.Kernels

@@ -9,7 +9,7 @@ import (
 )
 
 func TestDestroyCollectsAllThatBelongsToIt(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e, other := w.create("gone"), w.create("other")
 	for _, uuid := range []string{e.Subvolume.UUID, other.Subvolume.UUID, "0000-of-nobody"} {
 		w.write(be.ScratchDir(uuid)+"/0/upper/file", "x")
@@ -36,7 +36,7 @@ func TestDestroyCollectsAllThatBelongsToIt(t *testing.T) {
 // A subvolume that the kernel won't let go of stays as garbage, keeps nothing
 // else from being done, and goes when it can.
 func TestDestroyOfABusyOne(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("busy")
 	check(t, w.store.SetBusy("@be/busy", true))
 	err := w.locked(func() error { return w.reg.Destroy(ctx, e) })
@@ -57,7 +57,7 @@ func TestDestroyOfABusyOne(t *testing.T) {
 }
 
 func TestRename(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	before := w.create("old")
 	w.create("other")
 	rename := func(from, to string) error {
@@ -91,13 +91,13 @@ func TestRename(t *testing.T) {
 }
 
 func TestForeignSubvolumes(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	check(t, w.store.Create("@be/foreign"))
 	w.write("@be/foreign/title", "Debian 11")
 	check(t, os.Mkdir(w.store.Path("@be/directory"), 0o755))
 	w.checkList("foreign", "rootfs")
 	e := w.get("foreign")
-	if e.Record.Made != be.User || e.Record.State != be.Ready || e.Record.Title != "Debian 11" || e.Record.BaseUUID != "" {
+	if e.Record.CreatedBy != be.User || e.Record.State != be.Ready || e.Record.Title != "Debian 11" || e.Record.BaseUUID != "" {
 		t.Errorf("its record is %+v", e.Record)
 	}
 	_, err := w.reg.BaseOf(e)
@@ -118,7 +118,7 @@ func TestForeignSubvolumes(t *testing.T) {
 
 func TestTheRunningOneElsewhere(t *testing.T) {
 	for path, name := range map[string]string{"@": "default", "@rootfs2": "rootfs2", "debian/root": "debian-root", "@/.x": "default", "a b": "default"} {
-		w := newWorld(t)
+		w := newFixture(t)
 		check(t, w.store.Create(path))
 		check(t, w.store.SetRunning(path))
 		running, err := w.reg.Running()
@@ -132,7 +132,7 @@ func TestTheRunningOneElsewhere(t *testing.T) {
 // When another one runs, the installer's stays known by the record that it
 // got, until somebody deletes it.
 func TestTheInstallersStaysKnown(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	check(t, w.store.SetRunning("@be/new"))
 	w.checkList("new", "rootfs")
@@ -149,7 +149,7 @@ func TestTheInstallersStaysKnown(t *testing.T) {
 }
 
 func TestDeletedByHand(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	check(t, w.store.Delete("@be/new"))
 	w.checkList("rootfs")
@@ -160,7 +160,7 @@ func TestDeletedByHand(t *testing.T) {
 }
 
 func TestBaseUnderAnotherName(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("new")
 	check(t, w.store.Rename("@be-base/new", "@be-base/odd"))
 	base, err := w.reg.BaseOf(e)
@@ -178,7 +178,7 @@ func TestBaseUnderAnotherName(t *testing.T) {
 
 // What was chosen from the menu by hand is not what boots next.
 func TestTheNextBootTakesTheOriginal(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	for _, running := range []string{"@rootfs", "@be/new"} {
 		check(t, w.store.SetRunning(running))
@@ -196,7 +196,7 @@ func TestTheNextBootTakesTheOriginal(t *testing.T) {
 
 // TestIdentifyWithoutParts has the original root not run, and its /usr be elsewhere.
 func TestIdentifyWithoutParts(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	check(t, w.locked(func() error { return w.reg.Change(w.get("rootfs"), func(r *be.Record) { r.Path = "@rootfs" }) }))
 	check(t, w.store.SetRunning("@be/new"))

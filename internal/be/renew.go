@@ -33,14 +33,14 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 		return err
 	}
 	st := b.registry.store
-	now, err := InnerOf(st, origin.Subvolume.Path, parts)
+	now, err := SubvolumesBelow(st, origin.Subvolume.Path, parts)
 	if err != nil {
 		return err
 	}
 	now, _ = sift(now, func(place string) bool {
 		return slices.Contains(e.Record.LeftOut, place) || slices.Contains(e.Record.Emptied, place)
 	})
-	own, err := InnerOf(st, e.Subvolume.Path, nil)
+	own, err := SubvolumesBelow(st, e.Subvolume.Path, nil)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	if err := b.copy(ctx, e.Subvolume.Path, b.Path); err != nil {
 		return err
 	}
-	if err := b.mindNested(e); err != nil {
+	if err := b.checkNested(e); err != nil {
 		return err
 	}
 	newer := map[string]bool{}
-	var copied []Inner
+	var copied []SubvolumeBelow
 	for _, in := range now {
 		swap, err := b.onlySwap(in)
 		if err != nil {
@@ -109,7 +109,7 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	b.Scratch = e.Subvolume.UUID
 	return b.describe(ctx, func(sub, base store.Subvolume) Record {
 		record := e.Record
-		record.UUID, record.BaseUUID, record.Forked = sub.UUID, base.UUID, e.Forked()
+		record.UUID, record.BaseUUID, record.ForkGeneration = sub.UUID, base.UUID, e.ForkGeneration()
 		record.Parts = mergeParts(e.Record.Parts, parts)
 		return record
 	})
@@ -136,12 +136,12 @@ func (r *Registry) untouched(sub store.Subvolume, base string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return store.Untouched(r.store, sub, was)
+	return store.IsUnmodified(r.store, sub, was)
 }
 
-// TakeInner gives the build a subvolume that is in its base, by its path there, and
+// CopyFromBase gives the build a subvolume that is in its base, by its path there, and
 // that it has an empty directory for.
-func (b *Build) TakeInner(path string) error {
+func (b *Build) CopyFromBase(path string) error {
 	err := b.registry.store.SnapshotOver(b.Base+"/"+path, b.Path+"/"+path, false)
 	if err != nil {
 		return fmt.Errorf("cannot copy the subvolume /%s: %w", path, err)
@@ -149,9 +149,9 @@ func (b *Build) TakeInner(path string) error {
 	return nil
 }
 
-// Part makes a build that was begun with Renew that of an environment of its own,
+// Split makes a build that was begun with Renew that of an environment of its own,
 // with a name, or an automatic one for "": what it is a copy of stays what it is.
-func (b *Build) Part(ctx context.Context, name string) error {
+func (b *Build) Split(ctx context.Context, name string) error {
 	r := b.registry
 	release, err := r.Lock(ctx)
 	if err != nil {
@@ -168,8 +168,8 @@ func (b *Build) Part(ctx context.Context, name string) error {
 	}
 	old := b.Record
 	record := Record{
-		Schema: RecordSchema, UUID: old.UUID, State: Creating, Wanted: name, Made: old.Made, Created: sub.Created.UTC(),
-		Origin: old.Origin, OriginUUID: old.OriginUUID, BaseUUID: old.BaseUUID, Forked: old.Forked, Command: old.Command,
+		Schema: RecordSchema, UUID: old.UUID, State: Creating, TargetName: name, CreatedBy: old.CreatedBy, Created: sub.Created.UTC(),
+		Origin: old.Origin, OriginUUID: old.OriginUUID, BaseUUID: old.BaseUUID, ForkGeneration: old.ForkGeneration, Command: old.Command,
 		Parameters: old.Parameters, LeftOut: old.LeftOut, Parts: old.Parts,
 	}
 	if err := b.putRecord(ctx, record.UUID, &old, &record); err != nil {
@@ -249,7 +249,7 @@ func (b *Build) recordOf(e Env) (Record, error) {
 	if record.State != e.Record.State {
 		return Record{}, fmt.Errorf("%w: %s is %s meanwhile", ErrProtected, e.Name, record.State)
 	}
-	record.UUID, record.BaseUUID, record.Forked = b.Record.UUID, b.Record.BaseUUID, b.Record.Forked
+	record.UUID, record.BaseUUID, record.ForkGeneration = b.Record.UUID, b.Record.BaseUUID, b.Record.ForkGeneration
 	record.Parts = b.Record.Parts
 	record.Emptied = b.Record.Emptied
 	return record, nil

@@ -8,7 +8,7 @@ import (
 )
 
 func TestRenew(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/var/lib/machines"))
 	old := w.create("old")
 	w.write(be.ScratchDir(old.Subvolume.UUID)+"/0/file", "x")
@@ -36,7 +36,7 @@ func TestRenew(t *testing.T) {
 	want := old.Record
 	want.UUID, want.BaseUUID = e.Subvolume.UUID, base.UUID
 	if got := w.get("old").Record; got.State != want.State || !got.Created.Equal(want.Created) || got.UUID != want.UUID ||
-		got.BaseUUID != want.BaseUUID || got.OriginUUID != want.OriginUUID || got.Wanted != "" {
+		got.BaseUUID != want.BaseUUID || got.OriginUUID != want.OriginUUID || got.TargetName != "" {
 		t.Errorf("the record is %+v, want %+v", got, want)
 	}
 	for path, want := range map[string]string{"@be/old/title": "Debian 13", "@be-base/old/title": "Debian 12, edited"} {
@@ -51,7 +51,7 @@ func TestRenew(t *testing.T) {
 
 // TestRenewOfAnother has the environment become another one meanwhile.
 func TestRenewOfAnother(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	old := w.create("old")
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
@@ -64,7 +64,7 @@ func TestRenewOfAnother(t *testing.T) {
 
 // TestRenewKeepsWhatChanged has somebody else change the record meanwhile.
 func TestRenewKeepsWhatChanged(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	old := w.create("old")
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
@@ -86,7 +86,7 @@ func TestRenewKeepsWhatChanged(t *testing.T) {
 }
 
 func TestRenewLosesNoSubvolume(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	old := w.create("old")
 	check(t, w.store.Snapshot("@rootfs", "@be/old/snapshot", true))
 	_, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
@@ -97,7 +97,7 @@ func TestRenewLosesNoSubvolume(t *testing.T) {
 	}
 }
 
-func (w *world) checkRenewedTitle(want string) {
+func (w *fixture) checkRenewedTitle(want string) {
 	w.Helper()
 	title, err := os.ReadFile(w.store.Path("@be/old/title"))
 	if err != nil || string(title) != want {
@@ -108,7 +108,7 @@ func (w *world) checkRenewedTitle(want string) {
 // TestRenewTakesTheNewest has subvolumes nested in the origin go on being written
 // to: the environment has them as they are by now, unless it has changed its own.
 func TestRenewTakesTheNewest(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, path := range []string{"var/lib/machines", "var/lib/portables"} {
 		check(t, w.store.Create("@rootfs/"+path))
 	}
@@ -121,7 +121,7 @@ func TestRenewTakesTheNewest(t *testing.T) {
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
 	check(t, os.Mkdir(w.store.Path(build.Path+"/var/lib/fresh"), 0o755))
-	check(t, build.TakeInner("var/lib/fresh"))
+	check(t, build.CopyFromBase("var/lib/fresh"))
 	_, err = build.Replace(ctx, old, func(*be.Record) {})
 	check(t, err)
 	for path, want := range map[string]string{"machines": "new", "portables": "own", "fresh": "new"} {
@@ -135,16 +135,16 @@ func TestRenewTakesTheNewest(t *testing.T) {
 // TestPart has a copy that was to renew an environment become one of its own, to
 // which nothing applies that was said of the other.
 func TestPart(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	old := w.create("old")
 	check(t, w.locked(func() error {
-		return w.reg.Change(old, func(r *be.Record) { r.Kept, r.Touched, r.Further = true, true, true })
+		return w.reg.Change(old, func(r *be.Record) { r.Kept, r.Modified, r.Extended = true, true, true })
 	}))
 	old = w.get("old")
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
 	check(t, err)
-	checkIs(t, "Part with a name that is taken", build.Part(ctx, "old"), be.ErrExists)
-	check(t, build.Part(ctx, "new"))
+	checkIs(t, "Part with a name that is taken", build.Split(ctx, "old"), be.ErrExists)
+	check(t, build.Split(ctx, "new"))
 	if build.Scratch != old.Subvolume.UUID {
 		t.Errorf("what it writes elsewhere is kept under %s, want %s", build.Scratch, old.Subvolume.UUID)
 	}
@@ -152,7 +152,7 @@ func TestPart(t *testing.T) {
 	check(t, err)
 	w.checkList("new", "old", "rootfs")
 	w.checkWhole()
-	if r := e.Record; r.Kept || r.Touched || r.Further || r.State != be.Failed || r.OriginUUID != old.Record.OriginUUID || r.UUID == old.Record.UUID {
+	if r := e.Record; r.Kept || r.Modified || r.Extended || r.State != be.Failed || r.OriginUUID != old.Record.OriginUUID || r.UUID == old.Record.UUID {
 		t.Errorf("the record of the new one is %+v", r)
 	}
 	if got := w.get("old"); got.Record.UUID != old.Record.UUID || !got.Record.Kept || got.Record.State != be.Ready {

@@ -28,8 +28,8 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 		return fmt.Errorf("%w: apt-be init was run in it, and apt-be init --undo goes back to it", ErrProtected)
 	case mounted(e):
 		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)
-	case e.Uncertain != nil:
-		return fmt.Errorf("%w: it is not known what the next boot takes: %w", ErrProtected, e.Uncertain)
+	case e.DefaultErr != nil:
+		return fmt.Errorf("%w: it is not known what the next boot takes: %w", ErrProtected, e.DefaultErr)
 	case e.Unreadable != nil:
 		return fmt.Errorf("%w: it may be one to be kept: %w", ErrProtected, e.Unreadable)
 	case (e.Record.State == Blessed || e.Record.State == Unreadable) && !slices.ContainsFunc(envs, func(o Env) bool {
@@ -40,8 +40,8 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 	return nil
 }
 
-// Fate is what pruning does to an environment, and why.
-type Fate struct {
+// PruneDecision is what pruning does to an environment, and why.
+type PruneDecision struct {
 	Env     Env
 	Destroy bool
 	Reason  string
@@ -50,19 +50,19 @@ type Fate struct {
 // Prune decides what becomes of each environment when at most keep of those
 // that have run may stay besides the running one. Only what apt-be made by
 // itself is ever destroyed.
-func Prune(envs []Env, keep int, mounted func(Env) bool) []Fate {
+func Prune(envs []Env, keep int, mounted func(Env) bool) []PruneDecision {
 	envs = slices.Clone(envs)
 	byAge(envs)
-	var fates []Fate
+	var fates []PruneDecision
 	left := envs
 	older := 0
 	for _, e := range slices.Backward(envs) { // the youngest first
-		fate := Fate{Env: e}
+		fate := PruneDecision{Env: e}
 		err := CheckDestroy(left, e.Name, mounted)
 		switch {
 		case err != nil:
 			fate.Reason = reasonOf(err)
-		case e.Record.Made != Redirect && e.Record.Made != Command && e.Record.Made != Guard:
+		case e.Record.CreatedBy != Redirect && e.Record.CreatedBy != Command && e.Record.CreatedBy != Guard:
 			fate.Reason = "apt-be did not make it by itself"
 		case e.Record.State == Stale:
 			fate.Destroy, fate.Reason = true, "it lacks what happened to packages of the running system since"

@@ -9,7 +9,7 @@ import (
 )
 
 func env(name string, age int, change func(*be.Env)) be.Env {
-	e := be.Env{Name: name, Record: be.Record{State: be.Ready, Made: be.User, Created: day(30 - age)}}
+	e := be.Env{Name: name, Record: be.Record{State: be.Ready, CreatedBy: be.User, Created: day(30 - age)}}
 	if change != nil {
 		change(&e)
 	}
@@ -19,8 +19,8 @@ func env(name string, age int, change func(*be.Env)) be.Env {
 func free(be.Env) bool { return false }
 
 // made edits an environment to be of a maker and in a state.
-func made(maker be.Maker, state be.State) func(*be.Env) {
-	return func(e *be.Env) { e.Record.Made, e.Record.State = maker, state }
+func made(maker be.Creator, state be.State) func(*be.Env) {
+	return func(e *be.Env) { e.Record.CreatedBy, e.Record.State = maker, state }
 }
 
 // armed edits an environment to be the trial that the next boot takes.
@@ -65,7 +65,7 @@ func TestPrune(t *testing.T) {
 		env("oldest", 16, made(be.Redirect, be.Blessed)),
 		env("older", 15, made(be.Command, be.Blessed)),
 		env("guard", 14, made(be.Guard, be.Ready)),
-		env("back", 13, made(be.Redirect, be.FailedBack)),
+		env("back", 13, made(be.Redirect, be.FellBack)),
 		env("superseded", 12, made(be.Redirect, be.Superseded)),
 		env("failed", 11, made(be.Redirect, be.Failed)),
 		env("failed2", 10, made(be.Command, be.Failed)),
@@ -110,7 +110,7 @@ func TestPrune(t *testing.T) {
 
 // Of several healthy ones that may all go, one stays.
 func TestPruneKeepsTheLastHealthyOne(t *testing.T) {
-	blessed := func(e *be.Env) { e.Record.Made, e.Record.State = be.Redirect, be.Blessed }
+	blessed := func(e *be.Env) { e.Record.CreatedBy, e.Record.State = be.Redirect, be.Blessed }
 	envs := []be.Env{
 		env("trying", 0, func(e *be.Env) { e.Running, e.Record.State = true, be.Trying }),
 		env("a", 3, blessed), env("b", 2, blessed), env("c", 1, blessed),
@@ -133,7 +133,7 @@ func TestFlags(t *testing.T) {
 		"TB":   func(e *be.Env) { e.Armed, e.Record.State = true, be.Blessed },
 		"NB":   func(e *be.Env) { e.Running, e.Record.State = true, be.Blessed },
 		"NT":   func(e *be.Env) { e.Running, e.Record.State = true, be.Trying },
-		"F":    func(e *be.Env) { e.Record.State = be.FailedBack },
+		"F":    func(e *be.Env) { e.Record.State = be.FellBack },
 		"KF":   func(e *be.Env) { e.Record.State, e.Record.Kept = be.Failed, true },
 	} {
 		if got := env("x", 0, change).Flags(); got != want {
@@ -146,7 +146,7 @@ func TestBootableAndPending(t *testing.T) {
 	kernels := []be.Kernel{{Version: "6.1"}}
 	for _, tt := range []struct {
 		state             be.State
-		made              be.Maker
+		made              be.Creator
 		kernels           []be.Kernel
 		running           bool
 		bootable, pending bool
@@ -161,13 +161,13 @@ func TestBootableAndPending(t *testing.T) {
 		{be.Failed, be.Redirect, kernels, false, false, false},
 		{be.Creating, be.Redirect, kernels, false, false, false},
 	} {
-		e := be.Env{Running: tt.running, Record: be.Record{State: tt.state, Made: tt.made, Kernels: tt.kernels}}
+		e := be.Env{Running: tt.running, Record: be.Record{State: tt.state, CreatedBy: tt.made, Kernels: tt.kernels}}
 		if e.Bootable() != tt.bootable || e.Pending() != tt.pending {
 			t.Errorf("%s made by %s: bootable %v, pending %v, want %v, %v", tt.state, tt.made, e.Bootable(), e.Pending(), tt.bootable, tt.pending)
 		}
 	}
-	for state, made := range map[be.State]be.Maker{be.Ready: be.User, be.Blessed: be.Installer, be.Stale: be.Redirect} {
-		e := env("x", 0, func(e *be.Env) { e.Record = be.Record{State: state, Made: made}; e.Armed = true })
+	for state, made := range map[be.State]be.Creator{be.Ready: be.User, be.Blessed: be.Installer, be.Stale: be.Redirect} {
+		e := env("x", 0, func(e *be.Env) { e.Record = be.Record{State: state, CreatedBy: made}; e.Armed = true })
 		if e.ShownState() != be.Armed || e.Pending() {
 			t.Errorf("%s made by %s and armed is shown as %s, pending %v, want armed, false", state, made, e.ShownState(), e.Pending())
 		}
@@ -175,7 +175,7 @@ func TestBootableAndPending(t *testing.T) {
 			t.Errorf("%s that is armed and runs is shown as %s", state, e.ShownState())
 		}
 	}
-	upgraded := be.Env{Armed: true, Record: be.Record{State: be.Ready, Made: be.Redirect}}
+	upgraded := be.Env{Armed: true, Record: be.Record{State: be.Ready, CreatedBy: be.Redirect}}
 	if !upgraded.Pending() {
 		t.Error("an upgraded one is not pending once it is armed")
 	}

@@ -15,7 +15,7 @@ var ErrNoAccounting = errors.New("the store does not account for space")
 
 // Space tells what destroying environments would free.
 type Space struct {
-	shares []store.Share
+	shares []store.ExclusiveUsage
 	units  map[string]int    // by the UUID of an environment's subvolume
 	beside map[string]uint64 // by the same: bytes of what is kept elsewhere for it
 }
@@ -42,7 +42,7 @@ func (r *Registry) Space(envs []Env) (*Space, error) {
 		}
 	}
 	var err error
-	space.shares, err = accountant.Shares(units)
+	space.shares, err = accountant.ExclusiveUsage(units)
 	return space, err
 }
 
@@ -57,7 +57,7 @@ func (r *Registry) unit(e Env) ([]string, error) {
 	if base != "" {
 		paths = append(paths, base)
 	}
-	past, err := r.PastOf(e)
+	past, err := r.ShareSnapshotsOf(e)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +93,9 @@ func (s *Space) Freed(envs ...Env) uint64 {
 	return freed + store.Freed(s.shares, units...)
 }
 
-// Alone tells how many bytes each of some subvolumes holds that nobody else does,
+// Exclusive tells how many bytes each of some subvolumes holds that nobody else does,
 // and how many all of them together: ErrNoAccounting.
-func (r *Registry) Alone(subs []store.Subvolume) (each []uint64, together uint64, err error) {
+func (r *Registry) Exclusive(subs []store.Subvolume) (each []uint64, together uint64, err error) {
 	accountant, ok := r.store.(store.Accountant)
 	if !ok {
 		return nil, 0, fmt.Errorf("cannot tell what subvolumes take: %w", ErrNoAccounting)
@@ -105,7 +105,7 @@ func (r *Registry) Alone(subs []store.Subvolume) (each []uint64, together uint64
 	for i, sub := range subs {
 		units[i], all[i] = []string{sub.Path}, i
 	}
-	shares, err := accountant.Shares(units)
+	shares, err := accountant.ExclusiveUsage(units)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -14,11 +14,11 @@ import (
 func bytes(kind string, n int) string { return kind + strings.Repeat(".", n-len(kind)) }
 
 // made builds an environment with one new file in it.
-func (w *world) made(name, content string) be.Env {
+func (w *fixture) made(name, content string) be.Env {
 	w.Helper()
 	e, err := w.reg.Running()
 	check(w.T, err)
-	build, _, err := w.reg.Begin(ctx, be.BuildOptions{Name: name, Origin: e, Made: be.User})
+	build, _, err := w.reg.Begin(ctx, be.BuildOptions{Name: name, Origin: e, CreatedBy: be.User})
 	check(w.T, err)
 	w.write(build.Path+"/new", content)
 	_, err = build.Commit(ctx, be.Ready, func(*be.Record) {})
@@ -29,7 +29,7 @@ func (w *world) made(name, content string) be.Env {
 }
 
 func TestSpace(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.write("@rootfs/deleted", bytes("deleted", 1000))
 	w.write("@rootfs/kept", bytes("kept", 500))
 	a := w.made("a", bytes("a", 100))
@@ -80,7 +80,7 @@ func TestSpace(t *testing.T) {
 }
 
 func TestSpaceWithoutAccounting(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	reg := w.open(struct{ store.Store }{w.store})
 	_, err := reg.Space(nil)
 	checkIs(t, "Space", err, be.ErrNoAccounting)

@@ -14,13 +14,13 @@ import (
 
 func unused(be.Env) bool { return false }
 
-func (w *world) recordFile(e be.Env) string {
+func (w *fixture) recordFile(e be.Env) string {
 	return w.store.Path("@apt-be/be/" + e.Subvolume.UUID + ".json")
 }
 
 // replaceIn replaces a text in the record of an environment.
-func replaceIn(old, new string) func(w *world, file string) {
-	return func(w *world, file string) {
+func replaceIn(old, new string) func(w *fixture, file string) {
+	return func(w *fixture, file string) {
 		data, err := os.ReadFile(file)
 		check(w.T, err)
 		if !strings.Contains(string(data), old) {
@@ -31,24 +31,24 @@ func replaceIn(old, new string) func(w *world, file string) {
 }
 
 // instead puts something else in the place of a record.
-func instead(put func(file string) error) func(w *world, file string) {
-	return func(w *world, file string) {
+func instead(put func(file string) error) func(w *fixture, file string) {
+	return func(w *fixture, file string) {
 		check(w.T, os.Remove(file))
 		check(w.T, put(file))
 	}
 }
 
-func content(text string) func(w *world, file string) {
-	return func(w *world, file string) { check(w.T, os.WriteFile(file, []byte(text), 0o644)) }
+func content(text string) func(w *fixture, file string) {
+	return func(w *fixture, file string) { check(w.T, os.WriteFile(file, []byte(text), 0o644)) }
 }
 
 // damages are what becomes of a record, and what is said of it.
 var damages = []struct {
 	name, says string
 	newer      bool
-	do         func(w *world, file string)
+	do         func(w *fixture, file string)
 }{
-	{"truncated", "unexpected end of JSON input", false, func(w *world, file string) { check(w.T, os.Truncate(file, 40)) }},
+	{"truncated", "unexpected end of JSON input", false, func(w *fixture, file string) { check(w.T, os.Truncate(file, 40)) }},
 	{"empty", "it is empty", false, content("")},
 	{"zeros", "invalid character", false, content(strings.Repeat("\x00", 512))},
 	{"not UTF-8", "not UTF-8", false, replaceIn("Debian 12", "Debian \xff\x9b")},
@@ -66,7 +66,7 @@ var damages = []struct {
 	{"FIFO", "a FIFO", false, instead(func(file string) error { return unix.Mkfifo(file, 0o600) })},
 	{"directory", "a directory", false, instead(func(file string) error { return os.MkdirAll(file+"/x", 0o700) })},
 	{"symbolic link", "a symbolic link", false, instead(func(file string) error { return os.Symlink("/etc/passwd", file) })},
-	{"huge", "too large", false, func(w *world, file string) { check(w.T, os.Truncate(file, 1<<40)) }},
+	{"huge", "too large", false, func(w *fixture, file string) { check(w.T, os.Truncate(file, 1<<40)) }},
 }
 
 // A record that can't be read stops nobody who does not need it, and what it may
@@ -75,7 +75,7 @@ func TestUnreadableRecords(t *testing.T) {
 	for _, tt := range damages {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newFixture(t)
 			e, other := w.create("bad"), w.create("other")
 			check(t, w.store.Snapshot("@rootfs", "@share-past/mail.x", true))
 			for _, uuid := range []string{e.Subvolume.UUID, other.Subvolume.UUID} {
@@ -155,7 +155,7 @@ func TestUnreadableRecords(t *testing.T) {
 
 // Two records with one UUID in them: one of them is not where it should be.
 func TestTwoRecordsOfOne(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	a, b := w.create("a"), w.create("b")
 	data, err := os.ReadFile(w.recordFile(a))
 	check(t, err)
@@ -172,7 +172,7 @@ func TestTwoRecordsOfOne(t *testing.T) {
 
 // A record that names the place of another one is its subvolume's all the same.
 func TestARecordWithThePathOfTheRunningOne(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("e")
 	replaceIn(`"created": `, `"path": "@rootfs", "created": `)(w, w.recordFile(e))
 	w.recover()
@@ -187,7 +187,7 @@ func TestARecordWithThePathOfTheRunningOne(t *testing.T) {
 
 // The installer's root is found although its record does not say where it is.
 func TestUnreadableRecordOfTheInstallers(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	rootfs := w.get("rootfs")
 	check(t, w.store.SetRunning("@be/new"))
@@ -201,7 +201,7 @@ func TestUnreadableRecordOfTheInstallers(t *testing.T) {
 
 // The running one's record stays as it is, whatever would be noted in it.
 func TestUnreadableRecordOfTheRunningOne(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	running := w.get("rootfs")
 	content("{")(w, w.recordFile(running))
@@ -214,7 +214,7 @@ func TestUnreadableRecordOfTheRunningOne(t *testing.T) {
 
 // What a power cut leaves of an environment that was being built is garbage.
 func TestUnreadableRecordOfNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("new")
 	gone := w.begin("gone")
 	check(t, gone.Discard(ctx))
@@ -228,7 +228,7 @@ func TestUnreadableRecordOfNothing(t *testing.T) {
 
 // A newer apt-be's transactions and subvolumes are its own.
 func TestNewerSchemaSettlesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	e := w.create("new")
 	w.begin("cut-off").LockFile().Close()
 	check(t, w.store.Create("@be/.new-by-a-newer-one"))
@@ -244,7 +244,7 @@ func TestUnreadableBoot(t *testing.T) {
 	for says, text := range map[string]string{
 		"schema 9 is written by a newer": `{"schema": 9, "origin": []}`, "unexpected end": `{"sch`, "unexpected end of JSON": "", "its schema is 0": "{}",
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.create("new")
 		w.write("@apt-be/boot.json", text)
 		_, err := w.reg.Boot()
@@ -270,7 +270,7 @@ func TestLoaderThatCannotBeRead(t *testing.T) {
 		"its state":  func(r *be.Registry) { r.Loader = func() (string, string, error) { return "", "", errFault } },
 		"any loader": func(r *be.Registry) { r.LoaderErr = errFault },
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.create("new")
 		w.write("@apt-be/boot.json", `{"schema": 1, "loader": "grub", "origin": "@rootfs"}`)
 		w.reg.Loader = func() (string, string, error) { return "rootfs", "", nil }
@@ -283,7 +283,7 @@ func TestLoaderThatCannotBeRead(t *testing.T) {
 		envs, err := w.reg.List()
 		check(t, err)
 		for _, e := range envs {
-			if e.Uncertain != errFault || e.Next || e.Default || e.Armed {
+			if e.DefaultErr != errFault || e.Next || e.Default || e.Armed {
 				t.Errorf("without %s, %s is %+v", what, e.Name, e)
 			}
 		}
@@ -295,7 +295,7 @@ func TestLoaderThatCannotBeRead(t *testing.T) {
 
 // A journal that can't be read keeps its subvolumes, and nobody from working.
 func TestUnreadableJournal(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	build := w.begin("cut-off")
 	build.LockFile().Close()
 	file := w.store.Path("@apt-be/journal/" + build.ID() + ".json")

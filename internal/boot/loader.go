@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// ErrNoRoom says that a file system that the loader reads is too full.
-var ErrNoRoom = errors.New("no space left")
+// ErrNoSpace says that a file system that the loader reads is too full.
+var ErrNoSpace = errors.New("no space left")
 
 // Menu is all that a loader has to know of boot environments.
 type Menu struct {
@@ -42,14 +42,14 @@ type Loader interface {
 	// Default is the name of the entry that boots unless a trial is armed or
 	// something is chosen, or "".
 	Default() (string, error)
-	// Room checks that there is room for bytes more of kernels and initrds
+	// CheckSpace checks that there is room for bytes more of kernels and initrds
 	// where the loader reads them: ErrNoRoom.
-	Room(bytes int64) error
-	Trier
+	CheckSpace(bytes int64) error
+	TrialLoader
 }
 
-// Trier is the part of a loader that tries an entry once.
-type Trier interface {
+// TrialLoader is the part of a loader that tries an entry once.
+type TrialLoader interface {
 	// Level says what such a trial is safe from, and why.
 	Level() (Level, string)
 	// Arm makes the next boot take the trial with nonce, which is in the menu.

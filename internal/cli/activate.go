@@ -12,19 +12,19 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
+	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/share"
-	"github.com/apt-be/apt-be/internal/succession"
 )
 
-// riskFailedBack is the risk of booting what the machine has left by itself.
-const riskFailedBack = "failed-back"
+// riskFellBack is the risk of booting what the machine has left by itself.
+const riskFellBack = "fell-back"
 
-// riskNoWayBack is the risk of a trial that nothing ends but its own userspace.
-const riskNoWayBack = "no-way-back"
+// riskNoFallback is the risk of a trial that nothing ends but its own userspace.
+const riskNoFallback = "no-fallback"
 
 // risks are all that --accept-risk knows.
-var risks = []string{riskFailedBack, riskNoWayBack, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable, riskDeleteNested}
+var risks = []string{riskFellBack, riskNoFallback, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable, riskDeleteNested}
 
 type activateOptions struct {
 	once, replay             bool
@@ -40,7 +40,7 @@ func (app *App) methodFor(ctx context.Context, reg *be.Registry, e be.Env, o act
 	if !o.now && !o.kexec && !o.soft {
 		return be.Reboot, nil
 	}
-	plan, err := app.makePlan(ctx, reg, method.ThisMachine(app.options.Root), e.Name)
+	plan, err := app.makePlan(ctx, reg, method.ThisHost(app.options.Root), e.Name)
 	if err != nil {
 		return "", err
 	}
@@ -79,8 +79,8 @@ installed, removed or upgraded in the running system, it takes --replay-packages
 or the same upgrade again, which makes one anew.
 
 A boot environment that the machine has left by itself takes --accept-risk
-failed-back. Where the boot loader leaves it to the initramfs to end a trial, one
-whose initramfs does not do so takes --accept-risk no-way-back.`,
+fell-back. Where the boot loader leaves it to the initramfs to end a trial, one
+whose initramfs does not do so takes --accept-risk no-fallback.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := app.checkReadable(); err != nil {
@@ -164,7 +164,7 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 
 // wouldActivate is activate in a dry run, from where it would arm something.
 func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method, o activateOptions) error {
-	if err := app.refusal(act.Check(e, activation.ArmOptions{Method: way, NoWayBack: app.accepts(riskNoWayBack)}), e); err != nil {
+	if err := app.refusal(act.Check(e, activation.ArmOptions{Method: way, NoFallback: app.accepts(riskNoFallback)}), e); err != nil {
 		return err
 	}
 	if o.goes() {
@@ -177,9 +177,9 @@ func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method
 
 // refusal explains why no trial of an environment is armed.
 func (app *App) refusal(err error, e be.Env) error {
-	if errors.Is(err, activation.ErrNoWayBack) {
+	if errors.Is(err, activation.ErrNoFallback) {
 		err = fmt.Errorf("%w: %w (apt-be run %s -- update-initramfs -u -k all adds them; --accept-risk %s boots it all the same)",
-			be.ErrProtected, err, e.Name, riskNoWayBack)
+			be.ErrProtected, err, e.Name, riskNoFallback)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
@@ -190,7 +190,7 @@ func (app *App) refusal(err error, e be.Env) error {
 // proven says whether an environment needs no trial: the one that runs has
 // come up, and one that was blessed has been left alone since.
 func proven(e be.Env) bool {
-	return e.Running || e.Record.State == be.Blessed && !e.Record.Touched
+	return e.Running || e.Record.State == be.Blessed && !e.Record.Modified
 }
 
 // try arms a trial of an environment.
@@ -199,14 +199,14 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 	if err != nil {
 		return err
 	}
-	arming.Once, arming.NoWayBack = once, app.accepts(riskNoWayBack)
+	arming.Once, arming.NoFallback = once, app.accepts(riskNoFallback)
 	if _, err = act.Arm(e, arming); err != nil {
 		return app.refusal(err, e)
 	}
 	if way != be.Reboot {
 		return nil
 	}
-	if arming.NoWayBack {
+	if arming.NoFallback {
 		app.notice().Say("The next boot tries %s, and so does each one after it until its services are up.", e.Name)
 		return nil
 	}
@@ -233,10 +233,10 @@ func (app *App) checkState(reg *be.Registry, e be.Env) error {
 	switch e.Record.State {
 	case be.Failed:
 		return fmt.Errorf("%w: its upgrade failed: %s", be.ErrProtected, e.Record.Reason)
-	case be.FailedBack:
-		if !app.accepts(riskFailedBack) {
+	case be.FellBack:
+		if !app.accepts(riskFellBack) {
 			return fmt.Errorf("%w: the machine has come back from it by itself, and would not again: %s (--accept-risk %s boots it all the same)",
-				be.ErrProtected, e.Record.Reason, riskFailedBack)
+				be.ErrProtected, e.Record.Reason, riskFellBack)
 		}
 	}
 	return app.checkFresh(reg, e)
@@ -248,8 +248,8 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if !e.Pending() && e.Record.State != be.Stale {
 		return nil
 	}
-	l, err := succession.Of(reg, e)
-	if errors.Is(err, succession.ErrOrphan) {
+	l, err := catchup.PairOf(reg, e)
+	if errors.Is(err, catchup.ErrNoSource) {
 		return nil
 	}
 	if err != nil {
@@ -262,8 +262,8 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if err != nil {
 		return err
 	}
-	if !l.Live.Running {
-		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.Live.Name)
+	if !l.Source.Running {
+		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.Source.Name)
 	}
 	found, err := l.Drift()
 	if err != nil {

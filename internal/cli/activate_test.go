@@ -27,7 +27,7 @@ func TestActivateKeepsTheState(t *testing.T) {
 	for _, state := range []be.State{be.Ready, be.Blessed} {
 		f := newFixture(t)
 		f.run(0, "create", "new")
-		f.change("new", func(r *be.Record) { r.State, r.Touched = state, true })
+		f.change("new", func(r *be.Record) { r.State, r.Modified = state, true })
 		f.run(0, "activate", "new")
 		if e := f.get("new"); e.Record.State != state || e.ShownState() != be.Armed {
 			t.Errorf("activated, it is %+v, want %s and armed", e.Record, state)
@@ -63,7 +63,7 @@ func TestOneOfAUserIsNotStale(t *testing.T) {
 	}
 	f.run(0, "activate", "mine")
 
-	f.change("mine", func(r *be.Record) { r.Made = be.Redirect })
+	f.change("mine", func(r *be.Record) { r.CreatedBy = be.Redirect })
 	if names := stale(); !slices.Equal(names, []string{"mine"}) {
 		t.Errorf("stale are %q, want the upgraded one", names)
 	}

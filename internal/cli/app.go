@@ -18,13 +18,13 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/dpkglock"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
-	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -118,7 +118,7 @@ func NewCommand(app *App) *cobra.Command {
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
 		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
-		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFailback(app), newRefreshMenu(app), newGuard(app), newUnpackAhead(app), newCheckRoom(app), newCloseNetwork(app), newNoteChange(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
+		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFallback(app), newRefreshMenu(app), newGuard(app), newPredecompress(app), newCheckSpace(app), newCloseNetwork(app), newMarkStale(app), newDedupe(app), newDrift(app), newSync(app), newShare(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))
@@ -177,9 +177,9 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 	}
 	reg = be.NewRegistry(st, app.options.Root, redirect.Identify)
 	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
-	var host share.Machine = share.None{}
+	var host share.Host = share.NoHost{}
 	if app.live() {
-		host = share.Live{Root: "/", Device: st.Device()}
+		host = share.RunningHost{Root: "/", Device: st.Device()}
 	}
 	app.shares = share.New(reg, host)
 	if err := app.attach(reg); err != nil && !errors.Is(err, be.ErrNotSetUp) {
@@ -336,12 +336,12 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
 		Notice:   app.notice(),
 		Log:      app.Log,
-		System:   machine.System{},
+		System:   host.System{},
 		Flag:     rebootFlag,
 	}
-	succession.Equip(s)
+	catchup.Attach(s)
 	if act, err := app.activator(); err == nil {
-		s.Boot = machine.Boot{Activator: act}
+		s.Boot = host.Boot{Activator: act}
 	}
 	return s
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 )
 
 func newBless(app *App) *cobra.Command {
@@ -46,5 +46,5 @@ func (app *App) endTrial() error {
 	if !app.live() {
 		return nil
 	}
-	return machine.EndTrial()
+	return host.EndTrial()
 }

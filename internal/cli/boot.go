@@ -9,7 +9,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -70,17 +70,17 @@ func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) er
 	}
 	for _, e := range found.Failed {
 		app.Log.Warnf("the machine has come back from %s: %s", e.Name, e.Record.Reason)
-		err = errors.Join(err, machine.KeepJournal(ctx, reg.Store(), e))
+		err = errors.Join(err, host.KeepJournal(ctx, reg.Store(), e))
 	}
 	if found.Trial != nil {
 		app.addLayers(reg, *found.Trial) // the power may have failed in between
 		if app.live() {
-			err = errors.Join(err, machine.BeginTrial(*found.Trial.Record.Trial))
+			err = errors.Join(err, host.BeginTrial(*found.Trial.Record.Trial))
 		}
 		return err
 	}
 	// What is left of an earlier trial, or of one that nobody knows of any more.
-	if nonce != "" || machine.OnTrial() {
+	if nonce != "" || host.OnTrial() {
 		err = errors.Join(err, app.endTrial())
 	}
 	return errors.Join(err, app.announce(reg))
@@ -124,7 +124,7 @@ func (app *App) announce(reg *be.Registry) error {
 		text += fmt.Sprintf("apt-be: the machine came back from %s by itself: %s.\napt-be: apt-be status tells more; apt-be status --acknowledge ends this message.\n",
 			e.Name, ui.Printable(e.Record.Reason))
 	}
-	return machine.SetMotd(ui.PrintableLines(text))
+	return host.SetMotd(ui.PrintableLines(text))
 }
 
 // unseen are the environments that failed back, and nobody has said that he
@@ -132,7 +132,7 @@ func (app *App) announce(reg *be.Registry) error {
 func unseen(envs []be.Env) []be.Env {
 	var found []be.Env
 	for _, e := range envs {
-		if e.Record.State == be.FailedBack && !e.Record.Seen {
+		if e.Record.State == be.FellBack && !e.Record.Acknowledged {
 			found = append(found, e)
 		}
 	}

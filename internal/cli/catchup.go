@@ -7,8 +7,8 @@ import (
 
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/machine"
-	"github.com/apt-be/apt-be/internal/succession"
+	"github.com/apt-be/apt-be/internal/catchup"
+	"github.com/apt-be/apt-be/internal/host"
 )
 
 // catchUp does, early in the first boot of an environment, what syncNext has not
@@ -32,7 +32,7 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 	if err != nil || !lacksSync(e) {
 		return false, err
 	}
-	if _, err := succession.Of(reg, e); errors.Is(err, succession.ErrOrphan) {
+	if _, err := catchup.PairOf(reg, e); errors.Is(err, catchup.ErrNoSource) {
 		return false, nil
 	}
 	err = app.settled(ctx, reg, func() error { return app.armAgain(ctx, reg, act) })
@@ -63,7 +63,7 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 // without what happened in the system that it was made of.
 func lacksSync(e be.Env) bool {
 	t := e.Record.Trial
-	return e.Unproved() && (t == nil || t.Started.IsZero() && t.Synced.IsZero())
+	return e.NeverBooted() && (t == nil || t.Started.IsZero() && t.Synced.IsZero())
 }
 
 // armAgain arms a trial of the running environment, like the one that this boot is
@@ -80,7 +80,7 @@ func (app *App) armAgain(ctx context.Context, reg *be.Registry, act *activation.
 	if t := e.Record.Trial; t != nil {
 		o.Once, o.Deadline, o.Units = t.Once, t.Deadline, t.Units
 	}
-	o.NoWayBack = true // it was accepted, or found to have one
+	o.NoFallback = true // it was accepted, or found to have one
 	_, err = act.Arm(e, o)
 	return err
 }
@@ -90,7 +90,7 @@ func (app *App) leave(ctx context.Context) error {
 	if !app.live() {
 		return nil
 	}
-	if err := machine.Reboot(ctx); err != nil {
+	if err := host.Reboot(ctx); err != nil {
 		return err
 	}
 	// What is started after this unit must not be.

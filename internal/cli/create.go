@@ -66,7 +66,7 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
-		Name: name, Origin: origin, Made: be.User, LeaveOut: conf.List(leaveOutItem), Parts: own,
+		Name: name, Origin: origin, CreatedBy: be.User, LeaveOut: conf.List(leaveOutItem), Parts: own,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
@@ -84,7 +84,7 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
-	for _, place := range build.Hidden {
+	for _, place := range build.HiddenParts {
 		app.notice().Say("What lies below the mount of %s is %s%s in it.", place, place, be.Hidden)
 	}
 	for _, path := range build.Record.LeftOut {

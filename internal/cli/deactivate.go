@@ -28,7 +28,7 @@ func (app *App) deactivate() error {
 		return fmt.Errorf("cannot deactivate: %w", err)
 	}
 	if app.options.DryRun {
-		e, _, err := act.Stays()
+		e, _, err := act.AfterDeactivate()
 		if err == nil {
 			app.notice().Say("Would make the next boot take %s.", e.Name)
 		}
@@ -37,7 +37,7 @@ func (app *App) deactivate() error {
 	if err := app.unprepare(); err != nil {
 		return err
 	}
-	name, err := act.Stay()
+	name, err := act.Deactivate()
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (app *App) tellAdditions(reg *be.Registry, e be.Env) error {
 		}
 		var reported []string
 		for _, r := range found.Reported {
-			reported = append(reported, fmt.Sprintf("%s (%s)", r.Path, r.Fate))
+			reported = append(reported, fmt.Sprintf("%s (%s)", r.Path, r.Outcome))
 		}
 		if len(reported) > 0 {
 			app.notice().Warn("What the upgrade did besides to %s stays undone: %s.", layer.Mount, some(reported))

@@ -53,10 +53,10 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 	}
 	nested := map[string][]nestedJSON{}
 	for _, name := range names {
-		if nested[name], err = app.onlyHere(reg, byName[name]); err != nil {
+		if nested[name], err = app.uniqueNested(reg, byName[name]); err != nil {
 			return err
 		}
-		if err := app.mindNested(byName[name], nested[name]); err != nil {
+		if err := app.checkNested(byName[name], nested[name]); err != nil {
 			return err
 		}
 	}
@@ -111,31 +111,31 @@ func (app *App) destroyable(reg *be.Registry) ([]be.Env, error) {
 
 // destructionJSON is what destroy --dry-run --json prints.
 type destructionJSON struct {
-	Environments []doomedJSON `json:"environments"`
-	Frees        *int64       `json:"frees,omitempty"`
+	Environments []destroyedJSON `json:"environments"`
+	FreedSpace   *int64          `json:"freed_space,omitempty"`
 }
 
-// doomedJSON is an environment that would be destroyed.
-type doomedJSON struct {
-	Name   string       `json:"name"`
-	Frees  *int64       `json:"frees,omitempty"`
-	Nested []nestedJSON `json:"nested,omitempty"`
+// destroyedJSON is an environment that would be destroyed.
+type destroyedJSON struct {
+	Name       string       `json:"name"`
+	FreedSpace *int64       `json:"freed_space,omitempty"`
+	Nested     []nestedJSON `json:"nested,omitempty"`
 }
 
 // wouldDestroy tells what destroying environments, of all that there are, would
 // free. nested is what would be lost with each, by its name.
 func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env, nested map[string][]nestedJSON) error {
 	space := app.space(reg, envs, logrus.WarnLevel)
-	together := frees(space, doomed...)
+	together := freedSpace(space, doomed...)
 	if app.options.JSON {
-		d := destructionJSON{Environments: []doomedJSON{}, Frees: together}
+		d := destructionJSON{Environments: []destroyedJSON{}, FreedSpace: together}
 		for _, e := range doomed {
-			d.Environments = append(d.Environments, doomedJSON{e.Name, frees(space, e), nested[e.Name]})
+			d.Environments = append(d.Environments, destroyedJSON{e.Name, freedSpace(space, e), nested[e.Name]})
 		}
 		return ui.JSON(app.Stdout, d)
 	}
 	for _, e := range doomed {
-		if bytes := frees(space, e); bytes != nil {
+		if bytes := freedSpace(space, e); bytes != nil {
 			app.notice().Say("Would destroy %s, which frees %s.", e.Name, ui.Size(*bytes))
 		} else {
 			app.notice().Say("Would destroy %s.", e.Name)

@@ -23,7 +23,7 @@ var errProblems = errors.New("there are problems")
 // doctorJSON is what doctor --json prints.
 type doctorJSON struct {
 	SetUp    bool            `json:"set_up"`
-	Level    boot.Level      `json:"level"` // of failback; "none" where apt-be init was not run
+	Level    boot.Level      `json:"level"` // of fallback; "none" where apt-be init was not run
 	Kexec    bool            `json:"kexec"`
 	Findings []setup.Finding `json:"findings"`
 }
@@ -31,8 +31,8 @@ type doctorJSON struct {
 func newDoctor(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Look for what boots and their failback depend on",
-		Long: `Look for what boots and their failback depend on, and tell what this machine
+		Short: "Look for what boots and their fallback depend on",
+		Long: `Look for what boots and their fallback depend on, and tell what this machine
 comes back from by itself. The exit status is 0 if there is no problem, 1 if
 there is one, and 10 if the machine can't be set up for boot environments.`,
 		Args: noArgs,
@@ -92,7 +92,7 @@ func (r *doctorJSON) add(check string, grade setup.Grade, text, hint string) {
 	r.Findings = append(r.Findings, setup.Finding{Check: check, Grade: grade, Text: text, Hint: hint})
 }
 
-// uncovered says what each level of failback does not help against.
+// uncovered says what each level of fallback does not help against.
 var uncovered = map[boot.Level]string{
 	boot.LevelKernel:    "whatever goes wrong in the first boot, the next one takes the old system",
 	boot.LevelInitramfs: "not covered: a kernel or initrd of the new system that is missing, hangs or panics before its initramfs has run; then choose the old system in the menu",
@@ -113,7 +113,7 @@ func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
 	if level != boot.LevelKernel {
 		grade = setup.Warning
 	}
-	report.add("failback", grade, fmt.Sprintf("failback level of a reboot: %s: %s; %s", level, why, uncovered[level]), "")
+	report.add("fallback", grade, fmt.Sprintf("fallback level of a reboot: %s: %s; %s", level, why, uncovered[level]), "")
 	name, err := act.Loader.Default()
 	if err != nil {
 		report.add("menu", setup.Problem, err.Error(), "")
@@ -145,7 +145,7 @@ func examineDefault(reg *be.Registry, loader boot.Loader, e be.Env, report *doct
 		size += info.Size()
 	}
 	report.add("menu", setup.OK, fmt.Sprintf("%s boots by default, with kernel %s", e.Name, kernel.Version), "")
-	if err := loader.Room(size); err != nil {
+	if err := loader.CheckSpace(size); err != nil {
 		report.add("room", setup.Problem, fmt.Sprintf("another kernel and initrd have no room where the boot loader reads them: %v", err), "apt-be destroy old boot environments")
 		return
 	}

@@ -22,13 +22,13 @@ type driftJSON struct {
 }
 
 type driftedJSON struct {
-	Path string     `json:"path"`
-	Fate drift.Fate `json:"fate"`
-	Why  string     `json:"why,omitempty"`
-	Rule string     `json:"rule,omitempty"`
-	Lost []string   `json:"lost,omitempty"`
-	Unit string     `json:"unit,omitempty"`
-	Note string     `json:"note,omitempty"`
+	Path     string        `json:"path"`
+	Outcome  drift.Outcome `json:"outcome"`
+	Conflict string        `json:"conflict,omitempty"`
+	Rule     string        `json:"rule,omitempty"`
+	Lost     []string      `json:"lost,omitempty"`
+	Unit     string        `json:"unit,omitempty"`
+	Note     string        `json:"note,omitempty"`
 }
 
 type renumberedJSON struct {
@@ -47,13 +47,13 @@ func newDrift(app *App) *cobra.Command {
 NAME was made of it, or the one that waits to be booted, and what becomes of
 them there:
 
-  carried  they will be in the environment as they are here
-  merged   what both systems changed will be in it
-  clashes  both systems changed them: one's is there, and the other's beside it,
-           the environment's as NAME.apt-be-dist, the running system's as
-           NAME.apt-be-running; or it is told what of the environment's is lost
-  left     they stay behind: it is told why, or by which rule
-  refused  both systems changed them, and somebody has to decide
+  carried   they will be in the environment as they are here
+  merged    what both systems changed will be in it
+  conflict  both systems changed them: one's is there, and the other's beside it,
+            the environment's as NAME.apt-be-dist, the running system's as
+            NAME.apt-be-running; or it is told what of the environment's is lost
+  skipped   they stay behind: it is told why, or by which rule
+  refused   both systems changed them, and somebody has to decide
 
 A repository or a database that is many files is shown as one, and what becomes
 of it is one thing for all of them.
@@ -95,7 +95,7 @@ func driftOf(reg *be.Registry, args []string) (be.Env, error) {
 }
 
 func (app *App) drift(reg *be.Registry, e be.Env, files bool) error {
-	l, err := lifeOfRunning(reg, e)
+	l, err := pairOfRunning(reg, e)
 	if err != nil {
 		return err
 	}
@@ -121,10 +121,10 @@ func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) err
 		return nil
 	}
 	for _, c := range d.Changes {
-		if (c.Why != "" || c.Note != "") && !files {
+		if (c.Conflict != "" || c.Note != "") && !files {
 			app.line("/%s: %s", c.Path, why(c))
 		}
-		for _, lost := range c.Clashes {
+		for _, lost := range c.Conflicts {
 			app.line("/%s: both changed %s", c.Path, lost.What)
 		}
 	}
@@ -145,17 +145,17 @@ func (app *App) driftTable(d *drift.Drift, files bool) error {
 		return nil
 	}
 	if files {
-		table := ui.NewTable(app.Stdout, app.options.Plain, "FATE", "PATH", "WHY")
+		table := ui.NewTable(app.Stdout, app.options.Plain, "OUTCOME", "PATH", "REASON")
 		for _, c := range d.Changes {
-			table.Row(string(c.Fate()), "/"+c.Path, dash(why(c)))
+			table.Row(string(c.Outcome()), "/"+c.Path, dash(why(c)))
 		}
 		return table.Flush()
 	}
-	table := ui.NewTable(app.Stdout, app.options.Plain, "AREA", "CARRIED", "MERGED", "CLASHES", "LEFT", "REFUSED")
+	table := ui.NewTable(app.Stdout, app.options.Plain, "AREA", "CARRIED", "MERGED", "CONFLICT", "SKIPPED", "REFUSED")
 	areas, counts := d.Areas()
 	for _, area := range areas {
 		row := []string{area}
-		for _, fate := range drift.Fates {
+		for _, fate := range drift.Outcomes {
 			n := ""
 			if counts[area][fate] > 0 || app.options.Plain {
 				n = strconv.Itoa(counts[area][fate])
@@ -170,15 +170,15 @@ func (app *App) driftTable(d *drift.Drift, files bool) error {
 // why is the reason for a change's fate: what clashes, or the rule. Of what is many
 // files it also says what that is.
 func why(c drift.Change) string {
-	reason := c.Why
-	if reason == "" && c.Fate() == drift.Left {
+	reason := c.Conflict
+	if reason == "" && c.Outcome() == drift.Skipped {
 		reason = c.Rule.From
 	}
-	if c.What == "" {
+	if c.Description == "" {
 		return reason
 	}
-	words := []string{c.What, reason, c.Note}
-	if c.Why != "" {
+	words := []string{c.Description, reason, c.Note}
+	if c.Conflict != "" {
 		words[0] = "" // which names it
 	}
 	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), ": ")
@@ -187,8 +187,8 @@ func why(c drift.Change) string {
 func describeDrift(name string, d *drift.Drift, packages bool) driftJSON {
 	described := driftJSON{Name: name, Packages: packages, Changes: []driftedJSON{}, Renumbered: []renumberedJSON{}}
 	for _, c := range d.Changes {
-		drifted := driftedJSON{Path: "/" + c.Path, Fate: c.Fate(), Why: c.Why, Rule: c.Rule.From, Unit: c.What, Note: c.Note}
-		for _, lost := range c.Clashes {
+		drifted := driftedJSON{Path: "/" + c.Path, Outcome: c.Outcome(), Conflict: c.Conflict, Rule: c.Rule.From, Unit: c.Description, Note: c.Note}
+		for _, lost := range c.Conflicts {
 			drifted.Lost = append(drifted.Lost, lost.What)
 		}
 		described.Changes = append(described.Changes, drifted)

@@ -10,15 +10,15 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/catchup"
+	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
 	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
-	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/syscalls"
 	"github.com/apt-be/apt-be/internal/txn"
 )
@@ -31,13 +31,13 @@ const (
 	exitNotSetUp    = 10
 	exitLocked      = 11
 	exitRefused     = 12
-	exitFailedBack  = 14
+	exitFellBack    = 14
 	exitInterrupted = 130
 )
 
-// errFailedBack says that the machine came back from an environment, and that
+// errFellBack says that the machine came back from an environment, and that
 // nobody has acknowledged it; the status that it ends has said so.
-var errFailedBack = errors.New("a boot environment failed back")
+var errFellBack = errors.New("a boot environment failed back")
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
@@ -76,12 +76,12 @@ func Status(err error) redirect.Exit {
 		code = exitPartly
 	case errors.As(err, &held), errors.As(err, &busy):
 		code = exitLocked
-	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, room.ErrShort), errors.Is(err, parts.ErrOutside), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, succession.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
+	case errors.As(err, &no), errors.Is(err, be.ErrProtected), errors.Is(err, diskspace.ErrNoSpace), errors.Is(err, parts.ErrOutside), errors.Is(err, drift.ErrRefused), errors.Is(err, drift.ErrPackages), errors.Is(err, catchup.ErrReplay), errors.Is(err, pkgdb.ErrDowngraded):
 		code = exitRefused
 	case errors.Is(err, store.ErrUnsupported), errors.Is(err, be.ErrNotSetUp):
 		code = exitNotSetUp
-	case errors.Is(err, errFailedBack):
-		code = exitFailedBack
+	case errors.Is(err, errFellBack):
+		code = exitFellBack
 	case errors.Is(err, context.Canceled):
 		code = exitInterrupted
 	}
@@ -92,13 +92,13 @@ func Status(err error) redirect.Exit {
 func Hint(err error) string {
 	var held *txn.HeldError
 	var no *share.Refusal
-	var handMade *redirect.HandMadeError
+	var handMade *redirect.ChangedByHandError
 	var obstacle *redirect.Obstacle
 	var alias *redirect.AliasError
 	var setting *aptconf.SettingError
 	var unreadable *be.UnreadableError
 	var nested *be.NestedError
-	var silent *redirect.SilentError
+	var silent *redirect.UnresponsiveError
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the verbs and options"
@@ -119,7 +119,7 @@ func Hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "boot environments are root's: try it with sudo"
 	case errors.Is(err, drift.ErrRefused):
-		return "apt-be drift shows all such files; " + succession.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both; or apt-be destroy gives the environment up, and the same upgrade makes one that has all"
+		return "apt-be drift shows all such files; " + catchup.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both; or apt-be destroy gives the environment up, and the same upgrade makes one that has all"
 	case errors.Is(err, parts.ErrOutside):
 		return parts.OutsideHint
 	case errors.Is(err, drift.ErrPackages):
@@ -148,9 +148,9 @@ func Hint(err error) string {
 		return "apt itself can't read it either, before that is mended; dpkg needs none of it"
 	case errors.Is(err, redirect.ErrReadOnly):
 		return "mount -o remount,rw / makes it writable, unless a fault has made it read-only: dmesg tells of that"
-	case errors.Is(err, room.ErrShort):
-		return room.Hint
-	case errors.Is(err, boot.ErrNoRoom), errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, diskspace.ErrNoSpace):
+		return diskspace.Hint
+	case errors.Is(err, boot.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
 		return "apt-be destroy makes room: what only that boot environment has goes with it, kernels too"
 	case errors.Is(err, store.ErrUnsupported):
 		return "boot environments need the root file system to be a btrfs subvolume"
@@ -159,4 +159,4 @@ func Hint(err error) string {
 }
 
 // Silent says whether an error has been told to the user already.
-func Silent(err error) bool { return errors.As(err, &ended{}) || errors.Is(err, errFailedBack) }
+func Silent(err error) bool { return errors.As(err, &ended{}) || errors.Is(err, errFellBack) }

@@ -10,10 +10,10 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/redirect"
-	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -30,7 +30,7 @@ func TestStatus(t *testing.T) {
 		{errors.New("x"), 1, false},
 		{wrap(be.ErrNotFound), 1, true},
 		{wrap(be.ErrExists), 1, false},
-		{wrap(boot.ErrNoRoom), 1, true},
+		{wrap(boot.ErrNoSpace), 1, true},
 		{wrap(be.ErrNewerSchema), 1, true},
 		{usageError{errors.New("x")}, 2, true},
 		{wrap(usageError{be.ErrBadName}), 2, true},
@@ -45,7 +45,7 @@ func TestStatus(t *testing.T) {
 		{wrap(share.ErrNotFound), 1, true},
 		{wrap(drift.ErrRefused), 12, true},
 		{wrap(drift.ErrPackages), 12, true},
-		{wrap(room.ErrShort), 12, true},
+		{wrap(diskspace.ErrNoSpace), 12, true},
 		{wrap(redirect.ErrReadOnly), 1, true},
 		{wrap(&redirect.Obstacle{State: redirect.NotBtrfs}), 1, true},
 		{wrap(&aptconf.SettingError{Name: "Apt-Be::Guard"}), 1, true},

@@ -10,24 +10,24 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/kexec"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 )
 
 // goTo takes the machine to an environment that was armed for a method. What
 // fails before it goes is taken back.
 func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, method be.Method) (err error) {
 	if !app.live() {
-		_, err := act.Stay()
+		_, err := act.Deactivate()
 		return errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, errNotLive), err)
 	}
 	defer func() {
 		if err != nil {
-			_, stayErr := act.Stay()
+			_, stayErr := act.Deactivate()
 			err = errors.Join(fmt.Errorf("cannot go to %s: %w", e.Name, err), app.unprepare(), stayErr)
 		}
 	}()
 	if method == be.Reboot {
-		return machine.Reboot(ctx)
+		return host.Reboot(ctx)
 	}
 	if e, err = act.Registry.Get(e.Name); err != nil { // with its trial
 		return err
@@ -37,15 +37,15 @@ func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, m
 		if err := softreboot.Prepare(st.Device(), e.Subvolume.Path, e.Record.Trial.Nonce); err != nil {
 			return err
 		}
-		if err := machine.GuardSoftReboot(*e.Record.Trial); err != nil {
+		if err := host.GuardSoftReboot(*e.Record.Trial); err != nil {
 			return err
 		}
-		return machine.Systemctl(ctx, "soft-reboot")
+		return host.Systemctl(ctx, "soft-reboot")
 	}
 	if err := loadKernel(act, e); err != nil {
 		return err
 	}
-	return machine.Systemctl(ctx, "kexec")
+	return host.Systemctl(ctx, "kexec")
 }
 
 // loadKernel loads the kernel, initrd and command line that the menu's entry
@@ -101,5 +101,5 @@ func (app *App) unprepare() error {
 	if loaded, err := kexec.Loaded(); err != nil || loaded {
 		errs = append(errs, err, kexec.Unload())
 	}
-	return errors.Join(append(errs, machine.UnguardSoftReboot())...)
+	return errors.Join(append(errs, host.UnguardSoftReboot())...)
 }

@@ -194,12 +194,12 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirec
 		return be.Env{}, err
 	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
-		Parts:    own,
-		Prefix:   guardPrefix,
-		Origin:   origin,
-		Made:     be.Guard,
-		Command:  in.Command(),
-		LeaveOut: in.Config.List(leaveOutItem),
+		Parts:     own,
+		Prefix:    guardPrefix,
+		Origin:    origin,
+		CreatedBy: be.Guard,
+		Command:   in.Command(),
+		LeaveOut:  in.Config.List(leaveOutItem),
 	})
 	if err != nil {
 		return be.Env{}, err
@@ -241,7 +241,7 @@ func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) e
 	kept := 1
 	for i := len(envs) - 1; i >= 0; i-- {
 		e := envs[i]
-		if e.Record.Made != be.Guard || e.Record.Kept || e.Name == made {
+		if e.Record.CreatedBy != be.Guard || e.Record.Kept || e.Name == made {
 			continue
 		}
 		if kept++; kept <= guardsKept {

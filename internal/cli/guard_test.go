@@ -44,7 +44,7 @@ func TestGuardSnapshot(t *testing.T) {
 	name := "before-" + time.Now().Format(time.DateOnly)
 	must(t, f.app.guard(context.Background(), hook(t, "CommandLine::AsString=packagekit%20role='update-packages'")))
 	e := f.get(name)
-	if r := e.Record; r.State != be.Ready || r.Made != be.Guard || r.Reason != "taken before 2 packages of the running system were upgraded" ||
+	if r := e.Record; r.State != be.Ready || r.CreatedBy != be.Guard || r.Reason != "taken before 2 packages of the running system were upgraded" ||
 		!slices.Equal(r.Command, []string{"packagekit", "role='update-packages'"}) || r.Title != "Debian" ||
 		len(r.Kernels) != 1 || r.Kernels[0].Version != "6.1.1" {
 		t.Errorf("the record is %+v", r)

@@ -14,7 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/boottest"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
@@ -51,7 +51,7 @@ func newFixture(t *testing.T) *fixture {
 		ReadConfig: func(context.Context, aptconf.Query) (aptconf.Config, error) { return aptconf.Config{}, nil },
 		Patience:   time.Second,
 		Attach: func(reg *be.Registry, _ string) (*activation.Activator, error) {
-			return machine.AttachLoader(reg, f.loader)
+			return host.AttachLoader(reg, f.loader)
 		},
 		Arming: func(_ context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error) {
 			return activation.ArmOptions{Method: method, Deadline: deadline}, nil

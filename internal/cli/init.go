@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/setup"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 )
 
 func newInit(app *App) *cobra.Command {
@@ -72,7 +72,7 @@ func (app *App) installer(reg *be.Registry) *setup.Installer {
 			if l, ok := app.act.Loader.(interface{ Remove() error }); ok {
 				return l.Remove()
 			}
-			return app.act.Loader.SetMenu(boot.Menu{}, machine.Files(reg.Store()))
+			return app.act.Loader.SetMenu(boot.Menu{}, host.Files(reg.Store()))
 		},
 		Tell: func(step setup.Step) { app.Log.Debug(step.Text) },
 	}
@@ -212,7 +212,7 @@ func (app *App) init(ctx context.Context, reg *be.Registry) error {
 }
 
 // initAgain completes environments that came from elsewhere.
-func (app *App) initAgain(ctx context.Context, reg *be.Registry, installer *setup.Installer, m setup.Machine) error {
+func (app *App) initAgain(ctx context.Context, reg *be.Registry, installer *setup.Installer, m setup.Layout) error {
 	app.notice().Say("The machine is set up for boot environments already.")
 	if app.options.DryRun {
 		return nil

@@ -13,28 +13,28 @@ import (
 
 // envJSON is an environment as --json prints it. docs/json.md describes it.
 type envJSON struct {
-	Name      string      `json:"name"`
-	State     be.State    `json:"state"`
-	Flags     string      `json:"flags"`
-	Running   bool        `json:"running"`
-	Next      bool        `json:"next"`
-	Kept      bool        `json:"kept"`
-	Bootable  bool        `json:"bootable"`
-	Created   time.Time   `json:"created"`
-	Made      be.Maker    `json:"made"`
-	Origin    string      `json:"origin,omitempty"`
-	Title     string      `json:"title,omitempty"`
-	Reason    string      `json:"reason,omitempty"`
-	Held      string      `json:"held,omitempty"`
-	Trial     *trialJSON  `json:"trial,omitempty"`
-	Command   []string    `json:"command,omitempty"`
-	Subvolume string      `json:"subvolume"`
-	UUID      string      `json:"uuid"`
-	Mounted   []string    `json:"mounted"`
-	Changes   be.Changes  `json:"changes"`
-	Kernels   []be.Kernel `json:"kernels"`
-	LeftOut   []string    `json:"left_out,omitempty"`
-	Frees     *int64      `json:"frees,omitempty"`
+	Name       string      `json:"name"`
+	State      be.State    `json:"state"`
+	Flags      string      `json:"flags"`
+	Running    bool        `json:"running"`
+	Next       bool        `json:"next"`
+	Kept       bool        `json:"kept"`
+	Bootable   bool        `json:"bootable"`
+	Created    time.Time   `json:"created"`
+	CreatedBy  be.Creator  `json:"created_by"`
+	Origin     string      `json:"origin,omitempty"`
+	Title      string      `json:"title,omitempty"`
+	Reason     string      `json:"reason,omitempty"`
+	HoldReason string      `json:"hold_reason,omitempty"`
+	Trial      *trialJSON  `json:"trial,omitempty"`
+	Command    []string    `json:"command,omitempty"`
+	Subvolume  string      `json:"subvolume"`
+	UUID       string      `json:"uuid"`
+	Mounted    []string    `json:"mounted"`
+	Changes    be.Changes  `json:"changes"`
+	Kernels    []be.Kernel `json:"kernels"`
+	LeftOut    []string    `json:"left_out,omitempty"`
+	FreedSpace *int64      `json:"freed_space,omitempty"`
 }
 
 // trialJSON is a trial that is armed, under way or has failed.
@@ -67,7 +67,7 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 		Kept:      e.Record.Kept,
 		Bootable:  e.Bootable(),
 		Created:   e.Record.Created,
-		Made:      e.Record.Made,
+		CreatedBy: e.Record.CreatedBy,
 		Origin:    e.Record.Origin,
 		Title:     e.Record.Title,
 		Reason:    e.Record.Reason,
@@ -80,7 +80,7 @@ func (app *App) toJSON(reg *be.Registry, e be.Env) envJSON {
 		Kernels:   e.Record.Kernels,
 		LeftOut:   e.Record.LeftOut,
 	}
-	j.Held, _ = app.held(reg, e)
+	j.HoldReason, _ = app.held(reg, e)
 	if j.Mounted == nil {
 		j.Mounted = []string{}
 	}
@@ -126,8 +126,8 @@ func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
 		return err
 	}
 	for _, e := range envs[:min(1, len(envs))] {
-		if e.Uncertain != nil && app.attachErr == nil {
-			app.Log.Warnf("it is not known what the next boot takes: %v", e.Uncertain)
+		if e.DefaultErr != nil && app.attachErr == nil {
+			app.Log.Warnf("it is not known what the next boot takes: %v", e.DefaultErr)
 		}
 	}
 	return show(reg, envs)
@@ -142,7 +142,7 @@ func (app *App) printList(reg *be.Registry, envs []be.Env, withSpace bool) error
 		list := make([]envJSON, len(envs))
 		for i, e := range envs {
 			list[i] = app.toJSON(reg, e)
-			list[i].Frees = frees(space, e)
+			list[i].FreedSpace = freedSpace(space, e)
 		}
 		return ui.JSON(app.Stdout, map[string]any{"environments": list})
 	}
@@ -157,7 +157,7 @@ func (app *App) printList(reg *be.Registry, envs []be.Env, withSpace bool) error
 		if e.Record.Origin != "" {
 			packages = e.Record.Changes.Summary()
 		}
-		if e.Record.Made == be.Guard {
+		if e.Record.CreatedBy == be.Guard {
 			packages = "as before an upgrade"
 		}
 		if app.options.Plain {

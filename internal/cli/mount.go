@@ -64,7 +64,7 @@ func (app *App) mount(reg *be.Registry, name string, where []string, writable bo
 		}
 	}
 	if writable {
-		if err := reg.Change(e, func(r *be.Record) { r.Touched = true }); err != nil {
+		if err := reg.Change(e, func(r *be.Record) { r.Modified = true }); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (app *App) unmount(reg *be.Registry, name string) error {
 			_ = os.Remove(dirs[i]) // empty by now; if not, somebody else uses it
 		}
 	}
-	if app.options.DryRun || !e.Record.Touched {
+	if app.options.DryRun || !e.Record.Modified {
 		return nil
 	}
 	edit, err := describe(reg, e)

@@ -19,14 +19,14 @@ type nestedJSON struct {
 	Bytes *int64 `json:"bytes,omitempty"`
 }
 
-// onlyHere describes the subvolumes that would be lost with an environment, with
+// uniqueNested describes the subvolumes that would be lost with an environment, with
 // what each holds that nobody else does, where that can be told.
-func (app *App) onlyHere(reg *be.Registry, e be.Env) ([]nestedJSON, error) {
-	only, err := reg.OnlyHere(e)
+func (app *App) uniqueNested(reg *be.Registry, e be.Env) ([]nestedJSON, error) {
+	only, err := reg.UniqueNested(e)
 	if err != nil || len(only) == 0 {
 		return nil, err
 	}
-	sizes, _, err := reg.Alone(only)
+	sizes, _, err := reg.Exclusive(only)
 	if err != nil {
 		app.Log.Log(logrus.DebugLevel, err)
 	}
@@ -50,9 +50,9 @@ func (n nestedJSON) String() string {
 	return fmt.Sprintf("%s (%s)", n.Path, ui.Size(*n.Bytes))
 }
 
-// mindNested returns an error that names them, unless the user accepts that they
+// checkNested returns an error that names them, unless the user accepts that they
 // are lost.
-func (app *App) mindNested(e be.Env, only []nestedJSON) error {
+func (app *App) checkNested(e be.Env, only []nestedJSON) error {
 	if len(only) == 0 || app.accepts(riskDeleteNested) {
 		return nil
 	}

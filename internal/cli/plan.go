@@ -27,10 +27,10 @@ type planJSON struct {
 	Picked     be.Method       `json:"picked"`
 }
 
-func newPlan(app *App) *cobra.Command { return newPlanOn(app, method.ThisMachine) }
+func newPlan(app *App) *cobra.Command { return newPlanOn(app, method.ThisHost) }
 
 // newPlanOn takes the machine on which a root runs.
-func newPlanOn(app *App, machine func(root string) method.Machine) *cobra.Command {
+func newPlanOn(app *App, machine func(root string) method.Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan NAME",
 		Short: "Tell what it takes to go to a boot environment",
@@ -40,7 +40,7 @@ starts the other kernel without firmware and boot loader, or by a reboot. The
 first that is enough is picked, unless ` + method.PolicyItem + ` in
 apt's configuration does not list it.
 
-failback is what a trial by that method is safe from, see apt-be doctor.`,
+fallback is what a trial by that method is safe from, see apt-be doctor.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.look(func(reg *be.Registry, _ []be.Env) error {
@@ -50,7 +50,7 @@ failback is what a trial by that method is safe from, see apt-be doctor.`,
 	}
 }
 
-func (app *App) plan(ctx context.Context, reg *be.Registry, machine method.Machine, name string) error {
+func (app *App) plan(ctx context.Context, reg *be.Registry, machine method.Host, name string) error {
 	p, err := app.makePlan(ctx, reg, machine, name)
 	if err != nil {
 		return fmt.Errorf("cannot plan for %s: %w", name, err)
@@ -61,7 +61,7 @@ func (app *App) plan(ctx context.Context, reg *be.Registry, machine method.Machi
 	return app.printPlan(p)
 }
 
-func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.Machine, name string) (planJSON, error) {
+func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.Host, name string) (planJSON, error) {
 	running, err := reg.Running()
 	if err != nil {
 		return planJSON{}, err
@@ -120,7 +120,7 @@ func packageChanges(reg *be.Registry, from, to be.Env) (be.Changes, error) {
 }
 
 // methodFacts finds what decides how the machine can go to an environment.
-func (app *App) methodFacts(reg *be.Registry, machine method.Machine, e be.Env) (method.Facts, error) {
+func (app *App) methodFacts(reg *be.Registry, machine method.Host, e be.Env) (method.Facts, error) {
 	act, err := app.activator()
 	if err != nil {
 		return method.Facts{}, err
@@ -170,7 +170,7 @@ func (app *App) printPlan(p planJSON) error {
 	if !app.options.Plain {
 		app.line("")
 		for _, o := range p.Methods {
-			app.line("failback of %s: %s", o.Method, o.LevelReason)
+			app.line("fallback of %s: %s", o.Method, o.LevelReason)
 		}
 	}
 	return nil

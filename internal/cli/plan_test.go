@@ -15,8 +15,8 @@ import (
 )
 
 // noKexec is a machine that runs the kernel of the fixture and can't kexec.
-func noKexec(string) method.Machine {
-	return method.Machine{
+func noKexec(string) method.Host {
+	return method.Host{
 		Systemd:     func() (string, error) { return "257", nil },
 		Kernel:      func() (string, string, error) { return "6.1.0", "#1", nil },
 		CommandLine: func() (string, error) { return "quiet", nil },

@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// fateJSON is an environment in prune --json.
-type fateJSON struct {
+// pruneJSON is an environment in prune --json.
+type pruneJSON struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
 	Destroy bool      `json:"destroy"`
@@ -39,13 +39,13 @@ and those in which there is a subvolume that exists nowhere else.`,
 					return err
 				}
 				fates := be.Prune(envs, keep, app.inUse(reg))
-				if err := reg.Spare(fates); err != nil {
+				if err := reg.KeepUnique(fates); err != nil {
 					return err
 				}
 				if err := app.prune(cmd.Context(), reg, fates); err != nil {
 					return err
 				}
-				return app.printFates(fates)
+				return app.printDecisions(fates)
 			})
 		},
 	}
@@ -55,13 +55,13 @@ and those in which there is a subvolume that exists nowhere else.`,
 
 // prune destroys what is to go. One that can't be destroyed doesn't keep the
 // others.
-func (app *App) prune(ctx context.Context, reg *be.Registry, fates []be.Fate) error {
+func (app *App) prune(ctx context.Context, reg *be.Registry, decisions []be.PruneDecision) error {
 	if app.options.DryRun {
 		return nil
 	}
 	var errs []error
 	done := 0
-	for _, fate := range fates {
+	for _, fate := range decisions {
 		if !fate.Destroy {
 			continue
 		}
@@ -78,21 +78,21 @@ func (app *App) prune(ctx context.Context, reg *be.Registry, fates []be.Fate) er
 	return err
 }
 
-func (app *App) printFates(fates []be.Fate) error {
+func (app *App) printDecisions(decisions []be.PruneDecision) error {
 	if app.options.JSON {
-		list := make([]fateJSON, len(fates))
-		for i, f := range fates {
-			list[i] = fateJSON{f.Env.Name, f.Env.Record.Created, f.Destroy, f.Reason}
+		list := make([]pruneJSON, len(decisions))
+		for i, f := range decisions {
+			list[i] = pruneJSON{f.Env.Name, f.Env.Record.Created, f.Destroy, f.Reason}
 		}
 		return ui.JSON(app.Stdout, map[string]any{"environments": list})
 	}
-	table := ui.NewTable(app.Stdout, app.options.Plain, "NAME", "FATE", "WHY")
-	for _, f := range fates {
-		fate := "stays"
+	table := ui.NewTable(app.Stdout, app.options.Plain, "NAME", "ACTION", "REASON")
+	for _, f := range decisions {
+		action := "keep"
 		if f.Destroy {
-			fate = "goes"
+			action = "destroy"
 		}
-		table.Row(f.Env.Name, fate, f.Reason)
+		table.Row(f.Env.Name, action, f.Reason)
 	}
 	return table.Flush()
 }

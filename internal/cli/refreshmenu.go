@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/setup"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -24,7 +24,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := os.Lstat(machine.InsideMarker); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(host.InsideMarker); !errors.Is(err, fs.ErrNotExist) {
 				return err // a sandbox has no menu
 			}
 			if os.Getenv(setup.QuietVar) != "" {

@@ -125,7 +125,7 @@ func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
 		return err
 	}
 	defer release()
-	return reg.Change(e, func(r *be.Record) { r.Touched = true })
+	return reg.Change(e, func(r *be.Record) { r.Modified = true })
 }
 
 // describe brings the record of an environment in which somebody worked up to

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -58,8 +58,8 @@ const journalDir = "/var/log/journal"
 // changes its place.
 func (app *App) withoutJournal(ctx context.Context, dir string, do func() error) error {
 	if app.live() && !app.options.DryRun && strings.HasPrefix(journalDir+"/", dir+"/") {
-		machine.LeaveJournal(ctx)
-		defer machine.ReturnToJournal(context.WithoutCancel(ctx))
+		host.LeaveJournal(ctx)
+		defer host.ReturnToJournal(context.WithoutCancel(ctx))
 	}
 	return do()
 }
@@ -75,15 +75,15 @@ func (app *App) withoutJournalIn(ctx context.Context, what string, do func() err
 
 // shareJSON is a share as --json prints it. docs/json.md describes it.
 type shareJSON struct {
-	Name         string     `json:"name"`
-	Path         string     `json:"path,omitempty"`
-	Subvolume    string     `json:"subvolume"`
-	Environments []string   `json:"environments"`
-	Snapshots    []pastJSON `json:"snapshots"`
+	Name         string              `json:"name"`
+	Path         string              `json:"path,omitempty"`
+	Subvolume    string              `json:"subvolume"`
+	Environments []string            `json:"environments"`
+	Snapshots    []shareSnapshotJSON `json:"snapshots"`
 }
 
-// pastJSON is what a share was when the machine left for an environment.
-type pastJSON struct {
+// shareSnapshotJSON is what a share was when the machine left for an environment.
+type shareSnapshotJSON struct {
 	Environment string    `json:"environment"`
 	Taken       time.Time `json:"taken"`
 	Subvolume   string    `json:"subvolume"`
@@ -130,12 +130,12 @@ func (app *App) printShares(shares []share.Share) error {
 }
 
 func shareToJSON(s share.Share) shareJSON {
-	j := shareJSON{Name: s.Name, Path: s.Path, Subvolume: s.Subvolume.Path, Environments: []string{}, Snapshots: []pastJSON{}}
+	j := shareJSON{Name: s.Name, Path: s.Path, Subvolume: s.Subvolume.Path, Environments: []string{}, Snapshots: []shareSnapshotJSON{}}
 	for _, m := range s.Mounts {
 		j.Environments = append(j.Environments, m.Env.Name)
 	}
-	for _, p := range s.Past {
-		j.Snapshots = append(j.Snapshots, pastJSON{p.Env.Name, p.Taken, p.Subvolume.Path})
+	for _, p := range s.Snapshots {
+		j.Snapshots = append(j.Snapshots, shareSnapshotJSON{p.Env.Name, p.Taken, p.Subvolume.Path})
 	}
 	return j
 }

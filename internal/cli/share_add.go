@@ -95,9 +95,9 @@ A share that no boot environment mounts is deleted, with all that is in it: that
 takes --accept-risk ` + share.RiskDeleteShare + `.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o := share.RemoveOptions{What: args[0], Delete: app.accepts(share.RiskDeleteShare)}
+			o := share.RemoveOptions{NameOrPath: args[0], Delete: app.accepts(share.RiskDeleteShare)}
 			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error {
-				return app.withoutJournalIn(ctx, o.What, func() error { return app.removeShare(ctx, reg, o) })
+				return app.withoutJournalIn(ctx, o.NameOrPath, func() error { return app.removeShare(ctx, reg, o) })
 			})
 		},
 	}

@@ -15,15 +15,15 @@ func newShareRestore(app *App) *cobra.Command {
 		Use:   "restore --from ENVIRONMENT [--in-place] NAME | PATH",
 		Short: "Have again what a share was when the machine left for a boot environment",
 		Long: `Have again what a share was when the machine left for a boot environment, in case
-the new system has spoilt it. It will be beside the share, in PATH.ENVIRONMENT.
+the new system has damaged it. It will be beside the share, in PATH.ENVIRONMENT.
 
 With --in-place it takes the place of what the share is now, which is kept as
 another share that nobody mounts, and is named. No file may be open there.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.What = args[0]
+			o.NameOrPath = args[0]
 			return app.changeShares(cmd.Context(), func(ctx context.Context, _ *be.Registry) error {
-				return app.withoutJournalIn(ctx, o.What, func() error { return app.restoreShare(ctx, o) })
+				return app.withoutJournalIn(ctx, o.NameOrPath, func() error { return app.restoreShare(ctx, o) })
 			})
 		},
 	}
@@ -38,7 +38,7 @@ func (app *App) restoreShare(ctx context.Context, o share.RestoreOptions) error 
 	if err != nil {
 		return err
 	}
-	when := plan.Past.Taken.Local().Format("2006-01-02 15:04")
+	when := plan.Snapshot.Taken.Local().Format("2006-01-02 15:04")
 	if plan.Dir != "" {
 		if app.would("put what %s was on %s into %s", plan.Share.Path, when, plan.Dir) {
 			return nil

@@ -20,9 +20,9 @@ func (app *App) space(reg *be.Registry, envs []be.Env, level logrus.Level) *be.S
 	return space
 }
 
-// frees is what destroying environments would free, in bytes; nil if that is
+// freedSpace is what destroying environments would free, in bytes; nil if that is
 // not known.
-func frees(space *be.Space, envs ...be.Env) *int64 {
+func freedSpace(space *be.Space, envs ...be.Env) *int64 {
 	if space == nil {
 		return nil
 	}
@@ -32,7 +32,7 @@ func frees(space *be.Space, envs ...be.Env) *int64 {
 
 // freesCell is the same in a table.
 func (app *App) freesCell(space *be.Space, e be.Env) string {
-	bytes := frees(space, e)
+	bytes := freedSpace(space, e)
 	switch {
 	case bytes == nil:
 		return "-"
@@ -54,6 +54,6 @@ func (app *App) printSpace(envs []be.Env, space *be.Space) {
 		}
 	}
 	if len(idle) > 1 {
-		app.line("%-12s destroying these %d frees %s", label, len(idle), ui.Size(*frees(space, idle...)))
+		app.line("%-12s destroying these %d frees %s", label, len(idle), ui.Size(*freedSpace(space, idle...)))
 	}
 }

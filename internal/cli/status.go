@@ -12,25 +12,25 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot"
+	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/drift"
-	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
 // statusJSON is what status --json prints.
 type statusJSON struct {
-	Running    envJSON    `json:"running"`
-	Next       *envJSON   `json:"next"`
-	Pending    []envJSON  `json:"pending"`
-	Failed     []envJSON  `json:"failed"`
-	FailedBack []envJSON  `json:"failed_back"`
-	Drift      *lifeJSON  `json:"drift"`
-	Failback   *levelJSON `json:"failback"`
+	Running  envJSON         `json:"running"`
+	Next     *envJSON        `json:"next"`
+	Pending  []envJSON       `json:"pending"`
+	Failed   []envJSON       `json:"failed"`
+	FellBack []envJSON       `json:"fell_back"`
+	Drift    *trialStateJSON `json:"drift"`
+	Fallback *levelJSON      `json:"fallback"`
 }
 
-// lifeJSON is what happened in the running system since the environment that is
+// trialStateJSON is what happened in the running system since the environment that is
 // pending was made of it, in numbers.
-type lifeJSON struct {
+type trialStateJSON struct {
 	Name     string       `json:"name"`
 	Packages bool         `json:"packages"`
 	Files    drift.Counts `json:"files"`
@@ -74,7 +74,7 @@ func (app *App) acknowledge(reg *be.Registry) error {
 			app.notice().Say("Would acknowledge that %s failed back.", e.Name)
 			continue
 		}
-		if err := reg.Change(e, func(r *be.Record) { r.Seen = true }); err != nil {
+		if err := reg.Change(e, func(r *be.Record) { r.Acknowledged = true }); err != nil {
 			return err
 		}
 	}
@@ -95,14 +95,14 @@ func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
 		app.printSpace(envs, space)
 	}
 	if len(unseen(envs)) > 0 {
-		return errFailedBack
+		return errFellBack
 	}
 	return nil
 }
 
-// failback is what a trial is safe from on this machine, or nil where apt-be
+// fallback is what a trial is safe from on this machine, or nil where apt-be
 // init was not run.
-func (app *App) failback() *levelJSON {
+func (app *App) fallback() *levelJSON {
 	act, err := app.activator()
 	if errors.Is(err, be.ErrNotSetUp) {
 		return nil
@@ -116,13 +116,13 @@ func (app *App) failback() *levelJSON {
 
 // driftOfPending counts what happened since the youngest environment that is
 // pending was made, or is nil if there is none, or it can't be told.
-func (app *App) driftOfPending(reg *be.Registry) *lifeJSON {
+func (app *App) driftOfPending(reg *be.Registry) *trialStateJSON {
 	e, err := driftOf(reg, nil)
 	if err != nil {
 		return nil
 	}
-	l, err := succession.Of(reg, e)
-	if err != nil || !l.Live.Running {
+	l, err := catchup.PairOf(reg, e)
+	if err != nil || !l.Source.Running {
 		return nil
 	}
 	packages, err := l.PackagesChanged()
@@ -134,14 +134,14 @@ func (app *App) driftOfPending(reg *be.Registry) *lifeJSON {
 		app.Log.WithError(err).Warnf("cannot tell what happened since %s was made", e.Name)
 		return nil
 	}
-	return &lifeJSON{e.Name, packages, found.Count()}
+	return &trialStateJSON{e.Name, packages, found.Count()}
 }
 
 func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) statusJSON {
-	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FailedBack: []envJSON{}, Drift: app.driftOfPending(reg), Failback: app.failback()}
+	s := statusJSON{Pending: []envJSON{}, Failed: []envJSON{}, FellBack: []envJSON{}, Drift: app.driftOfPending(reg), Fallback: app.fallback()}
 	for _, e := range envs {
 		j := app.toJSON(reg, e)
-		j.Frees = frees(space, e)
+		j.FreedSpace = freedSpace(space, e)
 		if e.Running {
 			s.Running = j
 		}
@@ -154,8 +154,8 @@ func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) sta
 		if e.Record.State == be.Failed {
 			s.Failed = append(s.Failed, j)
 		}
-		if e.Record.State == be.FailedBack {
-			s.FailedBack = append(s.FailedBack, j)
+		if e.Record.State == be.FellBack {
+			s.FellBack = append(s.FellBack, j)
 		}
 	}
 	return s
@@ -181,8 +181,8 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 			line("next", "%s", e.Name)
 		}
 	}
-	if len(envs) > 0 && envs[0].Uncertain != nil {
-		line("next", "not known: %v", envs[0].Uncertain)
+	if len(envs) > 0 && envs[0].DefaultErr != nil {
+		line("next", "not known: %v", envs[0].DefaultErr)
 	}
 	for _, e := range envs {
 		switch {
@@ -195,12 +195,12 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 			}
 		case e.Record.State == be.Failed:
 			line("failed", "%s, %s old: %s", e.Name, ui.Age(time.Since(e.Record.Created)), e.Record.Reason)
-		case e.Record.State == be.FailedBack:
+		case e.Record.State == be.FellBack:
 			line("failed back", "%s: %s", e.Name, e.Record.Reason)
 			if journal := reg.Store().Path(be.FailedDir(e.Subvolume.UUID)); exists(journal) {
 				line("", "its journal: /var/lib/apt-be/failed/%s/journal.txt", e.Subvolume.UUID)
 			}
-			if !e.Record.Seen {
+			if !e.Record.Acknowledged {
 				line("", "apt-be status --acknowledge says that you know")
 			}
 		}
@@ -212,10 +212,10 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		}
 		line("drift", "since %s was made, %s", d.Name, text)
 	}
-	if f := app.failback(); f != nil {
-		line("failback", "%s: %s", f.Level, f.Why)
+	if f := app.fallback(); f != nil {
+		line("fallback", "%s: %s", f.Level, f.Why)
 	} else {
-		line("failback", "none: the boot menu is not set up (apt-be init)")
+		line("fallback", "none: the boot menu is not set up (apt-be init)")
 	}
 }
 

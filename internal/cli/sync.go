@@ -8,13 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/store"
-	"github.com/apt-be/apt-be/internal/succession"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
 func newSync(app *App) *cobra.Command {
-	var showRules, next bool
+	var showRules, shutdown bool
 	cmd := &cobra.Command{
 		Use:   "sync [NAME]",
 		Short: "Carry over to a boot environment what happened in the running system",
@@ -27,15 +27,15 @@ Files that services are writing to are carried over as they are at that moment.`
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reg, done, err := app.registry()
-			if next && errors.Is(err, store.ErrUnsupported) {
+			if shutdown && errors.Is(err, store.ErrUnsupported) {
 				return nil // the unit is there on every machine
 			}
 			if err != nil {
 				return err
 			}
 			defer done()
-			if next {
-				return app.syncNext(cmd.Context(), reg)
+			if shutdown {
+				return app.syncAtShutdown(cmd.Context(), reg)
 			}
 			if showRules {
 				return app.showRules(reg)
@@ -48,8 +48,8 @@ Files that services are writing to are carried over as they are at that moment.`
 		},
 	}
 	cmd.Flags().BoolVar(&showRules, "show-rules", false, "show the rules for files that both systems may change")
-	cmd.Flags().BoolVar(&next, "next", false, "to the one that the machine goes to next, as it goes down")
-	_ = cmd.Flags().MarkHidden("next")
+	cmd.Flags().BoolVar(&shutdown, "shutdown", false, "to the one that the machine goes to next, as it goes down")
+	_ = cmd.Flags().MarkHidden("shutdown")
 	return cmd
 }
 
@@ -58,7 +58,7 @@ func (app *App) showRules(reg *be.Registry) error {
 	if err != nil {
 		return err
 	}
-	rules, err := succession.Rules(reg.Store().Path(running.Subvolume.Path))
+	rules, err := catchup.Rules(reg.Store().Path(running.Subvolume.Path))
 	if err != nil {
 		return err
 	}
@@ -70,18 +70,18 @@ func (app *App) showRules(reg *be.Registry) error {
 }
 
 func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
-	l, err := lifeOfRunning(reg, e)
+	l, err := pairOfRunning(reg, e)
 	if err != nil {
 		return err
 	}
-	carrier := app.carrier(reg)
+	carrier := app.syncer(reg)
 	if err := carrier.CheckUnmounted(e); err != nil {
 		return fmt.Errorf("cannot bring %s up to date: %w", e.Name, err)
 	}
-	if app.would("carry over to %s what happened in %s", e.Name, l.Live.Name) {
+	if app.would("carry over to %s what happened in %s", e.Name, l.Source.Name) {
 		return nil
 	}
-	found, err := carrier.Carry(ctx, l, succession.Options{})
+	found, err := carrier.Sync(ctx, l, catchup.Options{})
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,11 @@ func TestMountMarksOnlyWhatCanBeChanged(t *testing.T) {
 	f.run(0, "create", "new")
 	dir := t.TempDir()
 	f.run(1, "mount", "new", dir) // there is no such device
-	if f.get("new").Record.Touched {
+	if f.get("new").Record.Modified {
 		t.Error("a mount to look into it counts as work in it")
 	}
 	f.run(1, "mount", "-w", "new", dir)
-	if !f.get("new").Record.Touched {
+	if !f.get("new").Record.Modified {
 		t.Error("a writable mount does not count as work in it")
 	}
 }

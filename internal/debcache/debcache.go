@@ -32,8 +32,8 @@ const Place = "/var/cache/apt/archives"
 // published begin with an escaped "/" (overlay.Layers), so these are none.
 const prefix = "archives-"
 
-// Loan is a cache that is lent to a sandbox.
-type Loan struct {
+// Overlay is a cache that is lent to a sandbox.
+type Overlay struct {
 	dir   string              // for what is written to it
 	own   *os.File            // dir, with a flock(2) on it for as long as it is in use
 	cache *os.File            // the running system's
@@ -51,10 +51,10 @@ func identify(st unix.Stat_t) identity {
 	return identity{inode: st.Ino, size: st.Size, changed: int64(st.Ctim.Sec), nano: int64(st.Ctim.Nsec)}
 }
 
-// Lend makes a directory below scratch for what is written to the cache at place, and
+// Open makes a directory below scratch for what is written to the cache at place, and
 // removes those that runs have left which were cut off.
-func Lend(place, scratch string) (*Loan, error) {
-	fail := func(err error) (*Loan, error) {
+func Open(place, scratch string) (*Overlay, error) {
+	fail := func(err error) (*Overlay, error) {
 		return nil, fmt.Errorf("cannot lend the package cache %s: %w", place, err)
 	}
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
@@ -65,7 +65,7 @@ func Lend(place, scratch string) (*Loan, error) {
 	if err != nil {
 		return fail(err)
 	}
-	l := &Loan{cache: cache, had: map[string]identity{}}
+	l := &Overlay{cache: cache, had: map[string]identity{}}
 	err = each(cache, func(name string, st unix.Stat_t) { l.had[name] = identify(st) })
 	if err == nil {
 		l.dir, err = os.MkdirTemp(scratch, prefix)
@@ -84,7 +84,7 @@ func Lend(place, scratch string) (*Loan, error) {
 }
 
 // Dir is the directory's name below scratch.
-func (l *Loan) Dir() string { return filepath.Base(l.dir) }
+func (l *Overlay) Dir() string { return filepath.Base(l.dir) }
 
 // removeLeft removes the directories that nobody uses. What can't be removed is in
 // nobody's way.
@@ -103,7 +103,7 @@ func removeLeft(scratch string) {
 }
 
 // end removes the directory and lets go of all.
-func (l *Loan) end() error {
+func (l *Overlay) end() error {
 	var err error
 	if l.dir != "" {
 		err = durable.RemoveAll(l.dir)
@@ -130,10 +130,10 @@ type Report struct {
 // cache: it may be downloading for hours.
 const lockPatience = 3 * time.Second
 
-// Return brings the running system's cache up to date when nothing runs any more in
+// CopyBack brings the running system's cache up to date when nothing runs any more in
 // the sandbox, and ends the loan. lists is where the running system has its lists of
 // packages.
-func (l *Loan) Return(lists string) (r Report, err error) {
+func (l *Overlay) CopyBack(lists string) (r Report, err error) {
 	defer func() {
 		if ended := l.end(); err == nil && ended != nil {
 			err = fmt.Errorf("cannot remove what was written to the package cache: %w", ended)
@@ -156,7 +156,7 @@ func (l *Loan) Return(lists string) (r Report, err error) {
 
 // openUpper opens the directory with what was written: nil if the sandbox was never
 // assembled. It is a copy where the file system can't be below an overlay.
-func (l *Loan) openUpper() (*os.File, error) {
+func (l *Overlay) openUpper() (*os.File, error) {
 	for _, name := range []string{"upper", "copy"} {
 		f, err := os.OpenFile(filepath.Join(l.dir, name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 		if err == nil || !os.IsNotExist(err) {
@@ -171,7 +171,7 @@ func (l *Loan) openUpper() (*os.File, error) {
 // have made thousands, and apt's lock is held meanwhile.
 const mostMistakes = 16
 
-func (l *Loan) bring(upper *os.File, written map[string]bool, gone []string, lists string, r *Report) error {
+func (l *Overlay) bring(upper *os.File, written map[string]bool, gone []string, lists string, r *Report) error {
 	known := map[string][]pkgdb.Archive{}
 	if len(written) > 0 {
 		err := pkgdb.EachList(lists, func(list io.Reader) error { return pkgdb.ReadArchives(list, written, known) })
@@ -213,7 +213,7 @@ func (l *Loan) bring(upper *os.File, written map[string]bool, gone []string, lis
 
 // unchanged says whether a file is in the running system's cache that was there, and
 // the same, when the loan began.
-func (l *Loan) unchanged(name string) bool {
+func (l *Overlay) unchanged(name string) bool {
 	st, err := lstat(l.cache, name)
 	was, ok := l.had[name]
 	return ok && err == nil && isFile(st) && identify(st) == was

@@ -41,9 +41,9 @@ func (d *desk) describe(pkg, content string) (name string) {
 }
 
 // lend lends the cache, and returns what is above it as an overlay would have it.
-func (d *desk) lend() (*Loan, string) {
+func (d *desk) lend() (*Overlay, string) {
 	d.t.Helper()
-	l, err := Lend(d.cache, d.scratch)
+	l, err := Open(d.cache, d.scratch)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -55,9 +55,9 @@ func (d *desk) lend() (*Loan, string) {
 }
 
 // check ends a loan and finds that it has done so much, and leaves nothing.
-func (d *desk) check(l *Loan, want Report) {
+func (d *desk) check(l *Overlay, want Report) {
 	d.t.Helper()
-	got, err := l.Return(d.lists)
+	got, err := l.CopyBack(d.lists)
 	if err != nil {
 		d.t.Error(err)
 	}
@@ -257,8 +257,8 @@ func TestCutOff(t *testing.T) {
 	if err != nil || len(layers) != 1 || layers[0].Mount != "/srv" {
 		t.Errorf("layers %+v, %v", layers, err)
 	}
-	for _, l := range []*Loan{first, second} {
-		if _, err := l.Return(d.lists); err != nil {
+	for _, l := range []*Overlay{first, second} {
+		if _, err := l.CopyBack(d.lists); err != nil {
 			t.Error(err)
 		}
 	}

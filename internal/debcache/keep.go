@@ -28,7 +28,7 @@ const (
 
 // keep copies a file to the running system's cache if it is what a list describes.
 // What is hashed is the copy, which has no name until it is found right.
-func (l *Loan) keep(upper *os.File, name string, described []pkgdb.Archive) (fate, error) {
+func (l *Overlay) keep(upper *os.File, name string, described []pkgdb.Archive) (fate, error) {
 	in, size, err := openFile(upper, name)
 	if err != nil {
 		return unknown, nil // a FIFO and the like, which changes has left out
@@ -125,7 +125,7 @@ type newFile struct {
 // temporary is the name of such a file. Whoever has apt's lock may remove it.
 const temporary = ".apt-be.part"
 
-func (l *Loan) newFile() (*newFile, error) {
+func (l *Overlay) newFile() (*newFile, error) {
 	cache, temp := int(l.cache.Fd()), ""
 	fd, err := unix.Openat(cache, ".", unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o644)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {

@@ -154,7 +154,7 @@ func (p *pass) run(ctx context.Context, candidates []candidate, workers int, pro
 				if i >= int64(len(candidates)) {
 					return
 				}
-				r := p.share(ctx, candidates[i])
+				r := p.reflink(ctx, candidates[i])
 				if r.err != nil && ctx.Err() != nil {
 					return // stopped in the middle of it
 				}

@@ -15,8 +15,8 @@ const step = 16 << 20
 // errNoProgress says that the kernel shared nothing and gives no reason.
 var errNoProgress = errors.New("the kernel shared nothing")
 
-// share shares a candidate with the first of its sources that is equal.
-func (p *pass) share(ctx context.Context, c candidate) result {
+// reflink shares a candidate with the first of its sources that is equal.
+func (p *pass) reflink(ctx context.Context, c candidate) result {
 	r := result{outcome: changed, size: c.size}
 	dst, err := openFile(p.trees.root, c.path, c.size)
 	if err != nil {
@@ -31,7 +31,7 @@ func (p *pass) share(ctx context.Context, c candidate) result {
 		return r
 	}
 	for _, path := range c.sources {
-		p.shareWith(ctx, c, path, dst, extents, &r)
+		p.reflinkFrom(ctx, c, path, dst, extents, &r)
 		if r.outcome == shared || r.outcome == already || r.shared > 0 {
 			break
 		}
@@ -39,9 +39,9 @@ func (p *pass) share(ctx context.Context, c candidate) result {
 	return r
 }
 
-// shareWith shares an open candidate, which has these extents, with a file of
+// reflinkFrom shares an open candidate, which has these extents, with a file of
 // the base.
-func (p *pass) shareWith(ctx context.Context, c candidate, path string, dst int, extents []extent, r *result) {
+func (p *pass) reflinkFrom(ctx context.Context, c candidate, path string, dst int, extents []extent, r *result) {
 	src, err := openFile(p.trees.base, path, c.size)
 	if errors.Is(err, errChanged) {
 		return // the package's checksums may tell of a file that is not there
@@ -55,7 +55,7 @@ func (p *pass) shareWith(ctx context.Context, c candidate, path string, dst int,
 		r.outcome = already
 		return
 	}
-	r.shared, err = share(ctx, p.kernel, src, dst, c.size)
+	r.shared, err = reflink(ctx, p.kernel, src, dst, c.size)
 	if err == nil {
 		r.outcome = shared
 		return
@@ -82,9 +82,9 @@ func (r result) failedBy(c candidate, err error) result {
 	return r
 }
 
-// share shares two files of the same size step by step, up to the first that
+// reflink shares two files of the same size step by step, up to the first that
 // differs, and returns how many bytes are shared.
-func share(ctx context.Context, k kernel, src, dst int, size int64) (int64, error) {
+func reflink(ctx context.Context, k kernel, src, dst int, size int64) (int64, error) {
 	offset := int64(0)
 	for offset < size {
 		if err := ctx.Err(); err != nil {

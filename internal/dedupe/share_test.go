@@ -99,7 +99,7 @@ func TestShareGoesOn(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			k := &steps{answers: test.answers}
-			shared, err := share(context.Background(), k, 0, 1, test.size)
+			shared, err := reflink(context.Background(), k, 0, 1, test.size)
 			if shared != test.shared || !errors.Is(err, test.err) {
 				t.Errorf("share = %d, %v, want %d, %v", shared, err, test.shared, test.err)
 			}

@@ -29,7 +29,7 @@ func (f *finder) refuseCovered(d *Drift, rules merge.Rules) error {
 		if rule, _ := rules.For(e.Dir); !path.IsAbs(e.Dir) || dir == "" || rule.Own || rule.Action == merge.Ignore || f.below.live[dir] || slices.ContainsFunc(known, at) {
 			continue
 		}
-		covered, err := f.changedBelow(d.nextChanged, dir)
+		covered, err := f.changedBelow(d.targetChanged, dir)
 		if err != nil {
 			return err
 		}
@@ -42,10 +42,10 @@ func (f *finder) refuseCovered(d *Drift, rules merge.Rules) error {
 
 // refuse adds a change that is refused, or has one be so.
 func (d *Drift) refuse(path, why string) {
-	refused := merge.Decision{Refused: true, Why: why}
+	refused := merge.Decision{Refused: true, Conflict: why}
 	for i := range d.Changes {
 		if c := &d.Changes[i]; c.Path == path {
-			refused.Attributes = c.Next.Attributes
+			refused.Attributes = c.Target.Attributes
 			c.Decision = refused
 			return
 		}
@@ -75,7 +75,7 @@ func (f *finder) differs(name string, namesOnly bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now, err := f.next.Node(name)
+	now, err := f.target.Node(name)
 	if err != nil {
 		return false, err
 	}
@@ -83,7 +83,7 @@ func (f *finder) differs(name string, namesOnly bool) (bool, error) {
 	case !namesOnly && (!before.Same(now) || before.Kind == merge.Regular && before.Size != now.Size):
 		return true, nil
 	case before.Kind == merge.Regular && now.Kind == merge.Regular:
-		same, err := rootfs.Same(name, f.base, f.next)
+		same, err := rootfs.Same(name, f.base, f.target)
 		return !same, err
 	case now.Kind != merge.Directory:
 		return false, nil
@@ -92,6 +92,6 @@ func (f *finder) differs(name string, namesOnly bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	is, err := f.next.Names(name)
+	is, err := f.target.Names(name)
 	return !slices.Equal(was, is), err
 }

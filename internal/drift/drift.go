@@ -25,35 +25,35 @@ import (
 // boot environment was made with, the system that has been running since, and the
 // environment. The last two may be snapshots of those.
 type Sides struct {
-	Base, Live, Next string
-	Parts            []be.Part // of Live; none if it is a snapshot, which has them in it
-	LeftOut          []string  // places of subvolumes that the environment was made without
-	Name             string    // of the environment, for what is kept of it beside something else
-	Forked           uint64    // the generation in which the environment was made, before anything was changed in it
+	Base, Running, Target string
+	Parts                 []be.Part // of Live; none if it is a snapshot, which has them in it
+	LeftOut               []string  // places of subvolumes that the environment was made without
+	Name                  string    // of the environment, for what is kept of it beside something else
+	ForkGeneration        uint64    // the generation in which the environment was made, before anything was changed in it
 }
 
 // Change is a path and what becomes of it.
 type Change struct {
 	merge.Change
-	Subvolume bool          // one that is nested in the running system, whole
-	Content   []byte        // what is put together, with merge.FromMerged, but for merge.Append
-	Clashes   []merge.Clash // what of it is lost
+	Subvolume bool             // one that is nested in the running system, whole
+	Content   []byte           // what is put together, with merge.FromMerged, but for merge.Append
+	Conflicts []merge.Conflict // what of it is lost
 }
 
 // Drift is what the running system did since.
 type Drift struct {
-	Changes    []Change // a directory before what is in it
-	Renumbered []merge.Renumbering
-	Fresh      []string // places of subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeInner)
+	Changes       []Change // a directory before what is in it
+	Renumbered    []merge.Renumbering
+	NewSubvolumes []string // places of subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeInner)
 
-	nextChanged []string
-	same        map[uint64]string // files that have not changed and may have got another name, by inode in the running system
-	times       map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
-	moves       []rootfs.Move     // which the environment has to follow before all else
-	places      []string          // of those of Fresh that the environment needs an empty directory for
+	targetChanged []string
+	same          map[uint64]string // files that have not changed and may have got another name, by inode in the running system
+	times         map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
+	moves         []rootfs.Move     // which the environment has to follow before all else
+	places        []string          // of those of Fresh that the environment needs an empty directory for
 
-	mutex  sync.Mutex
-	behind []Change // what Carry could not carry over
+	mutex   sync.Mutex
+	skipped []Change // what Carry could not carry over
 }
 
 // Refused returns the changes that nobody but the admin can decide on.
@@ -83,12 +83,12 @@ func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settl
 
 // finder has the three sides open.
 type finder struct {
-	base, live, next *rootfs.Root
-	dirs             struct{ base, live, next string }
-	name             string        // of the environment
-	attached         []string      // places of subvolumes that the sides show
-	below            *inner        // what is decided on whole
-	moves            []rootfs.Move // which base and next are seen with
+	base, running, target *rootfs.Root
+	dirs                  struct{ base, live, next string }
+	name                  string        // of the environment
+	attached              []string      // places of subvolumes that the sides show
+	below                 *nestedFinder // what is decided on whole
+	moves                 []rootfs.Move // which base and next are seen with
 }
 
 // Find compares the sides. Nothing is changed. What the running system does
@@ -101,12 +101,12 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what changed: %w", err)
 	}
-	liveChanged, err := st.Changed(sides.Live, base.Made)
+	runningChanged, err := st.Changed(sides.Running, base.OTransID)
 	if err != nil {
 		return nil, err
 	}
 	d := &Drift{times: map[string]int64{}}
-	if d.nextChanged, err = st.Changed(sides.Next, sides.Forked); err != nil {
+	if d.targetChanged, err = st.Changed(sides.Target, sides.ForkGeneration); err != nil {
 		return nil, err
 	}
 	f, err := openSides(st, sides)
@@ -115,21 +115,21 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	}
 	defer f.close()
 	f.name = sides.Name
-	f.below = &inner{store: st, sides: sides, base: base, finder: f, drift: d}
+	f.below = &nestedFinder{store: st, sides: sides, base: base, finder: f, drift: d}
 	more, err := f.below.compare()
 	if err != nil {
 		return nil, err
 	}
-	liveChanged = append(liveChanged, more...)
+	runningChanged = append(runningChanged, more...)
 	fileOf, err := f.files()
 	if err != nil {
 		return nil, err
 	}
-	untouched := base.Made <= sides.Forked // else the base is a later one
-	if err := f.plan(d, liveChanged, untouched, rules, fileOf); err != nil {
+	untouched := base.OTransID <= sides.ForkGeneration // else the base is a later one
+	if err := f.plan(d, runningChanged, untouched, rules, fileOf); err != nil {
 		return nil, err
 	}
-	if err := f.planMoved(d, liveChanged, untouched, rules, fileOf); err != nil {
+	if err := f.planMoved(d, runningChanged, untouched, rules, fileOf); err != nil {
 		return nil, err
 	}
 	d.Changes = append(d.Changes, f.below.whole...)
@@ -138,23 +138,23 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 
 // plan decides on what changed. Of what nobody touched in the environment it is
 // known, if untouched says so, that it is what the base has.
-func (f *finder) plan(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
+func (f *finder) plan(d *Drift, runningChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
 	trees := merge.Trees{
-		Base: f.base, Live: f.live, Next: f.next, Same: rootfs.Same, Read: rootfs.Begin, Name: f.name,
-		Time:  func(path string, modified int64) { d.times[path] = modified },
-		Users: f.live.Users,
-		Leaves: func(path string, err error) bool {
-			return !rootfs.Broken(err) && f.live.Others(path)
+		Base: f.base, Running: f.running, Target: f.target, Same: rootfs.Same, Read: rootfs.ReadStart, Name: f.name,
+		Time:    func(path string, modified int64) { d.times[path] = modified },
+		IsUsers: f.running.IsUsers,
+		SkipUnreadable: func(path string, err error) bool {
+			return !rootfs.IsDeviceError(err) && f.running.MayBeUsers(path)
 		},
 	}
 	if untouched {
 		touched := map[string]bool{}
-		for _, path := range d.nextChanged {
+		for _, path := range d.targetChanged {
 			touched[longpath.Cut(path)] = true
 		}
-		trees.Touched = func(path string) bool { return touched[rootfs.Was(f.moves, path)] }
+		trees.Modified = func(path string) bool { return touched[rootfs.PathBefore(f.moves, path)] }
 	}
-	changes, same, err := merge.Plan(trees, liveChanged, rules, fileOf)
+	changes, same, err := merge.Plan(trees, runningChanged, rules, fileOf)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func openSides(st store.Store, sides Sides) (*finder, error) {
 		path string
 		dir  *string
 		root **rootfs.Root
-	}{{sides.Base, &f.dirs.base, &f.base}, {sides.Live, &f.dirs.live, &f.live}, {sides.Next, &f.dirs.next, &f.next}} {
+	}{{sides.Base, &f.dirs.base, &f.base}, {sides.Running, &f.dirs.live, &f.running}, {sides.Target, &f.dirs.next, &f.target}} {
 		root, err := rootfs.Open(st.Path(side.path))
 		if err != nil {
 			f.close()
@@ -184,7 +184,7 @@ func openSides(st store.Store, sides Sides) (*finder, error) {
 }
 
 func (f *finder) close() {
-	for _, root := range []*rootfs.Root{f.base, f.live, f.next} {
+	for _, root := range []*rootfs.Root{f.base, f.running, f.target} {
 		if root != nil {
 			_ = root.Close()
 		}
@@ -229,10 +229,10 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 			continue
 		}
 		change := Change{Change: c}
-		if c.Thing == merge.FromMerged && c.Action != merge.Append && c.What == "" {
+		if c.Source == merge.FromMerged && c.Action != merge.Append && c.Description == "" {
 			if err := f.text(&change); err != nil {
 				// What can't be put together is the live side's.
-				change.Thing, change.Aside, change.Why = merge.FromLive, true, err.Error()
+				change.Source, change.KeepTarget, change.Conflict = merge.FromRunning, true, err.Error()
 			}
 		}
 		d.Changes = append(d.Changes, change)
@@ -246,14 +246,14 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 // text puts a file together of which both sides changed the content.
 func (f *finder) text(c *Change) (err error) {
 	var contents [3][]byte
-	for i, root := range []*rootfs.Root{f.base, f.live, f.next} {
+	for i, root := range []*rootfs.Root{f.base, f.running, f.target} {
 		if contents[i], err = root.ReadFile(c.Path); err != nil {
 			return err
 		}
 	}
-	c.Content, c.Clashes, err = merge.Text(c.Path, c.Action, contents[0], contents[1], contents[2])
+	c.Content, c.Conflicts, err = merge.Text(c.Path, c.Action, contents[0], contents[1], contents[2])
 	if err == nil && bytes.Equal(c.Content, contents[2]) {
-		c.Thing = merge.FromNext
+		c.Source = merge.FromTarget
 	}
 	return err
 }
@@ -273,15 +273,15 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 			}
 		}
 	}
-	moved, err := merge.Moved(sides[0], sides[1])
+	moved, err := merge.RenumberedAccount(sides[0], sides[1])
 	if err != nil {
 		return err
 	}
 	if moved != "" {
 		c := planned["etc/passwd"]
 		c.Path, c.Decision = "etc/passwd", merge.Decision{
-			Refused: true, Attributes: c.Next.Attributes,
-			Why: "the number of " + moved + " was changed, which can't be carried over; the same upgrade anew has it",
+			Refused: true, Attributes: c.Target.Attributes,
+			Conflict: "the number of " + moved + " was changed, which can't be carried over; the same upgrade anew has it",
 		}
 		d.Changes = append(d.Changes, Change{Change: c})
 		return nil
@@ -304,16 +304,16 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 				return err
 			}
 		}
-		c.Thing, c.Action, c.Aside, c.Why = merge.FromMerged, merge.Merge, false, ""
+		c.Source, c.Action, c.KeepTarget, c.Conflict = merge.FromMerged, merge.Merge, false, ""
 		if bytes.Equal(content, sides[2][file]) {
-			c.Thing = merge.FromNext
+			c.Source = merge.FromTarget
 		}
-		if c.Decision.Changes(c.Next) {
+		if c.Decision.Changes(c.Target) {
 			files = append(files, Change{Change: c, Content: content})
 		}
 	}
 	if len(files) > 0 {
-		files[0].Clashes = clashes
+		files[0].Conflicts = clashes
 	}
 	// They come first: all else belongs to somebody.
 	d.Changes = append(files, d.Changes...)
@@ -327,12 +327,12 @@ func (f *finder) unplanned(file string, rule merge.Rule) (c merge.Change, err er
 	for _, side := range []struct {
 		root *rootfs.Root
 		node *merge.Node
-	}{{f.base, &c.Base}, {f.live, &c.Live}, {f.next, &c.Next}} {
+	}{{f.base, &c.Base}, {f.running, &c.Running}, {f.target, &c.Target}} {
 		if *side.node, err = side.root.Node(file); err != nil {
 			return c, err
 		}
 	}
-	c.Attributes = c.Next.Attributes
+	c.Attributes = c.Target.Attributes
 	return c, nil
 }
 

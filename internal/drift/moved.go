@@ -19,7 +19,7 @@ func (f *finder) moved(d *Drift) (moves []rootfs.Move, err error) {
 		return nil, err
 	}
 	for _, c := range d.Refused() {
-		there, err := f.live.Node(c.Path)
+		there, err := f.running.Node(c.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -81,8 +81,8 @@ func (f *finder) canFollow(m rootfs.Move) (bool, error) {
 		path string
 		kind merge.Kind
 	}{
-		{f.base, m.From, merge.Directory}, {f.next, m.From, merge.Directory}, {f.live, m.To, merge.Directory},
-		{f.base, m.To, merge.Missing}, {f.next, m.To, merge.Missing},
+		{f.base, m.From, merge.Directory}, {f.target, m.From, merge.Directory}, {f.running, m.To, merge.Directory},
+		{f.base, m.To, merge.Missing}, {f.target, m.To, merge.Missing},
 	} {
 		node, err := want.root.Node(want.path)
 		if err != nil || node.Kind != want.kind {
@@ -96,18 +96,18 @@ func (f *finder) canFollow(m rootfs.Move) (bool, error) {
 		}
 	}
 	if m.There.Kind == merge.Directory {
-		inside, err := f.live.Names(m.From)
+		inside, err := f.running.Names(m.From)
 		if err != nil || len(inside) > 0 {
 			return false, err
 		}
 	}
 	for up := path.Dir(m.To); up != "."; up = path.Dir(up) {
-		node, err := f.next.Node(up)
+		node, err := f.target.Node(up)
 		if err != nil {
 			return false, err
 		}
 		if node.Kind != merge.Missing {
-			holds, err := f.next.Holds(up)
+			holds, err := f.target.Holds(up)
 			return holds && node.Kind == merge.Directory, err
 		}
 	}
@@ -117,22 +117,22 @@ func (f *finder) canFollow(m rootfs.Move) (bool, error) {
 // planMoved decides anew, as if directories that the running system has moved had
 // been moved in the base and in the environment as well, if without that their new
 // state is refused.
-func (f *finder) planMoved(d *Drift, liveChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
+func (f *finder) planMoved(d *Drift, runningChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
 	moves, err := f.moved(d)
 	if err != nil || len(moves) == 0 {
 		return err
 	}
-	f.moves, f.base, f.next = moves, f.base.Moved(moves), f.next.Moved(moves)
-	*d = Drift{nextChanged: d.nextChanged, times: map[string]int64{}, moves: moves, Fresh: d.Fresh, places: d.places}
-	was := func(path string) merge.File { return fileOf(rootfs.Was(moves, path)) }
-	if err := f.plan(d, liveChanged, untouched, rulesOf(moves, rules), was); err != nil {
+	f.moves, f.base, f.target = moves, f.base.Moved(moves), f.target.Moved(moves)
+	*d = Drift{targetChanged: d.targetChanged, times: map[string]int64{}, moves: moves, NewSubvolumes: d.NewSubvolumes, places: d.places}
+	was := func(path string) merge.File { return fileOf(rootfs.PathBefore(moves, path)) }
+	if err := f.plan(d, runningChanged, untouched, rulesOf(moves, rules), was); err != nil {
 		return err
 	}
 	for _, m := range moves {
 		directory := merge.Node{Kind: merge.Directory}
 		d.Changes = append(d.Changes, Change{Change: merge.Change{
-			Path: m.From, Base: directory, Live: m.There, Next: directory,
-			Decision: merge.Decision{Thing: merge.FromLive, Attributes: m.There.Attributes},
+			Path: m.From, Base: directory, Running: m.There, Target: directory,
+			Decision: merge.Decision{Source: merge.FromRunning, Attributes: m.There.Attributes},
 		}})
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 // are seen below it, but for other tools' read-only snapshots: a base, which is
 // read-only itself, has none.
 func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, error) {
-	found, err := be.InnerOf(st, subvolume, parts)
+	found, err := be.SubvolumesBelow(st, subvolume, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, erro
 		return nil, err
 	}
 	for i, each := range found {
-		if each.Subvolume.ReadOnly && !each.Part && !top.ReadOnly || be.TooDeep(each.Place) {
+		if each.Subvolume.ReadOnly && !each.Part && !top.ReadOnly || be.IsTooDeep(each.Place) {
 			continue
 		}
 		if err := root.Attach(strings.TrimPrefix(each.Place, "/"), st.Path(each.Subvolume.Path), uint16(i+1)); err != nil {
@@ -41,11 +41,11 @@ func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, erro
 	return root, nil
 }
 
-// inner compares the subvolumes that are seen below the sides. One that the
+// nestedFinder compares the subvolumes that are seen below the sides. One that the
 // environment has not touched is carried over whole, and so is one that was made
 // since. The files of all others are compared as those of the root are, whatever is
 // a subvolume on which side: directory, subvolume or nothing.
-type inner struct {
+type nestedFinder struct {
 	store  store.Store
 	sides  Sides
 	base   store.Subvolume
@@ -67,7 +67,7 @@ type three struct {
 }
 
 // covers says whether a path is in a subvolume of which the files are not compared.
-func (in *inner) covers(name string) bool {
+func (in *nestedFinder) covers(name string) bool {
 	return slices.ContainsFunc(in.apart, func(place string) bool {
 		return name == place || strings.HasPrefix(name, place+"/") && !in.compared(place, name)
 	})
@@ -75,7 +75,7 @@ func (in *inner) covers(name string) bool {
 
 // compared says whether a path below a place is in a subvolume further down of which
 // the files are compared.
-func (in *inner) compared(place, name string) bool {
+func (in *nestedFinder) compared(place, name string) bool {
 	for _, tree := range in.finder.attached {
 		if strings.HasPrefix(tree, place+"/") && (name == tree || strings.HasPrefix(name, tree+"/")) {
 			return true
@@ -86,12 +86,12 @@ func (in *inner) compared(place, name string) bool {
 
 // compare decides on each place, and returns the paths that may have changed in
 // those of which the files are to be compared.
-func (in *inner) compare() (changed []string, err error) {
-	live, err := in.store.Get(in.sides.Live)
+func (in *nestedFinder) compare() (changed []string, err error) {
+	running, err := in.store.Get(in.sides.Running)
 	if err != nil {
 		return nil, err
 	}
-	in.snapshot = live.ReadOnly
+	in.snapshot = running.ReadOnly
 	places, err := in.places()
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (in *inner) compare() (changed []string, err error) {
 }
 
 // places returns all places at which any side has a subvolume, outer ones first.
-func (in *inner) places() ([]three, error) {
+func (in *nestedFinder) places() ([]three, error) {
 	byPlace := map[string]*three{}
 	for _, side := range []struct {
 		root  string
@@ -117,10 +117,10 @@ func (in *inner) places() ([]three, error) {
 		set   func(t *three, sub *store.Subvolume)
 	}{
 		{in.sides.Base, nil, func(t *three, sub *store.Subvolume) { t.base = sub }},
-		{in.sides.Live, in.sides.Parts, func(t *three, sub *store.Subvolume) { t.live = sub }},
-		{in.sides.Next, nil, func(t *three, sub *store.Subvolume) { t.next = sub }},
+		{in.sides.Running, in.sides.Parts, func(t *three, sub *store.Subvolume) { t.live = sub }},
+		{in.sides.Target, nil, func(t *three, sub *store.Subvolume) { t.next = sub }},
 	} {
-		found, err := be.InnerOf(in.store, side.root, side.parts)
+		found, err := be.SubvolumesBelow(in.store, side.root, side.parts)
 		if err != nil {
 			return nil, err
 		}
@@ -141,7 +141,7 @@ func (in *inner) places() ([]three, error) {
 }
 
 // decide decides on a place. mark is its number.
-func (in *inner) decide(at three, mark uint16, all []three) (changed []string, err error) {
+func (in *nestedFinder) decide(at three, mark uint16, all []three) (changed []string, err error) {
 	if in.leftOut(at) {
 		return nil, in.tellLeftOut(at)
 	}
@@ -172,7 +172,7 @@ func (in *inner) decide(at three, mark uint16, all []three) (changed []string, e
 		}
 		if fresh {
 			in.carryWhole(at)
-			in.drift.Fresh = append(in.drift.Fresh, at.place)
+			in.drift.NewSubvolumes = append(in.drift.NewSubvolumes, at.place)
 			outer := func(place string) bool { return strings.HasPrefix(at.place, place+"/") }
 			if !slices.ContainsFunc(in.drift.places, outer) { // a snapshot of that has the place
 				in.drift.places = append(in.drift.places, at.place)
@@ -181,22 +181,22 @@ func (in *inner) decide(at three, mark uint16, all []three) (changed []string, e
 		}
 	}
 	if at.next != nil {
-		since := in.sides.Forked
+		since := in.sides.ForkGeneration
 		if at.base != nil && at.next.ParentUUID == at.base.UUID {
-			since = at.next.Made
+			since = at.next.OTransID
 		}
 		touched, err := in.store.Changed(at.next.Path, since)
 		if err != nil {
 			return nil, err
 		}
-		in.drift.nextChanged = append(in.drift.nextChanged, below(at.place, touched)...)
+		in.drift.targetChanged = append(in.drift.targetChanged, below(at.place, touched)...)
 	}
 	return below(at.place, changed), in.finder.attach(in.store, at, mark)
 }
 
 // leftOut says whether the environment has no copy of a subvolume on purpose.
-func (in *inner) leftOut(at three) bool {
-	if be.TooDeep("/" + at.place) {
+func (in *nestedFinder) leftOut(at three) bool {
+	if be.IsTooDeep("/" + at.place) {
 		return true
 	}
 	if at.live != nil && at.live.ReadOnly && at.base == nil && !in.snapshot {
@@ -216,15 +216,15 @@ func (in *inner) leftOut(at three) bool {
 
 // tellLeftOut tells of what changed in a subvolume that the environment has no copy
 // of. In a base there is nothing of it.
-func (in *inner) tellLeftOut(at three) error {
+func (in *nestedFinder) tellLeftOut(at three) error {
 	in.apart = append(in.apart, at.place)
 	if at.live == nil || at.live.ReadOnly {
 		return nil
 	}
-	changed, err := in.store.Changed(at.live.Path, in.base.Made)
+	changed, err := in.store.Changed(at.live.Path, in.base.OTransID)
 	if err == nil && len(changed) > 0 {
 		in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
-			Path: longpath.Cut(at.place), Decision: merge.Decision{Why: "the environment was made without this subvolume"},
+			Path: longpath.Cut(at.place), Decision: merge.Decision{Conflict: "the environment was made without this subvolume"},
 		}})
 	}
 	return err
@@ -233,11 +233,11 @@ func (in *inner) tellLeftOut(at three) error {
 // since is the generation after which changes of a subvolume of the live side count.
 // The base has the snapshot of another one if that was deleted and made again, or
 // replaced by an older snapshot of it: then all that is in it counts.
-func (in *inner) since(at three) uint64 {
+func (in *nestedFinder) since(at three) uint64 {
 	same := at.base.ParentUUID == at.live.UUID ||
-		at.base.ParentUUID == at.live.ParentUUID && at.live.Made >= at.base.Made
+		at.base.ParentUUID == at.live.ParentUUID && at.live.OTransID >= at.base.OTransID
 	if same {
-		return at.base.Made
+		return at.base.OTransID
 	}
 	return 0
 }
@@ -245,22 +245,22 @@ func (in *inner) since(at three) uint64 {
 // untouched says whether nobody has changed the environment's subvolume since it was
 // snapshotted: from the base, or, in a copy that is being brought up to date, from the
 // live side.
-func (in *inner) untouched(at three) (bool, error) {
-	untouched, err := store.Untouched(in.store, *at.next, *at.base)
+func (in *nestedFinder) untouched(at three) (bool, error) {
+	untouched, err := store.IsUnmodified(in.store, *at.next, *at.base)
 	if err != nil || untouched {
 		return untouched, err
 	}
-	return store.Untouched(in.store, *at.next, *at.live)
+	return store.IsUnmodified(in.store, *at.next, *at.live)
 }
 
 // fresh says whether a subvolume, which the base does not have, can be carried over
 // whole: there is nothing in its place, or a directory as it is in the base.
-func (in *inner) fresh(at three, all []three) (bool, error) {
+func (in *nestedFinder) fresh(at three, all []three) (bool, error) {
 	inside := func(name string) bool { return name == at.place || strings.HasPrefix(name, at.place+"/") }
 	if slices.ContainsFunc(all, func(t three) bool { return t.next != nil && inside(t.place) }) {
 		return false, nil
 	}
-	node, err := in.finder.next.Node(at.place)
+	node, err := in.finder.target.Node(at.place)
 	if in.mayBeAUsers(at.place, err) {
 		return false, nil
 	}
@@ -271,20 +271,20 @@ func (in *inner) fresh(at three, all []three) (bool, error) {
 	if in.mayBeAUsers(at.place, err) {
 		return false, nil
 	}
-	unchanged := node.Kind == merge.Directory && was.Kind == merge.Directory && !slices.ContainsFunc(in.drift.nextChanged, inside)
-	return unchanged && in.base.Made <= in.sides.Forked, err
+	unchanged := node.Kind == merge.Directory && was.Kind == merge.Directory && !slices.ContainsFunc(in.drift.targetChanged, inside)
+	return unchanged && in.base.OTransID <= in.sides.ForkGeneration, err
 }
 
 // mayBeAUsers says whether it may be a user who has made a place one that can't be
 // described.
-func (in *inner) mayBeAUsers(place string, err error) bool {
-	return err != nil && !rootfs.Broken(err) && in.finder.live.Others(place)
+func (in *nestedFinder) mayBeAUsers(place string, err error) bool {
+	return err != nil && !rootfs.IsDeviceError(err) && in.finder.running.MayBeUsers(place)
 }
 
-func (in *inner) carryWhole(at three) {
+func (in *nestedFinder) carryWhole(at three) {
 	in.apart = append(in.apart, at.place)
 	in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
-		Path: at.place, Decision: merge.Decision{Thing: merge.FromLive},
+		Path: at.place, Decision: merge.Decision{Source: merge.FromRunning},
 	}})
 }
 
@@ -303,7 +303,7 @@ func (f *finder) attach(st store.Store, at three, mark uint16) error {
 	for _, side := range []struct {
 		root *rootfs.Root
 		sub  *store.Subvolume
-	}{{f.base, at.base}, {f.live, at.live}, {f.next, at.next}} {
+	}{{f.base, at.base}, {f.running, at.live}, {f.target, at.next}} {
 		if side.sub == nil {
 			continue
 		}
@@ -322,10 +322,10 @@ func (d *Drift) makePlaces(c *rootfs.Changer) error {
 		if err == nil {
 			continue
 		}
-		if rootfs.Broken(err) || !c.From.Others(place) {
+		if rootfs.IsDeviceError(err) || !c.From.MayBeUsers(place) {
 			return err
 		}
-		d.Fresh = slices.DeleteFunc(d.Fresh, func(fresh string) bool { return within(fresh, place) })
+		d.NewSubvolumes = slices.DeleteFunc(d.NewSubvolumes, func(fresh string) bool { return within(fresh, place) })
 		d.stays(place, err)
 	}
 	return nil
@@ -342,5 +342,5 @@ func makePlace(c *rootfs.Changer, place string) error {
 		}
 	}
 	directory := merge.Node{Kind: merge.Directory, Attributes: merge.Attributes{Mode: 0o755, Owner: "root", Group: "root"}}
-	return c.Carry(place, directory, directory.Attributes)
+	return c.Copy(place, directory, directory.Attributes)
 }

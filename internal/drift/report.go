@@ -9,31 +9,31 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// Fate is what a user is told about a change.
-type Fate string
+// Outcome is what a user is told about a change.
+type Outcome string
 
 // The fates.
 const (
-	Carried Fate = "carried" // it will be in the environment
-	Merged  Fate = "merged"  // so will what the environment changed
-	Clashes Fate = "clashes" // it will be in the environment, and what both changed is one's there and the other's beside it, or lost
-	Left    Fate = "left"    // it stays behind
-	Refused Fate = "refused" // both changed it, and somebody has to decide
+	Carried  Outcome = "carried"  // it will be in the environment
+	Merged   Outcome = "merged"   // so will what the environment changed
+	Conflict Outcome = "conflict" // it will be in the environment, and what both changed is one's there and the other's beside it, or lost
+	Skipped  Outcome = "skipped"  // it stays behind
+	Refused  Outcome = "refused"  // both changed it, and somebody has to decide
 )
 
-// Fates are all fates, the worst last.
-var Fates = []Fate{Carried, Merged, Clashes, Left, Refused}
+// Outcomes are all fates, the worst last.
+var Outcomes = []Outcome{Carried, Merged, Conflict, Skipped, Refused}
 
-// Fate says what becomes of a change.
-func (c Change) Fate() Fate {
+// Outcome says what becomes of a change.
+func (c Change) Outcome() Outcome {
 	switch {
 	case c.Decision.Refused:
 		return Refused
-	case c.Thing == merge.FromNext && !c.Changes(c.Next):
-		return Left
-	case c.Aside || c.Beside || len(c.Clashes) > 0 || c.Why != "":
-		return Clashes
-	case c.Thing == merge.FromLive:
+	case c.Source == merge.FromTarget && !c.Changes(c.Target):
+		return Skipped
+	case c.KeepTarget || c.KeepRunning || len(c.Conflicts) > 0 || c.Conflict != "":
+		return Conflict
+	case c.Source == merge.FromRunning:
 		return Carried
 	default:
 		return Merged
@@ -43,7 +43,7 @@ func (c Change) Fate() Fate {
 // settled says that the environment has it already, so that there is nothing
 // to tell.
 func (c Change) settled() bool {
-	return c.What == "" && !c.Decision.Refused && c.Why == "" && c.Thing == merge.FromNext && !c.Changes(c.Next) && c.Live.Same(c.Next)
+	return c.Description == "" && !c.Decision.Refused && c.Conflict == "" && c.Source == merge.FromTarget && !c.Changes(c.Target) && c.Running.Same(c.Target)
 }
 
 // Area is the part of the system that a path is in, as an admin thinks of it:
@@ -72,20 +72,20 @@ func (d *Drift) Areas() (areas []string, counts map[string]Counts) {
 			counts[area] = Counts{}
 			areas = append(areas, area)
 		}
-		counts[area][c.Fate()]++
+		counts[area][c.Outcome()]++
 	}
 	slices.Sort(areas)
 	return areas, counts
 }
 
 // Counts is how many changes have each fate, of those that have any.
-type Counts map[Fate]int
+type Counts map[Outcome]int
 
 // Count counts the changes by their fates.
 func (d *Drift) Count() Counts {
 	counts := Counts{}
 	for _, c := range d.Changes {
-		counts[c.Fate()]++
+		counts[c.Outcome()]++
 	}
 	return counts
 }
@@ -94,7 +94,7 @@ func (d *Drift) Count() Counts {
 // nothing changed.
 func (c Counts) String() string {
 	var parts []string
-	for _, fate := range Fates {
+	for _, fate := range Outcomes {
 		if n := c[fate]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
 		}

@@ -29,28 +29,28 @@ func TestArea(t *testing.T) {
 
 func TestFates(t *testing.T) {
 	file := merge.Node{Kind: merge.Regular, Content: "x"}
-	for want, c := range map[Fate]Change{
-		Refused: {Change: merge.Change{Decision: merge.Decision{Refused: true}}},
-		Left:    {Change: merge.Change{Next: file, Decision: merge.Decision{Why: "a package's"}}},
-		Clashes: {Change: merge.Change{Decision: merge.Decision{Thing: merge.FromLive, Aside: true}}},
-		Carried: {Change: merge.Change{Decision: merge.Decision{Thing: merge.FromLive}}},
-		Merged:  {Change: merge.Change{Next: file, Decision: merge.Decision{Attributes: merge.Attributes{Mode: 1}}}},
+	for want, c := range map[Outcome]Change{
+		Refused:  {Change: merge.Change{Decision: merge.Decision{Refused: true}}},
+		Skipped:  {Change: merge.Change{Target: file, Decision: merge.Decision{Conflict: "a package's"}}},
+		Conflict: {Change: merge.Change{Decision: merge.Decision{Source: merge.FromRunning, KeepTarget: true}}},
+		Carried:  {Change: merge.Change{Decision: merge.Decision{Source: merge.FromRunning}}},
+		Merged:   {Change: merge.Change{Target: file, Decision: merge.Decision{Attributes: merge.Attributes{Mode: 1}}}},
 	} {
-		if got := c.Fate(); got != want {
+		if got := c.Outcome(); got != want {
 			t.Errorf("%+v is %s, want %s", c, got, want)
 		}
 	}
-	c := Change{Change: merge.Change{Decision: merge.Decision{Thing: merge.FromMerged}}, Clashes: []merge.Clash{{}}}
-	if got := c.Fate(); got != Clashes {
+	c := Change{Change: merge.Change{Decision: merge.Decision{Source: merge.FromMerged}}, Conflicts: []merge.Conflict{{}}}
+	if got := c.Outcome(); got != Conflict {
 		t.Errorf("what is lost is %s", got)
 	}
-	d := Drift{Changes: []Change{{Change: merge.Change{Path: "var/mail/al", Decision: merge.Decision{Thing: merge.FromLive}}}, c}}
+	d := Drift{Changes: []Change{{Change: merge.Change{Path: "var/mail/al", Decision: merge.Decision{Source: merge.FromRunning}}}, c}}
 	d.Changes[1].Path = "etc/group"
 	areas, counts := d.Areas()
-	if got := d.Count().String(); got != "files: 1 carried, 1 clashes" {
+	if got := d.Count().String(); got != "files: 1 carried, 1 conflict" {
 		t.Errorf("in words: %q", got)
 	}
-	if len(areas) != 2 || areas[0] != "/etc" || counts["/etc"][Clashes] != 1 || counts["/var/mail"][Carried] != 1 {
+	if len(areas) != 2 || areas[0] != "/etc" || counts["/etc"][Conflict] != 1 || counts["/var/mail"][Carried] != 1 {
 		t.Errorf("%q, %v", areas, counts)
 	}
 }

@@ -38,39 +38,39 @@ func (r Renumbering) String() string {
 // as they are there, since files that are carried over have them. A file that the
 // live side lacks is the other one's. It is an error if the live side has no root,
 // as where its passwd file was cut off: nobody could log in.
-func MergeAccounts(base, live, next Accounts) (merged Accounts, renumbered []Renumbering, clashes []Clash, err error) {
-	if err := live.checkRoot(); err != nil {
+func MergeAccounts(base, running, target Accounts) (merged Accounts, renumbered []Renumbering, conflicts []Conflict, err error) {
+	if err := running.checkRoot(); err != nil {
 		return nil, nil, nil, err
 	}
-	next = next.clone()
-	users, err := renumber("etc/passwd", false, base, live, next)
+	target = target.clone()
+	users, err := renumber("etc/passwd", false, base, running, target)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	groups, err := renumber("etc/group", true, base, live, next)
+	groups, err := renumber("etc/group", true, base, running, target)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	next.setPrimaryGroups(base, groups)
+	target.setPrimaryGroups(base, groups)
 	merged = Accounts{}
 	for _, file := range AccountFiles {
-		nexts, inNext := next[file]
-		if _, inLive := live[file]; !inLive {
+		nexts, inNext := target[file]
+		if _, inLive := running[file]; !inLive {
 			if inNext {
 				merged[file] = nexts
 			}
 			continue
 		}
-		content, clash := accountFormats[file].lines(base[file], live[file], next[file])
+		content, conflict := accountFormats[file].lines(base[file], running[file], target[file])
 		merged[file] = content
-		clashes = append(clashes, clash...)
+		conflicts = append(conflicts, conflict...)
 	}
 	for _, file := range []string{"etc/subuid", "etc/subgid"} {
 		if content, ok := merged[file]; ok {
-			merged[file] = spread(live[file], content)
+			merged[file] = spread(running[file], content)
 		}
 	}
-	return merged, append(users, groups...), clashes, nil
+	return merged, append(users, groups...), conflicts, nil
 }
 
 var accountFormats = map[string]format{
@@ -91,16 +91,16 @@ func (a Accounts) clone() Accounts {
 	return c
 }
 
-// Moved returns an account to which the live side has given another number than
+// RenumberedAccount returns an account to which the live side has given another number than
 // it had, "" if there is none. Its files in the environment that nobody touched
 // would have the old one.
-func Moved(base, live Accounts) (name string, err error) {
+func RenumberedAccount(base, running Accounts) (name string, err error) {
 	for _, file := range []string{"etc/passwd", "etc/group"} {
 		before, err := numbers(base[file])
 		if err != nil {
 			return "", fmt.Errorf("cannot read /%s as it was: %w", file, err)
 		}
-		now, err := numbers(live[file])
+		now, err := numbers(running[file])
 		if err != nil {
 			return "", fmt.Errorf("cannot read /%s: %w", file, err)
 		}
@@ -151,10 +151,10 @@ func numbers(content []byte) (map[string]uint32, error) {
 // renumber gives the accounts that only the new side added numbers that the live
 // side has not given to others, and those that both added the live side's. It
 // edits the file in next.
-func renumber(file string, group bool, base, live, next Accounts) ([]Renumbering, error) {
+func renumber(file string, group bool, base, running, target Accounts) ([]Renumbering, error) {
 	var ids [3]map[string]uint32
 	taken := map[uint32]bool{}
-	for i, side := range []Accounts{base, live, next} {
+	for i, side := range []Accounts{base, running, target} {
 		var err error
 		if ids[i], err = numbers(side[file]); err != nil {
 			return nil, fmt.Errorf("cannot merge /%s: %w", file, err)
@@ -190,7 +190,7 @@ func renumber(file string, group bool, base, live, next Accounts) ([]Renumbering
 			renumbered = append(renumbered, Renumbering{Name: name, Group: group, From: from, To: to})
 		}
 	}
-	next[file] = edit(next[file], func(fields []string) {
+	target[file] = edit(target[file], func(fields []string) {
 		for _, r := range renumbered {
 			if fields[0] == r.Name {
 				fields[2] = strconv.FormatUint(uint64(r.To), 10)
@@ -261,7 +261,7 @@ func free(near uint32, taken map[uint32]bool) (uint32, error) {
 
 // spread moves ranges of subordinate ids (subuid(5)) that are not the live
 // side's, where they overlap with others.
-func spread(live, merged []byte) []byte {
+func spread(running, merged []byte) []byte {
 	type span struct{ start, end uint64 }
 	parse := func(line string) (s span, ok bool) {
 		fields := strings.Split(line, ":")
@@ -274,7 +274,7 @@ func spread(live, merged []byte) []byte {
 	}
 	var taken []span
 	own := map[string]bool{}
-	for line := range strings.Lines(string(live)) {
+	for line := range strings.Lines(string(running)) {
 		line = strings.TrimSuffix(line, "\n")
 		own[line] = true
 		if s, ok := parse(line); ok {

@@ -110,7 +110,7 @@ func TestAccounts(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, renumbered, clashes, err := MergeAccounts(test.base, test.live, test.next)
+			got, renumbered, conflicts, err := MergeAccounts(test.base, test.live, test.next)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestAccounts(t *testing.T) {
 			for _, r := range renumbered {
 				said = append(said, r.String())
 			}
-			for _, c := range clashes {
+			for _, c := range conflicts {
 				lost = append(lost, c.Lost)
 			}
 			if !slices.Equal(said, test.renumbered) {
@@ -178,18 +178,18 @@ func TestFree(t *testing.T) {
 
 func TestMoved(t *testing.T) {
 	base := side("passwd", "root:x:0:0::/: al:x:1000:1000:::", "group", "root:x:0: al:x:1000:")
-	for want, live := range map[string]Accounts{
+	for want, running := range map[string]Accounts{
 		"":   side("passwd", "root:x:0:0::/: bo:x:1000:1000:::", "group", "root:x:0: bo:x:1000:"),
 		"al": side("passwd", "root:x:0:0::/: al:x:2000:1000:::", "group", "root:x:0: al:x:1000:"),
 	} {
-		if got, err := Moved(base, live); got != want || err != nil {
+		if got, err := RenumberedAccount(base, running); got != want || err != nil {
 			t.Errorf("%q was moved, %v; want %q", got, err, want)
 		}
 	}
-	if got, err := Moved(base, side("passwd", "root:x:0:0::/:", "group", "al:x:7:")); got != "al" || err != nil {
+	if got, err := RenumberedAccount(base, side("passwd", "root:x:0:0::/:", "group", "al:x:7:")); got != "al" || err != nil {
 		t.Errorf("%q was moved, %v; want the group", got, err)
 	}
-	if _, err := Moved(base, side("passwd", "root:x")); err == nil {
+	if _, err := RenumberedAccount(base, side("passwd", "root:x")); err == nil {
 		t.Error("no error")
 	}
 }

@@ -33,14 +33,14 @@ func (p *planner) candidates(changed []string) {
 // that was moved only itself is. If that was moved into the place of another one,
 // all that is in both is a candidate.
 func (p *planner) inside(name string, both pair) error {
-	base, live := both.base, both.live
+	base, running := both.base, both.live
 	if longpath.Is(name) || p.walked[onLive][name] && base.Kind != Directory {
 		return nil
 	}
 	var now, before []string
 	var err error
-	if live.Kind == Directory {
-		if now, err = p.trees.Live.Names(name); err != nil {
+	if running.Kind == Directory {
+		if now, err = p.trees.Running.Names(name); err != nil {
 			return err
 		}
 	}
@@ -49,7 +49,7 @@ func (p *planner) inside(name string, both pair) error {
 			return err
 		}
 	}
-	another := live.Inode != base.Inode
+	another := running.Inode != base.Inode
 	for _, list := range []struct {
 		names, others []string
 		side          int

@@ -21,13 +21,13 @@ func stanzaName(stanza string) string {
 }
 
 // theirs is for what the packages say, which are the new side's.
-func theirs(_, _, next string) (string, []Clash) { return next, nil }
+func theirs(_, _, target string) (string, []Conflict) { return target, nil }
 
 // mergeAnswer merges a question that is in both sides: an answer that the live
 // side gave counts, and so does that it was given; who asks, and what, is for
 // the packages of the new side to say.
-func mergeAnswer(base, live, next string) (merged string, clashes []Clash) {
-	b, l, n := stanzaFields(base), stanzaFields(live), stanzaFields(next)
+func mergeAnswer(base, running, target string) (merged string, conflicts []Conflict) {
+	b, l, n := stanzaFields(base), stanzaFields(running), stanzaFields(target)
 	order := n.order
 	for _, name := range []string{"Value", "Flags"} {
 		is, was, other := l.line[name], b.line[name], n.line[name]
@@ -35,7 +35,7 @@ func mergeAnswer(base, live, next string) (merged string, clashes []Clash) {
 			continue
 		}
 		if name == "Value" && other != was && other != "" {
-			clashes = append(clashes, Clash{What: stanzaName(next), Lost: other})
+			conflicts = append(conflicts, Conflict{What: stanzaName(target), Lost: other})
 		}
 		if other == "" {
 			order = append(order, name)
@@ -48,16 +48,16 @@ func mergeAnswer(base, live, next string) (merged string, clashes []Clash) {
 			result = append(result, n.line[name])
 		}
 	}
-	return strings.Join(result, "\n"), clashes
+	return strings.Join(result, "\n"), conflicts
 }
 
 // mergeSecret is mergeAnswer for what nobody is to read in a report.
-func mergeSecret(base, live, next string) (merged string, clashes []Clash) {
-	merged, clashes = mergeAnswer(base, live, next)
-	for i := range clashes {
-		clashes[i].Lost = "another password"
+func mergeSecret(base, running, target string) (merged string, conflicts []Conflict) {
+	merged, conflicts = mergeAnswer(base, running, target)
+	for i := range conflicts {
+		conflicts[i].Lost = "another password"
 	}
-	return merged, clashes
+	return merged, conflicts
 }
 
 // stanzaFields are the fields of a stanza, each with the lines that go on with it.

@@ -32,20 +32,20 @@ func TestDebconf(t *testing.T) {
 		"both answered": {asked, question("p/q", "green", "p", "seen"), question("p/q", "red", "p", "seen"), question("p/q", "green", "p", "seen"), "Value: red"},
 		"gone here":     {answered, "", question("p/q", "red", "p", "seen"), "", ""},
 	} {
-		got, clashes, err := Text("var/cache/debconf/config.dat", Merge, []byte(c.base), []byte(c.live), []byte(c.next))
+		got, conflicts, err := Text("var/cache/debconf/config.dat", Merge, []byte(c.base), []byte(c.live), []byte(c.next))
 		if err != nil || strings.ReplaceAll(string(got), "\n", "|") != strings.ReplaceAll(c.want, "\n", "|") {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, c.want)
 		}
-		if c.clash != "" && (len(clashes) != 1 || clashes[0].What != "p/q" || clashes[0].Lost != c.clash) {
-			t.Errorf("%s: clashes %v", name, clashes)
+		if c.clash != "" && (len(conflicts) != 1 || conflicts[0].What != "p/q" || conflicts[0].Lost != c.clash) {
+			t.Errorf("%s: clashes %v", name, conflicts)
 		}
 	}
-	_, clashes, err := Text("var/cache/debconf/passwords.dat", Merge, []byte(asked), []byte(question("p/q", "a", "p", "")), []byte(question("p/q", "b", "p", "")))
-	if err != nil || len(clashes) != 1 || clashes[0].Lost != "another password" {
-		t.Errorf("of secrets: %v, %v", clashes, err)
+	_, conflicts, err := Text("var/cache/debconf/passwords.dat", Merge, []byte(asked), []byte(question("p/q", "a", "p", "")), []byte(question("p/q", "b", "p", "")))
+	if err != nil || len(conflicts) != 1 || conflicts[0].Lost != "another password" {
+		t.Errorf("of secrets: %v, %v", conflicts, err)
 	}
-	got, clashes, err := Text("var/cache/debconf/templates.dat", Merge, nil, []byte("Name: p/q\nType: string\n\nName: x/y\nType: string\n\n"), []byte("Name: p/q\nType: select\n\n"))
-	if want := "Name: p/q\nType: select\n\nName: x/y\nType: string\n\n"; err != nil || len(clashes) != 0 || string(got) != want {
-		t.Errorf("templates: %v, %v\n%s", clashes, err, got)
+	got, conflicts, err := Text("var/cache/debconf/templates.dat", Merge, nil, []byte("Name: p/q\nType: string\n\nName: x/y\nType: string\n\n"), []byte("Name: p/q\nType: select\n\n"))
+	if want := "Name: p/q\nType: select\n\nName: x/y\nType: string\n\n"; err != nil || len(conflicts) != 0 || string(got) != want {
+		t.Errorf("templates: %v, %v\n%s", conflicts, err, got)
 	}
 }

@@ -32,134 +32,134 @@ type Source int
 
 // Of the three, the zero value changes nothing.
 const (
-	FromNext   Source = iota // stays as it is
-	FromLive                 // is carried over, or deleted as it was there
-	FromMerged               // is put together from both
+	FromTarget  Source = iota // stays as it is
+	FromRunning               // is carried over, or deleted as it was there
+	FromMerged                // is put together from both
 )
 
 // Decision is what becomes of a path.
 type Decision struct {
-	Thing      Source     // content and kind
-	Attributes Attributes // what the result has, if it is there
-	Action     Action     // with FromMerged: how
-	Aside      bool       // what the new side has is kept beside it
-	Beside     bool       // what the live side has is put beside what the new side has, which stays
-	Refused    bool       // nobody but the admin can decide
-	Unable     bool       // it can't be compared or carried over, and the new side's stays
-	Why        string     // for a report: what clashes, "" if nothing does
+	Source      Source     // content and kind
+	Attributes  Attributes // what the result has, if it is there
+	Action      Action     // with FromMerged: how
+	KeepTarget  bool       // what the new side has is kept beside it
+	KeepRunning bool       // what the live side has is put beside what the new side has, which stays
+	Refused     bool       // nobody but the admin can decide
+	Uncopyable  bool       // it can't be compared or carried over, and the new side's stays
+	Conflict    string     // for a report: what clashes, "" if nothing does
 }
 
 // Changes says whether anything is to be done.
-func (d Decision) Changes(next Node) bool {
-	return d.Thing != FromNext || d.Beside || next.Kind != Missing && !d.Attributes.same(next.Attributes)
+func (d Decision) Changes(target Node) bool {
+	return d.Source != FromTarget || d.KeepRunning || target.Kind != Missing && !d.Attributes.same(target.Attributes)
 }
 
 // Decide says what becomes of a path, given its three versions, what it is, and
 // the action of the rule for it, "" if there is none. Whatever the base and the new
 // side agree on is the live side's to change, whoever owns it, but for a rule that
 // says otherwise.
-func Decide(base, live, next Node, file File, action Action) Decision {
-	stays := Decision{Attributes: next.Attributes}
+func Decide(base, running, target Node, file File, action Action) Decision {
+	stays := Decision{Attributes: target.Attributes}
 	switch {
-	case live.Same(base) || live.Same(next) || action == Ignore:
+	case running.Same(base) || running.Same(target) || action == Ignore:
 		return stays
-	case next.Same(base) || action == Overwrite && file != Packaged:
-		return Decision{Thing: FromLive, Attributes: live.Attributes}
-	case live.sameThing(base) && next.Kind != Missing, live.sameThing(next):
-		return writtenInPlace(live, next, attributesOnly(base, live, next))
+	case target.Same(base) || action == Overwrite && file != Packaged:
+		return Decision{Source: FromRunning, Attributes: running.Attributes}
+	case running.sameThing(base) && target.Kind != Missing, running.sameThing(target):
+		return writtenInPlace(running, target, attributesOnly(base, running, target))
 	}
-	if live.Kind != Missing && next.sameThing(base) {
-		d := Decision{Attributes: live.Attributes}
-		if live.Kind == next.Kind {
-			d = attributesOnly(base, live, next)
+	if running.Kind != Missing && target.sameThing(base) {
+		d := Decision{Attributes: running.Attributes}
+		if running.Kind == target.Kind {
+			d = attributesOnly(base, running, target)
 		}
-		d.Thing = FromLive
+		d.Source = FromRunning
 		return d
 	}
-	if next.Kind == Regular && (action == Append || action == Prepend || action == Merge) {
-		if live.Kind == Regular {
-			d := attributesOnly(base, live, next)
-			d.Thing, d.Action = FromMerged, action
+	if target.Kind == Regular && (action == Append || action == Prepend || action == Merge) {
+		if running.Kind == Regular {
+			d := attributesOnly(base, running, target)
+			d.Source, d.Action = FromMerged, action
 			return d
 		}
-		if live.Kind == Missing && base.Kind == Regular && action == Append {
+		if running.Kind == Missing && base.Kind == Regular && action == Append {
 			// It was moved away, as logs are: what the other side added is all.
-			return Decision{Thing: FromMerged, Action: action, Attributes: next.Attributes}
+			return Decision{Source: FromMerged, Action: action, Attributes: target.Attributes}
 		}
 	}
-	why := clash(base, live, next)
+	why := conflictOf(base, running, target)
 	switch {
 	case file == Packaged:
-		return ofPackage(base, live, next, why)
+		return ofPackage(base, running, target, why)
 	case action == Upgrade:
 		return stays
 	case file == Derived:
-		stays.Why = why + "; it is made from other files, or of the packages: the environment's stays"
+		stays.Conflict = why + "; it is made from other files, or of the packages: the environment's stays"
 		return stays
-	case next.Kind == Missing:
+	case target.Kind == Missing:
 		// An edited file outlives that the package dropped it.
-		return Decision{Thing: FromLive, Attributes: live.Attributes, Why: why}
-	case file == Data && live.Kind != Missing:
-		stays.Refused, stays.Why = true, why
+		return Decision{Source: FromRunning, Attributes: running.Attributes, Conflict: why}
+	case file == Data && running.Kind != Missing:
+		stays.Refused, stays.Conflict = true, why
 		return stays
 	default:
-		return Decision{Thing: FromLive, Attributes: live.Attributes, Aside: next.Kind != Directory, Why: why}
+		return Decision{Source: FromRunning, Attributes: running.Attributes, KeepTarget: target.Kind != Directory, Conflict: why}
 	}
 }
 
 // ofPackage leaves a package's file that both sides changed to the package, but for
 // what an admin may give it. What the admin made of it is kept beside it.
-func ofPackage(base, live, next Node, why string) Decision {
-	d := Decision{Attributes: next.Attributes, Why: why + "; it is a package's: the environment's stays"}
-	switch live.Kind {
+func ofPackage(base, running, target Node, why string) Decision {
+	d := Decision{Attributes: target.Attributes, Conflict: why + "; it is a package's: the environment's stays"}
+	switch running.Kind {
 	case Missing:
 		return d
 	case Directory:
-		d.Refused, d.Why = true, why
+		d.Refused, d.Conflict = true, why
 		return d
-	case next.Kind:
-		merged := attributesOnly(base, live, next)
+	case target.Kind:
+		merged := attributesOnly(base, running, target)
 		d.Attributes = merged.Attributes
 	}
-	d.Beside = true
-	d.Why += ", and the running system's is put beside it"
+	d.KeepRunning = true
+	d.Conflict += ", and the running system's is put beside it"
 	return d
 }
 
 // attributesOnly leaves the new side's content and merges the rest.
-func attributesOnly(base, live, next Node) Decision {
-	merged, clashes := mergeAttributes(base.Attributes, live.Attributes, next.Attributes)
+func attributesOnly(base, running, target Node) Decision {
+	merged, conflicts := mergeAttributes(base.Attributes, running.Attributes, target.Attributes)
 	d := Decision{Attributes: merged}
-	if len(clashes) > 0 {
-		d.Why = "both changed its " + strings.Join(clashes, ", ")
+	if len(conflicts) > 0 {
+		d.Conflict = "both changed its " + strings.Join(conflicts, ", ")
 	}
 	return d
 }
 
 // writtenInPlace has a file written anew that is to get or to lose chattr(1)'s C,
 // which is not to be had otherwise.
-func writtenInPlace(live, next Node, d Decision) Decision {
+func writtenInPlace(running, target Node, d Decision) Decision {
 	switch {
-	case next.Kind != Regular || (d.Attributes.Flags^next.Flags)&nocow == 0:
-	case live.sameThing(next):
-		d.Thing = FromLive
+	case target.Kind != Regular || (d.Attributes.Flags^target.Flags)&nocow == 0:
+	case running.sameThing(target):
+		d.Source = FromRunning
 	default:
-		d.Attributes.Flags = next.Flags
-		d.Why = "the running system changed whether it is written in place (chattr +C), the environment its content"
+		d.Attributes.Flags = target.Flags
+		d.Conflict = "the running system changed whether it is written in place (chattr +C), the environment its content"
 	}
 	return d
 }
 
-func clash(base, live, next Node) string {
+func conflictOf(base, running, target Node) string {
 	switch {
 	case base.Kind == Missing:
 		return "both added it"
-	case live.Kind == Missing:
+	case running.Kind == Missing:
 		return "deleted in the running system, changed in the environment"
-	case next.Kind == Missing:
+	case target.Kind == Missing:
 		return "changed in the running system, deleted in the environment"
-	case live.Kind != next.Kind:
-		return "it is " + live.Kind.String() + " in the running system and " + next.Kind.String() + " in the environment"
+	case running.Kind != target.Kind:
+		return "it is " + running.Kind.String() + " in the running system and " + target.Kind.String() + " in the environment"
 	default:
 		return "both changed it"
 	}

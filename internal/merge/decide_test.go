@@ -86,7 +86,7 @@ func TestDecide(t *testing.T) {
 		if test.want == "stays "+describe(test.next) && got.Changes(test.next) {
 			t.Errorf("%s: it is to be changed", test.name)
 		}
-		if (got.Refused || got.Aside || got.Beside) && got.Why == "" {
+		if (got.Refused || got.KeepTarget || got.KeepRunning) && got.Conflict == "" {
 			t.Errorf("%s: there is no reason", test.name)
 		}
 	}
@@ -107,17 +107,17 @@ func TestDecideOnFlags(t *testing.T) {
 		thing            Source
 		flags            uint32
 	}{
-		{"of a directory", dir, with(dir, nocow), dir, FromLive, nocow},
-		{"of both", dir, with(dir, nocow), with(dir, noatime), FromNext, nocow | noatime},
-		{"given away", with(dir, noatime|immutable), with(dir, noatime), with(dir, noatime|immutable|compressed), FromNext, noatime | compressed},
-		{"against each other", dir, with(dir, nocow), with(dir, compressed), FromNext, nocow},
-		{"and content there", a, with(a, noatime), c, FromNext, noatime},
-		{"and content here", a, b, with(a, noatime), FromLive, noatime},
-		{"that needs a file to be written", a, with(a, nocow), with(a, noatime), FromLive, nocow | noatime},
-		{"that can't be had", a, with(a, nocow), c, FromNext, 0},
+		{"of a directory", dir, with(dir, nocow), dir, FromRunning, nocow},
+		{"of both", dir, with(dir, nocow), with(dir, noatime), FromTarget, nocow | noatime},
+		{"given away", with(dir, noatime|immutable), with(dir, noatime), with(dir, noatime|immutable|compressed), FromTarget, noatime | compressed},
+		{"against each other", dir, with(dir, nocow), with(dir, compressed), FromTarget, nocow},
+		{"and content there", a, with(a, noatime), c, FromTarget, noatime},
+		{"and content here", a, b, with(a, noatime), FromRunning, noatime},
+		{"that needs a file to be written", a, with(a, nocow), with(a, noatime), FromRunning, nocow | noatime},
+		{"that can't be had", a, with(a, nocow), c, FromTarget, 0},
 	} {
 		d := Decide(test.base, test.live, test.next, Data, "")
-		if d.Thing != test.thing || d.Attributes.Flags != test.flags {
+		if d.Source != test.thing || d.Attributes.Flags != test.flags {
 			t.Errorf("%s: %+v", test.name, d)
 		}
 	}
@@ -130,13 +130,13 @@ func describe(n Node) string {
 	return n.Kind.String()
 }
 
-func show(d Decision, live, next Node) string {
+func show(d Decision, running, target Node) string {
 	var s string
-	switch d.Thing {
-	case FromNext:
-		s = "stays " + describe(next)
-	case FromLive:
-		s = "live " + describe(live)
+	switch d.Source {
+	case FromTarget:
+		s = "stays " + describe(target)
+	case FromRunning:
+		s = "live " + describe(running)
 	case FromMerged:
 		s = "merged " + string(d.Action)
 	}
@@ -146,10 +146,10 @@ func show(d Decision, live, next Node) string {
 	if len(d.Attributes.Xattrs) > 0 {
 		s += " acl"
 	}
-	if d.Aside {
+	if d.KeepTarget {
 		s += " aside"
 	}
-	if d.Beside {
+	if d.KeepRunning {
 		s += " beside"
 	}
 	if d.Refused {
@@ -160,14 +160,14 @@ func show(d Decision, live, next Node) string {
 
 func TestMergeAttributes(t *testing.T) {
 	base := Attributes{Mode: 0o644, Owner: "root", Group: "root", Xattrs: map[string]string{"user.a": "1", "user.b": "1", "user.c": ""}}
-	live := Attributes{Mode: 0o640, Owner: "root", Group: "adm", Xattrs: map[string]string{"user.a": "1", "user.c": "", "user.d": ""}}
-	next := Attributes{Mode: 0o755, Owner: "www-data", Group: "root", Xattrs: map[string]string{"user.a": "2", "user.b": "1"}}
+	running := Attributes{Mode: 0o640, Owner: "root", Group: "adm", Xattrs: map[string]string{"user.a": "1", "user.c": "", "user.d": ""}}
+	target := Attributes{Mode: 0o755, Owner: "www-data", Group: "root", Xattrs: map[string]string{"user.a": "2", "user.b": "1"}}
 	want := Attributes{Mode: 0o640, Owner: "www-data", Group: "adm", Xattrs: map[string]string{"user.a": "2", "user.d": ""}}
-	got, clashes := mergeAttributes(base, live, next)
+	got, conflicts := mergeAttributes(base, running, target)
 	if !got.same(want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if len(clashes) != 1 || clashes[0] != "mode" {
-		t.Errorf("clashes are %q, want the mode", clashes)
+	if len(conflicts) != 1 || conflicts[0] != "mode" {
+		t.Errorf("clashes are %q, want the mode", conflicts)
 	}
 }

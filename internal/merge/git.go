@@ -59,16 +59,16 @@ type gitDir struct {
 // the running system did nothing to the history, the environment's stays.
 func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	dirs := gitDirs(u, members)
-	c.Decision = Decision{Thing: FromMerged, Action: Merge, Attributes: c.Next.Attributes}
+	c.Decision = Decision{Source: FromMerged, Action: Merge, Attributes: c.Target.Attributes}
 	c.Note = "branches, index and settings are the running system's, objects those of both"
 	var names, stays int
 	for i, d := range dirs {
 		if err := p.readRefs(d); err != nil {
 			if p.users(c.Path) {
-				c.Unit, c.Decision = Unit{What: u.what}, Decision{Attributes: c.Next.Attributes}
+				c.Unit, c.Decision = Unit{Description: u.what}, Decision{Attributes: c.Target.Attributes}
 				return p.setAside(u, c)
 			}
-			c.Unit = Unit{What: u.what}
+			c.Unit = Unit{Description: u.what}
 			c.Decision = p.cannot(c, err)
 			return nil
 		}
@@ -113,7 +113,7 @@ func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 func gitDirs(u *unit, members []Change) []*gitDir {
 	there := [3]map[string]Kind{{}, {}, {}}
 	for _, m := range members {
-		for i, node := range []Node{m.Base, m.Live, m.Next} {
+		for i, node := range []Node{m.Base, m.Running, m.Target} {
 			there[i][m.Path] = node.Kind
 		}
 	}
@@ -156,7 +156,7 @@ func (d *gitDir) moved() bool {
 		return true
 	}
 	return slices.ContainsFunc(d.members, func(m *Change) bool {
-		return gitPartOf(d.name(m)) == whole && m.Path != d.path && m.Live.Kind != Directory && !m.Live.Same(m.Base)
+		return gitPartOf(d.name(m)) == whole && m.Path != d.path && m.Running.Kind != Directory && !m.Running.Same(m.Base)
 	})
 }
 
@@ -167,43 +167,43 @@ func (p *planner) gitParts(d *gitDir, ours bool) ([]Change, error) {
 	var parts []Change
 	for _, m := range d.members {
 		part := *m
-		fromLive := Decision{Thing: FromLive, Attributes: m.Live.Attributes}
+		fromLive := Decision{Source: FromRunning, Attributes: m.Running.Attributes}
 		name := d.name(m)
 		switch kind := gitPartOf(name); {
-		case m.Live.Same(m.Next):
+		case m.Running.Same(m.Target):
 			continue
 		case kind == object:
-			if m.Live.Kind == Missing && !other[stem(name)] || m.Live.Kind == m.Next.Kind && (m.Live.Kind == Directory || !other[stem(name)]) {
+			if m.Running.Kind == Missing && !other[stem(name)] || m.Running.Kind == m.Target.Kind && (m.Running.Kind == Directory || !other[stem(name)]) {
 				continue
 			}
 			part.Decision = fromLive
 		case kind == catalog:
-			if m.Live.Kind == Missing || !ours && m.Next.Kind != Missing {
+			if m.Running.Kind == Missing || !ours && m.Target.Kind != Missing {
 				continue
 			}
 			part.Decision = fromLive
 		case kind == keptHere:
-			if m.Next.Kind != Missing {
+			if m.Target.Kind != Missing {
 				continue
 			}
 			part.Decision = fromLive
 		case kind == lone:
-			if m.Live.Same(m.Base) {
+			if m.Running.Same(m.Base) {
 				continue
 			}
 			part.Decision = fromLive
-		case kind == list && m.Base.Kind != Directory && m.Next.Kind == Regular && !m.Next.Same(m.Base):
+		case kind == list && m.Base.Kind != Directory && m.Target.Kind == Regular && !m.Target.Same(m.Base):
 			merged, err := p.mergeLines(m)
 			if err != nil {
 				return nil, err
 			}
-			part.Decision = Decision{Thing: FromMerged, Action: Merge, Attributes: m.Next.Attributes}
+			part.Decision = Decision{Source: FromMerged, Action: Merge, Attributes: m.Target.Attributes}
 			part.ready = merged
 			if len(merged) == 0 { // which would say something, too
-				part.Live, part.Decision = Node{}, Decision{Thing: FromLive}
+				part.Running, part.Decision = Node{}, Decision{Source: FromRunning}
 			}
-		case m.Path == d.path || m.Live.Kind == Directory && m.Next.Kind == Directory:
-			part.Decision = attributesOnly(m.Base, m.Live, m.Next)
+		case m.Path == d.path || m.Running.Kind == Directory && m.Target.Kind == Directory:
+			part.Decision = attributesOnly(m.Base, m.Running, m.Target)
 		case kind == list, ours:
 			part.Decision = fromLive
 		default:
@@ -229,7 +229,7 @@ func stem(name string) string {
 func (d *gitDir) otherPacks() map[string]bool {
 	other := map[string]bool{}
 	for _, m := range d.members {
-		if name := d.name(m); strings.HasSuffix(name, ".pack") && stem(name) != "" && m.Live.Kind == Regular && m.Next.Kind == Regular && m.Live.Content != m.Next.Content {
+		if name := d.name(m); strings.HasSuffix(name, ".pack") && stem(name) != "" && m.Running.Kind == Regular && m.Target.Kind == Regular && m.Running.Content != m.Target.Content {
 			other[stem(name)] = true
 		}
 	}

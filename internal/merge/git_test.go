@@ -110,10 +110,10 @@ func TestGit(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next := repo(dir, c.next...)
-			changes, result := planOf(t, repo(dir, c.base...), repo(dir, c.live...), next, "")
+			target := repo(dir, c.next...)
+			changes, result := planOf(t, repo(dir, c.base...), repo(dir, c.live...), target, "")
 			change := wantOne(t, changes, dir, "git repository")
-			if change.Refused || change.Aside || change.Thing != FromMerged || change.Why != "" {
+			if change.Refused || change.KeepTarget || change.Source != FromMerged || change.Conflict != "" {
 				t.Errorf("%+v", change.Decision)
 			}
 			if got := refsIn(result, dir); got != c.refs {
@@ -138,11 +138,11 @@ func TestGitAlone(t *testing.T) {
 	none := grow("srv/", "srv/a/")
 	one, two, three := repo(dir, "master=1"), repo(dir, "master=2"), repo(dir, "master=3")
 	changes, result := planOf(t, none, one, none, "")
-	if c := wantOne(t, changes, dir, "git repository"); c.Thing != FromLive || refsIn(result, dir) != "heads/master=1" {
+	if c := wantOne(t, changes, dir, "git repository"); c.Source != FromRunning || refsIn(result, dir) != "heads/master=1" {
 		t.Errorf("a new one: %+v", c.Decision)
 	}
 	changes, result = planOf(t, one, none, three, "")
-	if c := wantOne(t, changes, dir, "git repository"); !c.Aside || refsIn(result, dir+Aside) != "heads/master=3" || refsIn(result, dir) != "" {
+	if c := wantOne(t, changes, dir, "git repository"); !c.KeepTarget || refsIn(result, dir+Aside) != "heads/master=3" || refsIn(result, dir) != "" {
 		t.Errorf("deleted: %+v", c.Decision)
 	}
 	changes, result = planOf(t, one, two, none, "")
@@ -156,7 +156,7 @@ func TestGitAlone(t *testing.T) {
 	}
 	changes, _ = planOf(t, one, grow("srv/", "srv/a/", "srv/a/.git=gitdir: ../x"), three, "")
 	for _, c := range changes {
-		if c.What != "git repository" || !c.Refused {
+		if c.Description != "git repository" || !c.Refused {
 			t.Errorf("a file: %s %+v", c.Path, c.Decision)
 		}
 	}

@@ -44,7 +44,7 @@ func (p *planner) readRefs(d *gitDir) error {
 		packedRefs(packed, refs)
 		for _, m := range d.members {
 			name := d.name(m)
-			node := []Node{m.Base, m.Live, m.Next}[i]
+			node := []Node{m.Base, m.Running, m.Target}[i]
 			if name != "HEAD" && !strings.HasPrefix(name, "refs/") && !isWorktreeHead(name) {
 				continue
 			}
@@ -117,14 +117,14 @@ func (d *gitDir) head(side int) string {
 
 // tips returns the commits that only the environment has a name for, and gave it.
 func (d *gitDir) tips() []tip {
-	live := map[string]bool{}
+	running := map[string]bool{}
 	for _, commit := range d.refs[1] {
-		live[commit] = true
+		running[commit] = true
 	}
 	var tips []tip
 	for _, name := range slices.Sorted(maps.Keys(d.refs[2])) {
 		commit := d.refs[2][name]
-		if isCommit(commit) && commit != d.refs[0][name] && !live[commit] && gitPartOf(name) != keptHere && isRefName(name) {
+		if isCommit(commit) && commit != d.refs[0][name] && !running[commit] && gitPartOf(name) != keptHere && isRefName(name) {
 			tips = append(tips, tip{name, commit})
 		}
 	}
@@ -167,11 +167,11 @@ func refWord(name string) string {
 func (p *planner) keep(d *gitDir, tips []tip) ([]Change, error) {
 	var parts []Change
 	made := map[string]bool{}
-	head, err := p.trees.Live.Node(path.Join(d.path, "HEAD"))
+	head, err := p.trees.Running.Node(path.Join(d.path, "HEAD"))
 	if err != nil {
 		return nil, err
 	}
-	dir, err := p.trees.Live.Node(path.Join(d.path, "refs"))
+	dir, err := p.trees.Running.Node(path.Join(d.path, "refs"))
 	if err != nil {
 		return nil, err
 	}
@@ -191,18 +191,18 @@ func (p *planner) keep(d *gitDir, tips []tip) ([]Change, error) {
 				continue
 			}
 			made[full] = true
-			part := Change{Path: full, Live: Node{Kind: Directory, Attributes: dir.Attributes}}
-			if part.Next, err = p.trees.Next.Node(full); err != nil {
+			part := Change{Path: full, Running: Node{Kind: Directory, Attributes: dir.Attributes}}
+			if part.Target, err = p.trees.Target.Node(full); err != nil {
 				return nil, err
 			}
-			if part.Next.Kind != Directory {
-				part.Decision = Decision{Thing: FromLive, Attributes: dir.Attributes}
+			if part.Target.Kind != Directory {
+				part.Decision = Decision{Source: FromRunning, Attributes: dir.Attributes}
 				parts = append(parts, part)
 			}
 		}
 		parts = append(parts, Change{
 			Path: path.Join(d.path, name), ready: []byte(t.commit + "\n"),
-			Decision: Decision{Thing: FromMerged, Action: Merge, Attributes: file},
+			Decision: Decision{Source: FromMerged, Action: Merge, Attributes: file},
 		})
 	}
 	return parts, nil

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Clash is something that both sides changed, so that a part of it is lost.
-type Clash struct {
+// Conflict is something that both sides changed, so that a part of it is lost.
+type Conflict struct {
 	What string // an entry's name, or a line
 	Lost string // what is not in the result
 }
@@ -23,7 +23,7 @@ type format struct {
 	key func(line string) string
 	// merge returns an entry that both sides changed, or added with the same key:
 	// then base is "". It reports what is lost. Nil is for the live side's.
-	merge func(base, live, next string) (merged string, clashes []Clash)
+	merge func(base, running, target string) (merged string, conflicts []Conflict)
 }
 
 // end is what comes after each entry.
@@ -67,19 +67,19 @@ func (f format) parse(content []byte) entries {
 // lines merges a file entry by entry. An entry that was deleted on the live side
 // is not there, whatever the other did to it; one that was deleted on the other
 // is there if the live side changed it.
-func (f format) lines(base, live, next []byte) (merged []byte, clashes []Clash) {
+func (f format) lines(base, running, target []byte) (merged []byte, conflicts []Conflict) {
 	switch {
-	case bytes.Equal(base, live) || bytes.Equal(live, next):
-		return next, nil
-	case bytes.Equal(base, next):
-		return live, nil
+	case bytes.Equal(base, running) || bytes.Equal(running, target):
+		return target, nil
+	case bytes.Equal(base, target):
+		return running, nil
 	}
-	b, l, n := f.parse(base), f.parse(live), f.parse(next)
+	b, l, n := f.parse(base), f.parse(running), f.parse(target)
 	result := map[string]string{}
 	var order []string
 	for _, key := range l.order {
-		line, keep, clash := f.entry(key, b, l, n)
-		clashes = append(clashes, clash...)
+		line, keep, conflict := f.entry(key, b, l, n)
+		conflicts = append(conflicts, conflict...)
 		if keep {
 			result[key] = line
 			order = append(order, key)
@@ -89,8 +89,8 @@ func (f format) lines(base, live, next []byte) (merged []byte, clashes []Clash) 
 		if _, ok := l.line[key]; ok {
 			continue
 		}
-		line, keep, clash := f.entry(key, b, l, n)
-		clashes = append(clashes, clash...)
+		line, keep, conflict := f.entry(key, b, l, n)
+		conflicts = append(conflicts, conflict...)
 		if !keep {
 			continue
 		}
@@ -110,22 +110,22 @@ func (f format) lines(base, live, next []byte) (merged []byte, clashes []Clash) 
 		out.WriteString(result[key])
 		out.WriteString(f.end())
 	}
-	return out.Bytes(), clashes
+	return out.Bytes(), conflicts
 }
 
 // entry merges what has one key.
-func (f format) entry(key string, base, live, next entries) (line string, keep bool, clashes []Clash) {
+func (f format) entry(key string, base, running, target entries) (line string, keep bool, conflicts []Conflict) {
 	b, inBase := base.line[key]
-	l, inLive := live.line[key]
-	n, inNext := next.line[key]
+	l, inLive := running.line[key]
+	n, inNext := target.line[key]
 	switch {
 	case !inLive && !inBase: // new on the other side
 		return n, true, nil
 	case !inLive:
 		if n != b {
-			clashes = []Clash{{What: name(key), Lost: n}}
+			conflicts = []Conflict{{What: name(key), Lost: n}}
 		}
-		return "", false, clashes
+		return "", false, conflicts
 	case !inNext && inBase:
 		return l, l != b, nil
 	case !inNext || l == n || inBase && n == b:
@@ -133,10 +133,10 @@ func (f format) entry(key string, base, live, next entries) (line string, keep b
 	case inBase && l == b:
 		return n, true, nil
 	case f.merge == nil:
-		return l, true, []Clash{{What: name(key), Lost: n}}
+		return l, true, []Conflict{{What: name(key), Lost: n}}
 	}
-	line, clashes = f.merge(b, l, n)
-	return line, true, clashes
+	line, conflicts = f.merge(b, l, n)
+	return line, true, conflicts
 }
 
 // name is what a key says to a user.

@@ -47,12 +47,12 @@ func TestLines(t *testing.T) {
 			lines("a /a x", "b /b x"), lines("a /a x", "b /b y"), lines("a /a z"),
 			lines("a /a z", "b /b y"), nil},
 	} {
-		got, clashes := test.format.lines(test.base, test.live, test.next)
+		got, conflicts := test.format.lines(test.base, test.live, test.next)
 		if string(got) != string(test.want) {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 		var lost []string
-		for _, c := range clashes {
+		for _, c := range conflicts {
 			lost = append(lost, c.Lost)
 		}
 		if !slices.Equal(lost, test.lost) {
@@ -66,20 +66,20 @@ func TestLines(t *testing.T) {
 func FuzzLines(f *testing.F) {
 	f.Add("a\nb\n", "a\n", "b\nc\n")
 	f.Add("x:1\ny:2\n", "x:2\ny:2\n", "x:1\n\n\nz")
-	f.Fuzz(func(t *testing.T, base, live, next string) {
+	f.Fuzz(func(t *testing.T, base, running, target string) {
 		for _, format := range []format{byLine["etc/hosts"], byLine["etc/fstab"], table(groupFields)} {
-			merge := func(base, live, next string) string {
-				merged, _ := format.lines([]byte(base), []byte(live), []byte(next))
+			merge := func(base, running, target string) string {
+				merged, _ := format.lines([]byte(base), []byte(running), []byte(target))
 				return string(merged)
 			}
-			if got := merge(base, base, next); got != next {
-				t.Errorf("nothing changed, and %q became %q", next, got)
+			if got := merge(base, base, target); got != target {
+				t.Errorf("nothing changed, and %q became %q", target, got)
 			}
-			if got := merge(base, live, base); got != live {
-				t.Errorf("%q was to be carried, and became %q", live, got)
+			if got := merge(base, running, base); got != running {
+				t.Errorf("%q was to be carried, and became %q", running, got)
 			}
-			merged := merge(base, live, next)
-			if again := merge(live, live, merged); again != merged {
+			merged := merge(base, running, target)
+			if again := merge(running, running, merged); again != merged {
 				t.Errorf("%q became %q when it was done again", merged, again)
 			}
 		}

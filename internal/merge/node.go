@@ -55,28 +55,28 @@ func (a Attributes) same(b Attributes) bool {
 
 // mergeAttributes takes each attribute from the side that changed it, from the
 // live one if both did, and says which those are.
-func mergeAttributes(base, live, next Attributes) (merged Attributes, clashes []string) {
+func mergeAttributes(base, running, target Attributes) (merged Attributes, conflicts []string) {
 	three := func(what string, b, l, n any) any {
 		switch {
 		case l == n || l == b:
 			return n
 		case n != b:
-			clashes = append(clashes, what)
+			conflicts = append(conflicts, what)
 		}
 		return l
 	}
-	merged.Mode = three("mode", base.Mode, live.Mode, next.Mode).(uint32)
-	merged.Owner = three("owner", base.Owner, live.Owner, next.Owner).(string)
-	merged.Group = three("group", base.Group, live.Group, next.Group).(string)
-	merged.Flags = mergeFlags(base.Flags, live.Flags, next.Flags)
+	merged.Mode = three("mode", base.Mode, running.Mode, target.Mode).(uint32)
+	merged.Owner = three("owner", base.Owner, running.Owner, target.Owner).(string)
+	merged.Group = three("group", base.Group, running.Group, target.Group).(string)
+	merged.Flags = mergeFlags(base.Flags, running.Flags, target.Flags)
 	all := map[string]bool{}
-	for _, side := range []Attributes{base, live, next} {
+	for _, side := range []Attributes{base, running, target} {
 		for key := range side.Xattrs {
 			all[key] = true
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(all)) {
-		value := three(key, attribute(base, key), attribute(live, key), attribute(next, key)).(xattr)
+		value := three(key, attribute(base, key), attribute(running, key), attribute(target, key)).(xattr)
 		if value.set {
 			if merged.Xattrs == nil {
 				merged.Xattrs = map[string]string{}
@@ -84,7 +84,7 @@ func mergeAttributes(base, live, next Attributes) (merged Attributes, clashes []
 			merged.Xattrs[key] = value.value
 		}
 	}
-	return merged, clashes
+	return merged, conflicts
 }
 
 // Flags of chattr(1) that stand against each other (linux/fs.h).
@@ -96,10 +96,10 @@ const (
 
 // mergeFlags takes each flag from the side that changed it: who gave it away or
 // set it on both did the same.
-func mergeFlags(base, live, next uint32) uint32 {
-	merged := live&next | (live^next)&^base
+func mergeFlags(base, running, target uint32) uint32 {
+	merged := running&target | (running^target)&^base
 	if against := merged & (nocow | compressed | asItIs); against&(against-1) != 0 {
-		merged = merged&^against | live&(nocow|compressed|asItIs)
+		merged = merged&^against | running&(nocow|compressed|asItIs)
 	}
 	return merged
 }

@@ -24,14 +24,14 @@ type Tree interface {
 
 // Trees are the three versions.
 type Trees struct {
-	Base, Live, Next Tree
+	Base, Running, Target Tree
 	// Same says whether the regular files at a path in two of them, which have
 	// the same size, have the same content, or whether all is the same that is in
 	// the directories at a path that is too long to look into them.
 	Same func(path string, a, b Tree) (bool, error)
 	// Touched says whether something was done to what has a path on the new side
 	// since that was a snapshot of the base; nil if it is not known to be one.
-	Touched func(path string) bool
+	Modified func(path string) bool
 	// Time is told which time something is to have afterwards that is not the new
 	// side's: the live side has given it another one. Nil if times are of no interest.
 	Time func(path string, modified int64)
@@ -41,19 +41,19 @@ type Trees struct {
 	// Users says whether a path is one of a user on the live side, and Leaves whether
 	// what is there and can't be compared stays behind, since somebody but the admin
 	// may have seen to it that it can't. Nil says no.
-	Users  func(path string) bool
-	Leaves func(path string, err error) bool
+	IsUsers        func(path string) bool
+	SkipUnreadable func(path string, err error) bool
 	// Name is that of the environment, for what is kept of it beside something else.
 	Name string
 }
 
 // Change is a path at which the live side did something, and what becomes of it.
 type Change struct {
-	Path             string
-	Base, Live, Next Node
-	File             File
-	Rule             Rule // with an Action of "" if none is for it
-	Whole            bool // it stands for all that is in the directory, see package longpath
+	Path                  string
+	Base, Running, Target Node
+	File                  File
+	Rule                  Rule // with an Action of "" if none is for it
+	Whole                 bool // it stands for all that is in the directory, see package longpath
 	Decision
 	Unit  // whose paths are in no other Change
 	ready []byte
@@ -93,9 +93,9 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 			changes = append(changes, c)
 			continue
 		}
-		if c.Live.Same(c.Base) {
-			if c.Live.Kind == Regular && c.Live.Same(c.Next) {
-				same[c.Live.Inode] = name
+		if c.Running.Same(c.Base) {
+			if c.Running.Kind == Regular && c.Running.Same(c.Target) {
+				same[c.Running.Inode] = name
 			}
 			p.time(c)
 			continue
@@ -103,7 +103,7 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		if err := p.settle(&c); err != nil {
 			return nil, nil, err
 		}
-		if c.Thing == FromLive {
+		if c.Source == FromRunning {
 			p.carried[name] = true
 		}
 		p.time(c)
@@ -160,12 +160,12 @@ func comparePaths(a, b string) int {
 
 // look looks at a path on the live side, and in the base.
 func (p *planner) look(name string) (*pair, error) {
-	live, err := p.trees.Live.Node(name)
+	running, err := p.trees.Running.Node(name)
 	if err != nil {
 		return nil, err
 	}
 	base, err := p.trees.Base.Node(name)
-	return &pair{base, live}, err
+	return &pair{base, running}, err
 }
 
 // compare looks at a path on all sides, and gives the same Content to files that
@@ -179,45 +179,45 @@ func (p *planner) compare(c *Change) error {
 			return err
 		}
 	}
-	c.Base, c.Live = both.base, both.live
+	c.Base, c.Running = both.base, both.live
 	untouched, err := p.untouched(c.Path)
 	if err != nil {
 		return err
 	}
 	if !untouched {
-		if c.Next, err = t.Next.Node(c.Path); err != nil {
+		if c.Target, err = t.Target.Node(c.Path); err != nil {
 			return err
 		}
 	}
-	c.Whole = longpath.Is(c.Path) && (c.Base.Kind == Directory || c.Live.Kind == Directory || c.Next.Kind == Directory)
+	c.Whole = longpath.Is(c.Path) && (c.Base.Kind == Directory || c.Running.Kind == Directory || c.Target.Kind == Directory)
 	const first, second, third = "first", "second", "third"
 	if c.hasContent(c.Base) {
 		c.Base.Content = first
 	}
-	if c.hasContent(c.Live) {
-		same, err := p.same(c.Path, t.Base, t.Live, c.Base, c.Live)
+	if c.hasContent(c.Running) {
+		same, err := p.same(c.Path, t.Base, t.Running, c.Base, c.Running)
 		if err != nil {
 			return err
 		}
-		c.Live.Content = pick(same, c.Base.Content, second)
+		c.Running.Content = pick(same, c.Base.Content, second)
 	}
 	if untouched {
-		c.Next = c.Base
+		c.Target = c.Base
 		return nil
 	}
-	if c.hasContent(c.Next) {
-		same, err := p.same(c.Path, t.Base, t.Next, c.Base, c.Next)
+	if c.hasContent(c.Target) {
+		same, err := p.same(c.Path, t.Base, t.Target, c.Base, c.Target)
 		if err != nil {
 			return err
 		}
 		if same {
-			c.Next.Content = first
+			c.Target.Content = first
 			return nil
 		}
-		if same, err = p.same(c.Path, t.Live, t.Next, c.Live, c.Next); err != nil {
+		if same, err = p.same(c.Path, t.Running, t.Target, c.Running, c.Target); err != nil {
 			return err
 		}
-		c.Next.Content = pick(same, c.Live.Content, third)
+		c.Target.Content = pick(same, c.Running.Content, third)
 	}
 	return nil
 }
@@ -231,7 +231,7 @@ func (c *Change) hasContent(n Node) bool {
 // base: neither that nor the names in its directory were touched, and the directory
 // is still that of the base.
 func (p *planner) untouched(name string) (bool, error) {
-	touched, dir := p.trees.Touched, path.Dir(name)
+	touched, dir := p.trees.Modified, path.Dir(name)
 	if touched == nil || name == "." || touched(name) || touched(dir) {
 		return false, nil
 	}
@@ -253,7 +253,7 @@ func (p *planner) stays(dir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now, err := p.trees.Next.Node(dir)
+	now, err := p.trees.Target.Node(dir)
 	if err != nil {
 		return false, err
 	}
@@ -267,16 +267,16 @@ func (p *planner) stays(dir string) (bool, error) {
 // checkWay refuses to make something where the new side has something else than a
 // directory above it.
 func (p *planner) checkWay(c *Change) error {
-	if c.Thing != FromLive && !c.Beside || c.Live.Kind == Missing {
+	if c.Source != FromRunning && !c.KeepRunning || c.Running.Kind == Missing {
 		return nil
 	}
 	for up := path.Dir(c.Path); up != "." && !p.carried[up]; up = path.Dir(up) {
 		kind, known := p.ways[up]
 		if !known {
-			node, err := p.trees.Next.Node(up)
+			node, err := p.trees.Target.Node(up)
 			if err != nil {
 				err = fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
-				if p.trees.Leaves == nil || !p.trees.Leaves(c.Path, err) {
+				if p.trees.SkipUnreadable == nil || !p.trees.SkipUnreadable(c.Path, err) {
 					return err
 				}
 				c.Decision = p.cannot(c, err)
@@ -289,7 +289,7 @@ func (p *planner) checkWay(c *Change) error {
 			return nil
 		}
 		if kind != Missing {
-			c.Decision = Decision{Refused: true, Attributes: c.Next.Attributes, Why: "/" + up + " is " + kind.String() + " in the environment"}
+			c.Decision = Decision{Refused: true, Attributes: c.Target.Attributes, Conflict: "/" + up + " is " + kind.String() + " in the environment"}
 			return nil
 		}
 	}

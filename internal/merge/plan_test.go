@@ -81,21 +81,21 @@ func (t tree) changed(base tree) []string {
 
 func TestPlan(t *testing.T) {
 	base := grow("etc/", "etc/a=1", "etc/b=1", "etc/hosts=1", "etc/d/", "etc/d/x=1", "etc/d/y=1", "srv/", "srv/data=11", "srv/db=1", "usr/", "usr/bin=1", "log/", "log/l=1", "m/", "m/deep/", "m/deep/f=1")
-	live := grow("etc/", "etc/a=2", "etc/b=1", "etc/hosts=12", "etc/d>elsewhere", "srv/", "srv/data=22", "srv/db=2", "srv/new=1", "usr/", "usr/bin=2", "log/", "log/l=12", "n/", "n/deep/", "n/deep/f=1")
-	next := grow("etc/", "etc/a=1", "etc/b=2", "etc/hosts=13", "etc/d/", "etc/d/x=1", "etc/d/y=3", "srv/", "srv/data=11", "srv/db=3", "usr/", "usr/bin=3", "log/", "log/l=13", "m/", "m/deep/", "m/deep/f=1")
+	running := grow("etc/", "etc/a=2", "etc/b=1", "etc/hosts=12", "etc/d>elsewhere", "srv/", "srv/data=22", "srv/db=2", "srv/new=1", "usr/", "usr/bin=2", "log/", "log/l=12", "n/", "n/deep/", "n/deep/f=1")
+	target := grow("etc/", "etc/a=1", "etc/b=2", "etc/hosts=13", "etc/d/", "etc/d/x=1", "etc/d/y=3", "srv/", "srv/data=11", "srv/db=3", "usr/", "usr/bin=3", "log/", "log/l=13", "m/", "m/deep/", "m/deep/f=1")
 	rules, err := ParseRules("s", []byte("/log APPEND\n/etc/hosts MERGE\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var mutex sync.Mutex
 	compared := map[string]bool{}
-	trees := Trees{Base: base, Live: live, Next: next, Same: func(name string, a, b Tree) (bool, error) {
+	trees := Trees{Base: base, Running: running, Target: target, Same: func(name string, a, b Tree) (bool, error) {
 		mutex.Lock()
 		defer mutex.Unlock()
 		compared[name] = true
 		return a.(tree)[name].Content == b.(tree)[name].Content, nil
 	}}
-	changes, _, err := Plan(trees, live.changed(base), rules, func(name string) File {
+	changes, _, err := Plan(trees, running.changed(base), rules, func(name string) File {
 		switch {
 		case strings.HasPrefix(name, "usr"):
 			return Packaged
@@ -109,7 +109,7 @@ func TestPlan(t *testing.T) {
 	}
 	var got []string
 	for _, c := range changes {
-		got = append(got, fmt.Sprintf("%s: %s", c.Path, show(c.Decision, trees.content(c.Path, live, c.Live), trees.content(c.Path, next, c.Next))))
+		got = append(got, fmt.Sprintf("%s: %s", c.Path, show(c.Decision, trees.content(c.Path, running, c.Running), trees.content(c.Path, target, c.Target))))
 	}
 	want := []string{
 		"etc/a: live 2",
@@ -142,8 +142,8 @@ func (Trees) content(name string, side tree, node Node) Node {
 }
 
 func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
-	base, live, next := grow("a=1", "b=11"), grow("a=2", "b=22"), grow("a=unreadable", "b=33")
-	trees := Trees{Base: base, Live: live, Next: next, Same: func(string, Tree, Tree) (bool, error) {
+	base, running, target := grow("a=1", "b=11"), grow("a=2", "b=22"), grow("a=unreadable", "b=33")
+	trees := Trees{Base: base, Running: running, Target: target, Same: func(string, Tree, Tree) (bool, error) {
 		return false, errors.New("input/output error")
 	}}
 	changes, _, err := Plan(trees, []string{"a", "b"}, nil, func(string) File { return Setting })
@@ -151,11 +151,11 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 		t.Fatalf("%+v, %v", changes, err)
 	}
 	for _, c := range changes {
-		if !c.Refused || !strings.Contains(c.Why, "input/output error") {
+		if !c.Refused || !strings.Contains(c.Conflict, "input/output error") {
 			t.Errorf("%s: %+v", c.Path, c.Decision)
 		}
 	}
-	live["a"] = Node{Kind: Regular, Content: "unreadable"}
+	running["a"] = Node{Kind: Regular, Content: "unreadable"}
 	rules, err := ParseRules("s", []byte("/b IGNORE\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -172,11 +172,11 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 // files of the same names that did not change themselves.
 func TestPlanOfAnotherDirectory(t *testing.T) {
 	base := grow("app/", "app/f=old", "app/d/", "app/d/g=old", "app/same=1", "new/", "new/f=new", "new/d/", "new/d/g=new", "new/same=1")
-	live := grow("app/", "app/f=new", "app/d/", "app/d/g=new", "app/same=1")
-	app := live["app"]
+	running := grow("app/", "app/f=new", "app/d/", "app/d/g=new", "app/same=1")
+	app := running["app"]
 	app.Inode = 7
-	live["app"] = app
-	trees := Trees{Base: base, Live: live, Next: base, Same: func(name string, a, b Tree) (bool, error) {
+	running["app"] = app
+	trees := Trees{Base: base, Running: running, Target: base, Same: func(name string, a, b Tree) (bool, error) {
 		return a.(tree)[name].Content == b.(tree)[name].Content, nil
 	}}
 	changes, _, err := Plan(trees, []string{".", "app"}, nil, func(string) File { return Data })
@@ -196,16 +196,16 @@ func TestPlanOfAnotherDirectory(t *testing.T) {
 // directory any more on the other.
 func TestPlanNeedsADirectory(t *testing.T) {
 	base := grow("d/", "d/old=1", "e/")
-	live := grow("d/", "d/old=1", "d/new=1", "d/n/", "d/n/x=1", "e/", "e/x=1")
-	next := grow("d>elsewhere", "e/")
-	trees := Trees{Base: base, Live: live, Next: next}
-	changes, _, err := Plan(trees, live.changed(base), nil, func(string) File { return Data })
+	running := grow("d/", "d/old=1", "d/new=1", "d/n/", "d/n/x=1", "e/", "e/x=1")
+	target := grow("d>elsewhere", "e/")
+	trees := Trees{Base: base, Running: running, Target: target}
+	changes, _, err := Plan(trees, running.changed(base), nil, func(string) File { return Data })
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, c := range changes {
-		got = append(got, fmt.Sprintf("%s %t %s", c.Path, c.Refused, c.Why))
+		got = append(got, fmt.Sprintf("%s %t %s", c.Path, c.Refused, c.Conflict))
 	}
 	const why = "/d is a symbolic link in the environment"
 	if want := []string{"d/n true " + why, "d/n/x true " + why, "d/new true " + why, "e/x false "}; !slices.Equal(got, want) {
@@ -217,26 +217,26 @@ func TestPlanNeedsADirectory(t *testing.T) {
 // decides as if it had.
 func TestPlanOfUntouched(t *testing.T) {
 	base := grow("a/", "a/one=1", "a/two=1", "b/", "b/one=1", "c/", "c/one=1")
-	live := grow("a/", "a/one=2", "a/two=2", "a/new=1", "b/", "b/one=2", "c/", "c/one=2", "d/", "d/new=1")
-	next := grow("a/", "a/one=1", "a/two=3", "b/", "b/one=1", "b/more=1", "c>b")
-	touched := next.changed(base)
+	running := grow("a/", "a/one=2", "a/two=2", "a/new=1", "b/", "b/one=2", "c/", "c/one=2", "d/", "d/new=1")
+	target := grow("a/", "a/one=1", "a/two=3", "b/", "b/one=1", "b/more=1", "c>b")
+	touched := target.changed(base)
 	var looked sync.Map
-	trees := Trees{Base: base, Live: live, Next: spy{next, &looked},
+	trees := Trees{Base: base, Running: running, Target: spy{target, &looked},
 		Same: func(name string, a, b Tree) (bool, error) {
 			if s, ok := b.(spy); ok {
 				b = s.tree
 			}
 			return a.(tree)[name].Content == b.(tree)[name].Content, nil
 		},
-		Touched: func(name string) bool { return slices.Contains(touched, name) },
+		Modified: func(name string) bool { return slices.Contains(touched, name) },
 	}
 	fates := func() (fates []string) {
-		changes, _, err := Plan(trees, live.changed(base), nil, func(string) File { return Setting })
+		changes, _, err := Plan(trees, running.changed(base), nil, func(string) File { return Setting })
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range changes {
-			fates = append(fates, fmt.Sprintf("%s %v %v %q", c.Path, c.Thing, c.Aside, c.Why))
+			fates = append(fates, fmt.Sprintf("%s %v %v %q", c.Path, c.Source, c.KeepTarget, c.Conflict))
 		}
 		return fates
 	}
@@ -246,7 +246,7 @@ func TestPlanOfUntouched(t *testing.T) {
 			t.Errorf("%s was looked at", name)
 		}
 	}
-	trees.Touched = nil
+	trees.Modified = nil
 	if want := fates(); !slices.Equal(got, want) {
 		t.Errorf("decided was\n%q, want\n%q", got, want)
 	}
@@ -292,11 +292,11 @@ func TestPlanOfReplacedDirectories(t *testing.T) {
 		{[]string{"usr/l>/a"}, []string{"usr/l>/b"}, []string{"usr/l>/c"}, []string{"usr/l: stays a symbolic link beside"}},
 	} {
 		all := []string{"usr/", "etc/", "srv/"}
-		base, live, next := grow(append(all, test.base...)...), grow(append(all, test.live...)...), grow(append(all, test.next...)...)
-		trees := Trees{Base: base, Live: live, Next: next, Same: func(name string, a, b Tree) (bool, error) {
+		base, running, target := grow(append(all, test.base...)...), grow(append(all, test.live...)...), grow(append(all, test.next...)...)
+		trees := Trees{Base: base, Running: running, Target: target, Same: func(name string, a, b Tree) (bool, error) {
 			return a.(tree)[name].Content == b.(tree)[name].Content, nil
 		}}
-		changes, _, err := Plan(trees, live.changed(base), nil, func(name string) File {
+		changes, _, err := Plan(trees, running.changed(base), nil, func(name string) File {
 			return map[string]File{"usr": Packaged, "etc": Setting, "srv": Data}[name[:3]]
 		})
 		if err != nil {
@@ -304,7 +304,7 @@ func TestPlanOfReplacedDirectories(t *testing.T) {
 		}
 		var got []string
 		for _, c := range changes {
-			got = append(got, fmt.Sprintf("%s: %s", c.Path, show(c.Decision, trees.content(c.Path, live, c.Live), trees.content(c.Path, next, c.Next))))
+			got = append(got, fmt.Sprintf("%s: %s", c.Path, show(c.Decision, trees.content(c.Path, running, c.Running), trees.content(c.Path, target, c.Target))))
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%q, %q and %q:\n%q, want\n%q", test.base, test.live, test.next, got, test.want)
@@ -336,9 +336,9 @@ func TestPlanOfTimes(t *testing.T) {
 		{"a new directory", Node{}, at(dir, 2), Node{}, 2},
 		{"gone there", at(dir, 1), at(dir, 2), Node{}, 0},
 	} {
-		base, live, next := tree{"f": test.base}, tree{"f": test.live}, tree{"f": test.next}
+		base, running, target := tree{"f": test.base}, tree{"f": test.live}, tree{"f": test.next}
 		told := int64(0)
-		trees := Trees{Base: base, Live: live, Next: next,
+		trees := Trees{Base: base, Running: running, Target: target,
 			Same: func(name string, a, b Tree) (bool, error) {
 				return a.(tree)[name].Content == b.(tree)[name].Content, nil
 			},

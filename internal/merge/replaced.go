@@ -9,7 +9,7 @@ func (p *planner) settleReplaced(changes []Change) error {
 	occupied := map[string]bool{}
 	for i := len(changes) - 1; i >= 0; i-- {
 		c := &changes[i]
-		if c.Thing == FromLive && c.Base.Kind == Directory && c.Live.Kind != Directory && c.Next.Kind == Directory {
+		if c.Source == FromRunning && c.Base.Kind == Directory && c.Running.Kind != Directory && c.Target.Kind == Directory {
 			added, err := p.added(c.Path)
 			if err != nil {
 				return err
@@ -31,30 +31,30 @@ func (p *planner) settleReplaced(changes []Change) error {
 // ofOccupied decides on a directory that is none any more on the live side, and in
 // which something of the new side is to stay.
 func ofOccupied(c Change) Decision {
-	stays := Decision{Attributes: c.Next.Attributes}
+	stays := Decision{Attributes: c.Target.Attributes}
 	switch {
-	case c.Live.Kind == Missing:
-		stays.Why = "deleted in the running system; the upgrade has something of its own in it"
+	case c.Running.Kind == Missing:
+		stays.Conflict = "deleted in the running system; the upgrade has something of its own in it"
 		return stays
 	case c.File != Packaged && (c.Rule.Action == Overwrite || c.File == Setting || c.File == Conffile):
 		d := c.Decision
-		d.Aside, d.Why = true, "it is "+c.Live.Kind.String()+" in the running system, and the upgrade changed what is in it"
+		d.KeepTarget, d.Conflict = true, "it is "+c.Running.Kind.String()+" in the running system, and the upgrade changed what is in it"
 		return d
 	}
 	stays.Refused = true
-	stays.Why = "it is " + c.Live.Kind.String() + " in the running system, and the upgrade changed what is in the directory; an upgrade that is made anew has both"
+	stays.Conflict = "it is " + c.Running.Kind.String() + " in the running system, and the upgrade changed what is in the directory; an upgrade that is made anew has both"
 	return stays
 }
 
 // leaves says whether there is something at a path afterwards, or beside it.
 func (c Change) leaves() bool {
 	switch {
-	case c.Aside || c.Beside || c.Thing == FromMerged:
+	case c.KeepTarget || c.KeepRunning || c.Source == FromMerged:
 		return true
-	case c.Thing == FromLive:
-		return c.Live.Kind != Missing
+	case c.Source == FromRunning:
+		return c.Running.Kind != Missing
 	}
-	return c.Next.Kind != Missing
+	return c.Target.Kind != Missing
 }
 
 // added says whether the new side has something in a directory of the base that was
@@ -64,6 +64,6 @@ func (p *planner) added(name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now, err := p.trees.Next.Names(name)
+	now, err := p.trees.Target.Names(name)
 	return len(without(now, before)) > 0, err
 }

@@ -151,7 +151,7 @@ func (l *listing) all() []string {
 	return slices.Compact(names)
 }
 
-func (p *planner) sides() [3]Tree { return [3]Tree{p.trees.Base, p.trees.Live, p.trees.Next} }
+func (p *planner) sides() [3]Tree { return [3]Tree{p.trees.Base, p.trees.Running, p.trees.Target} }
 
 func (s *shapes) list(dir string) *listing {
 	l := s.dirs[dir]
@@ -168,13 +168,13 @@ func (s *shapes) list(dir string) *listing {
 // of returns the unit that a path belongs to, nil if it is a thing of its own.
 func (s *shapes) of(c *Change) *unit {
 	dir := path.Dir(c.Path)
-	if c.Live.Kind == Directory || c.Base.Kind == Directory {
+	if c.Running.Kind == Directory || c.Base.Kind == Directory {
 		dir = c.Path
 	}
 	if u := s.around(dir); u != nil && u.owns(c.Path) {
 		return u
 	}
-	if c.Live.Kind != Regular && c.Base.Kind != Regular {
+	if c.Running.Kind != Regular && c.Base.Kind != Regular {
 		return nil
 	}
 	return s.file(c)
@@ -255,7 +255,7 @@ func (s *shapes) file(c *Change) *unit {
 			return u
 		}
 	}
-	if c.Thing == FromMerged { // which such a file can't be, if it is alone
+	if c.Source == FromMerged { // which such a file can't be, if it is alone
 		if u := s.sqlite(dir, base, l); u != nil {
 			return u
 		}

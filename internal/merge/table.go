@@ -27,8 +27,8 @@ var (
 func table(fields []field) format {
 	return format{
 		key: entryName,
-		merge: func(base, live, next string) (string, []Clash) {
-			return mergeFields(fields, base, live, next)
+		merge: func(base, running, target string) (string, []Conflict) {
+			return mergeFields(fields, base, running, target)
 		},
 	}
 }
@@ -48,8 +48,8 @@ func entryName(line string) string {
 
 // mergeFields merges an entry that is in both sides field by field. A field that
 // both changed is the live side's.
-func mergeFields(kinds []field, base, live, next string) (merged string, clashes []Clash) {
-	b, l, n := strings.Split(base, ":"), strings.Split(live, ":"), strings.Split(next, ":")
+func mergeFields(kinds []field, base, running, target string) (merged string, conflicts []Conflict) {
+	b, l, n := strings.Split(base, ":"), strings.Split(running, ":"), strings.Split(target, ":")
 	if base == "" {
 		b = slices.Clone(n)
 		for i, kind := range kinds {
@@ -60,7 +60,7 @@ func mergeFields(kinds []field, base, live, next string) (merged string, clashes
 	}
 	if len(l) != len(kinds) || len(n) != len(kinds) || len(b) != len(kinds) {
 		// What it means is for nobody to guess.
-		return live, []Clash{{What: l[0], Lost: next}}
+		return running, []Conflict{{What: l[0], Lost: target}}
 	}
 	result := slices.Clone(l)
 	for i := 0; i < len(kinds); i++ {
@@ -78,20 +78,20 @@ func mergeFields(kinds []field, base, live, next string) (merged string, clashes
 			copy(result[i:], ns)
 		case !slices.Equal(ns, bs) && !slices.Equal(ns, ls):
 			if kinds[i] == secret { // which nobody is to read in a report
-				clashes = append(clashes, Clash{What: l[0], Lost: "another password"})
+				conflicts = append(conflicts, Conflict{What: l[0], Lost: "another password"})
 			} else {
-				clashes = append(clashes, Clash{What: l[0], Lost: strings.Join(ns, ":")})
+				conflicts = append(conflicts, Conflict{What: l[0], Lost: strings.Join(ns, ":")})
 			}
 		}
 		i += width - 1
 	}
-	return strings.Join(result, ":"), clashes
+	return strings.Join(result, ":"), conflicts
 }
 
 // mergeSet merges lists of names: who was added by either side is in it, who
 // was removed by either is not.
-func mergeSet(base, live, next string) string {
-	b, l, n := names(base), names(live), names(next)
+func mergeSet(base, running, target string) string {
+	b, l, n := names(base), names(running), names(target)
 	merged := slices.DeleteFunc(slices.Clone(l), func(name string) bool {
 		return slices.Contains(b, name) && !slices.Contains(n, name)
 	})

@@ -4,17 +4,17 @@ package merge
 // is on both sides what it is, the one that a side has given it, and the later one
 // if both have. What is carried over or put together gets its time with its content.
 func (p *planner) time(c Change) {
-	if p.trees.Time == nil || c.Rule.Action == Ignore || c.Refused || c.Live.Modified == c.Base.Modified && c.Base.Kind == c.Live.Kind {
+	if p.trees.Time == nil || c.Rule.Action == Ignore || c.Refused || c.Running.Modified == c.Base.Modified && c.Base.Kind == c.Running.Kind {
 		return
 	}
-	there := c.Next
-	if c.Thing == FromLive && c.Next.Kind != Directory {
+	there := c.Target
+	if c.Source == FromRunning && c.Target.Kind != Directory {
 		there = Node{}
 	}
-	modified := c.Live.Modified
+	modified := c.Running.Modified
 	switch {
-	case c.Live.Kind == Directory && there.Kind == Missing && c.Thing == FromLive:
-	case c.Live.Kind == Missing || c.Thing == FromMerged || !c.Live.sameThing(there):
+	case c.Running.Kind == Directory && there.Kind == Missing && c.Source == FromRunning:
+	case c.Running.Kind == Missing || c.Source == FromMerged || !c.Running.sameThing(there):
 		return
 	case there.Modified != c.Base.Modified:
 		modified = max(modified, there.Modified)

@@ -20,10 +20,10 @@ const kept = "apt-be-dist"
 // Unit is what a Change has besides if its path stands for many that are one thing:
 // the files of a database, or of a repository. They are decided on together.
 type Unit struct {
-	What  string   // it is, in words; "" if the path stands for itself
-	Note  string   // what becomes of it, where that is more than a word
-	Parts []Change // what becomes of its paths, a directory before what is in it
-	Tip   string   // the commit that the environment was at, if that is kept beside the running system's
+	Description string   // it is, in words; "" if the path stands for itself
+	Note        string   // what becomes of it, where that is more than a word
+	Parts       []Change // what becomes of its paths, a directory before what is in it
+	Tip         string   // the commit that the environment was at, if that is kept beside the running system's
 	// What the new side has there is moved before the parts are carried over, and
 	// some of it again afterwards. Kept is where all of it is then.
 	Before, After []Move
@@ -55,7 +55,7 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 			result = append(result, changes[i])
 		case of[u.what+u.path] == nil:
 			of[u.what+u.path] = u
-			result = append(result, Change{Path: u.path, Unit: Unit{What: u.what}})
+			result = append(result, Change{Path: u.path, Unit: Unit{Description: u.what}})
 			fallthrough
 		default:
 			u = of[u.what+u.path]
@@ -64,20 +64,20 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 	}
 	decided := make([]Change, 0, len(result))
 	for _, c := range result {
-		u := of[c.What+c.Path]
-		if c.What == "" || u == nil {
+		u := of[c.Description+c.Path]
+		if c.Description == "" || u == nil {
 			decided = append(decided, c)
 			continue
 		}
 		c.Rule = u.rule(rules)
 		c.File = fileOf(c.Path)
 		done, err := p.decideUnit(u, &c)
-		if err != nil && p.trees.Leaves != nil && p.trees.Leaves(c.Path, err) {
+		if err != nil && p.trees.SkipUnreadable != nil && p.trees.SkipUnreadable(c.Path, err) {
 			decided = append(decided, u.changes...) // what somebody calls a repository
 			continue
 		}
 		if err != nil {
-			c.Unit, c.Decision = Unit{What: u.what}, p.cannot(&c, err)
+			c.Unit, c.Decision = Unit{Description: u.what}, p.cannot(&c, err)
 		}
 		if done || err != nil {
 			decided = append(decided, c)
@@ -189,39 +189,39 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 	if err == nil {
 		err = p.nodes(c)
 	}
-	c.Attributes = c.Next.Attributes
+	c.Attributes = c.Target.Attributes
 	if err != nil {
 		return false, err
 	}
-	var live, next, differ bool
+	var running, target, differ bool
 	for _, m := range members {
 		if u.idles(m.Path) {
 			continue
 		}
-		live = live || !m.Live.Same(m.Base)
-		next = next || !m.Next.Same(m.Base)
-		differ = differ || !m.Live.Same(m.Next)
+		running = running || !m.Running.Same(m.Base)
+		target = target || !m.Target.Same(m.Base)
+		differ = differ || !m.Running.Same(m.Target)
 	}
-	if !live || !differ {
+	if !running || !differ {
 		return false, nil
 	}
 	admins := c.Rule.Own && c.Rule.Action == Overwrite
 	switch {
 	case c.Rule.Action == Ignore:
-	case !next || c.Rule.Action == Overwrite && (admins || c.File != Packaged):
+	case !target || c.Rule.Action == Overwrite && (admins || c.File != Packaged):
 		c.carry(members, false)
 	case c.File == Packaged || c.File == Derived:
-		c.Why = "both changed this " + u.what + ": the environment's stays"
+		c.Conflict = "both changed this " + u.what + ": the environment's stays"
 	case u.git && repositories(c, members):
 		if err := p.mergeGit(u, c, members); err != nil {
 			return false, err
 		}
-	case c.Next.Kind == Missing && nowhere(p.trees.Next, members):
+	case c.Target.Kind == Missing && nowhere(p.trees.Target, members):
 		c.carry(members, false)
-		c.Why = "changed in the running system, deleted in the environment"
-	case c.File == Data && !nowhere(p.trees.Live, slices.DeleteFunc(slices.Clone(members), func(m Change) bool { return u.idles(m.Path) })):
+		c.Conflict = "changed in the running system, deleted in the environment"
+	case c.File == Data && !nowhere(p.trees.Running, slices.DeleteFunc(slices.Clone(members), func(m Change) bool { return u.idles(m.Path) })):
 		if !p.users(c.Path) {
-			c.Refused, c.Why = true, "both changed this "+u.what
+			c.Refused, c.Conflict = true, "both changed this "+u.what
 			break
 		}
 		fallthrough
@@ -230,13 +230,13 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 			return false, err
 		}
 	}
-	if c.Thing != FromNext {
-		way := Change{Path: c.Path, Live: Node{Kind: Regular}, Decision: Decision{Thing: FromLive}}
+	if c.Source != FromTarget {
+		way := Change{Path: c.Path, Running: Node{Kind: Regular}, Decision: Decision{Source: FromRunning}}
 		if err := p.checkWay(&way); err != nil {
 			return false, err
 		}
 		if way.Refused {
-			c.Unit, c.Decision = Unit{What: u.what}, Decision{Refused: !p.users(c.Path), Unable: p.users(c.Path), Attributes: c.Next.Attributes, Why: way.Why}
+			c.Unit, c.Decision = Unit{Description: u.what}, Decision{Refused: !p.users(c.Path), Uncopyable: p.users(c.Path), Attributes: c.Target.Attributes, Conflict: way.Conflict}
 		}
 	}
 	return true, nil
@@ -253,13 +253,13 @@ func nowhere(tree Tree, members []Change) bool {
 // repositories says whether there is a repository on both sides, with refs in files.
 // Those in tables (git-refs(1)) are for git alone to read.
 func repositories(c *Change, members []Change) bool {
-	return c.Live.Kind == Directory && c.Next.Kind == Directory &&
+	return c.Running.Kind == Directory && c.Target.Kind == Directory &&
 		!slices.ContainsFunc(members, func(m Change) bool { return strings.HasSuffix(m.Path, "/reftable/tables.list") })
 }
 
 // nodes looks at a unit's own path, on all sides.
 func (p *planner) nodes(c *Change) (err error) {
-	for i, node := range []*Node{&c.Base, &c.Live, &c.Next} {
+	for i, node := range []*Node{&c.Base, &c.Running, &c.Target} {
 		if *node, err = p.sides()[i].Node(c.Path); err != nil {
 			return err
 		}
@@ -273,15 +273,15 @@ func (p *planner) nodes(c *Change) (err error) {
 // carry has a unit be what it is on the live side. If what the new side has is out
 // of the way all of it is carried.
 func (c *Change) carry(members []Change, all bool) {
-	c.Decision = Decision{Thing: FromLive, Attributes: c.Live.Attributes}
+	c.Decision = Decision{Source: FromRunning, Attributes: c.Running.Attributes}
 	for _, m := range members {
-		if all && m.Live.Kind == Missing || !all && m.Live.Same(m.Next) {
+		if all && m.Running.Kind == Missing || !all && m.Running.Same(m.Target) {
 			continue
 		}
 		if all {
-			m.Next = Node{}
+			m.Target = Node{}
 		}
-		m.Decision = Decision{Thing: FromLive, Attributes: m.Live.Attributes}
+		m.Decision = Decision{Source: FromRunning, Attributes: m.Running.Attributes}
 		c.Parts = append(c.Parts, m)
 	}
 }
@@ -294,8 +294,8 @@ func (p *planner) setAside(u *unit, c *Change) error {
 		return err
 	}
 	c.carry(members, true)
-	c.Aside, c.Why = true, "both changed this "+u.what
-	inside := u.inside && c.Live.Kind == Directory
+	c.KeepTarget, c.Conflict = true, "both changed this "+u.what
+	inside := u.inside && c.Running.Kind == Directory
 	for number := 1; ; number++ {
 		end := Aside
 		if number > 1 {
@@ -308,12 +308,12 @@ func (p *planner) setAside(u *unit, c *Change) error {
 			if inside {
 				last = path.Join(u.path, strings.TrimPrefix(end, "."))
 			}
-			for _, tree := range []Tree{p.trees.Live, p.trees.Next} {
+			for _, tree := range []Tree{p.trees.Running, p.trees.Target} {
 				for _, name := range []string{m.To, last} {
 					node, err := tree.Node(name)
 					if err != nil {
-						c.Unit = Unit{What: u.what}
-						c.Decision = Decision{Refused: !p.users(c.Path), Unable: p.users(c.Path), Attributes: c.Next.Attributes, Why: "it cannot be kept beside the running system's: " + err.Error()}
+						c.Unit = Unit{Description: u.what}
+						c.Decision = Decision{Refused: !p.users(c.Path), Uncopyable: p.users(c.Path), Attributes: c.Target.Attributes, Conflict: "it cannot be kept beside the running system's: " + err.Error()}
 						return nil
 					}
 					free = free && node.Kind == Missing
@@ -342,7 +342,7 @@ func (u *unit) moves(members []Change, end string) []Move {
 	}
 	var moves []Move
 	for _, m := range members {
-		if m.Next.Kind == Missing {
+		if m.Target.Kind == Missing {
 			continue
 		}
 		to := m.Path + end

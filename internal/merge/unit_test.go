@@ -10,9 +10,9 @@ import (
 )
 
 // deepTrees compares three trees as a real system's are, with what has to be read.
-func deepTrees(base, live, next tree) Trees {
+func deepTrees(base, running, target tree) Trees {
 	return Trees{
-		Base: base, Live: live, Next: next, Name: "new",
+		Base: base, Running: running, Target: target, Name: "new",
 		Same: func(name string, a, b Tree) (bool, error) {
 			return a.(tree)[name].Content == b.(tree)[name].Content, nil
 		},
@@ -53,33 +53,33 @@ func below(dir string, entries ...string) []string {
 }
 
 // planOf returns the plan, and what the new side is afterwards.
-func planOf(t *testing.T, base, live, next tree, synclist string) ([]Change, tree) {
+func planOf(t *testing.T, base, running, target tree, synclist string) ([]Change, tree) {
 	t.Helper()
 	rules, err := ParseRules("s", []byte(synclist))
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, _, err := Plan(deepTrees(base, live, next), live.changed(base), rules, etcIsSettings)
+	changes, _, err := Plan(deepTrees(base, running, target), running.changed(base), rules, etcIsSettings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// It is the same if not all is looked at.
-	trees, touched := deepTrees(base, live, next), next.changed(base)
-	trees.Touched = func(name string) bool { return slices.Contains(touched, name) }
-	quick, _, err := Plan(trees, live.changed(base), rules, etcIsSettings)
+	trees, touched := deepTrees(base, running, target), target.changed(base)
+	trees.Modified = func(name string) bool { return slices.Contains(touched, name) }
+	quick, _, err := Plan(trees, running.changed(base), rules, etcIsSettings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	told := func(changes []Change) (told []string) {
 		for _, c := range changes {
-			told = append(told, fmt.Sprintf("%s %s %v %t %t %s %s %d", c.Path, c.What, c.Thing, c.Aside, c.Refused, c.Why, c.Note, len(c.Parts)))
+			told = append(told, fmt.Sprintf("%s %s %v %t %t %s %s %d", c.Path, c.Description, c.Source, c.KeepTarget, c.Refused, c.Conflict, c.Note, len(c.Parts)))
 		}
 		return told
 	}
 	if a, b := told(changes), told(quick); !slices.Equal(a, b) {
 		t.Errorf("decided was\n%q, and with what was touched\n%q", a, b)
 	}
-	result := maps.Clone(next)
+	result := maps.Clone(target)
 	for _, c := range changes {
 		if c.Refused {
 			continue
@@ -88,18 +88,18 @@ func planOf(t *testing.T, base, live, next tree, synclist string) ([]Change, tre
 			result.move(m)
 		}
 		parts := c.Parts
-		if c.What == "" {
+		if c.Description == "" {
 			parts = []Change{c}
 		}
 		for _, part := range parts {
 			switch {
-			case part.Thing == FromLive && part.Live.Kind == Missing:
+			case part.Source == FromRunning && part.Running.Kind == Missing:
 				delete(result, part.Path)
-			case part.Thing == FromLive && part.Live.Kind == Directory:
-				result[part.Path] = part.Live
-			case part.Thing == FromLive:
-				result[part.Path] = live[part.Path]
-			case part.Thing == FromMerged:
+			case part.Source == FromRunning && part.Running.Kind == Directory:
+				result[part.Path] = part.Running
+			case part.Source == FromRunning:
+				result[part.Path] = running[part.Path]
+			case part.Source == FromMerged:
 				result[part.Path] = Node{Kind: Regular, Content: string(part.Ready())}
 			}
 		}
@@ -142,10 +142,10 @@ func (t tree) wantFiles(test *testing.T, prefix string, want ...string) {
 // wantOne expects one change, of a unit.
 func wantOne(t *testing.T, changes []Change, name, what string) Change {
 	t.Helper()
-	if len(changes) != 1 || changes[0].Path != name || changes[0].What != what {
+	if len(changes) != 1 || changes[0].Path != name || changes[0].Description != what {
 		var got []string
 		for _, c := range changes {
-			got = append(got, c.Path+" ("+c.What+")")
+			got = append(got, c.Path+" ("+c.Description+")")
 		}
 		t.Fatalf("the changes are %q, want %s (%s)", got, name, what)
 	}
@@ -186,36 +186,36 @@ func TestUnits(t *testing.T) {
 					return grow(below(where, files...)...)
 				}
 				lesser := what == "LMDB database" // whose other file is but a lock
-				base, live, next := side("1", "1"), side("2", "1"), side("1", "3")
+				base, running, target := side("1", "1"), side("2", "1"), side("1", "3")
 				if lesser {
-					next = side("3", "3")
+					target = side("3", "3")
 				}
-				changes, result := planOf(t, base, live, next, "/srv/live OVERWRITE\n/srv/ignored IGNORE\n/srv APPEND\n/srv/live OVERWRITE\n/srv/ignored IGNORE\n")
+				changes, result := planOf(t, base, running, target, "/srv/live OVERWRITE\n/srv/ignored IGNORE\n/srv APPEND\n/srv/live OVERWRITE\n/srv/ignored IGNORE\n")
 				change := wantOne(t, changes, path.Join(where, c.called), what)
 				switch want {
 				case "refused":
-					if !change.Refused || change.Why != "both changed this "+what {
+					if !change.Refused || change.Conflict != "both changed this "+what {
 						t.Errorf("%s: %+v", where, change.Decision)
 					}
 				case "next":
-					if change.Thing != FromNext || !maps.EqualFunc(result, next, Node.Same) {
+					if change.Source != FromTarget || !maps.EqualFunc(result, target, Node.Same) {
 						t.Errorf("%s: %+v", where, change.Decision)
 					}
 				case "live":
-					if change.Thing != FromLive || !maps.EqualFunc(result, live, Node.Same) {
+					if change.Source != FromRunning || !maps.EqualFunc(result, running, Node.Same) {
 						t.Errorf("%s: %+v", where, change.Decision)
 					}
 				case "aside":
-					for name, node := range live {
+					for name, node := range running {
 						if !result[name].Same(node) {
 							t.Errorf("%s is not the running system's", name)
 						}
 					}
-					if change.Note == "" || change.Why == "" || len(change.Before) == 0 {
+					if change.Note == "" || change.Conflict == "" || len(change.Before) == 0 {
 						t.Errorf("%+v", change)
 					}
 					for name := range result {
-						if live[name].Kind != Missing {
+						if running[name].Kind != Missing {
 							continue
 						}
 						if !strings.Contains(name, kept) {
@@ -224,11 +224,11 @@ func TestUnits(t *testing.T) {
 					}
 				}
 				// And nothing if only one side did anything.
-				changes, result = planOf(t, base, live, base, "")
-				if change := wantOne(t, changes, path.Join(where, c.called), what); change.Thing != FromLive || change.Why != "" || !maps.EqualFunc(result, live, Node.Same) {
+				changes, result = planOf(t, base, running, base, "")
+				if change := wantOne(t, changes, path.Join(where, c.called), what); change.Source != FromRunning || change.Conflict != "" || !maps.EqualFunc(result, running, Node.Same) {
 					t.Errorf("%s, which only the running system changed: %+v", where, change.Decision)
 				}
-				if changes, _ := planOf(t, base, base, next, ""); len(changes) > 0 {
+				if changes, _ := planOf(t, base, base, target, ""); len(changes) > 0 {
 					t.Errorf("%s, which only the environment changed: %+v", where, changes)
 				}
 			}
@@ -242,7 +242,7 @@ func TestUnitWithNotes(t *testing.T) {
 		return grow("srv/", "srv/m/", "srv/m/ibdata1="+n, "srv/m/d/", "srv/m/d/t.ibd=1", "srv/m/debian-"+flag+".flag=")
 	}
 	changes, result := planOf(t, side("1", "10"), side("2", "10"), side("1", "11"), "")
-	if c := wantOne(t, changes, "srv/m", "MariaDB or MySQL database"); c.Thing != FromLive {
+	if c := wantOne(t, changes, "srv/m", "MariaDB or MySQL database"); c.Source != FromRunning {
 		t.Errorf("%+v", c.Decision)
 	}
 	result.wantFiles(t, "srv/m/", "ibdata1=2", "d/t.ibd=1", "debian-11.flag=")
@@ -253,9 +253,9 @@ func TestUnitWithNotes(t *testing.T) {
 func TestUnitAside(t *testing.T) {
 	const head = "SQLite format 3\x00"
 	base := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=1", "etc/a.db.apt-be-dist=older")
-	live := grow("etc/", "etc/a.db="+head+"2", "etc/a.db.apt-be-dist=older")
-	next := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=3", "etc/a.db.apt-be-dist=older")
-	changes, result := planOf(t, base, live, next, "")
+	running := grow("etc/", "etc/a.db="+head+"2", "etc/a.db.apt-be-dist=older")
+	target := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=3", "etc/a.db.apt-be-dist=older")
+	changes, result := planOf(t, base, running, target, "")
 	if c := wantOne(t, changes, "etc/a.db", "SQLite database"); c.Note != "the environment's is kept as /etc/a.db.apt-be-dist.2" {
 		t.Errorf("%q", c.Note)
 	}
@@ -285,20 +285,20 @@ func TestUnitGoneOrMoved(t *testing.T) {
 	gone := grow("srv/", "srv/d/")
 	wrote := grow("srv/", "srv/d/", "srv/d/a.db="+head+"3", "srv/d/a.db-wal=1")
 	changes, result := planOf(t, base, gone, wrote, "")
-	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Aside || c.Refused {
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.KeepTarget || c.Refused {
 		t.Errorf("%+v", c.Decision)
 	}
 	result.wantFiles(t, "srv/d/", "a.db.apt-be-dist="+head+"3", "a.db.apt-be-dist-wal=1")
 	changes, result = planOf(t, base, wrote, gone, "")
-	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); c.Refused || !strings.Contains(c.Why, "deleted in the environment") {
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); c.Refused || !strings.Contains(c.Conflict, "deleted in the environment") {
 		t.Errorf("%+v", c.Decision)
 	}
 	result.wantFiles(t, "srv/d/", "a.db="+head+"3", "a.db-wal=1")
-	if changes, _ = planOf(t, base, gone, base, ""); len(changes) != 1 || changes[0].Why != "" {
+	if changes, _ = planOf(t, base, gone, base, ""); len(changes) != 1 || changes[0].Conflict != "" {
 		t.Errorf("deleted: %+v", changes)
 	}
 	changes, _ = planOf(t, base, wrote, grow("srv/", "srv/d>elsewhere"), "")
-	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Refused || c.Why != "/srv/d is a symbolic link in the environment" {
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Refused || c.Conflict != "/srv/d is a symbolic link in the environment" {
 		t.Errorf("%+v", c.Decision)
 	}
 }
@@ -314,8 +314,8 @@ func TestNoUnits(t *testing.T) {
 	}
 	changes, _ := planOf(t, grow(entries("1")...), grow(entries("2")...), grow(entries("3")...), "")
 	for _, c := range changes {
-		if c.What != "" {
-			t.Errorf("%s is a %s", c.Path, c.What)
+		if c.Description != "" {
+			t.Errorf("%s is a %s", c.Path, c.Description)
 		}
 	}
 	if len(changes) == 0 {

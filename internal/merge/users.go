@@ -26,15 +26,15 @@ func cutAll(names []string) []string {
 
 // users says whether what is at a path on the live side is in the hands of a user, who
 // must not be able to have anything refused.
-func (p *planner) users(name string) bool { return p.trees.Users != nil && p.trees.Users(name) }
+func (p *planner) users(name string) bool { return p.trees.IsUsers != nil && p.trees.IsUsers(name) }
 
 // cannot decides on what can't be compared. Not to know is no reason to leave
 // something behind, unless somebody may have made it so who is not to decide whether
 // the machine goes to the new side.
 func (p *planner) cannot(c *Change, err error) Decision {
-	leaves := p.trees.Leaves != nil && p.trees.Leaves(c.Path, err)
+	leaves := p.trees.SkipUnreadable != nil && p.trees.SkipUnreadable(c.Path, err)
 	return Decision{
-		Refused: c.Rule.Action != Ignore && !leaves, Unable: leaves, Attributes: c.Next.Attributes, Why: "it cannot be compared: " + err.Error(),
+		Refused: c.Rule.Action != Ignore && !leaves, Uncopyable: leaves, Attributes: c.Target.Attributes, Conflict: "it cannot be compared: " + err.Error(),
 	}
 }
 
@@ -42,14 +42,14 @@ func (p *planner) cannot(c *Change, err error) Decision {
 // there, and the new side's is kept beside it.
 func ofUser(c Change) Decision {
 	return Decision{
-		Thing: FromLive, Attributes: c.Live.Attributes, Aside: c.Next.Kind != Missing,
-		Why: c.Why + "; it is a user's: the running system's is there, and the environment's beside it",
+		Source: FromRunning, Attributes: c.Running.Attributes, KeepTarget: c.Target.Kind != Missing,
+		Conflict: c.Conflict + "; it is a user's: the running system's is there, and the environment's beside it",
 	}
 }
 
 // settle decides on a path that was compared.
 func (p *planner) settle(c *Change) error {
-	c.Decision = Decide(c.Base, c.Live, c.Next, c.File, c.Rule.Action)
+	c.Decision = Decide(c.Base, c.Running, c.Target, c.File, c.Rule.Action)
 	// Of what is never looked into there is nobody who could tell what to do.
 	if c.Refused && (c.Whole || p.users(c.Path)) {
 		c.Decision = ofUser(*c)
@@ -58,7 +58,7 @@ func (p *planner) settle(c *Change) error {
 		return err
 	}
 	if c.Refused && p.users(c.Path) { // it can be nowhere
-		c.Refused, c.Unable = false, true
+		c.Refused, c.Uncopyable = false, true
 	}
 	return nil
 }

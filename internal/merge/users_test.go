@@ -24,7 +24,7 @@ func TestPlanOfUsers(t *testing.T) {
 	} {
 		sides := three(dir)
 		trees := Trees{
-			Base: sides[0], Live: sides[1], Next: sides[2],
+			Base: sides[0], Running: sides[1], Target: sides[2],
 			Same: func(name string, a, b Tree) (bool, error) {
 				return a.(tree)[name].Content == b.(tree)[name].Content, nil
 			},
@@ -32,8 +32,8 @@ func TestPlanOfUsers(t *testing.T) {
 				content := tr.(tree)[name].Content
 				return []byte(content[:min(len(content), int(most))]), nil
 			},
-			Users:  func(path string) bool { return strings.HasPrefix(path, "home/") },
-			Leaves: func(path string, err error) bool { return strings.HasPrefix(path, "home/") },
+			IsUsers:        func(path string) bool { return strings.HasPrefix(path, "home/") },
+			SkipUnreadable: func(path string, err error) bool { return strings.HasPrefix(path, "home/") },
 		}
 		changes, _, err := Plan(trees, append(sides[1].changed(sides[0]), dir+"/way"), nil, func(string) File { return Data })
 		if err != nil {
@@ -45,9 +45,9 @@ func TestPlanOfUsers(t *testing.T) {
 			switch {
 			case c.Refused:
 				fate = "refused"
-			case c.Aside:
+			case c.KeepTarget:
 				fate = "aside"
-			case c.Thing == FromLive:
+			case c.Source == FromRunning:
 				fate = "carried"
 			}
 			got = append(got, fmt.Sprint(strings.TrimPrefix(c.Path, dir+"/"), " ", fate))
@@ -77,16 +77,16 @@ func (c closed) Node(name string) (Node, error) {
 func TestPlanBelowWhatCannotBeLookedAt(t *testing.T) {
 	for _, leaves := range []bool{true, false} {
 		was := tree{"home/d": {Kind: Directory, Inode: 1}}
-		live := tree{"home/d": {Kind: Directory, Inode: 1}, "home/d/new": {Kind: Regular, Content: "x", Size: 1}}
+		running := tree{"home/d": {Kind: Directory, Inode: 1}, "home/d/new": {Kind: Regular, Content: "x", Size: 1}}
 		trees := Trees{
-			Base: was, Live: live, Next: closed{was, "home/d"},
-			Same:   func(string, Tree, Tree) (bool, error) { return false, nil },
-			Users:  func(string) bool { return true },
-			Leaves: func(string, error) bool { return leaves },
+			Base: was, Running: running, Target: closed{was, "home/d"},
+			Same:           func(string, Tree, Tree) (bool, error) { return false, nil },
+			IsUsers:        func(string) bool { return true },
+			SkipUnreadable: func(string, error) bool { return leaves },
 		}
 		changes, _, err := Plan(trees, []string{"home/d/new"}, nil, func(string) File { return Data })
 		switch {
-		case leaves && (err != nil || len(changes) != 1 || !changes[0].Unable || changes[0].Refused):
+		case leaves && (err != nil || len(changes) != 1 || !changes[0].Uncopyable || changes[0].Refused):
 			t.Errorf("a user's: %+v, %v, want it left behind", changes, err)
 		case !leaves && err == nil:
 			t.Errorf("nobody's: %+v, want an error", changes)
@@ -114,21 +114,21 @@ func (s steps) Names(name string) ([]string, error) {
 // TestPlanOfDeepTrees looks into each directory a few times at most, and into none that
 // is too deep.
 func TestPlanOfDeepTrees(t *testing.T) {
-	live := steps{grow(), map[string]int{}}
+	running := steps{grow(), map[string]int{}}
 	var changed []string
 	for name := "d"; len(name) < 5000; name += "/d" {
-		live.tree[name] = Node{Kind: Directory}
+		running.tree[name] = Node{Kind: Directory}
 		changed = append(changed, name)
 	}
-	trees := Trees{Base: grow(), Live: live, Next: grow(), Same: func(string, Tree, Tree) (bool, error) { return false, nil }}
+	trees := Trees{Base: grow(), Running: running, Target: grow(), Same: func(string, Tree, Tree) (bool, error) { return false, nil }}
 	changes, _, err := Plan(trees, append(changed, "."), nil, func(string) File { return Data })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := changes[len(changes)-1]; len(changes) != 129 || !last.Whole || last.Thing != FromLive {
+	if last := changes[len(changes)-1]; len(changes) != 129 || !last.Whole || last.Source != FromRunning {
 		t.Errorf("there are %d changes, the last one of which is %+v", len(changes), last)
 	}
-	for name, n := range live.asked {
+	for name, n := range running.asked {
 		if n > 3 {
 			t.Errorf("%.20s of %d bytes was listed %d times", name, len(name), n)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/seccomp"
 )
 
-// Suppress installs the filter on the calling thread, as seccomp.Install does: fsync,
+// Install installs the filter on the calling thread, as seccomp.Install does: fsync,
 // fdatasync, sync, syncfs, sync_file_range, and msync with MS_SYNC return 0 at once,
 // for it and for all that it starts or executes from then on. It can't be taken back.
 //
@@ -19,7 +19,7 @@ import (
 // a call's arguments, and to refuse them, as systemd-nspawn does, would fail
 // programs that work in place. io_uring's fsync is not a system call. Both cost
 // time where they are used, and nothing else.
-func Suppress() error {
+func Install() error {
 	if err := seccomp.Install(program()); err != nil {
 		return fmt.Errorf("cannot suppress syncing: %w", err)
 	}

@@ -96,7 +96,7 @@ func filtered() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	if err := Suppress(); err != nil {
+	if err := Install(); err != nil {
 		return err
 	}
 	for _, c := range calls {

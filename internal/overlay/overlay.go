@@ -50,21 +50,21 @@ func Layers(scratch, root, accounts string) ([]Layer, error) {
 	return layers, nil
 }
 
-// Fate is what became of something in the sandbox.
-type Fate string
+// Outcome is what became of something in the sandbox.
+type Outcome string
 
 // The fates that are told and not done.
 const (
-	Changed  Fate = "changed"
-	Deleted  Fate = "deleted"
-	Replaced Fate = "replaced" // a directory: it was deleted, and made anew
-	Moved    Fate = "moved"    // a directory, from elsewhere
+	Changed  Outcome = "changed"
+	Deleted  Outcome = "deleted"
+	Replaced Outcome = "replaced" // a directory: it was deleted, and made anew
+	Moved    Outcome = "moved"    // a directory, from elsewhere
 )
 
 // Report tells of what is not done to a file system.
 type Report struct {
-	Path string // absolute, in the running root
-	Fate Fate
+	Path    string // absolute, in the running root
+	Outcome Outcome
 }
 
 // Additions are what a layer has and its file system has not.
@@ -134,7 +134,7 @@ type finder struct {
 
 func (f *finder) full(name string) string { return path.Join(f.layer.Mount, name) }
 
-func (f *finder) report(name string, fate Fate) error {
+func (f *finder) report(name string, fate Outcome) error {
 	f.found.Reported = append(f.found.Reported, Report{f.full(name), fate})
 	return nil
 }
@@ -237,7 +237,7 @@ func (f *finder) add() error {
 	for _, name := range f.found.names {
 		node, err := f.upper.Node(name)
 		if err == nil {
-			err = c.Carry(name, node, marksOf(node).rest)
+			err = c.Copy(name, node, marksOf(node).rest)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot add %s: %w", f.full(name), err))

@@ -152,7 +152,7 @@ func place(root, dir string) string {
 
 // apart says whether a subvolume is apt-be's own, or shared by all environments.
 func apart(subvolume string) bool {
-	return slices.ContainsFunc([]string{be.ShareDir, be.PastDir, be.HomeDir, be.BaseDir, be.GRUBDir}, func(dir string) bool {
+	return slices.ContainsFunc([]string{be.ShareDir, be.ShareSnapshotDir, be.HomeDir, be.BaseDir, be.GRUBDir}, func(dir string) bool {
 		return within(dir, subvolume)
 	})
 }

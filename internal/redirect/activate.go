@@ -34,17 +34,17 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 // tellUnchanged says that an environment that waits to be booted stays what it is.
 // A frontend that failed may not have come as far as to see what is newer.
 func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
-	s.after.about = &old
+	s.report.env = &old
 	if result.ExitCode != 0 || result.Signal != 0 {
 		s.Notice.Say("No package changed. %s, which waits to be booted, is as it was.", old.Name)
 		return
 	}
-	s.tellWaiting(old)
+	s.tellPending(old)
 }
 
-// tellWaiting says that nothing is newer than in an environment that waits, and how
+// tellPending says that nothing is newer than in an environment that waits, and how
 // that is booted.
-func (s *Supervisor) tellWaiting(e be.Env) {
+func (s *Supervisor) tellPending(e be.Env) {
 	how := "the next reboot tries it"
 	switch {
 	case !e.Bootable():
@@ -58,7 +58,7 @@ func (s *Supervisor) tellWaiting(e be.Env) {
 }
 
 func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
-	failed, err := s.failedBack()
+	failed, err := s.fellBack()
 	if err == nil && failed != "" {
 		// What made that one fail may well be in this one too, and nobody has
 		// looked yet. Without this, unattended upgrades would try every day.
@@ -87,14 +87,14 @@ func (s *Supervisor) tryLocked(ctx context.Context, job Job, e be.Env) error {
 	return s.Boot.Try(ctx, e, job.Deadline)
 }
 
-// failedBack is the name of an environment that the machine came back from,
+// fellBack is the name of an environment that the machine came back from,
 // unless somebody has acknowledged that.
-func (s *Supervisor) failedBack() (string, error) {
+func (s *Supervisor) fellBack() (string, error) {
 	envs, err := s.Registry.List()
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Record.State == be.FailedBack && !e.Record.Seen })
+	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Record.State == be.FellBack && !e.Record.Acknowledged })
 	if i < 0 {
 		return "", nil
 	}

@@ -22,8 +22,8 @@ type fakeBoot struct {
 	err   error
 }
 
-func (b *fakeBoot) Room(be.Env) error { return nil }
-func (b *fakeBoot) Refresh() error    { return nil }
+func (b *fakeBoot) CheckSpace(be.Env) error { return nil }
+func (b *fakeBoot) Refresh() error          { return nil }
 
 func (b *fakeBoot) Try(_ context.Context, e be.Env, _ time.Duration) error {
 	b.tried = append(b.tried, e.Name)
@@ -42,7 +42,7 @@ func TestActivate(t *testing.T) {
 		"tried":           {tried: true, says: "so far, files: 1 carried."},
 		"not set up":      {without: true, says: "apt-be init, once"},
 		"not wanted":      {waits: true, says: "apt-be activate new, then reboot"},
-		"a failback":      {failed: true, says: "came back from old and nobody has acknowledged that"},
+		"a fallback":      {failed: true, says: "came back from old and nobody has acknowledged that"},
 		"one that is old": {failed: true, seen: true, tried: true, says: "The next reboot tries the new one"},
 		"a decision":      {drift: errors.New("both changed it"), says: "has to be decided on"},
 		"not possible":    {err: errors.New("no space"), tried: true, says: "is what boots"},
@@ -65,7 +65,7 @@ func TestActivate(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				build, _, err := reg.Begin(context.Background(), be.BuildOptions{Name: name, Origin: origin, Made: be.Redirect})
+				build, _, err := reg.Begin(context.Background(), be.BuildOptions{Name: name, Origin: origin, CreatedBy: be.Redirect})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -77,7 +77,7 @@ func TestActivate(t *testing.T) {
 				}
 			}
 			if tt.failed {
-				if err := reg.Change(made["old"], func(r *be.Record) { r.State, r.Seen = be.FailedBack, tt.seen }); err != nil {
+				if err := reg.Change(made["old"], func(r *be.Record) { r.State, r.Acknowledged = be.FellBack, tt.seen }); err != nil {
 					t.Fatal(err)
 				}
 			}

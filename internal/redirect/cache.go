@@ -16,7 +16,7 @@ import (
 // hideCaches replaces what is mounted at apt's package cache, or below, by one of
 // which everything that is written to it is lost: scripts that run beside a frontend
 // have no use for it, and what is written to other mounts may be published.
-func (i Inside) hideCaches(shares []sandbox.Share, silent []sandbox.Silent) []sandbox.Share {
+func (i Inside) hideCaches(shares []sandbox.ForeignMount, silent []sandbox.UnresponsiveMount) []sandbox.ForeignMount {
 	for _, place := range []string{debcache.Place, i.cache} {
 		if place != "" {
 			shares = hideCache(shares, silent, place)
@@ -25,16 +25,16 @@ func (i Inside) hideCaches(shares []sandbox.Share, silent []sandbox.Silent) []sa
 	return shares
 }
 
-func hideCache(shares []sandbox.Share, silent []sandbox.Silent, place string) []sandbox.Share {
-	shares = slices.DeleteFunc(shares, func(s sandbox.Share) bool { return isIn(s.Target, place) })
-	if slices.ContainsFunc(silent, func(s sandbox.Silent) bool { return isIn(place, s.Dir) }) {
+func hideCache(shares []sandbox.ForeignMount, silent []sandbox.UnresponsiveMount, place string) []sandbox.ForeignMount {
+	shares = slices.DeleteFunc(shares, func(s sandbox.ForeignMount) bool { return isIn(s.Target, place) })
+	if slices.ContainsFunc(silent, func(s sandbox.UnresponsiveMount) bool { return isIn(place, s.Dir) }) {
 		return shares // and nobody would get an answer
 	}
 	real, err := filepath.EvalSymlinks(place)
 	if err != nil {
 		return shares // apt will say so
 	}
-	cache := sandbox.Share{Target: place, Volatile: true}
+	cache := sandbox.ForeignMount{Target: place, Volatile: true}
 	if on := holder(shares, real); on.Copy {
 		cache.Copy, cache.Volatile = true, false // read-only, until it has a scratch directory
 	}
@@ -42,7 +42,7 @@ func hideCache(shares []sandbox.Share, silent []sandbox.Silent, place string) []
 }
 
 // holder is the innermost mount that a path is on.
-func holder(shares []sandbox.Share, path string) (innermost sandbox.Share) {
+func holder(shares []sandbox.ForeignMount, path string) (innermost sandbox.ForeignMount) {
 	for _, share := range shares {
 		if isIn(path, share.Target) && len(share.Target) > len(innermost.Target) {
 			innermost = share
@@ -66,22 +66,22 @@ func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giv
 	place := debcache.Place
 	if own := filepath.Clean(cmp.Or(reads.Cache, place)); own != place && !isHidden(own) && isCache(own) {
 		place, s.Inside.cache = own, own
-		spec.Shares = hideCache(spec.Shares, nil, own) // isCache has had an answer
+		spec.ForeignMounts = hideCache(spec.ForeignMounts, nil, own) // isCache has had an answer
 	}
-	at := slices.IndexFunc(spec.Shares, func(share sandbox.Share) bool { return share.Target == place })
+	at := slices.IndexFunc(spec.ForeignMounts, func(share sandbox.ForeignMount) bool { return share.Target == place })
 	if at < 0 {
 		return func() {}
 	}
 	scratch := be.ScratchDir(root.UUID)
-	loan, err := debcache.Lend(place, s.Registry.Store().Path(scratch))
+	loan, err := debcache.Open(place, s.Registry.Store().Path(scratch))
 	if err != nil {
 		s.Log.Warn(err)
-		spec.Shares = slices.Delete(spec.Shares, at, at+1) // it has a directory of its own below
+		spec.ForeignMounts = slices.Delete(spec.ForeignMounts, at, at+1) // it has a directory of its own below
 		return func() {}
 	}
-	spec.Shares[at].Volatile, spec.Shares[at].Scratch = false, filepath.Join(scratch, loan.Dir())
+	spec.ForeignMounts[at].Volatile, spec.ForeignMounts[at].Scratch = false, filepath.Join(scratch, loan.Dir())
 	return func() {
-		report, err := loan.Return(cmp.Or(reads.Lists, pkgdb.ListsDir))
+		report, err := loan.CopyBack(cmp.Or(reads.Lists, pkgdb.ListsDir))
 		if err != nil {
 			s.Log.Warn(err)
 		}

@@ -22,33 +22,37 @@ func TestHideCache(t *testing.T) {
 	if err := os.Symlink(cache, link); err != nil {
 		t.Fatal(err)
 	}
-	mount := func(target string) sandbox.Share { return sandbox.Share{Target: target, Scratch: "scratch"} }
-	fat := func(target string) sandbox.Share { return sandbox.Share{Target: target, Copy: true, Type: "vfat"} }
-	hidden := func(place string) sandbox.Share { return sandbox.Share{Target: place, Volatile: true} }
+	mount := func(target string) sandbox.ForeignMount {
+		return sandbox.ForeignMount{Target: target, Scratch: "scratch"}
+	}
+	fat := func(target string) sandbox.ForeignMount {
+		return sandbox.ForeignMount{Target: target, Copy: true, Type: "vfat"}
+	}
+	hidden := func(place string) sandbox.ForeignMount { return sandbox.ForeignMount{Target: place, Volatile: true} }
 	for name, c := range map[string]struct {
 		place  string
-		shares []sandbox.Share
+		shares []sandbox.ForeignMount
 		silent string
-		want   []sandbox.Share
+		want   []sandbox.ForeignMount
 	}{
-		"in the root":            {place: cache, shares: []sandbox.Share{mount("/srv")}, want: []sandbox.Share{mount("/srv"), hidden(cache)}},
-		"a mount":                {place: cache, shares: []sandbox.Share{mount(cache), mount("/srv")}, want: []sandbox.Share{mount("/srv"), hidden(cache)}},
-		"partial is a mount":     {place: cache, shares: []sandbox.Share{mount(cache + "/partial")}, want: []sandbox.Share{hidden(cache)}},
-		"below a mount":          {place: cache, shares: []sandbox.Share{mount(dir)}, want: []sandbox.Share{mount(dir), hidden(cache)}},
-		"beside a mount":         {place: cache, shares: []sandbox.Share{mount(cache + "2")}, want: []sandbox.Share{mount(cache + "2"), hidden(cache)}},
-		"a link to a FAT":        {place: link, shares: []sandbox.Share{fat(dir + "/cache")}, want: []sandbox.Share{fat(dir + "/cache"), {Target: link, Copy: true}}},
-		"below a FAT's overlay":  {place: cache, shares: []sandbox.Share{fat(dir), mount(dir + "/cache")}, want: []sandbox.Share{fat(dir), mount(dir + "/cache"), hidden(cache)}},
+		"in the root":            {place: cache, shares: []sandbox.ForeignMount{mount("/srv")}, want: []sandbox.ForeignMount{mount("/srv"), hidden(cache)}},
+		"a mount":                {place: cache, shares: []sandbox.ForeignMount{mount(cache), mount("/srv")}, want: []sandbox.ForeignMount{mount("/srv"), hidden(cache)}},
+		"partial is a mount":     {place: cache, shares: []sandbox.ForeignMount{mount(cache + "/partial")}, want: []sandbox.ForeignMount{hidden(cache)}},
+		"below a mount":          {place: cache, shares: []sandbox.ForeignMount{mount(dir)}, want: []sandbox.ForeignMount{mount(dir), hidden(cache)}},
+		"beside a mount":         {place: cache, shares: []sandbox.ForeignMount{mount(cache + "2")}, want: []sandbox.ForeignMount{mount(cache + "2"), hidden(cache)}},
+		"a link to a FAT":        {place: link, shares: []sandbox.ForeignMount{fat(dir + "/cache")}, want: []sandbox.ForeignMount{fat(dir + "/cache"), {Target: link, Copy: true}}},
+		"below a FAT's overlay":  {place: cache, shares: []sandbox.ForeignMount{fat(dir), mount(dir + "/cache")}, want: []sandbox.ForeignMount{fat(dir), mount(dir + "/cache"), hidden(cache)}},
 		"not there":              {place: dir + "/none"},
 		"on one that is silent":  {place: cache, silent: dir},
-		"beside one that is so":  {place: cache, silent: dir + "/cach", want: []sandbox.Share{hidden(cache)}},
+		"beside one that is so":  {place: cache, silent: dir + "/cach", want: []sandbox.ForeignMount{hidden(cache)}},
 		"itself one that is so":  {place: cache, silent: cache},
-		"and one below is so":    {place: cache, silent: cache + "/partial", want: []sandbox.Share{hidden(cache)}},
-		"nothing else is hidden": {place: "/none", shares: []sandbox.Share{mount("/srv")}, want: []sandbox.Share{mount("/srv")}},
+		"and one below is so":    {place: cache, silent: cache + "/partial", want: []sandbox.ForeignMount{hidden(cache)}},
+		"nothing else is hidden": {place: "/none", shares: []sandbox.ForeignMount{mount("/srv")}, want: []sandbox.ForeignMount{mount("/srv")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var silent []sandbox.Silent
+			var silent []sandbox.UnresponsiveMount
 			if c.silent != "" {
-				silent = append(silent, sandbox.Silent{Dir: c.silent})
+				silent = append(silent, sandbox.UnresponsiveMount{Dir: c.silent})
 			}
 			got := hideCache(slices.Clone(c.shares), silent, c.place)
 			if diff := cmp.Diff(c.want, got); diff != "" {

@@ -18,8 +18,8 @@ const (
 	DpkgElsewhere                   // /var/lib/dpkg is not in its subvolume
 )
 
-// Machine is what must be known of where an invocation runs.
-type Machine struct {
+// Env is what must be known of where an invocation runs.
+type Env struct {
 	Root      bool // the effective user is root
 	Inside    bool // this is inside a boot environment's sandbox already
 	Bypass    bool // the user asked for no redirect: APT_BE_BYPASS=1
@@ -60,13 +60,13 @@ type Decision struct {
 
 // NeedsConfig tells whether apt's configuration and the store must be looked
 // at for Decide: where it is false, Decide passes through whatever they say.
-func NeedsConfig(inv Invocation, m Machine) bool {
+func NeedsConfig(inv Invocation, m Env) bool {
 	_, pass := passes(inv, m)
 	return !pass
 }
 
 // passes tells of what is known without any configuration to be no redirect.
-func passes(inv Invocation, m Machine) (reason string, pass bool) {
+func passes(inv Invocation, m Env) (reason string, pass bool) {
 	switch {
 	case inv.Dry:
 		return "it changes no package: " + inv.DryReason, true
@@ -90,7 +90,7 @@ func passes(inv Invocation, m Machine) (reason string, pass bool) {
 // the configuration that the frontend will have, read with inv.ConfigArgs. An
 // error is one of the policy in it; then nothing must be unpacked on the
 // running root.
-func Decide(inv Invocation, conf aptconf.Config, m Machine) (Decision, error) {
+func Decide(inv Invocation, conf aptconf.Config, m Env) (Decision, error) {
 	if reason, pass := passes(inv, m); pass {
 		return Decision{Reason: reason}, nil
 	}

@@ -36,7 +36,7 @@ func ownSettings(inv Invocation) (lines []string) {
 
 // TestDecideByCommand has the rows of the decision table that argv decides.
 func TestDecideByCommand(t *testing.T) {
-	machine := Machine{Root: true}
+	machine := Env{Root: true}
 	for _, test := range []struct {
 		frontend Frontend
 		verbs    []string
@@ -94,8 +94,8 @@ func TestDecideDry(t *testing.T) {
 			for _, verb := range test.verbs {
 				for _, args := range [][]string{{option, verb}, {verb, option}} {
 					inv := Parse(test.frontend, args)
-					d, err := Decide(inv, configOf(t), Machine{Root: true})
-					if err != nil || d.Redirect || !strings.Contains(d.Reason, inv.DryReason) || NeedsConfig(inv, Machine{Root: true}) {
+					d, err := Decide(inv, configOf(t), Env{Root: true})
+					if err != nil || d.Redirect || !strings.Contains(d.Reason, inv.DryReason) || NeedsConfig(inv, Env{Root: true}) {
 						t.Errorf("%s %q: %+v, %v", test.frontend, args, d, err)
 					}
 				}
@@ -107,20 +107,20 @@ func TestDecideDry(t *testing.T) {
 // TestDecideByMachine has the rows that the machine decides.
 func TestDecideByMachine(t *testing.T) {
 	for name, test := range map[string]struct {
-		machine                Machine
+		machine                Env
 		redirect, warn, config bool
 	}{
-		"as it should be":    {Machine{Root: true}, true, false, true},
-		"not root":           {Machine{}, false, false, false},
-		"inside":             {Machine{Root: true, Inside: true}, false, false, false},
-		"bypass":             {Machine{Root: true, Bypass: true}, false, false, false},
-		"container":          {Machine{Root: true, Container: true}, false, false, false},
-		"not btrfs":          {Machine{Root: true, Store: NotBtrfs}, false, true, true},
-		"top level":          {Machine{Root: true, Store: TopLevel}, false, true, true},
-		"dpkg elsewhere":     {Machine{Root: true, Store: DpkgElsewhere}, false, true, true},
-		"unknown":            {Machine{Root: true, Store: StoreState(99)}, false, true, true},
-		"inside, not btrfs":  {Machine{Root: true, Inside: true, Store: NotBtrfs}, false, false, false},
-		"not root, no btrfs": {Machine{Store: NotBtrfs}, false, false, false},
+		"as it should be":    {Env{Root: true}, true, false, true},
+		"not root":           {Env{}, false, false, false},
+		"inside":             {Env{Root: true, Inside: true}, false, false, false},
+		"bypass":             {Env{Root: true, Bypass: true}, false, false, false},
+		"container":          {Env{Root: true, Container: true}, false, false, false},
+		"not btrfs":          {Env{Root: true, Store: NotBtrfs}, false, true, true},
+		"top level":          {Env{Root: true, Store: TopLevel}, false, true, true},
+		"dpkg elsewhere":     {Env{Root: true, Store: DpkgElsewhere}, false, true, true},
+		"unknown":            {Env{Root: true, Store: StoreState(99)}, false, true, true},
+		"inside, not btrfs":  {Env{Root: true, Inside: true, Store: NotBtrfs}, false, false, false},
+		"not root, no btrfs": {Env{Store: NotBtrfs}, false, false, false},
 	} {
 		inv := Parse(AptGet, []string{"dist-upgrade"})
 		d, err := Decide(inv, configOf(t), test.machine)
@@ -178,7 +178,7 @@ func TestDecideByConfig(t *testing.T) {
 		{UnattendedUpgrade, "-v", "RootDir=/mnt", true},
 	} {
 		args := strings.Split(test.args, "|")
-		d, err := Decide(Parse(test.frontend, args), configOf(t, test.conf), Machine{Root: true})
+		d, err := Decide(Parse(test.frontend, args), configOf(t, test.conf), Env{Root: true})
 		if err != nil || d.Redirect != test.redirect || d.Reason == "" {
 			t.Errorf("%s %q with %s: %+v, %v; want %v", test.frontend, args, test.conf, d, err, test.redirect)
 		}
@@ -204,7 +204,7 @@ func TestDecideByRoot(t *testing.T) {
 		"Dir::State::status=/var/lib/dpkg/status": here, "Dir::State::status=/tmp/status": here, "Dir::State=var/lib/apt": here,
 		"Dir::Bin::dpkg=/tmp/dpkg": here,
 	} {
-		machine := Machine{Root: true, IsRoot: isRoot}
+		machine := Env{Root: true, IsRoot: isRoot}
 		d, err := Decide(Parse(AptGet, []string{"dist-upgrade"}), configOf(t, strings.Split(conf, "\n")...), machine)
 		got := other
 		var e *AliasError
@@ -245,14 +245,14 @@ func TestIsRoot(t *testing.T) {
 func TestDecideBadPolicy(t *testing.T) {
 	conf := configOf(t, "Apt-Be::Guard=x")
 	const want = `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`
-	if d, err := Decide(Parse(AptGet, []string{"upgrade"}), conf, Machine{Root: true}); err == nil || err.Error() != want {
+	if d, err := Decide(Parse(AptGet, []string{"upgrade"}), conf, Env{Root: true}); err == nil || err.Error() != want {
 		t.Errorf("upgrade: %+v, %v", d, err)
 	}
-	d, err := Decide(Parse(AptGet, []string{"purge", "apt-be"}), conf, Machine{Root: true})
+	d, err := Decide(Parse(AptGet, []string{"purge", "apt-be"}), conf, Env{Root: true})
 	if err != nil || d.Redirect || d.Warn == nil || d.Warn.Error() != want {
 		t.Errorf("purge: %+v, %v", d, err)
 	}
-	if d, err := Decide(Parse(AptGet, []string{"-s", "upgrade"}), conf, Machine{Root: true}); err != nil || d.Redirect {
+	if d, err := Decide(Parse(AptGet, []string{"-s", "upgrade"}), conf, Env{Root: true}); err != nil || d.Redirect {
 		t.Errorf("-s upgrade: %+v, %v", d, err)
 	}
 }
@@ -263,7 +263,7 @@ func TestNeedsConfig(t *testing.T) {
 	for _, frontend := range Frontends() {
 		for _, line := range realCorpus(frontend) {
 			inv := Parse(frontend, strings.Split(line, "|"))
-			for _, machine := range []Machine{{}, {Root: true}, {Root: true, Inside: true}, {Root: true, Store: NotBtrfs}} {
+			for _, machine := range []Env{{}, {Root: true}, {Root: true, Inside: true}, {Root: true, Store: NotBtrfs}} {
 				if NeedsConfig(inv, machine) {
 					continue
 				}

@@ -112,7 +112,7 @@ func (s *Supervisor) examine(ctx context.Context, build *be.Build, name string, 
 	}
 	spec.Args = command(settings.give(&spec))
 	spec.Path = spec.Args[0]
-	spec.Shares = nil // what is examined is this root, and nothing is to be written
+	spec.ForeignMounts = nil // what is examined is this root, and nothing is to be written
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, false, err

@@ -20,7 +20,7 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 		if err != nil {
 			return Exit{}, err
 		}
-		s.tellSilent(silent)
+		s.tellUnresponsive(silent)
 	}
 	spec, err := s.Inside.Spec(root, path, argv)
 	if err != nil {

@@ -10,17 +10,17 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/room"
 )
 
 // HookInput is what apt tells a DPkg::Pre-Install-Pkgs hook of version 3
 // (apt.conf(5), apt-pkg/deb/dpkgpm.cc).
 type HookInput struct {
 	Config   aptconf.Config
-	Packages []string       // a line for each package that changes, as apt has it
-	Upgrades []string       // the names of the packages that get a newer version
-	Archives []room.Archive // what will be unpacked, in that order
+	Packages []string            // a line for each package that changes, as apt has it
+	Upgrades []string            // the names of the packages that get a newer version
+	Archives []diskspace.Archive // what will be unpacked, in that order
 }
 
 // commandLine is what libapt notes in its history as the command that it runs
@@ -112,7 +112,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 		}
 		// **CONFIGURE** and **REMOVE** stand for what needs no file.
 		if file := fields[8]; strings.HasPrefix(file, "/") {
-			in.Archives = append(in.Archives, room.Archive{Binary: pkgdb.Binary{Package: fields[0], Version: fields[5], Arch: fields[6]}, File: file})
+			in.Archives = append(in.Archives, diskspace.Archive{Binary: pkgdb.Binary{Package: fields[0], Version: fields[5], Arch: fields[6]}, File: file})
 		}
 	}
 	return in, scanner.Err()

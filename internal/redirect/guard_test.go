@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/room"
 )
 
 // hookText is what apt 2.6 and 3.0 write, but for most of the configuration.
@@ -40,7 +40,7 @@ func TestReadHookInput(t *testing.T) {
 		t.Errorf("upgrades are %q, want hostname", in.Upgrades)
 	}
 	const archives = "/var/cache/apt/archives/"
-	unpacked := []room.Archive{
+	unpacked := []diskspace.Archive{
 		{Binary: pkgdb.Binary{Package: "hostname", Version: "3.25", Arch: "amd64"}, File: archives + "hostname_3.25_amd64.deb"},
 		{Binary: pkgdb.Binary{Package: "fresh", Version: "1.0", Arch: "all"}, File: archives + "fresh_1.0_all.deb"},
 		{Binary: pkgdb.Binary{Package: "older", Version: "1.0", Arch: "all"}, File: archives + "older_1.0_all.deb"},

@@ -27,19 +27,19 @@ type Inside struct {
 	Store store.Store
 	Lib   string // where apt-be's own files are installed, /usr/lib/apt-be
 
-	others *sandbox.Others // what Look found
-	cache  string          // apt's package cache, where that is not debcache.Place
+	others *sandbox.ForeignMounts // what Look found
+	cache  string                 // apt's package cache, where that is not debcache.Place
 }
 
 // Look finds the other file systems of the running system, for all sandboxes from
 // here on, which takes some seconds if one does not answer: those are returned.
-func (i *Inside) Look() ([]sandbox.Silent, error) {
-	others, err := sandbox.FindOthers(registryDir)
+func (i *Inside) Look() ([]sandbox.UnresponsiveMount, error) {
+	others, err := sandbox.FindForeignMounts(registryDir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 	}
 	i.others = &others
-	return others.Silent, nil
+	return others.Unresponsive, nil
 }
 
 // Root is a root to run something in.
@@ -80,7 +80,7 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	}
 	others := i.others
 	if others == nil {
-		found, err := sandbox.FindOthers(registryDir)
+		found, err := sandbox.FindForeignMounts(registryDir)
 		if err != nil {
 			return spec, fmt.Errorf("cannot find the mounts of the running system: %w", err)
 		}
@@ -90,7 +90,7 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	if err != nil {
 		return spec, err
 	}
-	spec.Shares = i.hideCaches(ownFirst(root.Parts, points["/"], others.Shares(scratch)), others.Silent)
+	spec.ForeignMounts = i.hideCaches(ownFirst(root.Parts, points["/"], others.Show(scratch)), others.Unresponsive)
 	return spec, nil
 }
 
@@ -106,9 +106,9 @@ func private(dir string) error {
 // ownFirst returns the mounts of the running system that a root has to be given. It
 // has its own parts, and of a directory of its own that is mounted at a second place
 // the root's own is shown. running is the path of the running system's subvolume.
-func ownFirst(parts []be.Part, running string, shares []sandbox.Share) []sandbox.Share {
+func ownFirst(parts []be.Part, running string, shares []sandbox.ForeignMount) []sandbox.ForeignMount {
 	places := map[string]string{running: ""} // by the path from the top level
-	isPart := func(share sandbox.Share) bool {
+	isPart := func(share sandbox.ForeignMount) bool {
 		return slices.ContainsFunc(parts, func(part be.Part) bool { return part.Place == share.Target })
 	}
 	for _, share := range shares {
@@ -116,7 +116,7 @@ func ownFirst(parts []be.Part, running string, shares []sandbox.Share) []sandbox
 			places[share.Within] = share.Target
 		}
 	}
-	var rest []sandbox.Share
+	var rest []sandbox.ForeignMount
 	for _, share := range shares {
 		if isPart(share) {
 			continue

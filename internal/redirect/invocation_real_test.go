@@ -164,7 +164,7 @@ func (w realWorld) compare(t *testing.T, f Frontend, args []string) string {
 		}
 		return what
 	}
-	decision, err := Decide(inv, conf, Machine{Root: true})
+	decision, err := Decide(inv, conf, Env{Root: true})
 	if err != nil {
 		t.Fatal(err)
 	}

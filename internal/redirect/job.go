@@ -11,7 +11,7 @@ import (
 type Job struct {
 	Frontend    Frontend
 	Argv        []string      // what the user typed, argv[0] included
-	Made        be.Maker      // be.Redirect or be.Command
+	Made        be.Creator    // be.Redirect or be.Command
 	Name        string        // of the environment; "" for an automatic one
 	LockTimeout time.Duration // how long to wait for dpkg's locks; negative: for ever
 	LeaveOut    []string      // globs of nested subvolumes that are not copied

@@ -8,7 +8,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/divert"
 	"github.com/apt-be/apt-be/internal/inroot"
-	"github.com/apt-be/apt-be/internal/outbox"
+	"github.com/apt-be/apt-be/internal/mailspool"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -27,11 +27,11 @@ const (
 	noRebootText = automaticReboot + ` "false";` + "\n"
 )
 
-// disguise gives a build's root, while its sandbox runs, what keeps a frontend
+// divertSendmail gives a build's root, while its sandbox runs, what keeps a frontend
 // from acting where it would have no effect. undo leaves the root as if it had
 // never been there, whatever packages did meanwhile; a build that is cut off
 // is garbage with all that is in it.
-func (s *Supervisor) disguise(spec *sandbox.Spec, job Job, root string) (undo func() error, err error) {
+func (s *Supervisor) divertSendmail(spec *sandbox.Spec, job Job, root string) (undo func() error, err error) {
 	diversion, err := divert.Place(root, sendmail, filepath.Join(mtaDir, "sendmail"))
 	switch {
 	case errors.Is(err, divert.ErrDiverted):
@@ -78,7 +78,7 @@ func (s *Supervisor) deliver(spooled [][]byte, about string, told []string) {
 		lines = append(lines, ui.Wrap(text, width)...)
 	}
 	for _, data := range spooled {
-		message, err := outbox.Parse(data)
+		message, err := mailspool.Parse(data)
 		if err == nil {
 			err = s.send(message, about, lines)
 		}
@@ -92,7 +92,7 @@ func (s *Supervisor) deliver(spooled [][]byte, about string, told []string) {
 	}
 }
 
-func (s *Supervisor) send(m outbox.Message, about string, lines []string) error {
+func (s *Supervisor) send(m mailspool.Message, about string, lines []string) error {
 	args, ok := m.Recipients()
 	if !ok {
 		return errors.New("a message is for nobody")

@@ -18,7 +18,7 @@ const OutsideNote = "/run/apt-be/outside"
 // partition apt-be init takes care.
 func noteOutside(spec *sandbox.Spec, allowed []string) error {
 	var outside []parts.Mount
-	for _, share := range spec.Shares {
+	for _, share := range spec.ForeignMounts {
 		if share.Own != "" || share.Volatile || slices.Contains(allowed, share.Target) ||
 			slices.Contains([]string{"/boot", "/boot/efi", "/efi"}, share.Target) {
 			continue

@@ -51,14 +51,14 @@ func (s *Supervisor) earlier(origin be.Env) (be.Env, bool, error) {
 		return be.Env{}, false, err
 	}
 	for _, e := range slices.Backward(envs) {
-		if e.Record.Made == be.Redirect && e.Pending() && e.Record.OriginUUID == origin.Subvolume.UUID {
+		if e.Record.CreatedBy == be.Redirect && e.Pending() && e.Record.OriginUUID == origin.Subvolume.UUID {
 			return e, true, nil
 		}
 	}
 	return be.Env{}, false, nil
 }
 
-// mindEarlier deals with an environment that an earlier redirect made and that
+// handlePending deals with an environment that an earlier redirect made and that
 // was not booted yet. What that has must not be lost to an upgrade that does less:
 //
 //   - the same upgrade again, with nothing new, makes none;
@@ -67,12 +67,12 @@ func (s *Supervisor) earlier(origin be.Env) (be.Env, bool, error) {
 //     worked in it, or if more than one upgrade made it.
 //
 // One that the user keeps is left alone.
-func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, signals *signals) (exit Exit, done bool, err error) {
+func (s *Supervisor) handlePending(ctx context.Context, job Job, origin be.Env, signals *signals) (exit Exit, done bool, err error) {
 	old, found, err := s.earlier(origin)
 	if err != nil || !found || old.Record.Kept {
 		return Exit{}, false, err
 	}
-	news, err := s.newsSince(origin, old)
+	news, err := s.changedSince(origin, old)
 	if err != nil {
 		s.Log.WithError(err).Warnf("cannot compare the running system with %s", old.Name)
 		news = "it can't be compared with the running system"
@@ -82,14 +82,14 @@ func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, si
 	switch {
 	case err != nil:
 		return Exit{}, false, err
-	case packages && old.Record.Touched:
-		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w", old.Name, &HandMadeError{old.Name})
+	case packages && old.Record.Modified:
+		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w", old.Name, &ChangedByHandError{old.Name})
 	case packages:
 		news = "packages of the running system changed"
 	case same && news == "":
 		return s.again(ctx, job, old, signals)
-	case !same || old.Record.Touched || old.Record.Further:
-		return s.goOn(ctx, job, old, signals)
+	case !same || old.Record.Modified || old.Record.Extended:
+		return s.extend(ctx, job, old, signals)
 	}
 	s.Notice.Say("%s waits to be booted, but %s since it was made. It is made anew.", old.Name, news)
 	s.outdated = outdated{old.Name, news}
@@ -99,15 +99,15 @@ func (s *Supervisor) mindEarlier(ctx context.Context, job Job, origin be.Env, si
 // outdated is an environment that a job makes anew, and why.
 type outdated struct{ name, why string }
 
-// HandMadeError says that an upgrade would replace an environment that somebody
+// ChangedByHandError says that an upgrade would replace an environment that somebody
 // worked in.
-type HandMadeError struct{ Name string }
+type ChangedByHandError struct{ Name string }
 
 // Error implements error.
-func (e *HandMadeError) Error() string { return "somebody worked in it" }
+func (e *ChangedByHandError) Error() string { return "somebody worked in it" }
 
 // Is says that it is an error of kind be.ErrProtected.
-func (e *HandMadeError) Is(target error) bool { return target == be.ErrProtected }
+func (e *ChangedByHandError) Is(target error) bool { return target == be.ErrProtected }
 
 // sameCommand says whether two commands are the same upgrade, however the frontend
 // was found.
@@ -115,9 +115,9 @@ func sameCommand(a, b []string) bool {
 	return len(a) > 0 && len(b) > 0 && filepath.Base(a[0]) == filepath.Base(b[0]) && slices.Equal(a[1:], b[1:])
 }
 
-// newsSince says what an upgrade would find in the running system that was not there
+// changedSince says what an upgrade would find in the running system that was not there
 // when an environment was made of it: "" if nothing.
-func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
+func (s *Supervisor) changedSince(origin, old be.Env) (string, error) {
 	base, err := s.Registry.BaseOf(old)
 	if err != nil {
 		return "", err
@@ -131,7 +131,7 @@ func (s *Supervisor) newsSince(origin, old be.Env) (string, error) {
 		says string // "" is for the file that changed
 	}{
 		{s.Registry.Dir(origin), "/var/lib/apt/lists", func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }, "the package lists"},
-		{s.Registry.Dir(origin), "/var/cache/debconf", isAnswers, "answers to debconf's questions"},
+		{s.Registry.Dir(origin), "/var/cache/debconf", isDebconfAnswers, "answers to debconf's questions"},
 		{st.Path(origin.Subvolume.Path), "/etc", mattersToPackages(), ""},
 	} {
 		file, err := firstChanged(filepath.Join(then, part.dir), filepath.Join(part.now, part.dir), part.want)
@@ -160,8 +160,8 @@ func mattersToPackages() func(path string) bool {
 	}
 }
 
-// isAnswers says whether debconf keeps answers in a file (debconf.conf(5)).
-func isAnswers(path string) bool {
+// isDebconfAnswers says whether debconf keeps answers in a file (debconf.conf(5)).
+func isDebconfAnswers(path string) bool {
 	name := filepath.Base(path)
 	return name == "config.dat" || name == "passwords.dat"
 }

@@ -56,8 +56,8 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestReplaces(t *testing.T) {
-	made := func(name string, maker be.Maker, state be.State, change func(*be.Record)) be.Env {
-		e := be.Env{Name: name, Record: be.Record{Made: maker, State: state, OriginUUID: "running"}}
+	made := func(name string, maker be.Creator, state be.State, change func(*be.Record)) be.Env {
+		e := be.Env{Name: name, Record: be.Record{CreatedBy: maker, State: state, OriginUUID: "running"}}
 		if change != nil {
 			change(&e.Record)
 		}
@@ -74,7 +74,7 @@ func TestReplaces(t *testing.T) {
 		{"one that became stale", ready, made("old", be.Redirect, be.Stale, nil), true},
 		{"itself", ready, ready, false},
 		{"one that is kept", ready, made("old", be.Redirect, be.Ready, func(r *be.Record) { r.Kept = true }), false},
-		{"one that somebody worked in", ready, made("old", be.Redirect, be.Ready, func(r *be.Record) { r.Touched = true }), false},
+		{"one that somebody worked in", ready, made("old", be.Redirect, be.Ready, func(r *be.Record) { r.Modified = true }), false},
 		{"one of another origin", ready, made("old", be.Redirect, be.Ready, func(r *be.Record) { r.OriginUUID = "other" }), false},
 		{"one in the boot menu", ready, made("old", be.Redirect, be.Armed, nil), false},
 		{"one that was booted", ready, made("old", be.Redirect, be.Blessed, nil), false},

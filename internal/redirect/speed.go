@@ -17,8 +17,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// AheadDir is where decompressed packages are in a sandbox (package ahead).
-const AheadDir = "/run/apt-be/ahead"
+// PredecompressDir is where decompressed packages are in a sandbox (package ahead).
+const PredecompressDir = "/run/apt-be/ahead"
 
 // aptConfInside is a configuration of apt that only a sandbox has. It is read
 // before all others, by way of $APT_CONFIG.
@@ -37,15 +37,15 @@ const (
 	patchedPlace = "/run/apt-be/dpkg-skip-unchanged" // where that is inside
 )
 
-// roomHook has apt stop before it unpacks anything if that does not fit. It comes
-// before all other hooks of apt, as aheadHook does.
-const roomHook = `DPkg::Pre-Install-Pkgs { "APT_BE=check-room /usr/bin/apt-be check-room"; };
-DPkg::Tools::Options::APT_BE=check-room { Version "3"; InfoFD "22"; };
+// checkSpaceHook has apt stop before it unpacks anything if that does not fit. It comes
+// before all other hooks of apt, as predecompressHook does.
+const checkSpaceHook = `DPkg::Pre-Install-Pkgs { "APT_BE=check-space /usr/bin/apt-be check-space"; };
+DPkg::Tools::Options::APT_BE=check-space { Version "3"; InfoFD "22"; };
 `
 
-// hasten has a sandbox that builds a new environment do so as fast as a policy
+// applySpeed has a sandbox that builds a new environment do so as fast as a policy
 // allows, and only if what it unpacks fits.
-func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
+func applySpeed(spec *sandbox.Spec, speed aptconf.Speed) {
 	spec.NoSync = speed.NoSync
 	spec.Texts = map[string]string{}
 	spec.Collect = append(spec.Collect, VetoNote, PassNote)
@@ -54,10 +54,10 @@ func hasten(spec *sandbox.Spec, speed aptconf.Speed) {
 		spec.Collect = append(spec.Collect, lateInitramfs)
 	}
 	var conf strings.Builder
-	conf.WriteString(roomHook)
-	if size := aheadSize(); speed.UnpackAhead && size > 0 {
-		spec.Memory = append(spec.Memory, sandbox.Memory{Target: AheadDir, Size: size})
-		conf.WriteString(aheadHook)
+	conf.WriteString(checkSpaceHook)
+	if size := predecompressSize(); speed.Predecompress && size > 0 {
+		spec.Memory = append(spec.Memory, sandbox.Memory{Target: PredecompressDir, Size: size})
+		conf.WriteString(predecompressHook)
 	}
 	if speed.SkipUnchanged {
 		if dpkg := skipUnchanged(spec); dpkg != "" {
@@ -85,10 +85,10 @@ func (s *Supervisor) shareUnchanged(ctx context.Context, build *be.Build, job Jo
 	s.Log.Debugf("%d unchanged files share %d bytes with the running system", report.Shared.Files, report.Shared.Bytes)
 }
 
-// aheadHook comes before all other hooks of apt, some of which look into the
+// predecompressHook comes before all other hooks of apt, some of which look into the
 // packages too. It begins with a word of our own, as the guard's does.
-const aheadHook = `DPkg::Pre-Install-Pkgs { "APT_BE=unpack-ahead /usr/bin/apt-be unpack-ahead || true"; };
-DPkg::Tools::Options::APT_BE=unpack-ahead { Version "3"; InfoFD "21"; };
+const predecompressHook = `DPkg::Pre-Install-Pkgs { "APT_BE=predecompress /usr/bin/apt-be predecompress || true"; };
+DPkg::Tools::Options::APT_BE=predecompress { Version "3"; InfoFD "21"; };
 `
 
 // configure adds a configuration of apt to an environment, below the one that
@@ -125,9 +125,9 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// aheadSize is how much memory decompressed packages may take, in bytes: a
+// predecompressSize is how much memory decompressed packages may take, in bytes: a
 // quarter of what is available, and no more than what most upgrades can use.
-func aheadSize() uint64 {
+func predecompressSize() uint64 {
 	const most, least = 2 << 30, 64 << 20
 	available, err := memAvailable()
 	if err != nil || available/4 < least {

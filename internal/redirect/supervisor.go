@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/rebootflag"
+	"github.com/apt-be/apt-be/internal/rebootrequired"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -29,7 +29,7 @@ type Supervisor struct {
 	Log      logrus.FieldLogger
 	Boot     Boot // nil where apt-be init was not run
 	System   System
-	Flag     rebootflag.Flag // the running system's
+	Flag     rebootrequired.Flag // the running system's
 	// Drift tells in words what happened in the running system while an
 	// environment was made, "" if nothing did, and why the environment could not
 	// be given that, if so.
@@ -38,17 +38,17 @@ type Supervisor struct {
 	// has then work in it, and puts it in the place of the environment, of which
 	// edit changes the record. If then fails or has ended the build, the
 	// environment is as it was. The caller has dpkg's locks.
-	Advance func(ctx context.Context, e be.Env, then func(*be.Build) (ended bool, err error), edit func(*be.Record)) error
+	CatchUp func(ctx context.Context, e be.Env, then func(*be.Build) (ended bool, err error), edit func(*be.Record)) error
 
-	after    aftermath
+	report   report
 	outdated outdated
 }
 
 // Boot is what a supervisor needs of the machine's boot loader.
 type Boot interface {
-	// Room checks that the kernel of one more environment, much like that of
+	// CheckSpace checks that the kernel of one more environment, much like that of
 	// origin, finds room where the loader reads it.
-	Room(origin be.Env) error
+	CheckSpace(origin be.Env) error
 	// Try makes the next boot take an environment on trial. The caller holds
 	// the registry's lock.
 	Try(ctx context.Context, e be.Env, deadline time.Duration) error
@@ -66,7 +66,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	if err := s.Registry.CheckReadable(); err != nil {
 		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
 	}
-	if err := s.look(); err != nil {
+	if err := s.findMounts(); err != nil {
 		return Exit{}, err
 	}
 	lock, err := takeDpkgLock(signals.any, job)
@@ -86,13 +86,13 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
 	}
 	if job.Made == be.Redirect {
-		exit, done, err := s.mindEarlier(ctx, job, origin, signals)
+		exit, done, err := s.handlePending(ctx, job, origin, signals)
 		if err != nil || done {
 			return exit, err
 		}
 	}
 	if s.Boot != nil {
-		if err := s.Boot.Room(origin); err != nil {
+		if err := s.Boot.CheckSpace(origin); err != nil {
 			return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
 		}
 	}
@@ -121,16 +121,16 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	build, recovered, err := s.Registry.Begin(ctx, be.BuildOptions{
-		Parts:    own,
-		Name:     job.Name,
-		Origin:   origin,
-		Made:     job.Made,
-		Command:  job.Argv,
-		LeaveOut: job.LeaveOut,
+		Parts:     own,
+		Name:      job.Name,
+		Origin:    origin,
+		CreatedBy: job.Made,
+		Command:   job.Argv,
+		LeaveOut:  job.LeaveOut,
 	})
 	TellRecovered(s.Notice, s.Log, recovered)
 	if err == nil {
-		for _, place := range build.Hidden {
+		for _, place := range build.HiddenParts {
 			s.Notice.Say("What lies below the mount of %s is %s%s in the new boot environment.", place, place, be.Hidden)
 		}
 	}
@@ -164,13 +164,13 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err := job.Reads.show(&spec); err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
-	hasten(&spec, job.Speed)
+	applySpeed(&spec, job.Speed)
 	if err := noteOutside(&spec, job.AllowOutside); err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
 	defer s.lendCache(&spec, root, job.Reads)()
 	tellRebootDue(&spec)
-	undisguise, err := s.disguise(&spec, job, s.Registry.Store().Path(build.Path))
+	undivert, err := s.divertSendmail(&spec, job, s.Registry.Store().Path(build.Path))
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
 	}
@@ -186,17 +186,17 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err != nil {
 		return Verdict{}, result, err
 	}
-	s.after.begin(result)
-	s.Notice.Hear(s.after.hear)
-	spoilt := undisguise()
+	s.report.begin(result)
+	s.Notice.Hear(s.report.hear)
+	cleanupFailed := undivert()
 	if commit && job.Reboot.Automatic {
 		s.commitEtc(build, "it reboots by itself again")
 	}
 	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
 		return Verdict{}, result, err
 	}
-	if spoilt != nil { // for want of room, mostly: it is not what the packages made of it
-		return spoiltVerdict(job.Frontend, result, spoilt), result, nil
+	if cleanupFailed != nil { // for want of room, mostly: it is not what the packages made of it
+		return failedVerdict(job.Frontend, result, cleanupFailed), result, nil
 	}
 	for _, note := range result.Notes {
 		s.Log.Warn(note)
@@ -234,10 +234,10 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		}
 		s.Notice.Say("No package changed, so no boot environment was made.")
 	case Failed:
-		if short := s.cramped(); short != nil {
+		if short := s.lowSpace(); short != nil {
 			err := build.Discard(ctx) // before anything is written
 			s.propagateLogs(job, result)
-			s.tellCramped(v.Reason, short)
+			s.tellLowSpace(v.Reason, short)
 			return exit, err
 		}
 		e, err := s.commit(ctx, build, be.Failed, v.Reason)
@@ -287,7 +287,7 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 		r.Title, r.Kernels = identity.Title, identity.Kernels
 	})
 	if err == nil {
-		s.after.about, s.after.made = &e, true
+		s.report.env, s.report.isNew = &e, true
 	}
 	return e, err
 }
@@ -339,13 +339,13 @@ func (s *Supervisor) inUse(e be.Env) bool {
 
 // Replaces says whether a new environment makes an older one useless.
 func Replaces(e, old be.Env) bool {
-	if old.Name == e.Name || old.Record.Kept || old.Record.Touched || old.Armed || old.Record.Made != be.Redirect && old.Record.Made != be.Command {
+	if old.Name == e.Name || old.Record.Kept || old.Record.Modified || old.Armed || old.Record.CreatedBy != be.Redirect && old.Record.CreatedBy != be.Command {
 		return false
 	}
 	if e.Record.State == be.Failed {
 		return old.Record.State == be.Failed
 	}
-	return e.Record.Made == be.Redirect && old.Record.Made == be.Redirect &&
+	return e.Record.CreatedBy == be.Redirect && old.Record.CreatedBy == be.Redirect &&
 		(old.Record.State == be.Ready || old.Record.State == be.Stale) && old.Record.OriginUUID == e.Record.OriginUUID
 }
 

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/inroot"
-	"github.com/apt-be/apt-be/internal/room"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/swapfile"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -50,7 +50,7 @@ func giveSwap(st store.Store, like, root, file string) (size int64, err error) {
 	if err != nil {
 		return size, err
 	}
-	if err := (room.Need{Data: uint64(size)}).Check(free); err != nil {
+	if err := (diskspace.Estimate{Data: uint64(size)}).Check(free); err != nil {
 		return size, err
 	}
 	dir, err := inroot.OpenDir(root, filepath.Dir(file))

@@ -66,9 +66,9 @@ func (f Frontend) failureCode() int {
 	return 100
 }
 
-// spoiltVerdict is that on a root that could not be made again what its packages
+// failedVerdict is that on a root that could not be made again what its packages
 // have made of it.
-func spoiltVerdict(f Frontend, result sandbox.Result, why error) Verdict {
+func failedVerdict(f Frontend, result sandbox.Result, why error) Verdict {
 	v := Judge(Outcome{Frontend: f, ExitCode: result.ExitCode, Signal: int(result.Signal), Changed: true})
 	v.Reason = why.Error()
 	return v

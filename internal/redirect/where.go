@@ -12,10 +12,10 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// machine finds out where this process runs.
-func machine() Machine {
+// hostEnv finds out where this process runs.
+func hostEnv() Env {
 	_, err := os.Lstat(sandbox.Marker)
-	return Machine{
+	return Env{
 		Root:      os.Geteuid() == 0,
 		Inside:    err == nil,
 		Bypass:    os.Getenv("APT_BE_BYPASS") == "1",
@@ -43,7 +43,7 @@ func isRoot(dir string) bool {
 // of a sandbox, a container or a chroot. Such a root may well be a subvolume of
 // the machine's own file system, beside its boot environments: it is not one.
 func OnMachine() bool {
-	m := machine()
+	m := hostEnv()
 	return !m.Inside && !m.Container
 }
 

@@ -33,7 +33,7 @@ type Wrapper struct {
 // the frontend ran in a boot environment, or when nothing could be run.
 func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, error) {
 	inv := Parse(f, argv[1:], os.Environ()...)
-	m := machine()
+	m := hostEnv()
 	if !NeedsConfig(inv, m) || unlisted(inv) {
 		return w.passThrough(f, argv)
 	}

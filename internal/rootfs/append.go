@@ -41,7 +41,7 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 		return err
 	}
 	if whole {
-		return c.makeFile(name, a, func(f *os.File) error { return share(f, source) })
+		return c.makeFile(name, a, func(f *os.File) error { return reflink(f, source) })
 	}
 	known, continued, err := beginsAs(c.Base, name, source)
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 	}
 	return c.makeFile(name, a, func(f *os.File) error {
 		if continued {
-			err = share(f, there)
+			err = reflink(f, there)
 		} else {
 			err = c.addedTo(f, name, there)
 		}
@@ -81,7 +81,7 @@ func (c *Changer) replaceHollow(name string, a merge.Attributes) error {
 	if err := c.SetAside(name); err != nil {
 		return err
 	}
-	return c.Carry(name, node, a)
+	return c.Copy(name, node, a)
 }
 
 // beginsAs returns how much of a file is what there is in a root by that name, all
@@ -142,7 +142,7 @@ func (c *Changer) addedTo(f *os.File, name string, there *os.File) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return share(f, there)
+	return reflink(f, there)
 }
 
 // withoutLines writes the lines of one file that are not those of another one, and

@@ -22,10 +22,10 @@ const (
 // longestName is how long a name may be (NAME_MAX).
 const longestName = 255
 
-// Besides returns the path beside another one by which something is kept: the same
+// BesidePath returns the path beside another one by which something is kept: the same
 // with a suffix, and if that would be too long, the beginning of it with a checksum
 // of the whole.
-func Besides(name, suffix string) string {
+func BesidePath(name, suffix string) string {
 	dir, base := path.Split(name)
 	if len(base)+len(suffix) > longestName {
 		sum := sha256.Sum256([]byte(base))
@@ -51,7 +51,7 @@ func (c *Changer) SetAside(name string) error {
 			if n > 1 {
 				suffix += fmt.Sprintf("-%d", n)
 			}
-			err = unix.Renameat(dir, name, dir, Besides(name, suffix))
+			err = unix.Renameat(dir, name, dir, BesidePath(name, suffix))
 			if !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.ENOTDIR) {
 				break
 			}
@@ -60,14 +60,14 @@ func (c *Changer) SetAside(name string) error {
 	})
 }
 
-// CarryBeside puts what is at a path in From beside what is there.
-func (c *Changer) CarryBeside(name string, node merge.Node) error {
+// CopyBeside puts what is at a path in From beside what is there.
+func (c *Changer) CopyBeside(name string, node merge.Node) error {
 	dir, err := c.parent(name)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	beside := Besides(name, Beside)
+	beside := BesidePath(name, Beside)
 	if err := c.makeWay(dir, beside); err != nil {
 		return err
 	}

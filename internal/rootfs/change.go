@@ -30,17 +30,17 @@ type Changer struct {
 	mutex    sync.Mutex // for what has names in linksDir
 	// Behind is told of what is in a directory that CarryWhole carries, and can't be
 	// carried. Nil has that be an error.
-	Behind func(name string, err error)
+	OnSkipped func(name string, err error)
 }
 
-// Has says that a file of From, known by its inode there, is at a path in To
+// Present says that a file of From, known by its inode there, is at a path in To
 // already, so that what is carried of it is another name of that.
-func (c *Changer) Has(inode uint64, name string) { c.links.Store(inode, name) }
+func (c *Changer) Present(inode uint64, name string) { c.links.Store(inode, name) }
 
-// Carry makes what is at a path what it is in From, but for its attributes. The
+// Copy makes what is at a path what it is in From, but for its attributes. The
 // directories above it are made as they are there. On btrfs a file's data is
 // shared.
-func (c *Changer) Carry(name string, node merge.Node, a merge.Attributes) error {
+func (c *Changer) Copy(name string, node merge.Node, a merge.Attributes) error {
 	dir, err := c.parent(name)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (c *Changer) make(dir *os.File, temporary string, o origin, node merge.Node
 	default:
 		return fmt.Errorf("there is %s", node.Kind)
 	}
-	if err := c.dress(dir, temporary, a); err != nil {
+	if err := c.setMetadata(dir, temporary, a); err != nil {
 		return err
 	}
 	modified := unix.NsecToTimespec(node.Modified)
@@ -107,7 +107,7 @@ func (c *Changer) makeFile(name string, a merge.Attributes, fill func(*os.File) 
 			return err
 		}
 		c.keepLocked(name, a)
-		return c.dress(dir, temporary, a)
+		return c.setMetadata(dir, temporary, a)
 	})
 }
 
@@ -115,14 +115,14 @@ func (c *Changer) makeFile(name string, a merge.Attributes, fill func(*os.File) 
 func (c *Changer) SetAttributes(name string, a merge.Attributes) error {
 	c.keepLocked(name, a)
 	if name == "." {
-		return c.dress(c.To.dir, ".", a)
+		return c.setMetadata(c.To.dir, ".", a)
 	}
 	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	return c.dress(dir, path.Base(name), a)
+	return c.setMetadata(dir, path.Base(name), a)
 }
 
 // Remove removes what is at a path: nothing is no error, and neither is a
@@ -182,7 +182,7 @@ func (c *Changer) parent(name string) (*os.File, error) {
 		if there.Kind != merge.Missing || node.Kind != merge.Directory {
 			return nil, fmt.Errorf("cannot make /%s: /%s is %s, and %s where it comes from", name, up, there.Kind, node.Kind)
 		}
-		if err := c.Carry(up, node, node.Attributes); err != nil {
+		if err := c.Copy(up, node, node.Attributes); err != nil {
 			return nil, err
 		}
 		c.times.LoadOrStore(up, unix.NsecToTimespec(node.Modified))
@@ -207,7 +207,7 @@ func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) e
 		return &fs.PathError{Op: "mkdir", Path: path.Join(dir.Name(), base), Err: err}
 	}
 	c.keepLocked(name, a)
-	return c.dress(dir, base, a)
+	return c.setMetadata(dir, base, a)
 }
 
 // makeWay removes a directory from where something else is to be. If something is

@@ -25,7 +25,7 @@ func pair(t *testing.T) (c *Changer, to, from string) {
 func (c *Changer) carry(t *testing.T, name string) {
 	t.Helper()
 	n := node(t, c.From, name)
-	check(t, c.Carry(name, n, n.Attributes))
+	check(t, c.Copy(name, n, n.Attributes))
 }
 
 // list returns all paths in a directory but /etc.
@@ -97,7 +97,7 @@ func TestNoWayOut(t *testing.T) {
 	outside := t.TempDir()
 	check(t, os.Symlink(outside, filepath.Join(to, "d")))
 	n := node(t, c.From, "d/file")
-	if err := c.Carry("d/file", n, n.Attributes); err == nil {
+	if err := c.Copy("d/file", n, n.Attributes); err == nil {
 		t.Error("a file was made by way of a link")
 	}
 	plant(t, outside, "file")
@@ -191,7 +191,7 @@ func TestAppend(t *testing.T) {
 
 // TestBesides keeps things beside others whose names leave no room for more.
 func TestBesides(t *testing.T) {
-	if got := Besides("etc/motd", Aside); got != "etc/motd"+Aside {
+	if got := BesidePath("etc/motd", Aside); got != "etc/motd"+Aside {
 		t.Errorf("beside motd is %s", got)
 	}
 	c, to, from := pair(t)
@@ -202,10 +202,10 @@ func TestBesides(t *testing.T) {
 		plant(t, from, "d/"+name)
 		plant(t, to, "d/"+name)
 		n := node(t, c.From, "d/"+name)
-		check(t, c.CarryBeside("d/"+name, n))
+		check(t, c.CopyBeside("d/"+name, n))
 		check(t, c.SetAside("d/"+name))
 		for _, suffix := range []string{Aside, Beside} {
-			beside := Besides("d/"+name, suffix)
+			beside := BesidePath("d/"+name, suffix)
 			if len(filepath.Base(beside)) > 255 || !strings.HasSuffix(beside, suffix) || names[beside] || node(t, c.To, beside).Kind != merge.Regular {
 				t.Errorf("beside %q is %q", name, beside)
 			}

@@ -71,18 +71,18 @@ func (c *Changer) copyOpened(source, dir *os.File, name string, a merge.Attribut
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(share(target, source), target.Close()); err != nil {
+	if err := errors.Join(reflink(target, source), target.Close()); err != nil {
 		return err
 	}
-	if err := c.dress(dir, name, a); err != nil {
+	if err := c.setMetadata(dir, name, a); err != nil {
 		return err
 	}
 	return unix.UtimesNanoAt(int(dir.Fd()), name, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// share gives an empty file the content of another one, whose data it shares if
+// reflink gives an empty file the content of another one, whose data it shares if
 // the file system can do that.
-func share(target, source *os.File) error {
+func reflink(target, source *os.File) error {
 	// Only files that are both written in place, or both not, can share data
 	// (chattr(1)'s C), and only an empty one can be made such.
 	if flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS); err == nil {

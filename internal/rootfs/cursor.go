@@ -108,7 +108,7 @@ func (c *cursor) look(name string) (*os.File, unix.Stat_t, error) {
 // at returns a cursor at a directory of the root, and by what the numbers of inodes
 // there are told from those of others (Attach).
 func (r *Root) at(name string) (c *cursor, mark uint64, err error) {
-	if a, _ := r.holder(Was(r.moves, name)); a != nil {
+	if a, _ := r.holder(PathBefore(r.moves, name)); a != nil {
 		mark = a.mark
 	}
 	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)

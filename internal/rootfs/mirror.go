@@ -131,7 +131,7 @@ func (m *Mirror) copy(c *Changer, name string, s stamp) (done bool, err error) {
 			return false, err
 		}
 	}
-	err = c.Carry(name, node, node.Attributes)
+	err = c.Copy(name, node, node.Attributes)
 	if gone(err) {
 		return false, nil
 	}

@@ -24,8 +24,8 @@ func (r *Root) Moved(moves []Move) *Root {
 	return &view
 }
 
-// Was returns the path that something had before directories were moved.
-func Was(moves []Move, name string) string {
+// PathBefore returns the path that something had before directories were moved.
+func PathBefore(moves []Move, name string) string {
 	for _, m := range moves {
 		if below, ok := strings.CutPrefix(name, m.To); ok && (below == "" || below[0] == '/') {
 			return m.From + below
@@ -97,5 +97,5 @@ func (c *Changer) Move(m Move) error {
 		return fmt.Errorf("cannot move /%s to /%s: %w", m.From, m.To, err)
 	}
 	c.SetTime(m.From, m.There.Modified)
-	return c.Carry(m.From, m.There, m.There.Attributes)
+	return c.Copy(m.From, m.There, m.There.Attributes)
 }

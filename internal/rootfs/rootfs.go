@@ -157,7 +157,7 @@ func (r *Root) descriptor(name string, flags uint64) (int, error) {
 	if _, left := r.left(name); left {
 		return -1, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: unix.ENOENT}
 	}
-	name = Was(r.moves, name)
+	name = PathBefore(r.moves, name)
 	if a, below := r.holder(name); a != nil {
 		return a.root.descriptor(below, flags)
 	}
@@ -182,7 +182,7 @@ func (r *Root) Node(name string) (merge.Node, error) {
 	if node, left := r.left(name); left {
 		return node, nil
 	}
-	if a, below := r.holder(Was(r.moves, name)); a != nil {
+	if a, below := r.holder(PathBefore(r.moves, name)); a != nil {
 		return a.node(below)
 	}
 	fd, err := r.descriptor(name, unix.O_PATH)
@@ -244,7 +244,7 @@ func readLink(fd int) (string, error) {
 
 // Names implements merge.Tree.
 func (r *Root) Names(name string) ([]string, error) {
-	if a, below := r.holder(Was(r.moves, name)); a != nil {
+	if a, below := r.holder(PathBefore(r.moves, name)); a != nil {
 		return a.root.Names(below)
 	}
 	f, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)

@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// Begin returns what a regular file in a Root begins with, at most so many bytes.
-func Begin(name string, tree merge.Tree, most int64) ([]byte, error) {
+// ReadStart returns what a regular file in a Root begins with, at most so many bytes.
+func ReadStart(name string, tree merge.Tree, most int64) ([]byte, error) {
 	f, err := tree.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, err

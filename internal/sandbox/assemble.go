@@ -36,7 +36,7 @@ func assemble(spec *Spec, place decoy) (notes []string, err error) {
 	if err := unix.Mount(spec.Device, a.root, "btrfs", flags, "subvol=/"+spec.Subvolume); err != nil {
 		return nil, fmt.Errorf("cannot mount %s of %s: %w", spec.Subvolume, spec.Device, err)
 	}
-	if len(spec.Shares) > 0 {
+	if len(spec.ForeignMounts) > 0 {
 		// Overlays are made of layers that are mounted in the same namespace,
 		// and keep them when this is gone.
 		top := place.dir(topDir)
@@ -48,7 +48,7 @@ func assemble(spec *Spec, place decoy) (notes []string, err error) {
 	if err := a.directories(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(*Spec) error{a.mountable, a.shares, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.discs, a.policy} {
+	for _, step := range []func(*Spec) error{a.mountable, a.foreignMounts, a.sys, a.dev, a.run, a.spool, a.memory, a.tmp, a.shown, a.texts, a.discs, a.policy} {
 		if err := step(spec); err != nil {
 			return nil, err
 		}
@@ -299,13 +299,13 @@ func (a *assembler) discs(spec *Spec) error {
 	return nil
 }
 
-// shares shows the other file systems of the running root, outer ones first.
-func (a *assembler) shares(spec *Spec) error {
-	shares := slices.SortedFunc(slices.Values(spec.Shares), func(x, y Share) int {
+// foreignMounts shows the other file systems of the running root, outer ones first.
+func (a *assembler) foreignMounts(spec *Spec) error {
+	shares := slices.SortedFunc(slices.Values(spec.ForeignMounts), func(x, y ForeignMount) int {
 		return strings.Compare(x.Target, y.Target)
 	})
 	for _, share := range shares {
-		err := a.share(share, a.place.dir(topDir))
+		err := a.foreignMount(share, a.place.dir(topDir))
 		if err != nil && (share.Scratch != "" || share.Volatile) {
 			// Better seen and not written to than not there.
 			a.note("cannot protect %s by an overlay, so it is read-only: %v", share.Target, err)
@@ -318,7 +318,7 @@ func (a *assembler) shares(spec *Spec) error {
 	return nil
 }
 
-func (a *assembler) share(share Share, top string) error {
+func (a *assembler) foreignMount(share ForeignMount, top string) error {
 	if share.Own != "" {
 		if f, source, err := a.at(share.Own); err == nil {
 			defer f.Close()

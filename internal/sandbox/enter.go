@@ -111,7 +111,7 @@ func (t task) openDevices() error {
 // which it is asked for answers, or none where those can't be had.
 func (t task) filter(socket *os.File) error {
 	if t.Spec.NoSync {
-		if err := nosync.Suppress(); err != nil {
+		if err := nosync.Install(); err != nil {
 			return err
 		}
 	}

@@ -183,10 +183,10 @@ func TestSameDirectory(t *testing.T) {
 }
 
 func TestFindOthers(t *testing.T) {
-	others, err := FindOthers()
+	others, err := FindForeignMounts()
 	check(t, err)
 	seen := map[string]bool{}
-	for _, share := range others.Shares("@apt-be/scratch/x") {
+	for _, share := range others.Show("@apt-be/scratch/x") {
 		if share.Target == "/" || strings.HasPrefix(share.Target, "/proc") || strings.HasPrefix(share.Target, "/dev/") || seen[share.Target] {
 			t.Errorf("%s is a share, or twice", share.Target)
 		}
@@ -194,9 +194,9 @@ func TestFindOthers(t *testing.T) {
 		if share.Scratch != "" && !strings.HasPrefix(share.Scratch, "@apt-be/scratch/x/") {
 			t.Errorf("the scratch of %s is %s", share.Target, share.Scratch)
 		}
-		rest, err := FindOthers(share.Target)
+		rest, err := FindForeignMounts(share.Target)
 		check(t, err)
-		for _, other := range rest.Shares("") {
+		for _, other := range rest.Show("") {
 			if other.Target == share.Target || other.Scratch != "" {
 				t.Errorf("with %s excluded and no scratch there is %+v", share.Target, other)
 			}

@@ -22,7 +22,7 @@ func (a *assembler) mountable(spec *Spec) error {
 		return nil // there is none, or it says nothing
 	}
 	for _, e := range fstab.Entries(data) {
-		shared := slices.ContainsFunc(spec.Shares, func(s Share) bool { return s.Target == e.Dir })
+		shared := slices.ContainsFunc(spec.ForeignMounts, func(s ForeignMount) bool { return s.Target == e.Dir })
 		if shared || hidden(e.Dir) || !slices.Contains(strings.Split(e.Options, ","), "noauto") {
 			continue
 		}

@@ -48,12 +48,12 @@ type Spec struct {
 	ReadOnly  bool   // mount the root read-only
 	Dir       string // an empty directory outside, to assemble the sandbox at
 
-	Name   string            // what the marker says
-	Shares []Share           // other file systems of the running root, at their places
-	Discs  []string          // mounted discs with packages, read-only
-	Shown  map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
-	Texts  map[string]string // contents of files in /run to make inside, by their names
-	Memory []Memory          // file systems in memory
+	Name          string            // what the marker says
+	ForeignMounts []ForeignMount    // other file systems of the running root, at their places
+	Discs         []string          // mounted discs with packages, read-only
+	Shown         map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
+	Texts         map[string]string // contents of files in /run to make inside, by their names
+	Memory        []Memory          // file systems in memory
 	// Network is aptconf.NetworkDownload or NetworkFull; "" for none.
 	Network string
 	NoSync  bool   // what syncs files succeeds at once: see package nosync
@@ -83,8 +83,8 @@ type Memory struct {
 	Size   uint64 // the most that it holds, in bytes
 }
 
-// Share is another file system of the running root.
-type Share struct {
+// ForeignMount is another file system of the running root.
+type ForeignMount struct {
 	Target  string // where it is mounted, outside and inside
 	Scratch string // a directory, from the top level, for what is written to it; "" to show it read-only
 	Copy    bool   // not by an overlay but as a copy, for file systems that overlayfs refuses

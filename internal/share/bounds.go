@@ -96,7 +96,7 @@ func checkInPlace(_ string, a txn.Args) error {
 func checkClone(id string, a txn.Args) error {
 	dir, name := path.Split(a["src"])
 	switch {
-	case dir != be.PastDir+"/" || name == "" || store.CheckPath(a["src"]) != nil:
+	case dir != be.ShareSnapshotDir+"/" || name == "" || store.CheckPath(a["src"]) != nil:
 		return txn.OutOfBounds(a["src"], "is no past of a share")
 	case !be.IsUUID(a["parent"]):
 		return txn.OutOfBounds(a["parent"], "is no UUID")

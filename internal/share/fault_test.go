@@ -84,18 +84,18 @@ func (f *faulty) Snapshot(src, dst string, readOnly bool) error {
 // operation is something that can be interrupted.
 type operation struct {
 	name    string
-	prepare func(w *world)
-	run     func(w *world) error
+	prepare func(w *fixture)
+	run     func(w *fixture) error
 	// check finds all that is to be there after a Recover, and what came since.
-	check  func(w *world, since map[string]string)
+	check  func(w *fixture, since map[string]string)
 	sealed bool // nobody can write while nothing is mounted
 }
 
 var operations = []operation{
-	{"add", func(*world) {}, (*world).add, (*world).checkMail, false},
-	{"remove", func(w *world) { check(w.T, w.add()) }, (*world).remove, (*world).checkMail, false},
-	{"restore beside", (*world).spoil, func(w *world) error { return w.restore(false) }, (*world).checkBeside, false},
-	{"restore in place", (*world).spoil, func(w *world) error { return w.restore(true) }, (*world).checkInPlace, true},
+	{"add", func(*fixture) {}, (*fixture).add, (*fixture).checkMail, false},
+	{"remove", func(w *fixture) { check(w.T, w.add()) }, (*fixture).remove, (*fixture).checkMail, false},
+	{"restore beside", (*fixture).spoil, func(w *fixture) error { return w.restore(false) }, (*fixture).checkBeside, false},
+	{"restore in place", (*fixture).spoil, func(w *fixture) error { return w.restore(true) }, (*fixture).checkInPlace, true},
 }
 
 // At whichever call something happens, and whatever the services write before the
@@ -106,7 +106,7 @@ func TestFaultsAtEachCall(t *testing.T) {
 			t.Run(op.name+"/"+string(fault), func(t *testing.T) {
 				t.Parallel()
 				for n, reached := 1, true; reached; n++ {
-					t.Run(fmt.Sprint(n), func(t *testing.T) { reached = newWorld(t).injectFault(op, fault, n) })
+					t.Run(fmt.Sprint(n), func(t *testing.T) { reached = newFixture(t).injectFault(op, fault, n) })
 					if !reached && n < 10 {
 						t.Errorf("there were only %d calls", n)
 					}
@@ -116,7 +116,7 @@ func TestFaultsAtEachCall(t *testing.T) {
 	}
 }
 
-func (w *world) injectFault(op operation, fault fault, n int) (reached bool) {
+func (w *fixture) injectFault(op operation, fault fault, n int) (reached bool) {
 	w.Helper()
 	op.prepare(w)
 	st := &faulty{Store: w.store, at: n, fault: fault}
@@ -154,7 +154,7 @@ func both(a, b map[string]string) map[string]string {
 	return all
 }
 
-func (w *world) checkMail(since map[string]string) {
+func (w *fixture) checkMail(since map[string]string) {
 	w.Helper()
 	if strings.Contains(w.fstab("@rootfs"), "@share/mail") {
 		w.isShare(both(mail, since))
@@ -165,7 +165,7 @@ func (w *world) checkMail(since map[string]string) {
 }
 
 // noShareBut checks that there is no share, or one that others mount.
-func (w *world) noShareBut() {
+func (w *fixture) noShareBut() {
 	w.Helper()
 	mounted := strings.Contains(w.fstab("@be/other"), "@share/mail")
 	if names := w.names(); mounted != (len(names) == 1) || len(names) > 1 {

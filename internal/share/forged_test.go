@@ -17,7 +17,7 @@ import (
 
 // forge leaves a journal, of a transaction that was cut off, with a step whose
 // checksum is as it should be.
-func (w *world) forge(step func(id string) txn.Step) (id string) {
+func (w *fixture) forge(step func(id string) txn.Step) (id string) {
 	w.Helper()
 	check(w.T, w.locked(func() error {
 		tx, err := w.reg.Transaction("a test")
@@ -41,7 +41,7 @@ func (w *world) forge(step func(id string) txn.Step) (id string) {
 }
 
 // all is what there is in the store, but for the registry's own.
-func (w *world) all() map[string]string {
+func (w *fixture) all() map[string]string {
 	w.Helper()
 	found := w.files(".")
 	maps.DeleteFunc(found, func(name, _ string) bool { return strings.HasPrefix(name, be.HomeDir+"/") })
@@ -51,7 +51,7 @@ func (w *world) all() map[string]string {
 	return found
 }
 
-func (w *world) subvolumes() []string {
+func (w *fixture) subvolumes() []string {
 	w.Helper()
 	all, err := w.store.Nested(".")
 	check(w.T, err)
@@ -121,13 +121,13 @@ func TestForgedJournals(t *testing.T) {
 	}
 }
 
-var shared *world
+var shared *fixture
 
 // boundsWorld is one in which nothing is done, so that all may have the same.
-func boundsWorld(t *testing.T) *world {
+func boundsWorld(t *testing.T) *fixture {
 	t.Helper()
 	if shared == nil || shared.T != t {
-		shared = newWorld(t)
+		shared = newFixture(t)
 		check(t, shared.store.Create("@share/precious"))
 		shared.write("@share/precious/file", "x")
 	}
@@ -135,7 +135,7 @@ func boundsWorld(t *testing.T) *world {
 }
 
 // refuses checks that a step has its journal left, and nothing done.
-func (w *world) refuses(kind string, args func(id string) txn.Args) {
+func (w *fixture) refuses(kind string, args func(id string) txn.Args) {
 	w.Helper()
 	id := w.forge(func(id string) txn.Step { return txn.Step{Kind: kind, Args: args(id)} })
 	before := w.all()
@@ -155,67 +155,67 @@ func (w *world) refuses(kind string, args func(id string) txn.Args) {
 // TestForgedJournalsInBounds has steps each of whose arguments may be one of its
 // kind.
 func TestForgedJournalsInBounds(t *testing.T) {
-	running := func(w *world) be.Env {
+	running := func(w *fixture) be.Env {
 		e, err := w.reg.Running()
 		check(w.T, err)
 		return e
 	}
 	for name, tt := range map[string]struct {
-		prepare func(w *world)
-		step    func(w *world, id string) txn.Step
+		prepare func(w *fixture)
+		step    func(w *fixture, id string) txn.Step
 		says    string // "" if there is nothing to be done
 	}{
-		"make of what somebody mounts": {func(w *world) {
+		"make of what somebody mounts": {func(w *fixture) {
 			w.reg.Mounted = func(string) ([]string, error) { return []string{"/mnt"}, nil }
-		}, func(w *world, id string) txn.Step {
+		}, func(w *fixture, id string) txn.Step {
 			check(w.T, w.store.Create("@share/.new-"+id))
 			return txn.Step{Kind: "share-make", Args: txn.Args{"dst": "@share/.new-" + id}}
 		}, "is mounted at /mnt"},
-		"make of a snapshot": {func(*world) {}, func(w *world, id string) txn.Step {
+		"make of a snapshot": {func(*fixture) {}, func(w *fixture, id string) txn.Step {
 			check(w.T, w.store.Snapshot("@be/other", "@share/.new-"+id, false))
 			return txn.Step{Kind: "share-make", Args: txn.Args{"dst": "@share/.new-" + id}}
 		}, "is another subvolume than the one that was made there"},
-		"name of what others mount": {func(w *world) {
+		"name of what others mount": {func(w *fixture) {
 			check(w.T, w.add())
 			check(w.T, os.WriteFile(w.store.Path("@rootfs/etc/fstab"), []byte(fstabText), 0o644))
 			delete(w.machine.mounts, "/var/mail")
-		}, func(w *world, id string) txn.Step {
+		}, func(w *fixture, id string) txn.Step {
 			return w.step("share-name", "mail", "/var/mail", "@share/.new-"+id, running(w))
 		}, "other mounts @share/mail"},
-		"fill of another directory": {func(w *world) { check(w.T, w.add()) }, func(w *world, _ string) txn.Step {
+		"fill of another directory": {func(w *fixture) { check(w.T, w.add()) }, func(w *fixture, _ string) txn.Step {
 			return w.step("share-fill", "mail", "/etc", "", running(w))
 		}, "the fstab of @rootfs does not have @share/mail at /etc"},
-		"empty of another directory": {func(w *world) {
+		"empty of another directory": {func(w *fixture) {
 			check(w.T, w.add())
 			w.write("@rootfs/srv/file", "x")
-		}, func(w *world, id string) txn.Step {
+		}, func(w *fixture, id string) txn.Step {
 			return w.step("share-empty", "mail", "/srv", "@share/.new-"+id, running(w))
 		}, "the fstab of @rootfs does not have @share/mail at /srv"},
-		"empty by a link": {func(w *world) {
+		"empty by a link": {func(w *fixture) {
 			check(w.T, w.add())
 			check(w.T, os.Remove(w.store.Path("@rootfs/var/mail")))
 			check(w.T, os.Symlink(w.store.Path("@rootfs/etc"), w.store.Path("@rootfs/var/mail")))
-		}, func(w *world, id string) txn.Step {
+		}, func(w *fixture, id string) txn.Step {
 			return w.step("share-empty", "mail", "/var/mail", "@share/.new-"+id, running(w))
 		}, "too many levels of symbolic links"},
-		"clone of a share": {func(w *world) {
+		"clone of a share": {func(w *fixture) {
 			check(w.T, w.store.Create("@share/mail-2026-11-20"))
 			w.write("@share/mail-2026-11-20/file", "x")
-		}, func(w *world, _ string) txn.Step {
+		}, func(w *fixture, _ string) txn.Step {
 			step := w.step("share-clone", "mail", "/var/mail", "@share/mail-2026-11-20", running(w))
 			step.Args["uuid"] = running(w).Subvolume.UUID
 			step.Args["src"], step.Args["parent"] = "@share-past/mail.x", running(w).Subvolume.UUID
 			return step
 		}, "is another subvolume than the one that was made there"},
-		"leave of another share": {func(w *world) {
+		"leave of another share": {func(w *fixture) {
 			check(w.T, w.store.Create("@share/precious"))
 			w.write("@share/precious/file", "x")
-		}, func(w *world, _ string) txn.Step {
+		}, func(w *fixture, _ string) txn.Step {
 			step := w.step("share-leave", "precious", "/var/mail", "", running(w))
 			step.Args["share"] = "mail"
 			return step
 		}, "it is the share precious, and not mail"},
-		"beside in another environment": {func(w *world) {}, func(w *world, id string) txn.Step {
+		"beside in another environment": {func(w *fixture) {}, func(w *fixture, id string) txn.Step {
 			w.write("@be/other/var/.apt-be-restore-"+id+"/file", "x")
 			return txn.Step{Kind: "share-beside", Args: txn.Args{
 				"env": "@be/other", "env-uuid": running(w).Subvolume.UUID, "from": "/var/.apt-be-restore-" + id, "to": "/var/mail.x",
@@ -224,7 +224,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newFixture(t)
 			tt.prepare(w)
 			var before map[string]string
 			w.forge(func(id string) txn.Step {
@@ -247,7 +247,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 }
 
 // step is one of a move of a share in an environment.
-func (w *world) step(kind, name, dir, from string, e be.Env) txn.Step {
+func (w *fixture) step(kind, name, dir, from string, e be.Env) txn.Step {
 	w.Helper()
 	uuid := "11111111-2222-3333-4444-555555555555"
 	if sub, err := w.store.Get("@share/" + name); err == nil {

@@ -207,7 +207,7 @@ func (s *Shares) makeMountPoint(env, like, dir string) error {
 		if err != nil {
 			return err
 		}
-		return (&rootfs.Changer{To: to, From: from}).Carry(name, node, node.Attributes)
+		return (&rootfs.Changer{To: to, From: from}).Copy(name, node, node.Attributes)
 	})
 }
 

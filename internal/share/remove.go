@@ -19,8 +19,8 @@ const RiskDeleteShare = "delete-share"
 
 // RemoveOptions say which share is to be one no more.
 type RemoveOptions struct {
-	What   string // its name, or where the running environment mounts it
-	Delete bool   // also if nobody mounts it, and with it goes what is in it
+	NameOrPath string // its name, or where the running environment mounts it
+	Delete     bool   // also if nobody mounts it, and with it goes what is in it
 }
 
 // Removal is a share that can be one no more.
@@ -36,13 +36,13 @@ type Removal struct {
 func (s *Shares) PlanRemove(o RemoveOptions) (*Removal, error) {
 	r, err := s.planRemove(o)
 	if err != nil {
-		return nil, fmt.Errorf("cannot remove the share %s: %w", o.What, err)
+		return nil, fmt.Errorf("cannot remove the share %s: %w", o.NameOrPath, err)
 	}
 	return r, nil
 }
 
 func (s *Shares) planRemove(o RemoveOptions) (*Removal, error) {
-	share, running, err := s.findHere(o.What)
+	share, running, err := s.findHere(o.NameOrPath)
 	if err != nil {
 		return nil, err
 	}

@@ -19,18 +19,18 @@ import (
 
 // RestoreOptions say what of a share's past is to be had again.
 type RestoreOptions struct {
-	What    string // the share's name, or where the running environment mounts it
-	From    string // the environment that the machine left for then
-	InPlace bool   // in the place of what the share is now
+	NameOrPath string // the share's name, or where the running environment mounts it
+	From       string // the environment that the machine left for then
+	InPlace    bool   // in the place of what the share is now
 }
 
 // Restoration is a past of a share that can be had again.
 type Restoration struct {
-	Share   Share
-	Past    Past
-	Running be.Env
-	Dir     string // where it will be in the running environment; "" if in place
-	Kept    string // in place: the share that what there is now will be
+	Share    Share
+	Snapshot Snapshot
+	Running  be.Env
+	Dir      string // where it will be in the running environment; "" if in place
+	Kept     string // in place: the share that what there is now will be
 }
 
 // PlanRestore looks whether what a share was can be had again: a *Refusal if not,
@@ -38,13 +38,13 @@ type Restoration struct {
 func (s *Shares) PlanRestore(o RestoreOptions) (*Restoration, error) {
 	r, err := s.planRestore(o)
 	if err != nil {
-		return nil, fmt.Errorf("cannot restore the share %s: %w", o.What, err)
+		return nil, fmt.Errorf("cannot restore the share %s: %w", o.NameOrPath, err)
 	}
 	return r, nil
 }
 
 func (s *Shares) planRestore(o RestoreOptions) (*Restoration, error) {
-	share, running, err := s.findHere(o.What)
+	share, running, err := s.findHere(o.NameOrPath)
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +52,12 @@ func (s *Shares) planRestore(o RestoreOptions) (*Restoration, error) {
 		return nil, err
 	}
 	r := &Restoration{Share: share, Running: running}
-	for _, past := range share.Past {
+	for _, past := range share.Snapshots {
 		if past.Env.Name == o.From {
-			r.Past = past
+			r.Snapshot = past
 		}
 	}
-	if r.Past.UUID == "" {
+	if r.Snapshot.UUID == "" {
 		return nil, refuse("nothing is kept of it from when the machine left for %s", o.From).
 			hint("apt-be share list --json tells what is kept")
 	}
@@ -131,7 +131,7 @@ func (s *Shares) restoreBeside(ctx context.Context, t *txn.Txn, r *Restoration) 
 	if err := t.Do(ctx, txn.Step{Kind: stepBeside, Args: args}); err != nil {
 		return err
 	}
-	to, from, err := s.openTrees(r.Running.Subvolume.Path+hidden, r.Past.Subvolume.Path)
+	to, from, err := s.openTrees(r.Running.Subvolume.Path+hidden, r.Snapshot.Subvolume.Path)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (s *Shares) restoreInPlace(ctx context.Context, t *txn.Txn, r *Restoration)
 		return err
 	}
 	clone := m.step(stepClone)
-	clone.Args["src"], clone.Args["parent"] = r.Past.Subvolume.Path, r.Past.Subvolume.UUID
+	clone.Args["src"], clone.Args["parent"] = r.Snapshot.Subvolume.Path, r.Snapshot.Subvolume.UUID
 	if err := t.Do(ctx, clone); err != nil {
 		return err
 	}

@@ -50,12 +50,12 @@ func (r *Refusal) hint(format string, args ...any) *Refusal {
 type Shares struct {
 	registry *be.Registry
 	store    store.Store
-	machine  Machine
+	machine  Host
 }
 
 // New returns the shares beside the environments of a registry, and has what was
 // cut off with them settled when the registry recovers.
-func New(registry *be.Registry, machine Machine) *Shares {
+func New(registry *be.Registry, machine Host) *Shares {
 	s := &Shares{registry: registry, store: registry.Store(), machine: machine}
 	registry.Handle(s.handlers())
 	return s
@@ -66,8 +66,8 @@ type Share struct {
 	Name      string
 	Path      string // where it is mounted: in the running environment, or else in the first one that does; "" if in none
 	Subvolume store.Subvolume
-	Mounts    []Mount // the environments that mount it, oldest first
-	Past      []Past  // what it was when the machine left for environments
+	Mounts    []Mount    // the environments that mount it, oldest first
+	Snapshots []Snapshot // what it was when the machine left for environments
 }
 
 // Mount is where an environment mounts a share.
@@ -76,9 +76,9 @@ type Mount struct {
 	Dir string
 }
 
-// Past is what a share was when the machine left for an environment.
-type Past struct {
-	be.Past
+// Snapshot is what a share was when the machine left for an environment.
+type Snapshot struct {
+	be.ShareSnapshot
 	Env       be.Env
 	Subvolume store.Subvolume
 }
@@ -135,14 +135,14 @@ func (s *Shares) addMounts(shares []Share, e be.Env) error {
 }
 
 func (s *Shares) addPast(shares []Share, e be.Env) error {
-	subvolumes, err := s.registry.PastOf(e)
+	subvolumes, err := s.registry.ShareSnapshotsOf(e)
 	if err != nil {
 		return err
 	}
-	for _, past := range e.Record.Past {
+	for _, past := range e.Record.ShareSnapshots {
 		i := slices.IndexFunc(shares, func(share Share) bool { return share.Name == past.Share })
 		if sub, ok := subvolumes[past.Share]; ok && i >= 0 {
-			shares[i].Past = append(shares[i].Past, Past{past, e, sub})
+			shares[i].Snapshots = append(shares[i].Snapshots, Snapshot{past, e, sub})
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ type Subvolume struct {
 	ReadOnly   bool      // nothing in it can be changed
 	Created    time.Time // when it was made
 	Generation uint64    // of the last change in it, counted when it is written (Sync); taking a snapshot of it counts
-	Made       uint64    // the generation in which it was made
+	OTransID   uint64    // the generation in which it was made
 }
 
 // Store is a file system with subvolumes and snapshots. All changes are
@@ -116,9 +116,9 @@ type Store interface {
 	// Free tells of the room that is left. What has not been written yet (Sync)
 	// may not count, and what was deleted may still do so for a while.
 	Free() (Free, error)
-	// Settle waits until what was deleted gives its space back, or until ctx is
+	// WaitForDeletions waits until what was deleted gives its space back, or until ctx is
 	// done, which is an error.
-	Settle(ctx context.Context) error
+	WaitForDeletions(ctx context.Context) error
 	// Changed returns the paths, from the root of the subvolume at path, of
 	// all that may have changed in it after a generation: of each file all
 	// its names, and of a directory also if something in it was made, renamed
@@ -132,12 +132,12 @@ type Store interface {
 	Close() error
 }
 
-// Untouched says whether a subvolume still is what it was when it was made as a
+// IsUnmodified says whether a subvolume still is what it was when it was made as a
 // snapshot of another one, whatever became of that.
-func Untouched(st Store, snapshot, of Subvolume) (bool, error) {
+func IsUnmodified(st Store, snapshot, of Subvolume) (bool, error) {
 	if snapshot.ParentUUID != of.UUID {
 		return false, nil
 	}
-	changed, err := st.Changed(snapshot.Path, snapshot.Made)
+	changed, err := st.Changed(snapshot.Path, snapshot.OTransID)
 	return len(changed) == 0, err
 }

@@ -21,19 +21,19 @@ func TestChanged(t *testing.T) {
 	storeMust(t, s.Snapshot("root", "base", true))
 	base, err := s.Get("base")
 	storeMust(t, err)
-	if got, err := s.Changed("root", base.Made); err != nil || len(got) > 0 {
+	if got, err := s.Changed("root", base.OTransID); err != nil || len(got) > 0 {
 		t.Fatalf("nothing was changed yet, and there are %q, %v", got, err)
 	}
 	want := changeRoot(t, s)
 	storeMust(t, s.Sync())
-	got, err := s.Changed("root", base.Made)
+	got, err := s.Changed("root", base.OTransID)
 	storeMust(t, err)
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("changed are\n%q, want\n%q", got, want)
 	}
-	if got, err := s.Changed("base", base.Made); err != nil || len(got) > 0 {
+	if got, err := s.Changed("base", base.OTransID); err != nil || len(got) > 0 {
 		t.Errorf("in the snapshot itself changed %q, %v", got, err)
 	}
 }
@@ -92,7 +92,7 @@ func TestChangedHasAllNames(t *testing.T) {
 	storeMust(t, err)
 	storeMust(t, os.WriteFile(file, []byte("changed"), 0o644))
 	storeMust(t, s.Sync())
-	got, err := s.Changed("root", base.Made)
+	got, err := s.Changed("root", base.OTransID)
 	storeMust(t, err)
 	slices.Sort(got)
 	slices.Sort(want)

@@ -162,7 +162,7 @@ func (l lab) done(t testing.TB, m *machine.Machine) {
 type environment struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
-	Made    string `json:"made"`
+	Made    string `json:"created_by"`
 	Running bool   `json:"running"`
 }
 

@@ -32,7 +32,7 @@ func BenchmarkDrift(b *testing.B) {
 	}
 	be, err := s.Get("be")
 	storeMust(b, err)
-	sides := drift.Sides{Base: "base", Live: "root", Next: "be", Forked: be.Made}
+	sides := drift.Sides{Base: "base", Running: "root", Target: "be", ForkGeneration: be.OTransID}
 
 	whole := func() (differ int) {
 		before, err := rootfs.Open(s.Path("base"))

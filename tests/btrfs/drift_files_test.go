@@ -24,19 +24,19 @@ func (l *driftLab) fork() {
 	be, err := l.store.Get("be2")
 	storeMust(l.T, err)
 	l.base, l.next = l.store.Path("base2"), l.store.Path("be2")
-	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 }
 
 // carry carries over what happened, and returns the fates that were foretold.
-func (l *driftLab) carry() map[string]drift.Fate {
+func (l *driftLab) carry() map[string]drift.Outcome {
 	l.Helper()
 	d := l.find()
 	d.Settle()
-	fates := map[string]drift.Fate{}
+	fates := map[string]drift.Outcome{}
 	for _, c := range d.Changes {
-		fates[c.Path] = c.Fate()
+		fates[c.Path] = c.Outcome()
 	}
-	storeMust(l.T, d.Carry(l.store, l.sides))
+	storeMust(l.T, d.Apply(l.store, l.sides))
 	return fates
 }
 
@@ -56,12 +56,12 @@ func TestDriftOfPackagesFiles(t *testing.T) {
 		l.write(l.next, name, "upgraded\n")
 	}
 	storeMust(t, os.Remove(filepath.Join(l.next, "usr/lib/pkg/dropped")))
-	want := map[string]drift.Fate{
-		"usr/bin/pkg": drift.Clashes, "usr/lib/pkg/alike": drift.Carried, "usr/lib/pkg/dropped": drift.Clashes,
-		"usr/lib/modules/6.1/kernel/a.ko": drift.Carried, "usr/lib/modules/6.1/kernel/b.ko": drift.Clashes,
+	want := map[string]drift.Outcome{
+		"usr/bin/pkg": drift.Conflict, "usr/lib/pkg/alike": drift.Carried, "usr/lib/pkg/dropped": drift.Conflict,
+		"usr/lib/modules/6.1/kernel/a.ko": drift.Carried, "usr/lib/modules/6.1/kernel/b.ko": drift.Conflict,
 		"usr/lib/modules/6.1/updates": drift.Carried, "usr/lib/modules/6.1/updates/own.ko": drift.Carried,
-		"usr/lib/modules/6.1/modules.dep": drift.Left, "boot/vmlinuz-6.1": drift.Carried, "boot/own": drift.Carried,
-		"boot/initrd.img-6.1": drift.Left, "var/lib/apt/cdroms.list": drift.Carried,
+		"usr/lib/modules/6.1/modules.dep": drift.Skipped, "boot/vmlinuz-6.1": drift.Carried, "boot/own": drift.Carried,
+		"boot/initrd.img-6.1": drift.Skipped, "var/lib/apt/cdroms.list": drift.Carried,
 		"var/lib/dkms": drift.Carried, "var/lib/dkms/own": drift.Carried,
 	}
 	for name := range want {
@@ -73,7 +73,7 @@ func TestDriftOfPackagesFiles(t *testing.T) {
 		t.Errorf("the fates are\n%v, want\n%v", got, want)
 	}
 	for name, fate := range want {
-		is := map[drift.Fate]string{drift.Carried: "edited\n", drift.Clashes: "upgraded\n", drift.Left: "upgraded\n"}[fate]
+		is := map[drift.Outcome]string{drift.Carried: "edited\n", drift.Conflict: "upgraded\n", drift.Skipped: "upgraded\n"}[fate]
 		switch name {
 		case "usr/lib/modules/6.1/updates", "var/lib/dkms", "usr/lib/pkg/dropped":
 			continue
@@ -200,7 +200,7 @@ func TestDriftCannotFollow(t *testing.T) {
 		_ = os.Remove(place)
 		storeMust(t, os.Symlink(target, place))
 		refused := l.find().Refused()
-		if len(refused) != 1 || refused[0].Path != "var/lib/pkg" || !strings.Contains(refused[0].Why, "a symbolic link") {
+		if len(refused) != 1 || refused[0].Path != "var/lib/pkg" || !strings.Contains(refused[0].Conflict, "a symbolic link") {
 			t.Errorf("with a link to %s %d are refused", target, len(refused))
 		}
 	}
@@ -227,7 +227,7 @@ func TestDriftOfMounts(t *testing.T) {
 	storeMust(t, err)
 	var refused []string
 	for _, c := range d.Refused() {
-		refused = append(refused, c.Path+": "+c.Why)
+		refused = append(refused, c.Path+": "+c.Conflict)
 	}
 	slices.Sort(refused)
 	if len(refused) != 2 || !strings.Contains(refused[0], "mounts UUID=grown there") || !strings.Contains(refused[1], "over /var/lib/upgraded/data") {
@@ -398,14 +398,14 @@ func TestDriftOfNamesAndTimes(t *testing.T) {
 	storeMust(t, unix.Mknod(filepath.Join(l.live, "srv/null"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
 	at(l.live, "srv/null", 5000)
 	fates := l.carry()
-	if fates[long] != drift.Clashes {
+	if fates[long] != drift.Conflict {
 		t.Errorf("both changed a file with a long name, and it is %q", fates[long])
 	}
 	if fate, told := fates["srv/touched"]; told {
 		t.Errorf("of a time it is told that it is %s", fate)
 	}
 	l.wantFile(long, "3\n")
-	l.wantFile(rootfs.Besides(long, rootfs.Aside), "2\n")
+	l.wantFile(rootfs.BesidePath(long, rootfs.Aside), "2\n")
 	for name, want := range map[string]int64{"srv/d": 1000, "srv/mine": 2000, "srv/touched": 3000, "srv/link": 4000, "srv/null": 5000} {
 		info, err := os.Lstat(filepath.Join(l.next, name))
 		storeMust(t, err)

@@ -25,7 +25,7 @@ func (l *driftLab) forkNested(nested ...string) {
 	}
 	storeMust(l.T, l.store.SetReadOnly("base2", true))
 	l.base, l.next = l.store.Path("base2"), l.store.Path("be2")
-	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 }
 
 // TestDriftInNested changes nested subvolumes on both sides. In one of them the
@@ -59,7 +59,7 @@ func TestDriftInNested(t *testing.T) {
 	if refused := d.Refused(); len(refused) > 0 {
 		t.Fatalf("refused are %+v", refused)
 	}
-	storeMust(t, d.Carry(l.store, l.sides))
+	storeMust(t, d.Apply(l.store, l.sides))
 	for name, want := range map[string]string{
 		"srv/both/one": "live\n", "srv/both/two": "next\n", "srv/both/upgrade": "upgrade\n",
 		"srv/older/one": "old\n", "srv/older/two": "old\n", "srv/older/upgrade": "upgrade\n",

@@ -44,7 +44,7 @@ func newDriftLab(t *testing.T) driftLab {
 	l.base, l.next = s.Path("base"), s.Path("be")
 	be, err := s.Get("be")
 	storeMust(t, err)
-	l.sides = drift.Sides{Base: "base", Live: "root", Next: "be", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base", Running: "root", Target: "be", ForkGeneration: be.OTransID}
 	return l
 }
 
@@ -148,7 +148,7 @@ func TestDrift(t *testing.T) {
 	if refused := d.Refused(); len(refused) > 0 {
 		t.Fatalf("refused are %+v", refused)
 	}
-	storeMust(t, d.Carry(l.store, l.sides))
+	storeMust(t, d.Apply(l.store, l.sides))
 
 	l.wantFile("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nal:x:1000:1000::/home/al:/bin/sh\n_pkg:x:103:103::/var/lib/pkg:/usr/sbin/nologin\nmon:x:102:102::/:/bin/sh\n")
 	l.wantFile("etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\n_pkg:!:2::::::\nmon:m:2:0:99999:7:::\n")
@@ -189,7 +189,7 @@ func TestDrift(t *testing.T) {
 	}
 
 	left := l.find().Changes
-	left = slices.DeleteFunc(left, func(c drift.Change) bool { return !c.Decision.Changes(c.Next) })
+	left = slices.DeleteFunc(left, func(c drift.Change) bool { return !c.Decision.Changes(c.Target) })
 	var paths []string
 	for _, c := range left {
 		paths = append(paths, c.Path)
@@ -216,7 +216,7 @@ func TestDriftSharesData(t *testing.T) {
 	l.write(l.live, "var/lib/cow/data", content)
 	storeMust(t, l.store.Sync())
 	before := l.free()
-	storeMust(t, l.find().Carry(l.store, l.sides))
+	storeMust(t, l.find().Apply(l.store, l.sides))
 	storeMust(t, l.store.Sync())
 	if used := before - l.free(); used > size/4 {
 		t.Errorf("%d bytes were written", used)
@@ -242,15 +242,15 @@ func TestDriftOfSubvolumes(t *testing.T) {
 	storeMust(t, l.store.Snapshot("base2", "be2", false))
 	be, err := l.store.Get("be2")
 	storeMust(t, err)
-	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", LeftOut: []string{"/var/lib/machines", "/var/lib/quiet"}, Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", LeftOut: []string{"/var/lib/machines", "/var/lib/quiet"}, ForkGeneration: be.OTransID}
 	l.write(l.live, "var/lib/machines/m", "x")
 	storeMust(t, l.store.Create("root/srv/new"))
 	l.write(l.live, "srv/new/file", "x")
-	fates := map[string]drift.Fate{}
+	fates := map[string]drift.Outcome{}
 	for _, c := range l.find().Changes {
-		fates[c.Path] = c.Fate()
+		fates[c.Path] = c.Outcome()
 	}
-	if fates["var/lib/machines"] != drift.Left || fates["srv/new"] != drift.Carried || fates["var/lib/quiet"] != "" {
+	if fates["var/lib/machines"] != drift.Skipped || fates["srv/new"] != drift.Carried || fates["var/lib/quiet"] != "" {
 		t.Errorf("the fates are %v", fates)
 	}
 }
@@ -274,7 +274,7 @@ func TestDriftRefuses(t *testing.T) {
 	if len(refused) != 1 || refused[0].Path != "var/lib/both/data" {
 		t.Fatalf("refused are %+v", refused)
 	}
-	if err := d.Carry(l.store, l.sides); err == nil {
+	if err := d.Apply(l.store, l.sides); err == nil {
 		t.Error("it was carried over")
 	}
 	l.wantFile("var/lib/both/data", "rows\nmigrated\n")
@@ -341,12 +341,12 @@ func TestDriftIntoDeletedDirectories(t *testing.T) {
 	be, err := l.store.Get("be2")
 	storeMust(t, err)
 	l.next = l.store.Path("be2")
-	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 	storeMust(t, os.RemoveAll(filepath.Join(l.next, "srv")))
 	for i := range files {
 		l.add(l.live, name(i), "2\n")
 	}
-	storeMust(t, l.find().Carry(l.store, l.sides))
+	storeMust(t, l.find().Apply(l.store, l.sides))
 	for i := range files {
 		l.wantFile(name(i), "1\n2\n")
 	}
@@ -376,7 +376,7 @@ func TestDriftOfLockedFiles(t *testing.T) {
 	for _, name := range []string{"etc/motd", "srv/one"} {
 		flags(filepath.Join(l.live, name), true)
 	}
-	storeMust(t, l.find().Carry(l.store, l.sides))
+	storeMust(t, l.find().Apply(l.store, l.sides))
 	l.wantFile("etc/motd", "2\n")
 	for _, name := range []string{"etc/motd", "srv/one", "srv/two"} {
 		if flags(filepath.Join(l.next, name), false)&immutable == 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/boot/grub"
 	"github.com/apt-be/apt-be/internal/durable"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
@@ -55,7 +55,7 @@ func testFullDisk(t *testing.T, of string, armed bool) {
 	dir := running.Path("@grub")
 	loader := &grub.Loader{Dir: dir, Env: grub.Locate(grub.Place{Dir: dir, FSType: "btrfs", FSUUID: "1-2", Name: "/@grub"}, nil)}
 	act := &activation.Activator{
-		Registry: reg, Loader: loader, FSUUID: "1-2", Parameters: "quiet", Files: machine.Files(running),
+		Registry: reg, Loader: loader, FSUUID: "1-2", Parameters: "quiet", Files: host.Files(running),
 		EndsTrial: func(be.Env, string) (bool, error) { return true, nil },
 	}
 	reg.Loader = act.NextBoot
@@ -66,7 +66,7 @@ func testFullDisk(t *testing.T, of string, armed bool) {
 		return e
 	}
 	for _, name := range []string{"new", "spare"} {
-		build, _, err := reg.Begin(ctx, be.BuildOptions{Name: name, Origin: get("rootfs"), Made: be.Redirect})
+		build, _, err := reg.Begin(ctx, be.BuildOptions{Name: name, Origin: get("rootfs"), CreatedBy: be.Redirect})
 		storeMust(t, err)
 		storeMust(t, os.WriteFile(st.Path(build.Path+"/own"), make([]byte, 8<<20), 0o644))
 		for i := range 1000 { // metadata of its own
@@ -110,7 +110,7 @@ func testFullDisk(t *testing.T, of string, armed bool) {
 	}
 	storeMust(t, act.Postpone(get("new"), "there is no room"))
 	wantState(boot.State{})
-	if e := get("new"); !e.Armed || !activation.Passed(e, "2") {
+	if e := get("new"); !e.Armed || !activation.PassedOver(e, "2") {
 		t.Error("the next shutdown would not try again")
 	}
 	if _, err := act.Boot("", "2"); err != nil {
@@ -146,7 +146,7 @@ func testFullDisk(t *testing.T, of string, armed bool) {
 	storeMust(t, reg.Destroy(ctx, get("spare")))
 	wait, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	storeMust(t, running.Settle(wait)) // what was deleted gives its room back
+	storeMust(t, running.WaitForDeletions(wait)) // what was deleted gives its room back
 	if of == "quota" {
 		btrfsMust(t, "quota", "disable", root)
 	}

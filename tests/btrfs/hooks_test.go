@@ -31,7 +31,7 @@ func kits() []kit {
 			configure: "git config --global user.email root@localhost; git config --global user.name root; cd /etc; git gc -q; git pack-refs --all",
 			queries:   []string{"cd /etc; git log --format=%s; git rev-parse HEAD:; git status --porcelain; git fsck 2>&1"},
 			daily: `echo welcome >>/etc/motd; etckeeper commit 'a word of welcome' >/dev/null; echo more >>/etc/motd
-drift=$(apt-be drift --files); echo "$drift" | grep '^merged.*/etc/[.]git .*git repository'; ! echo "$drift" | grep -E '^(clashes|refused)|/etc/[.]git/'`,
+drift=$(apt-be drift --files); echo "$drift" | grep '^merged.*/etc/[.]git .*git repository'; ! echo "$drift" | grep -E '^(conflict|refused)|/etc/[.]git/'`,
 			after: `cd /etc; git fsck 2>&1; [ -z "$(find . -name '*apt-be-dist*')" ]; [ -z "$(git status --porcelain)" ]; [ -z "$(git for-each-ref refs/apt-be)" ]
 git log --format=%s | grep 'a word of welcome'; git log --format=%s | grep 'committing changes in /etc'
 [ "$(git log -1 --format=%P | wc -w)" = 2 ]; git log -1 --format=%B | grep '^apt-be: merge .* into what'; git log -1 --format=%B | grep '^[a-z]* /etc/motd$'

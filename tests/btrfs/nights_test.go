@@ -134,7 +134,7 @@ func checkOnlyOne(t *testing.T, l lab, m *machine.Machine, name string, mounts [
 			t.Errorf("in @apt-be/%s there is %v", dir, entries)
 		}
 	}
-	checkUndisguised(t, l, m)
+	checkSendmailRestored(t, l, m)
 	if left := m.Quiet(t); len(left) > 0 {
 		t.Errorf("processes left: %v", left)
 	}

@@ -78,14 +78,14 @@ func TestOverlayAdditions(t *testing.T) {
 				"new", "new/deep", "new/deep/file", "new/link", "new/pipe", "new/same", "replaced/fresh", "same/deep/added",
 			}
 			reported := []overlay.Report{
-				{Path: "/srv/data/becomes-dir", Fate: overlay.Changed},
-				{Path: "/srv/data/changed/file", Fate: overlay.Changed},
-				{Path: "/srv/data/clash", Fate: overlay.Changed},
-				{Path: "/srv/data/deleted", Fate: overlay.Deleted},
-				{Path: "/srv/data/gone-since", Fate: overlay.Changed},
-				{Path: "/srv/data/mode", Fate: overlay.Changed},
-				{Path: "/srv/data/replaced", Fate: overlay.Replaced},
-				{Path: "/srv/data/tree", Fate: overlay.Deleted},
+				{Path: "/srv/data/becomes-dir", Outcome: overlay.Changed},
+				{Path: "/srv/data/changed/file", Outcome: overlay.Changed},
+				{Path: "/srv/data/clash", Outcome: overlay.Changed},
+				{Path: "/srv/data/deleted", Outcome: overlay.Deleted},
+				{Path: "/srv/data/gone-since", Outcome: overlay.Changed},
+				{Path: "/srv/data/mode", Outcome: overlay.Changed},
+				{Path: "/srv/data/replaced", Outcome: overlay.Replaced},
+				{Path: "/srv/data/tree", Outcome: overlay.Deleted},
 			}
 			for i := range added {
 				added[i] = "/srv/data/" + added[i]

@@ -19,7 +19,7 @@ func testPending(t *testing.T, l lab) {
 		if result.Status != want || !strings.Contains(result.Output, says) {
 			t.Errorf("upgrade: status %d, want %d and %q:\n%s", result.Status, want, says, result.Output)
 		}
-		checkVoice(t, result.Output)
+		checkNoticeLines(t, result.Output)
 	}
 	// only finds one boot environment, besides safety snapshots, in a state.
 	only := func(state string) string {

@@ -142,7 +142,7 @@ func (c cell) check(t *testing.T, l lab, f frontend) {
 		want.status, want.halfDone(), result.Status, result.Output)
 
 	checkStatus(t, want, result)
-	checkVoice(t, result.Output)
+	checkNoticeLines(t, result.Output)
 	checkUntouched(t, m, before, mounts, f)
 	state := c.state
 	if state == asDone {
@@ -182,9 +182,9 @@ func checkStatus(t *testing.T, want outcome, result machine.Result) {
 	}
 }
 
-// checkVoice finds that what apt-be says between the lines of another program is
+// checkNoticeLines finds that what apt-be says between the lines of another program is
 // recognized as such, and fits an ordinary terminal.
-func checkVoice(t *testing.T, output string) {
+func checkNoticeLines(t *testing.T, output string) {
 	t.Helper()
 	for _, line := range strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' }) {
 		words, ours := strings.CutPrefix(line, "apt-be: ")

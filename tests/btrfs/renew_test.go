@@ -30,7 +30,7 @@ func TestRenewOfWhatRuns(t *testing.T) {
 	old := mount("@rootfs")
 	origin, err := old.Running()
 	storeMust(t, err)
-	build, _, err := old.Begin(ctx, be.BuildOptions{Name: "new", Origin: origin, Made: be.Redirect})
+	build, _, err := old.Begin(ctx, be.BuildOptions{Name: "new", Origin: origin, CreatedBy: be.Redirect})
 	storeMust(t, err)
 	_, err = build.Commit(ctx, be.Ready, func(*be.Record) {})
 	storeMust(t, err)
@@ -48,9 +48,9 @@ func TestRenewOfWhatRuns(t *testing.T) {
 	build, _, err = reg.Renew(ctx, running, origin, nil)
 	storeMust(t, err)
 	storeMust(t, os.WriteFile(filepath.Join(st.Path(build.Path), "carried"), []byte("x"), 0o644))
-	renewed, err := build.Replace(ctx, running, func(r *be.Record) { r.Held = "edited" })
+	renewed, err := build.Replace(ctx, running, func(r *be.Record) { r.HoldReason = "edited" })
 	storeMust(t, err)
-	if renewed.Record.Held != "edited" || renewed.Running || renewed.Subvolume.UUID == running.Subvolume.UUID {
+	if renewed.Record.HoldReason != "edited" || renewed.Running || renewed.Subvolume.UUID == running.Subvolume.UUID {
 		t.Errorf("what took its place is %+v", renewed)
 	}
 	if _, err := reg.Running(); err == nil {

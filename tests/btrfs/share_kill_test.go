@@ -64,16 +64,16 @@ func (m *mortal) Sync() error { return m.around(m.Store.Sync) }
 
 // mortalMachine does so with mounts.
 type mortalMachine struct {
-	share.Live
+	share.RunningHost
 	store *mortal
 }
 
 func (m mortalMachine) Mount(e fstab.Entry) error {
-	return m.store.around(func() error { return m.Live.Mount(e) })
+	return m.store.around(func() error { return m.RunningHost.Mount(e) })
 }
 
 func (m mortalMachine) Unmount(dir string) error {
-	return m.store.around(func() error { return m.Live.Unmount(dir) })
+	return m.store.around(func() error { return m.RunningHost.Unmount(dir) })
 }
 
 // TestShareChild is no test but the process that TestShareKilled kills.
@@ -90,7 +90,7 @@ func TestShareChild(t *testing.T) {
 	st := &mortal{Store: s, left: n}
 	l := &shareLab{T: t, device: words[1], root: words[2]}
 	l.open(st)
-	l.shares = share.New(l.reg, mortalMachine{share.Live{Root: l.root, Device: l.device}, st})
+	l.shares = share.New(l.reg, mortalMachine{share.RunningHost{Root: l.root, Device: l.device}, st})
 	switch words[0] {
 	case "add":
 		err = l.add()

@@ -44,7 +44,7 @@ func newShareLab(t *testing.T) *shareLab {
 	l.locked(func() error { return nil })
 	running, err := l.reg.Running()
 	storeMust(t, err)
-	build, _, err := l.reg.Begin(context.Background(), be.BuildOptions{Name: "other", Origin: running, Made: be.User})
+	build, _, err := l.reg.Begin(context.Background(), be.BuildOptions{Name: "other", Origin: running, CreatedBy: be.User})
 	storeMust(t, err)
 	_, err = build.Commit(context.Background(), be.Ready, func(*be.Record) {})
 	storeMust(t, err)
@@ -65,7 +65,7 @@ func (l *shareLab) path(name string) string { return filepath.Join(l.root, name)
 // open is what a command does.
 func (l *shareLab) open(st store.Store) {
 	l.reg = be.NewRegistry(st, l.root, func(string) (be.Identity, error) { return be.Identity{}, nil })
-	l.shares = share.New(l.reg, share.Live{Root: l.root, Device: l.device})
+	l.shares = share.New(l.reg, share.RunningHost{Root: l.root, Device: l.device})
 }
 
 // unmount unmounts the share, if it is.
@@ -161,7 +161,7 @@ func (l *shareLab) addBy(o share.AddOptions) error {
 
 func (l *shareLab) remove() error {
 	return l.locked(func() error {
-		plan, err := l.shares.PlanRemove(share.RemoveOptions{What: "mail"})
+		plan, err := l.shares.PlanRemove(share.RemoveOptions{NameOrPath: "mail"})
 		if err != nil {
 			return err
 		}
@@ -184,7 +184,7 @@ func (l *shareLab) restore() error { return l.restoreBy(true) }
 
 func (l *shareLab) restoreBy(inPlace bool) error {
 	return l.locked(func() error {
-		plan, err := l.shares.PlanRestore(share.RestoreOptions{What: "/var/mail", From: "other", InPlace: inPlace})
+		plan, err := l.shares.PlanRestore(share.RestoreOptions{NameOrPath: "/var/mail", From: "other", InPlace: inPlace})
 		if err != nil {
 			return err
 		}

@@ -217,7 +217,7 @@ func TestShareRestore(t *testing.T) {
 		}
 		return l.reg.Destroy(context.Background(), other)
 	}))
-	if all, err := l.store.List(be.PastDir); err != nil || len(all) != 0 {
+	if all, err := l.store.List(be.ShareSnapshotDir); err != nil || len(all) != 0 {
 		t.Errorf("there are %+v, %v", all, err)
 	}
 	if left := l.left(); len(left) > 0 {

@@ -42,14 +42,14 @@ func manyEnvironments(b *testing.B, changed int) (*btrfs.Store, [][]string) {
 func benchmarkSpace(b *testing.B, changed int, prepare func(s *btrfs.Store, cache string)) {
 	s, units := manyEnvironments(b, changed)
 	cache := shareCacheOf(s)
-	if _, err := s.Shares(units); err != nil {
+	if _, err := s.ExclusiveUsage(units); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
 		b.StopTimer()
 		prepare(s, cache)
 		b.StartTimer()
-		shares, err := s.Shares(units)
+		shares, err := s.ExclusiveUsage(units)
 		if err != nil || len(shares) == 0 {
 			b.Fatalf("Shares = %v, %v", shares, err)
 		}

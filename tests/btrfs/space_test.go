@@ -128,10 +128,10 @@ func unitsOf(names ...string) [][]string {
 }
 
 // shares asks for the space of units.
-func (l spaceLab) shares(units [][]string) []store.Share {
+func (l spaceLab) shares(units [][]string) []store.ExclusiveUsage {
 	l.Helper()
 	storeMust(l, l.store.Sync())
-	shares, err := l.store.Shares(units)
+	shares, err := l.store.ExclusiveUsage(units)
 	storeMust(l, err)
 	return shares
 }
@@ -316,7 +316,7 @@ func TestSpaceIsKept(t *testing.T) {
 	}
 	freed := func() uint64 {
 		t.Helper()
-		shares, err := s.Shares([][]string{{"@a"}})
+		shares, err := s.ExclusiveUsage([][]string{{"@a"}})
 		storeMust(t, err)
 		return store.Freed(shares, 0)
 	}

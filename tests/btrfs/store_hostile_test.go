@@ -242,7 +242,7 @@ func TestStoreRecovery(t *testing.T) {
 	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(s.Device(), subvolume) }
 	origin, err := reg.Running()
 	storeMust(t, err)
-	build, _, err := reg.Begin(t.Context(), be.BuildOptions{Name: "new", Origin: origin, Made: be.User})
+	build, _, err := reg.Begin(t.Context(), be.BuildOptions{Name: "new", Origin: origin, CreatedBy: be.User})
 	storeMust(t, err)
 	build.LockFile().Close()
 	h := intruder{t}

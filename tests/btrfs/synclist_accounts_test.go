@@ -45,7 +45,7 @@ echo mon:x:150: >>/etc/group
 echo mon:secret:20001:0:99999:7::: >>/etc/shadow
 chown daemon /srv/team
 mkdir -p /srv/mon; echo x >/srv/mon/own; chown -R mon:mon /srv/mon`)
-	w.fates(t, "sync")
+	w.outcomes(t, "sync")
 
 	inside := func(script string) string { return strings.TrimSpace(w.inside(t, script)) }
 	for script, want := range map[string]string{

@@ -58,63 +58,63 @@ func (w waiting) inside(t *testing.T, script string) string {
 	return result.Output
 }
 
-// fates returns by path what a command says that becomes of files: drift --files
+// outcomes returns by path what a command says that becomes of files: drift --files
 // or sync.
-func (w waiting) fates(t *testing.T, verb ...string) map[string]string {
+func (w waiting) outcomes(t *testing.T, verb ...string) map[string]string {
 	t.Helper()
 	result := w.Run(t, machine.Command{Args: append(append([]string{"apt-be"}, verb...), "--json", w.environment)})
 	var told struct {
-		Changes []struct{ Path, Fate string }
+		Changes []struct{ Path, Outcome string }
 	}
 	if err := json.Unmarshal([]byte(result.Output), &told); err != nil || result.Status != 0 {
 		t.Fatalf("apt-be %q: status %d, %v:\n%s", verb, result.Status, err, result.Output)
 	}
-	fates := map[string]string{}
+	outcomes := map[string]string{}
 	for _, c := range told.Changes {
-		fates[c.Path] = c.Fate
+		outcomes[c.Path] = c.Outcome
 	}
-	return fates
+	return outcomes
 }
 
 // asTold is a path as JSON has it, which knows no other bytes than those of UTF-8.
 func asTold(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
-// twist is what one side, called live or next, does to a file that is "base\n".
-type twist func(t *testing.T, file, side string)
+// sideChange is what one side, called live or next, does to a file that is "base\n".
+type sideChange func(t *testing.T, file, side string)
 
 // The twists.
 var (
-	keep twist = func(*testing.T, string, string) {}
-	edit twist = func(t *testing.T, file, side string) {
+	keep sideChange = func(*testing.T, string, string) {}
+	edit sideChange = func(t *testing.T, file, side string) {
 		f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 		storeMust(t, err)
 		_, err = f.WriteString(side + "\n")
 		storeMust(t, errors.Join(err, f.Close()))
 	}
-	alike twist = func(t *testing.T, file, _ string) { edit(t, file, "alike") }
-	drop  twist = func(t *testing.T, file, _ string) { storeMust(t, os.Remove(file)) }
-	link  twist = func(t *testing.T, file, side string) {
+	alike sideChange = func(t *testing.T, file, _ string) { edit(t, file, "alike") }
+	drop  sideChange = func(t *testing.T, file, _ string) { storeMust(t, os.Remove(file)) }
+	link  sideChange = func(t *testing.T, file, side string) {
 		drop(t, file, side)
 		storeMust(t, os.Symlink(side, file))
 	}
-	directory twist = func(t *testing.T, file, side string) {
+	directory sideChange = func(t *testing.T, file, side string) {
 		drop(t, file, side)
 		storeMust(t, os.Mkdir(file, 0o755))
 	}
-	full twist = func(t *testing.T, file, side string) {
+	full sideChange = func(t *testing.T, file, side string) {
 		directory(t, file, side)
 		edit(t, filepath.Join(file, "in"), side)
 	}
-	mode twist = func(t *testing.T, file, side string) {
+	mode sideChange = func(t *testing.T, file, side string) {
 		storeMust(t, os.Chmod(file, map[string]os.FileMode{"live": 0o600, "next": 0o640}[side]))
 	}
-	owner twist = func(t *testing.T, file, side string) { storeMust(t, os.Chown(file, 1, 1)) }
-	acl   twist = func(t *testing.T, file, side string) {
+	owner sideChange = func(t *testing.T, file, side string) { storeMust(t, os.Chown(file, 1, 1)) }
+	acl   sideChange = func(t *testing.T, file, side string) {
 		storeMust(t, setACL(file, map[string]uint32{"live": 1, "next": 2}[side]))
 	}
-	another twist = func(t *testing.T, file, _ string) { storeMust(t, os.Link(file, file+".too")) }
+	another sideChange = func(t *testing.T, file, _ string) { storeMust(t, os.Link(file, file+".too")) }
 	// anotherEdited is another, and edit.
-	anotherEdited twist = func(t *testing.T, file, side string) {
+	anotherEdited sideChange = func(t *testing.T, file, side string) {
 		another(t, file, side)
 		edit(t, file, side)
 	}

@@ -52,72 +52,72 @@ const ownRules = `# the admin's
 /srv/bt-next IGNORE
 `
 
-// fates are what becomes of a file: drift's word for it, "untold" if there is
+// outcomes are what becomes of a file: drift's word for it, "untold" if there is
 // none, and how it is in the environment then; where the treatment is not listed,
 // it is as under "".
-type fates map[treatment]string
+type outcomes map[treatment]string
 
-func (f fates) of(how treatment) string {
+func (f outcomes) of(how treatment) string {
 	if want, ok := f[how]; ok {
 		return want
 	}
 	return f[""]
 }
 
-// meetings are files that are "base" when the environment is made, by their names.
-var meetings = map[string]struct {
-	live, next twist
-	want       fates
+// changesOfBoth are files that are "base" when the environment is made, by their names.
+var changesOfBoth = map[string]struct {
+	live, next sideChange
+	want       outcomes
 }{
-	"changed here":  {edit, keep, fates{"": "carried base+live", ignored: "left base"}},
-	"changed there": {keep, edit, fates{"": "untold base+next"}},
-	"changed alike": {alike, alike, fates{"": "untold base+alike"}},
-	"changed by both": {edit, edit, fates{overwritten: "carried base+live", appended: "merged base+next+live",
-		setting: "clashes base+live beside base+next", data: "refused", packaged: "clashes base+next besides base+live", "": "left base+next"}},
-	"deleted here":    {drop, keep, fates{"": "carried gone", ignored: "left base"}},
-	"deleted there":   {keep, drop, fates{"": "untold gone"}},
-	"deleted by both": {drop, drop, fates{"": "untold gone"}},
-	"deleted here, changed there": {drop, edit, fates{overwritten: "carried gone", appended: "merged next", packaged: "left base+next", ignored: "left base+next",
-		"": "clashes gone beside base+next"}},
-	"changed here, deleted there": {edit, drop, fates{overwritten: "carried base+live", packaged: "clashes gone besides base+live", ignored: "left gone",
-		"": "clashes base+live"}},
-	"link here":     {link, keep, fates{"": "carried ->live", ignored: "left base"}},
-	"link there":    {keep, link, fates{"": "untold ->next"}},
-	"links by both": {link, link, fates{overwritten: "carried ->live", setting: "clashes ->live beside ->next", data: "refused", appended: "refused", packaged: "clashes ->next besides ->live", "": "left ->next"}},
-	"link here, changed there": {link, edit, fates{overwritten: "carried ->live", setting: "clashes ->live beside base+next",
-		data: "refused", appended: "refused", packaged: "clashes base+next besides ->live", "": "left base+next"}},
-	"changed here, link there": {edit, link, fates{overwritten: "carried base+live", setting: "clashes base+live beside ->next",
-		data: "refused", appended: "refused", packaged: "clashes ->next besides base+live", "": "left ->next"}},
-	"directory here": {directory, keep, fates{"": "carried directory", ignored: "left base"}},
-	"directory here, changed there": {directory, edit, fates{overwritten: "carried directory", setting: "clashes directory beside base+next",
-		data: "refused", appended: "refused", packaged: "refused", "": "left base+next"}},
-	"changed here, directory there": {edit, directory, fates{overwritten: "carried base+live", setting: "clashes base+live",
-		data: "refused", appended: "refused", packaged: "clashes directory besides base+live", "": "left directory"}},
-	"changed here, full directory there": {edit, full, fates{overwritten: "carried base+live beside directory",
-		setting: "clashes base+live beside directory", data: "refused", appended: "refused",
-		packaged: "clashes directory besides base+live", "": "left directory"}},
-	"mode here":                {mode, keep, fates{"": "carried base 0600", ignored: "left base"}},
-	"mode here, changed there": {mode, edit, fates{"": "merged base+next 0600", overwritten: "carried base 0600", ignored: "left base+next"}},
-	"changed here, mode there": {edit, mode, fates{"": "carried base+live 0640", overwritten: "carried base+live", ignored: "left base 0640"}},
-	"modes by both":            {mode, mode, fates{"": "clashes base 0600", overwritten: "carried base 0600", ignored: "left base 0640"}},
-	"owner here":               {owner, keep, fates{"": "carried base owner 1:1", ignored: "left base"}},
-	"owner here, changed there": {owner, edit, fates{"": "merged base+next owner 1:1", overwritten: "carried base owner 1:1",
-		ignored: "left base+next"}},
-	"owner here, acl there": {owner, acl, fates{"": "merged base owner 1:1 acl 2", overwritten: "carried base owner 1:1", ignored: "left base acl 2"}},
-	"acl here":              {acl, keep, fates{"": "carried base acl 1", ignored: "left base"}},
-	"acl here, changed there": {acl, edit, fates{"": "merged base+next acl 1", overwritten: "carried base acl 1",
-		ignored: "left base+next"}},
-	"changed here, acl there":        {edit, acl, fates{"": "carried base+live acl 2", overwritten: "carried base+live", ignored: "left base acl 2"}},
-	"acls by both":                   {acl, acl, fates{"": "clashes base acl 1", overwritten: "carried base acl 1", ignored: "left base acl 2"}},
-	"two names here":                 {another, keep, fates{"": "untold base 2 names", ignored: "untold base"}},
-	"two names of what changed here": {anotherEdited, keep, fates{"": "carried base+live 2 names", ignored: "left base"}},
+	"changed here":  {edit, keep, outcomes{"": "carried base+live", ignored: "skipped base"}},
+	"changed there": {keep, edit, outcomes{"": "untold base+next"}},
+	"changed alike": {alike, alike, outcomes{"": "untold base+alike"}},
+	"changed by both": {edit, edit, outcomes{overwritten: "carried base+live", appended: "merged base+next+live",
+		setting: "conflict base+live beside base+next", data: "refused", packaged: "conflict base+next besides base+live", "": "skipped base+next"}},
+	"deleted here":    {drop, keep, outcomes{"": "carried gone", ignored: "skipped base"}},
+	"deleted there":   {keep, drop, outcomes{"": "untold gone"}},
+	"deleted by both": {drop, drop, outcomes{"": "untold gone"}},
+	"deleted here, changed there": {drop, edit, outcomes{overwritten: "carried gone", appended: "merged next", packaged: "skipped base+next", ignored: "skipped base+next",
+		"": "conflict gone beside base+next"}},
+	"changed here, deleted there": {edit, drop, outcomes{overwritten: "carried base+live", packaged: "conflict gone besides base+live", ignored: "skipped gone",
+		"": "conflict base+live"}},
+	"link here":     {link, keep, outcomes{"": "carried ->live", ignored: "skipped base"}},
+	"link there":    {keep, link, outcomes{"": "untold ->next"}},
+	"links by both": {link, link, outcomes{overwritten: "carried ->live", setting: "conflict ->live beside ->next", data: "refused", appended: "refused", packaged: "conflict ->next besides ->live", "": "skipped ->next"}},
+	"link here, changed there": {link, edit, outcomes{overwritten: "carried ->live", setting: "conflict ->live beside base+next",
+		data: "refused", appended: "refused", packaged: "conflict base+next besides ->live", "": "skipped base+next"}},
+	"changed here, link there": {edit, link, outcomes{overwritten: "carried base+live", setting: "conflict base+live beside ->next",
+		data: "refused", appended: "refused", packaged: "conflict ->next besides base+live", "": "skipped ->next"}},
+	"directory here": {directory, keep, outcomes{"": "carried directory", ignored: "skipped base"}},
+	"directory here, changed there": {directory, edit, outcomes{overwritten: "carried directory", setting: "conflict directory beside base+next",
+		data: "refused", appended: "refused", packaged: "refused", "": "skipped base+next"}},
+	"changed here, directory there": {edit, directory, outcomes{overwritten: "carried base+live", setting: "conflict base+live",
+		data: "refused", appended: "refused", packaged: "conflict directory besides base+live", "": "skipped directory"}},
+	"changed here, full directory there": {edit, full, outcomes{overwritten: "carried base+live beside directory",
+		setting: "conflict base+live beside directory", data: "refused", appended: "refused",
+		packaged: "conflict directory besides base+live", "": "skipped directory"}},
+	"mode here":                {mode, keep, outcomes{"": "carried base 0600", ignored: "skipped base"}},
+	"mode here, changed there": {mode, edit, outcomes{"": "merged base+next 0600", overwritten: "carried base 0600", ignored: "skipped base+next"}},
+	"changed here, mode there": {edit, mode, outcomes{"": "carried base+live 0640", overwritten: "carried base+live", ignored: "skipped base 0640"}},
+	"modes by both":            {mode, mode, outcomes{"": "conflict base 0600", overwritten: "carried base 0600", ignored: "skipped base 0640"}},
+	"owner here":               {owner, keep, outcomes{"": "carried base owner 1:1", ignored: "skipped base"}},
+	"owner here, changed there": {owner, edit, outcomes{"": "merged base+next owner 1:1", overwritten: "carried base owner 1:1",
+		ignored: "skipped base+next"}},
+	"owner here, acl there": {owner, acl, outcomes{"": "merged base owner 1:1 acl 2", overwritten: "carried base owner 1:1", ignored: "skipped base acl 2"}},
+	"acl here":              {acl, keep, outcomes{"": "carried base acl 1", ignored: "skipped base"}},
+	"acl here, changed there": {acl, edit, outcomes{"": "merged base+next acl 1", overwritten: "carried base acl 1",
+		ignored: "skipped base+next"}},
+	"changed here, acl there":        {edit, acl, outcomes{"": "carried base+live acl 2", overwritten: "carried base+live", ignored: "skipped base acl 2"}},
+	"acls by both":                   {acl, acl, outcomes{"": "conflict base acl 1", overwritten: "carried base acl 1", ignored: "skipped base acl 2"}},
+	"two names here":                 {another, keep, outcomes{"": "untold base 2 names", ignored: "untold base"}},
+	"two names of what changed here": {anotherEdited, keep, outcomes{"": "carried base+live 2 names", ignored: "skipped base"}},
 
-	"new\nline":      {edit, keep, fates{"": "carried base+live", ignored: "left base"}},
-	"-rf":            {drop, keep, fates{"": "carried gone", ignored: "left base"}},
-	" *\\?[$(true)]": {edit, keep, fates{"": "carried base+live", ignored: "left base"}},
-	"größer":         {acl, edit, fates{"": "merged base+next acl 1", overwritten: "carried base acl 1", ignored: "left base+next"}},
-	"latin-1 \xe4":   {mode, edit, fates{"": "merged base+next 0600", overwritten: "carried base 0600", ignored: "left base+next"}},
-	"\xff":           {link, keep, fates{"": "carried ->live", ignored: "left base"}},
+	"new\nline":      {edit, keep, outcomes{"": "carried base+live", ignored: "skipped base"}},
+	"-rf":            {drop, keep, outcomes{"": "carried gone", ignored: "skipped base"}},
+	" *\\?[$(true)]": {edit, keep, outcomes{"": "carried base+live", ignored: "skipped base"}},
+	"größer":         {acl, edit, outcomes{"": "merged base+next acl 1", overwritten: "carried base acl 1", ignored: "skipped base+next"}},
+	"latin-1 \xe4":   {mode, edit, outcomes{"": "merged base+next 0600", overwritten: "carried base 0600", ignored: "skipped base+next"}},
+	"\xff":           {link, keep, outcomes{"": "carried ->live", ignored: "skipped base"}},
 }
 
 // testSynclist has a running system and an upgraded environment do to files in each
@@ -127,22 +127,22 @@ func testSynclist(t *testing.T, l lab) {
 	t.Run("accounts", func(t *testing.T) { testSynclistAccounts(t, l) })
 }
 
-// encounter is a meeting in a place.
-type encounter struct {
+// changedFile is a meeting in a place.
+type changedFile struct {
 	path       string
 	how        treatment
-	live, next twist
-	want       fates
+	live, next sideChange
+	want       outcomes
 }
 
-func encounters() []encounter {
-	var all []encounter
+func changedFiles() []changedFile {
+	var all []changedFile
 	for dir, how := range places {
-		for name, m := range meetings {
+		for name, m := range changesOfBoth {
 			if strings.Contains(dir, "bt-table") && strings.Contains(name, "\n") {
 				continue // which no package can have
 			}
-			all = append(all, encounter{filepath.Join(dir, name), how, m.live, m.next, m.want})
+			all = append(all, changedFile{filepath.Join(dir, name), how, m.live, m.next, m.want})
 		}
 	}
 	return all
@@ -150,29 +150,29 @@ func encounters() []encounter {
 
 func testSynclistTable(t *testing.T, l lab) {
 	w := newWaiting(t, l, func(m *machine.Machine) { fillPlaces(t, m) })
-	all := encounters()
-	refused := slices.DeleteFunc(slices.Clone(all), func(e encounter) bool { return e.want.of(e.how) != "refused" })
-	all = slices.DeleteFunc(all, func(e encounter) bool { return e.want.of(e.how) == "refused" })
+	all := changedFiles()
+	refused := slices.DeleteFunc(slices.Clone(all), func(e changedFile) bool { return e.want.of(e.how) != "refused" })
+	all = slices.DeleteFunc(all, func(e changedFile) bool { return e.want.of(e.how) == "refused" })
 
 	before := w.meet(t, all)
-	foretold := w.fates(t, "drift", "--files")
-	if done := w.fates(t, "sync"); !maps.Equal(done, foretold) {
+	foretold := w.outcomes(t, "drift", "--files")
+	if done := w.outcomes(t, "sync"); !maps.Equal(done, foretold) {
 		t.Errorf("drift said\n%v\nand sync\n%v", foretold, done)
 	}
 	w.check(t, all, foretold, before)
-	if left := w.fates(t, "drift", "--files"); len(left) > 0 {
+	if left := w.outcomes(t, "drift", "--files"); len(left) > 0 {
 		t.Errorf("to be done again are %v", left)
 	}
 
 	before = w.meet(t, refused)
-	foretold = w.fates(t, "drift", "--files")
+	foretold = w.outcomes(t, "drift", "--files")
 	for _, e := range refused {
 		if foretold[asTold(e.path)] != "refused" {
 			t.Errorf("%q is %q", e.path, foretold[asTold(e.path)])
 		}
 	}
 	result := w.Run(t, machine.Command{Args: []string{"apt-be", "sync", w.environment}})
-	if result.Status != 12 || !slices.ContainsFunc(refused, func(e encounter) bool { return strings.Contains(result.Output, e.path) }) {
+	if result.Status != 12 || !slices.ContainsFunc(refused, func(e changedFile) bool { return strings.Contains(result.Output, e.path) }) {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
 	// The admin decides.
@@ -194,7 +194,7 @@ func testSynclistTable(t *testing.T, l lab) {
 		t.Errorf("refused, and changed are\n%s", strings.Join(changed, "\n"))
 	}
 	w.WriteFile(t, "/etc/apt-be/synclist", rules)
-	foretold = w.fates(t, "sync")
+	foretold = w.outcomes(t, "sync")
 	if foretold["/etc/apt-be/synclist"] != "carried" {
 		t.Errorf("the synclist itself is %q", foretold["/etc/apt-be/synclist"])
 	}
@@ -206,7 +206,7 @@ func fillPlaces(t *testing.T, m *machine.Machine) {
 	t.Helper()
 	storeMust(t, os.MkdirAll(m.Path("/etc/apt-be"), 0o755))
 	m.WriteFile(t, "/etc/apt-be/synclist", ownRules)
-	for _, e := range encounters() {
+	for _, e := range changedFiles() {
 		root := "/"
 		if strings.Contains(e.path, "/bt-table/") {
 			root = "/srv/bt-table"
@@ -222,7 +222,7 @@ dpkg-deb -b bt-table bt-table.deb; dpkg -i bt-table.deb; rm -r bt-table bt-table
 }
 
 // meet has both sides do what they do, and returns what the environment is then.
-func (w waiting) meet(t *testing.T, all []encounter) machine.Fingerprint {
+func (w waiting) meet(t *testing.T, all []changedFile) machine.Fingerprint {
 	t.Helper()
 	for _, e := range all {
 		e.live(t, w.Path(e.path), "live")
@@ -238,18 +238,18 @@ func (w waiting) fingerprint(t *testing.T) machine.Fingerprint {
 
 // check looks for what was done in the environment, and for what should not have
 // been.
-func (w waiting) check(t *testing.T, all []encounter, told map[string]string, before machine.Fingerprint) {
+func (w waiting) check(t *testing.T, all []changedFile, told map[string]string, before machine.Fingerprint) {
 	t.Helper()
 	after := w.fingerprint(t)
 	for _, of := range []map[string]string{told, before, after} {
 		delete(of, "/etc/apt-be/synclist")
 	}
 	for _, e := range all {
-		fate, ok := told[asTold(e.path)]
+		outcome, ok := told[asTold(e.path)]
 		if !ok {
-			fate = "untold"
+			outcome = "untold"
 		}
-		got := fate + " " + look(t, w.next(e.path))
+		got := outcome + " " + look(t, w.next(e.path))
 		if beside := look(t, w.next(e.path+rootfs.Aside)); beside != "gone" {
 			got += " beside " + beside
 		}

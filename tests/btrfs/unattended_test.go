@@ -143,7 +143,7 @@ func testUnattendedMail(t *testing.T, l lab) {
 			if c.about != "" && len(inbox) == 1 {
 				wantParts(t, "the mail", inbox[0], "X-Apt-Be: ", c.about, "What this message tells of was done by apt-be, and not in the running system:")
 			}
-			checkUndisguised(t, l, m)
+			checkSendmailRestored(t, l, m)
 		})
 	}
 }
@@ -159,9 +159,9 @@ func keptBack(t *testing.T, m *machine.Machine) string {
 	return string(data)
 }
 
-// checkUndisguised finds nothing left in environments of what they had while
+// checkSendmailRestored finds nothing left in environments of what they had while
 // they were built: no mail, no diversion, no configuration.
-func checkUndisguised(t *testing.T, l lab, m *machine.Machine) {
+func checkSendmailRestored(t *testing.T, l lab, m *machine.Machine) {
 	t.Helper()
 	for _, e := range environments(t, m) {
 		root := "@be/" + e.Name
@@ -219,7 +219,7 @@ func testUnattendedWhole(t *testing.T, l lab) {
 	if diff := cmp.Diff(want, state(m, "@be/"+name)); diff != "" {
 		t.Errorf("without apt-be (-) and with it (+):\n%s", diff)
 	}
-	checkUndisguised(t, l, m)
+	checkSendmailRestored(t, l, m)
 	inbox := mails(t, m.Path(mailbox))
 	if len(inbox) != 1 {
 		t.Fatalf("mail is %q", inbox)
@@ -318,7 +318,7 @@ func testMailSystemComes(t *testing.T, l lab) {
 	if len(found) != 1 || found[0].State != "ready" {
 		t.Fatalf("boot environments %v:\n%s", found, out)
 	}
-	checkUndisguised(t, l, m)
+	checkSendmailRestored(t, l, m)
 	out = m.Shell(t, "apt-be run "+found[0].Name+" -- sh -c 'dpkg -S /usr/sbin/sendmail; dpkg --verify "+packages.Sendmail+"; dpkg-divert --list'")
 	if !strings.HasPrefix(out, packages.Sendmail+": /usr/sbin/sendmail\n") || strings.Contains(out, "sendmail.apt-be") {
 		t.Errorf("dpkg says of it:\n%s", out)

@@ -29,7 +29,7 @@ func (l *driftLab) forkHere() {
 	storeMust(l.T, l.store.Snapshot("base2", "be2", false))
 	be, err := l.store.Get("be2")
 	storeMust(l.T, err)
-	l.sides = drift.Sides{Base: "base2", Live: "root", Next: "be2", Name: "new", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", Name: "new", ForkGeneration: be.OTransID}
 }
 
 // shell runs a script in a directory of a side, with settings of git's that are
@@ -54,7 +54,7 @@ func (l *driftLab) shell(side, dir, script string) string {
 type gitCase struct {
 	name, dir              string
 	begin, running, beside string
-	fate                   drift.Fate
+	fate                   drift.Outcome
 	after                  string // what has to succeed
 }
 
@@ -161,11 +161,11 @@ func TestDriftOfRepositories(t *testing.T) {
 		if r.name == "bare" {
 			name = r.dir
 		}
-		if c := lines[name]; c.Fate() != r.fate || c.What != "git repository" {
-			t.Errorf("%s: /%s is %s: %s %s, want %s", r.name, c.Path, c.Fate(), c.Why, c.Note, r.fate)
+		if c := lines[name]; c.Outcome() != r.fate || c.Description != "git repository" {
+			t.Errorf("%s: /%s is %s: %s %s, want %s", r.name, c.Path, c.Outcome(), c.Conflict, c.Note, r.fate)
 		}
 	}
-	storeMust(t, d.Carry(l.store, l.sides))
+	storeMust(t, d.Apply(l.store, l.sides))
 	for _, r := range all {
 		t.Run(r.name, func(t *testing.T) {
 			l := *l
@@ -178,7 +178,7 @@ func TestDriftOfRepositories(t *testing.T) {
 	}
 	var again []string
 	for _, c := range l.find().Changes {
-		if c.What != "" && c.Fate() != drift.Merged && c.Fate() != drift.Left {
+		if c.Description != "" && c.Outcome() != drift.Merged && c.Outcome() != drift.Skipped {
 			again = append(again, c.Path)
 		}
 	}
@@ -214,11 +214,11 @@ func TestDriftOfDatabases(t *testing.T) {
 	}
 	l.shell(l.next, "srv", "sqlite3 both.db \"insert into t values('next')\"")
 	refused := l.find().Refused()
-	if len(refused) != 1 || refused[0].Path != "srv/both.db" || refused[0].What != "SQLite database" {
+	if len(refused) != 1 || refused[0].Path != "srv/both.db" || refused[0].Description != "SQLite database" {
 		t.Fatalf("refused are %+v", refused)
 	}
 	l.shell(l.next, "srv", "cp --reflink=auto "+l.base+"/srv/both.db* .; rm -f both.db-wal both.db-shm; cp -p "+l.base+"/srv/both.db* .")
-	storeMust(t, l.find().Carry(l.store, l.sides))
+	storeMust(t, l.find().Apply(l.store, l.sides))
 	for file, want := range map[string]string{
 		"srv/live.db": "ok base live", "srv/both.db": "ok base live", "etc/both.db": "ok base live", "etc/both.db.apt-be-dist": "ok base next",
 	} {

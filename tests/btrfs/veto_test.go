@@ -92,17 +92,17 @@ func (l driftLab) carryAll() (behind []string) {
 	d := l.find()
 	d.Settle()
 	for _, c := range d.Refused() {
-		l.Errorf("refused is %.200s: %s", c.Path, c.Why)
+		l.Errorf("refused is %.200s: %s", c.Path, c.Conflict)
 	}
-	storeMust(l.T, d.Carry(l.store, l.sides))
-	for _, c := range d.Behind() {
+	storeMust(l.T, d.Apply(l.store, l.sides))
+	for _, c := range d.Skipped() {
 		behind = append(behind, c.Path)
 	}
 	again := l.find()
 	again.Settle()
 	for _, c := range again.Changes {
-		if c.Fate() != drift.Left {
-			l.Errorf("to be done again is %.200s (%s): %s", c.Path, c.Fate(), c.Why)
+		if c.Outcome() != drift.Skipped {
+			l.Errorf("to be done again is %.200s (%s): %s", c.Path, c.Outcome(), c.Conflict)
 		}
 	}
 	return behind
@@ -374,7 +374,7 @@ func TestUserHoldsLeases(t *testing.T) {
 	if err := d.CheckRefused(); err != nil {
 		t.Error(err)
 	}
-	if behind := d.Behind(); len(behind) != 1 || behind[0].Path != "home/al/leased" {
+	if behind := d.Skipped(); len(behind) != 1 || behind[0].Path != "home/al/leased" {
 		t.Errorf("%v stay behind", behind)
 	}
 }
@@ -414,14 +414,14 @@ func TestChangedOfDeepTrees(t *testing.T) {
 	writeIn(t, deep, "file", "x\n")
 	storeMust(t, deep.Close())
 	storeMust(t, s.Sync())
-	changed, err := s.Changed("root", base.Made)
+	changed, err := s.Changed("root", base.OTransID)
 	if err != nil || len(changed) > 2000 {
 		t.Fatalf("%d paths have changed, %v", len(changed), err)
 	}
 	be, err := s.Get("be")
 	storeMust(t, err)
 	l := driftLab{T: t, store: s, live: s.Path("root"), next: s.Path("be"), base: s.Path("base")}
-	l.sides = drift.Sides{Base: "base", Live: "root", Next: "be", Forked: be.Made}
+	l.sides = drift.Sides{Base: "base", Running: "root", Target: "be", ForkGeneration: be.OTransID}
 	if behind := l.carryAll(); len(behind) > 0 {
 		t.Errorf("%.200q stay behind", behind)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/boottest"
 	"github.com/apt-be/apt-be/internal/durable"
-	"github.com/apt-be/apt-be/internal/machine"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -33,7 +33,7 @@ func attach(reg *be.Registry, _ string) (*activation.Activator, error) {
 	if _, err := reg.Boot(); err != nil {
 		return nil, err
 	}
-	return machine.AttachLoader(reg, loader())
+	return host.AttachLoader(reg, loader())
 }
 
 // setUp does to the fake machine what apt-be init does to a real one.

@@ -93,7 +93,7 @@ func change(st *fake.Store, args []string) error {
 			return err
 		}
 		return registry(st).Change(e, func(r *be.Record) {
-			r.State, r.Reason, r.Held, r.Title, r.Origin = be.Failed, reason, reason, reason, reason
+			r.State, r.Reason, r.HoldReason, r.Title, r.Origin = be.Failed, reason, reason, reason, reason
 		})
 	case verb == "without-kernel" && len(args) == 1: // NAME
 		e, err := registry(st).Get(args[0])
@@ -107,13 +107,13 @@ func change(st *fake.Store, args []string) error {
 		if err != nil {
 			return err
 		}
-		return share.New(reg, share.None{}).Snapshot(context.Background(), e)
+		return share.New(reg, share.NoHost{}).Snapshot(context.Background(), e)
 	case verb == "delete" && len(args) == 1:
 		return st.Delete(args[0])
 	case verb == "tree" && len(args) == 0:
 		return tree(st)
 	case verb == "record" && len(args) == 4: // NAME STATE MAKER AGE-IN-DAYS
-		return record(st, args[0], be.State(args[1]), be.Maker(args[2]), args[3])
+		return record(st, args[0], be.State(args[1]), be.Creator(args[2]), args[3])
 	case verb == "lock" && len(args) == 1: // READY: hold the lock until killed
 		return hold(st, args[0])
 	case verb == "use" && len(args) == 2: // NAME READY: as a shell in it does
@@ -129,7 +129,7 @@ func change(st *fake.Store, args []string) error {
 	case verb == "cut-off" && len(args) == 1: // NAME: an upgrade that was killed
 		e, err := registry(st).Running()
 		if err == nil {
-			_, _, err = registry(st).Begin(context.Background(), be.BuildOptions{Name: args[0], Origin: e, Made: be.Redirect})
+			_, _, err = registry(st).Begin(context.Background(), be.BuildOptions{Name: args[0], Origin: e, CreatedBy: be.Redirect})
 		}
 		return err
 	case verb == "forge" && len(args) == 1: // LINE: the journal that was cut off has it, and a checksum that fits
@@ -213,7 +213,7 @@ func tree(st *fake.Store) error {
 	})
 }
 
-func record(st store.Store, name string, state be.State, maker be.Maker, days string) error {
+func record(st store.Store, name string, state be.State, maker be.Creator, days string) error {
 	age, err := time.ParseDuration(days + "h")
 	if err != nil {
 		return err
@@ -224,7 +224,7 @@ func record(st store.Store, name string, state be.State, maker be.Maker, days st
 		return err
 	}
 	return reg.Change(e, func(r *be.Record) {
-		r.State, r.Made = state, maker
+		r.State, r.CreatedBy = state, maker
 		r.Created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC).Add(-24 * age)
 		if state == be.Failed {
 			r.Reason = "dpkg returned 1"

@@ -34,8 +34,8 @@ func testLayout(t *testing.T, l layout) {
 	contains(t, "init --dry-run", g.Shell(t, "apt-be init --dry-run"), "apt-be init will:")
 	g.Shell(t, "apt-be init -y")
 	contains(t, "a second init", g.Shell(t, "apt-be init -y"), "already")
-	if s := wantRunning(t, g, l.name, l.name); s.Failback.Level != l.level {
-		t.Errorf("the level is %s, want %s", s.Failback.Level, l.level)
+	if s := wantRunning(t, g, l.name, l.name); s.Fallback.Level != l.level {
+		t.Errorf("the level is %s, want %s", s.Fallback.Level, l.level)
 	}
 	g.Shell(t, "apt-be doctor")
 	checkUpdateGRUB(t, g)

@@ -70,7 +70,7 @@ func wantBack(t *testing.T, g *guest.Guest, boot guest.Boot, s sabotage) {
 	t.Helper()
 	wantBoot(t, boot, "/@be/new")
 	g.Settle(t)
-	wantFailedBack(t, g, "new", s.kind, s.reason)
+	wantFellBack(t, g, "new", s.kind, s.reason)
 	g.Shell(t, "apt-be status --acknowledge && apt-be destroy bad")
 }
 

@@ -85,7 +85,7 @@ func cutPower(t *testing.T, recipe, prepare, script string, done func(*guest.Gue
 			if s.Running.Name != l.name || s.Next == nil || s.Next.Name != l.name || fresh.State == "armed" || fresh.State == "trying" {
 				t.Errorf("cut %d: in the old one, status is %+v, and the new one %+v", i, s, fresh)
 			}
-			if want := map[bool]int{true: 14, false: 0}[fresh.State == "failed-back"]; s.Exit != want {
+			if want := map[bool]int{true: 14, false: 0}[fresh.State == "fell-back"]; s.Exit != want {
 				t.Errorf("cut %d: status ends with %d, and the new one is %s", i, s.Exit, fresh.State)
 			}
 		case "/@be/new":

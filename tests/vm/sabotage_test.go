@@ -76,7 +76,7 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	if !covered {
 		contains(t, "doctor", doctor, "not covered: a kernel or initrd of the new system that is missing, hangs or panics")
 		if s.script != "" {
-			testNoWayBack(t, g)
+			testNoFallback(t, g)
 		}
 		return
 	}
@@ -101,7 +101,7 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	}
 	wantBoot(t, boot, l.root)
 	g.Settle(t)
-	wantFailedBack(t, g, l.name, s.kind, s.reason)
+	wantFellBack(t, g, l.name, s.kind, s.reason)
 	if s.kind == "health" {
 		contains(t, "the journal that was kept", g.Shell(t, "cat /var/lib/apt-be/failed/*/journal.txt"), "apt-be-boot.service")
 	}
@@ -111,29 +111,29 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	g.Shell(t, "apt-be status --acknowledge && apt-be status && test ! -e /run/motd.d/apt-be && apt-be destroy bad")
 }
 
-// testNoWayBack has an initrd that would not end its trial, where the loader
+// testNoFallback has an initrd that would not end its trial, where the loader
 // does not either: it is not tried.
-func testNoWayBack(t *testing.T, g *guest.Guest) {
+func testNoFallback(t *testing.T, g *guest.Guest) {
 	t.Helper()
 	g.Shell(t, "apt-be create bad && apt-be run bad -- sh -c 'rm /usr/share/initramfs-tools/scripts/local-premount/apt-be && update-initramfs -u -k all'")
 	result := g.Run(t, "apt-be activate bad")
 	if result.Status != 12 {
 		t.Errorf("activate ends with %d", result.Status)
 	}
-	contains(t, "activate", result.Output, "its initrd has no scripts of apt-be", "--accept-risk no-way-back")
+	contains(t, "activate", result.Output, "its initrd has no scripts of apt-be", "--accept-risk no-fallback")
 	g.Shell(t, "apt-be status && apt-be destroy bad")
 }
 
-// wantFailedBack checks that the machine came back from bad to the environment
+// wantFellBack checks that the machine came back from bad to the environment
 // of a name, and says why.
-func wantFailedBack(t *testing.T, g *guest.Guest, name, kind, reason string) {
+func wantFellBack(t *testing.T, g *guest.Guest, name, kind, reason string) {
 	t.Helper()
 	got := wantRunning(t, g, name, name)
-	if got.Exit != 14 || len(got.FailedBack) != 1 {
-		t.Fatalf("status ends with %d, and has %+v", got.Exit, got.FailedBack)
+	if got.Exit != 14 || len(got.FellBack) != 1 {
+		t.Fatalf("status ends with %d, and has %+v", got.Exit, got.FellBack)
 	}
-	e := got.FailedBack[0]
-	if e.Name != "bad" || e.State != "failed-back" || e.Trial == nil || e.Trial.Fault == nil || e.Trial.Fault.Kind != kind || !strings.Contains(e.Reason, reason) {
+	e := got.FellBack[0]
+	if e.Name != "bad" || e.State != "fell-back" || e.Trial == nil || e.Trial.Fault == nil || e.Trial.Fault.Kind != kind || !strings.Contains(e.Reason, reason) {
 		t.Errorf("failed back: %+v, fault %+v; want %s", e, e.Trial, kind)
 	}
 	contains(t, "motd", g.Shell(t, "cat /run/motd.d/apt-be"), "came back from bad")

@@ -38,7 +38,7 @@ type layout struct {
 	recipe string
 	root   string // its subvolume
 	name   string // of its boot environment
-	level  string // of failback, by a reboot
+	level  string // of fallback, by a reboot
 }
 
 var layouts = map[string]layout{
@@ -77,12 +77,12 @@ type env struct {
 
 // status is what apt-be status --json says.
 type status struct {
-	Running    env
-	Next       *env
-	Pending    []env
-	FailedBack []env                   `json:"failed_back"`
-	Failback   *struct{ Level string } `json:"failback"`
-	Exit       int                     `json:"-"`
+	Running  env
+	Next     *env
+	Pending  []env
+	FellBack []env                   `json:"fell_back"`
+	Fallback *struct{ Level string } `json:"fallback"`
+	Exit     int                     `json:"-"`
 }
 
 func statusOf(t *testing.T, g *guest.Guest) status {

@@ -52,10 +52,10 @@ func (l *Loader) Default() (string, error) {
 	return menu.Default, err
 }
 
-// Room compares with Free.
-func (l *Loader) Room(bytes int64) error {
+// CheckSpace compares with Free.
+func (l *Loader) CheckSpace(bytes int64) error {
 	if l.Free > 0 && bytes > l.Free {
-		return fmt.Errorf("cannot put a kernel there: %w", boot.ErrNoRoom)
+		return fmt.Errorf("cannot put a kernel there: %w", boot.ErrNoSpace)
 	}
 	return nil
 }

@@ -128,12 +128,12 @@ func (l *Loader) Default() (string, error) {
 	return parseHeader(text).fallback, err
 }
 
-// Room implements [boot.Loader].
-func (l *Loader) Room(bytes int64) error {
+// CheckSpace implements [boot.Loader].
+func (l *Loader) CheckSpace(bytes int64) error {
 	if l.Kernels == nil {
 		return nil
 	}
-	return l.Kernels.Room(bytes)
+	return l.Kernels.CheckSpace(bytes)
 }
 
 func (l *Loader) menuFile() string { return filepath.Join(l.Dir, menuName) }

@@ -195,7 +195,7 @@ func TestCopies(t *testing.T) {
 	if err != nil || len(copies) != 2 {
 		t.Errorf("copies: %v, %v", copies, err)
 	}
-	if err := l.Room(1 << 60); !errors.Is(err, boot.ErrNoRoom) {
+	if err := l.CheckSpace(1 << 60); !errors.Is(err, boot.ErrNoSpace) {
 		t.Error(err)
 	}
 	must(t, l.Remove())

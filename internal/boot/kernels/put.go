@@ -134,7 +134,7 @@ func (s Store) fit(missing []*source) error {
 		what = append(what, "the "+file.what()+" of "+file.entry)
 	}
 	if needed > free {
-		return noRoom(fmt.Sprintf("cannot put %s on %s", strings.Join(what, " and "), s.Dir), needed, free)
+		return noSpace(fmt.Sprintf("cannot put %s on %s", strings.Join(what, " and "), s.Dir), needed, free)
 	}
 	return nil
 }
@@ -164,7 +164,7 @@ func (s Store) copy(files boot.Files, f *source) (err error) {
 	err = errors.Join(err, out.Close())
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%w: %w", boot.ErrNoRoom, err)
+		return fmt.Errorf("%w: %w", boot.ErrNoSpace, err)
 	case err != nil:
 		return err
 	case hex.EncodeToString(hash.Sum(nil)) != f.sum:

@@ -26,6 +26,6 @@ func (s Store) space() (free, block int64, err error) {
 
 func roundUp(bytes, block int64) int64 { return (bytes + block - 1) / block * block }
 
-func noRoom(what string, needed, free int64) error {
-	return fmt.Errorf("%s: %s needed, %s free: %w", what, ui.Size(needed), ui.Size(free), boot.ErrNoRoom)
+func noSpace(what string, needed, free int64) error {
+	return fmt.Errorf("%s: %s needed, %s free: %w", what, ui.Size(needed), ui.Size(free), boot.ErrNoSpace)
 }

@@ -35,15 +35,15 @@ const (
 
 var ours = regexp.MustCompile(`^[0-9a-f]{16}-(` + vmlinuz + `|` + initrd + `)(\` + partial + `)?$`)
 
-// Room checks that bytes more of kernels and initrds fit; the error is
+// CheckSpace checks that bytes more of kernels and initrds fit; the error is
 // [boot.ErrNoRoom].
-func (s Store) Room(bytes int64) error {
+func (s Store) CheckSpace(bytes int64) error {
 	free, _, err := s.space()
 	if err != nil {
 		return err
 	}
 	if bytes > free {
-		return noRoom(fmt.Sprintf("cannot put another kernel and initrd on %s", s.Dir), bytes, free)
+		return noSpace(fmt.Sprintf("cannot put another kernel and initrd on %s", s.Dir), bytes, free)
 	}
 	return nil
 }

@@ -256,14 +256,14 @@ func TestDamageIsFound(t *testing.T) {
 
 func TestNoRoom(t *testing.T) {
 	m := newMachine(t)
-	if err := m.Room(1 << 62); !errors.Is(err, boot.ErrNoRoom) || !strings.Contains(err.Error(), "4.0 EiB needed, ") {
+	if err := m.CheckSpace(1 << 62); !errors.Is(err, boot.ErrNoSpace) || !strings.Contains(err.Error(), "4.0 EiB needed, ") {
 		t.Error(err)
 	}
-	if err := m.Room(1); err != nil {
+	if err := m.CheckSpace(1); err != nil {
 		t.Error(err)
 	}
 	err := m.fit([]*source{{kind: vmlinuz, entry: "a", size: 1}, {kind: initrd, entry: "b", size: 1 << 62}})
-	if !errors.Is(err, boot.ErrNoRoom) || !strings.Contains(err.Error(), "cannot put the kernel of a and the initrd of b on "+m.Dir) {
+	if !errors.Is(err, boot.ErrNoSpace) || !strings.Contains(err.Error(), "cannot put the kernel of a and the initrd of b on "+m.Dir) {
 		t.Error(err)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// Machine is what is asked of the running system.
-type Machine struct {
+// Host is what is asked of the running system.
+type Host struct {
 	Systemd     func() (string, error)                      // its version as init says it; "" if init is another
 	Kernel      func() (release, version string, err error) // as uname -r and -v say them
 	CommandLine func() (string, error)                      // of the kernel
@@ -35,7 +35,7 @@ type Target struct {
 
 // Gather finds the facts for a choice, but for the level of the boot loader.
 // It changes nothing.
-func Gather(m Machine, t Target) (Facts, error) {
+func Gather(m Host, t Target) (Facts, error) {
 	f, err := gather(m, t)
 	if err != nil {
 		return Facts{}, fmt.Errorf("cannot choose how to go there: %w", err)
@@ -43,7 +43,7 @@ func Gather(m Machine, t Target) (Facts, error) {
 	return f, nil
 }
 
-func gather(m Machine, t Target) (f Facts, err error) {
+func gather(m Host, t Target) (f Facts, err error) {
 	running, next := &f.Soft.Running, &f.Soft.Next
 	if running.Systemd, err = m.Systemd(); err != nil {
 		return f, err
@@ -83,7 +83,7 @@ func gather(m Machine, t Target) (f Facts, err error) {
 }
 
 // kexecRefusal is why the target is not reached by kexec, or nil.
-func kexecRefusal(m Machine, image *os.File, commandLine string) error {
+func kexecRefusal(m Host, image *os.File, commandLine string) error {
 	if len(commandLine) > kexec.MaxCommandLine {
 		return fmt.Errorf("%w: the command line is longer than %d bytes", kexec.ErrUnsupported, kexec.MaxCommandLine)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 )
 
-func fakeMachine() Machine {
-	return Machine{
+func fakeMachine() Host {
+	return Host{
 		Systemd:     func() (string, error) { return "257.1", nil },
 		Kernel:      func() (string, string, error) { return release, version, nil },
 		CommandLine: func() (string, error) { return "root=/dev/vda ro quiet", nil },
@@ -113,12 +113,12 @@ func TestGatherWithoutInitrd(t *testing.T) {
 
 func TestGatherFails(t *testing.T) {
 	broken := errors.New("broken")
-	for name, spoil := range map[string]func(*Machine, *Target){
-		"systemd":      func(m *Machine, _ *Target) { m.Systemd = func() (string, error) { return "", broken } },
-		"kernel":       func(m *Machine, _ *Target) { m.Kernel = func() (string, string, error) { return "", "", broken } },
-		"command line": func(m *Machine, _ *Target) { m.CommandLine = func() (string, error) { return "", broken } },
-		"usr":          func(m *Machine, _ *Target) { m.UsrMounted = func() (bool, error) { return false, broken } },
-		"initrd":       func(m *Machine, _ *Target) { m.Initrd = func(string) (io.ReadCloser, error) { return nil, broken } },
+	for name, spoil := range map[string]func(*Host, *Target){
+		"systemd":      func(m *Host, _ *Target) { m.Systemd = func() (string, error) { return "", broken } },
+		"kernel":       func(m *Host, _ *Target) { m.Kernel = func() (string, string, error) { return "", "", broken } },
+		"command line": func(m *Host, _ *Target) { m.CommandLine = func() (string, error) { return "", broken } },
+		"usr":          func(m *Host, _ *Target) { m.UsrMounted = func() (bool, error) { return false, broken } },
+		"initrd":       func(m *Host, _ *Target) { m.Initrd = func(string) (io.ReadCloser, error) { return nil, broken } },
 	} {
 		machine, target := fakeMachine(), fakeTarget(t)
 		spoil(&machine, &target)

@@ -13,10 +13,10 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/kexec"
 )
 
-// ThisMachine is the machine that this process runs on, with the running
+// ThisHost is the machine that this process runs on, with the running
 // environment mounted at root.
-func ThisMachine(root string) Machine {
-	return Machine{
+func ThisHost(root string) Host {
+	return Host{
 		Systemd: systemdVersion,
 		Kernel: func() (release, version string, err error) {
 			var name unix.Utsname

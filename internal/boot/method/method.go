@@ -30,8 +30,8 @@ type Option struct {
 	Allowed     bool       `json:"allowed"`    // to be picked without being asked for
 	Picked      bool       `json:"picked"`
 	Reasons     []string   `json:"reasons"`
-	Level       boot.Level `json:"failback"` // what a trial of this kind is safe from
-	LevelReason string     `json:"failback_reason"`
+	Level       boot.Level `json:"fallback"` // what a trial of this kind is safe from
+	LevelReason string     `json:"fallback_reason"`
 }
 
 // Choose lists the methods, the cheapest first, and picks the first that is

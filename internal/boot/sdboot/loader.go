@@ -44,8 +44,8 @@ func (l *Loader) String() string { return "systemd-boot" }
 
 func (l *Loader) entry(file string) string { return filepath.Join(l.ESP, "loader/entries", file) }
 
-// Room checks that there is room for bytes more of kernels and initrds.
-func (l *Loader) Room(bytes int64) error { return l.Kernels.Room(bytes) }
+// CheckSpace checks that there is room for bytes more of kernels and initrds.
+func (l *Loader) CheckSpace(bytes int64) error { return l.Kernels.CheckSpace(bytes) }
 
 // Default is the name of the entry that boots by default, or "" if that is none
 // of ours or is not there.

@@ -35,7 +35,7 @@ type Finding struct {
 }
 
 // Summary says what kind of machine it is.
-func (m Machine) Summary() string {
+func (m Layout) Summary() string {
 	var parts []string
 	firmware := "BIOS"
 	if m.Firmware == UEFI {
@@ -69,7 +69,7 @@ func (m Machine) Summary() string {
 
 // Check looks at all that boots and trials depend on and that is no business
 // of the loader's own. m is the machine as it is.
-func (i *Installer) Check(ctx context.Context, m Machine) ([]Finding, error) {
+func (i *Installer) Check(ctx context.Context, m Layout) ([]Finding, error) {
 	envs, err := i.Registry.List()
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (i *Installer) checkWatchdog() Finding {
 // units are those that judge a trial, and one that goes before it.
 var units = [...]string{
 	"apt-be-boot.service", "apt-be-health.service", "apt-be-health.target",
-	"apt-be-bless.service", "apt-be-failback.service", "apt-be-emergency.service",
+	"apt-be-bless.service", "apt-be-fallback.service", "apt-be-emergency.service",
 	syncUnit,
 }
 
@@ -214,7 +214,7 @@ func (i *Installer) InitrdReady(ctx context.Context, e be.Env, kernel be.Kernel)
 	return initrd.EndsTrial(ctx, i.Host.Run, i.path(e.Subvolume.Path), kernel.Initrd)
 }
 
-func (i *Installer) checkFstab(m Machine, e be.Env) Finding {
+func (i *Installer) checkFstab(m Layout, e be.Env) Finding {
 	if _, err := i.Registry.Boot(); err != nil {
 		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " is as it was"}
 	}

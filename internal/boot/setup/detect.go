@@ -17,8 +17,8 @@ import (
 // Detect finds out how the machine boots, and changes nothing. A machine that
 // can't be prepared has an error that wraps store.ErrUnsupported or one of
 // [Unprepared]; what is known of it by then is returned too.
-func Detect(h *Host) (Machine, error) {
-	m := Machine{Firmware: BIOS}
+func Detect(h *Host) (Layout, error) {
+	m := Layout{Firmware: BIOS}
 	if _, err := os.Stat(filepath.Join(h.Sys, "firmware/efi")); err == nil {
 		m.Firmware = UEFI
 		m.SecureBoot = secureBoot(h)

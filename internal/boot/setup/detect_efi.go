@@ -83,7 +83,7 @@ func findESP(h *Host) (*Mount, error) {
 // findLoader finds the loader that is in charge. The one that has booted the
 // machine says so, if it is systemd-boot or GRUB from 2.12 on; else the files
 // must do.
-func findLoader(h *Host, m Machine) (string, error) {
+func findLoader(h *Host, m Layout) (string, error) {
 	hasGRUB := h.has("boot/grub/grub.cfg") && h.hasCommand("grub-install")
 	info := textVariable(h, "LoaderInfo")
 	switch {
@@ -113,7 +113,7 @@ func findLoader(h *Host, m Machine) (string, error) {
 }
 
 // checkSystemdBoot says why a machine with systemd-boot can't be prepared.
-func checkSystemdBoot(h *Host, m Machine) error {
+func checkSystemdBoot(h *Host, m Layout) error {
 	switch {
 	case m.ESP == nil:
 		return fmt.Errorf("%w: the EFI system partition is mounted at none of /efi, /boot and /boot/efi", ErrLayout)

@@ -17,7 +17,7 @@ import (
 var bootTypes = []string{"ext2", "ext3", "ext4", "xfs"}
 
 // checkGRUB says why a machine with GRUB can't be prepared.
-func checkGRUB(h *Host, m Machine) error {
+func checkGRUB(h *Host, m Layout) error {
 	ours := m.Menu != nil && (m.Menu.UUID == m.FSUUID && m.Menu.Subvolume == be.GRUBDir ||
 		m.Menu.Subvolume == "grub" && slices.Contains(bootTypes, m.Menu.Type))
 	switch {
@@ -41,7 +41,7 @@ func checkGRUB(h *Host, m Machine) error {
 // which they run into the menu.
 var generatorNames = [...]string{"10_linux", "20_linux_xen"}
 
-func findGRUB(h *Host, m Machine) (*GRUB, error) {
+func findGRUB(h *Host, m Layout) (*GRUB, error) {
 	g := &GRUB{Target: grubTarget(h, m.Firmware)}
 	for _, name := range generatorNames {
 		if h.has("etc/grub.d/" + name) {
@@ -87,7 +87,7 @@ func grubTarget(h *Host, firmware Firmware) string {
 
 // bootSectors finds the disks that GRUB boots from: those that debconf knows
 // of, as GRUB's package does, or else those of /boot that have GRUB.
-func bootSectors(h *Host, m Machine) []string {
+func bootSectors(h *Host, m Layout) []string {
 	var found []string
 	for _, device := range strings.Split(debconf(h, "grub-pc/install_devices"), ",") {
 		device = strings.TrimSpace(device)

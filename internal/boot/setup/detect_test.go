@@ -210,12 +210,12 @@ func TestDetectDisks(t *testing.T) {
 
 func TestBootOf(t *testing.T) {
 	for _, test := range []struct {
-		machine Machine
+		machine Layout
 		want    be.Boot
 	}{
-		{Machine{Loader: be.LoaderGRUB}, be.Boot{Schema: 1, Loader: "grub", MenuInStore: true}},
-		{Machine{Loader: be.LoaderGRUB, Boot: &Mount{}}, be.Boot{Schema: 1, Loader: "grub", KernelDir: "/boot/grub"}},
-		{Machine{Loader: be.LoaderSystemdBoot, ESP: &Mount{Dir: "/efi"}}, be.Boot{Schema: 1, Loader: "systemd-boot", KernelDir: "/efi", ESP: "/efi"}},
+		{Layout{Loader: be.LoaderGRUB}, be.Boot{Schema: 1, Loader: "grub", MenuInStore: true}},
+		{Layout{Loader: be.LoaderGRUB, Boot: &Mount{}}, be.Boot{Schema: 1, Loader: "grub", KernelDir: "/boot/grub"}},
+		{Layout{Loader: be.LoaderSystemdBoot, ESP: &Mount{Dir: "/efi"}}, be.Boot{Schema: 1, Loader: "systemd-boot", KernelDir: "/efi", ESP: "/efi"}},
 	} {
 		if got := bootOf(test.machine); got != test.want {
 			t.Errorf("%+v", got)

@@ -27,7 +27,7 @@ type Fstab struct {
 // fstabOf is what a machine's environments need. Nothing in it is worth a
 // boot that stops: a BE without /boot/grub or the registry runs well enough to
 // be looked at.
-func fstabOf(m Machine) Fstab {
+func fstabOf(m Layout) Fstab {
 	line := func(uuid, dir, kind, options, pass string) string {
 		return fmt.Sprintf("UUID=%s %s %s %s 0 %s", uuid, dir, kind, options, pass)
 	}

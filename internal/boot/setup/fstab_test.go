@@ -14,7 +14,7 @@ UUID=3-4 /boot ext4 defaults	0	2
 UUID=AB-CD /boot/efi vfat umask=0077 0 1`
 
 func TestFstabOf(t *testing.T) {
-	grub := Machine{Loader: be.LoaderGRUB, FSUUID: "1-2"}
+	grub := Layout{Loader: be.LoaderGRUB, FSUUID: "1-2"}
 	ext4 := grub
 	ext4.Boot = &Mount{Dir: "/boot", Type: "ext4", UUID: "3-4"}
 	converted := grub
@@ -23,13 +23,13 @@ func TestFstabOf(t *testing.T) {
 	own := "UUID=3-4 /boot/grub ext4 defaults,X-mount.subdir=grub,nofail 0 2"
 	for _, test := range []struct {
 		name    string
-		machine Machine
+		machine Layout
 		want    []string
 	}{
 		{"grub", grub, []string{home, "UUID=1-2 /boot/grub btrfs subvol=@grub,nofail 0 0"}},
 		{"ext4", ext4, []string{home, own}},
 		{"ext4 as it is after", converted, []string{home, own}},
-		{"systemd-boot", Machine{Loader: be.LoaderSystemdBoot, FSUUID: "1-2"}, []string{home}},
+		{"systemd-boot", Layout{Loader: be.LoaderSystemdBoot, FSUUID: "1-2"}, []string{home}},
 	} {
 		if got := fstabOf(test.machine).Lines; strings.Join(got, "\n") != strings.Join(test.want, "\n") {
 			t.Errorf("%s: %q", test.name, got)
@@ -38,7 +38,7 @@ func TestFstabOf(t *testing.T) {
 }
 
 func TestFstabAddAndRemove(t *testing.T) {
-	f := fstabOf(Machine{Loader: be.LoaderGRUB, FSUUID: "1-2", Boot: &Mount{Type: "ext4", UUID: "3-4"}})
+	f := fstabOf(Layout{Loader: be.LoaderGRUB, FSUUID: "1-2", Boot: &Mount{Type: "ext4", UUID: "3-4"}})
 	for _, original := range []string{installed, installed + "\n", "", "x\n", "UUID=9 /boot/grub ext4 defaults 0 0\n"} {
 		added := f.Add(original)
 		if !f.Has(added) || f.Has(original) {

@@ -134,7 +134,7 @@ func (f *fakeHost) tree(i *Installer) string {
 	return out.String()
 }
 
-func detect(t *testing.T, f *fakeHost) Machine {
+func detect(t *testing.T, f *fakeHost) Layout {
 	t.Helper()
 	m, err := Detect(f.Host)
 	if err != nil {
@@ -213,13 +213,13 @@ func TestInstallFails(t *testing.T) {
 func TestGRUBInstall(t *testing.T) {
 	esp := &Mount{Dir: "/boot/efi"}
 	for _, test := range []struct {
-		machine Machine
+		machine Layout
 		want    string
 	}{
-		{Machine{GRUB: &GRUB{Target: "i386-pc", Devices: []string{"/dev/a", "/dev/b"}}}, `[["grub-install","--target=i386-pc","/dev/a"],["grub-install","--target=i386-pc","/dev/b"]]`},
-		{Machine{ESP: esp, GRUB: &GRUB{Target: "x86_64-efi"}}, `[["grub-install","--target=x86_64-efi"]]`},
-		{Machine{ESP: esp, GRUB: &GRUB{Target: "x86_64-efi", Removable: true}}, `[["grub-install","--target=x86_64-efi","--force-extra-removable"]]`},
-		{Machine{ESP: &Mount{Dir: "/efi"}, GRUB: &GRUB{Target: "x86_64-efi", Removable: true, OnlyRemovable: true, NoVariables: true}}, `[["grub-install","--target=x86_64-efi","--removable","--efi-directory=/efi","--no-nvram"]]`},
+		{Layout{GRUB: &GRUB{Target: "i386-pc", Devices: []string{"/dev/a", "/dev/b"}}}, `[["grub-install","--target=i386-pc","/dev/a"],["grub-install","--target=i386-pc","/dev/b"]]`},
+		{Layout{ESP: esp, GRUB: &GRUB{Target: "x86_64-efi"}}, `[["grub-install","--target=x86_64-efi"]]`},
+		{Layout{ESP: esp, GRUB: &GRUB{Target: "x86_64-efi", Removable: true}}, `[["grub-install","--target=x86_64-efi","--force-extra-removable"]]`},
+		{Layout{ESP: &Mount{Dir: "/efi"}, GRUB: &GRUB{Target: "x86_64-efi", Removable: true, OnlyRemovable: true, NoVariables: true}}, `[["grub-install","--target=x86_64-efi","--removable","--efi-directory=/efi","--no-nvram"]]`},
 	} {
 		step, err := grubInstallStep(test.machine)
 		if got := step.Args["commands"]; err != nil || got != test.want {
@@ -270,7 +270,7 @@ func TestStockEntries(t *testing.T) {
 	if err := i.moveStockEntries(ctx, args); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.removeStockKernels(Machine{ESP: &Mount{Dir: "/efi"}}); err != nil {
+	if err := i.removeStockKernels(Layout{ESP: &Mount{Dir: "/efi"}}); err != nil {
 		t.Fatal(err)
 	}
 	if isFile(filepath.Join(f.Root, "efi/token/6.1/linux")) || !f.Host.has("efi/token") {

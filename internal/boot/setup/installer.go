@@ -38,7 +38,7 @@ type Done struct {
 	Schema  int       `json:"schema"`
 	ID      string    `json:"id"` // of the transaction
 	Time    time.Time `json:"time"`
-	Machine Machine   `json:"machine"` // as it was before
+	Machine Layout    `json:"machine"` // as it was before
 	// DefaultEntry is what systemd-boot booted without a choice before.
 	DefaultEntry string `json:"default_entry,omitempty"`
 	// Overrides are the generators of GRUB's menu and what dpkg-statoverride
@@ -161,7 +161,7 @@ func (i *Installer) path(path string) string { return i.store().Path(path) }
 func (i *Installer) store() store.Store { return i.Registry.Store() }
 
 // Install does all that Plan says, or nothing.
-func (i *Installer) Install(ctx context.Context, m Machine) error {
+func (i *Installer) Install(ctx context.Context, m Layout) error {
 	steps, err := i.Plan(m)
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (i *Installer) Install(ctx context.Context, m Machine) error {
 
 // clearUp removes what the loader went by before a machine was prepared. It is
 // no step of that: as long as all can be undone, the old menu finds its kernels.
-func (i *Installer) clearUp(ctx context.Context, m Machine) error {
+func (i *Installer) clearUp(ctx context.Context, m Layout) error {
 	if m.Loader == be.LoaderSystemdBoot {
 		return i.removeStockKernels(m)
 	}
@@ -207,7 +207,7 @@ func (i *Installer) clearUp(ctx context.Context, m Machine) error {
 
 // Remove takes back what Install did: the machine boots by itself again, with
 // all that happened to it meanwhile. The caller has disarmed all trials.
-func (i *Installer) Remove(ctx context.Context, now Machine) error {
+func (i *Installer) Remove(ctx context.Context, now Layout) error {
 	done, err := i.Done()
 	if err != nil {
 		return err

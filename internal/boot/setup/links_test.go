@@ -55,7 +55,7 @@ func TestLinksStayInside(t *testing.T) {
 	if err := i.Registry.SetBoot(&be.Boot{Schema: be.BootSchema, Loader: be.LoaderSystemdBoot}); err != nil {
 		t.Fatal(err)
 	}
-	m := Machine{Loader: be.LoaderSystemdBoot, FSUUID: "1-2"}
+	m := Layout{Loader: be.LoaderSystemdBoot, FSUUID: "1-2"}
 	if found := i.checkFstab(m, e); found.Grade == OK {
 		t.Errorf("an fstab that is not in there: %+v", found)
 	}

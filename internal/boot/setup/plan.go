@@ -38,7 +38,7 @@ type Step struct {
 // Otherwise the fstab is changed before things are where it says; what it
 // mounts then is there already, and a mount that fails does not stop a boot.
 // What adds the distribution's entries is switched off when the menu is there.
-func (i *Installer) Plan(m Machine) ([]Step, error) {
+func (i *Installer) Plan(m Layout) ([]Step, error) {
 	running, err := i.Registry.Running()
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (i *Installer) Plan(m Machine) ([]Step, error) {
 }
 
 // bootOf is what the registry keeps of a prepared machine.
-func bootOf(m Machine) be.Boot {
+func bootOf(m Layout) be.Boot {
 	b := be.Boot{Schema: be.BootSchema, Loader: m.Loader, Origin: m.Subvolume}
 	if m.ESP != nil {
 		b.ESP = m.ESP.Dir
@@ -120,7 +120,7 @@ func bootOf(m Machine) be.Boot {
 	return b
 }
 
-func (i *Installer) planGRUBDir(m Machine) ([]Step, error) {
+func (i *Installer) planGRUBDir(m Layout) ([]Step, error) {
 	// A subvolume of that name that somebody else made is not to be deleted.
 	_, err := i.store().Get(be.GRUBDir)
 	if err == nil || errors.Is(err, store.ErrNotSubvolume) {
@@ -135,7 +135,7 @@ func (i *Installer) planGRUBDir(m Machine) ([]Step, error) {
 	}}, nil
 }
 
-func (i *Installer) planOwnBoot(m Machine) ([]Step, error) {
+func (i *Installer) planOwnBoot(m Layout) ([]Step, error) {
 	below, err := os.ReadDir(i.path(m.Subvolume + "/boot"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot see what is below the file system at /boot: %w", err)
@@ -152,7 +152,7 @@ func (i *Installer) planOwnBoot(m Machine) ([]Step, error) {
 }
 
 // planMounts mounts at once what the next boots do.
-func (i *Installer) planMounts(m Machine) []Step {
+func (i *Installer) planMounts(m Layout) []Step {
 	home := txn.Step{Kind: stepMount, Args: txn.Args{"dir": HomeMount, "subvolume": be.HomeDir}}
 	switch {
 	case m.Loader != be.LoaderGRUB:
@@ -169,7 +169,7 @@ func (i *Installer) planMounts(m Machine) []Step {
 }
 
 // planStock keeps the distribution's own scripts from adding entries.
-func (i *Installer) planStock(m Machine, envs []be.Env) ([]Step, error) {
+func (i *Installer) planStock(m Layout, envs []be.Env) ([]Step, error) {
 	overrides, err := i.overrides(m)
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (i *Installer) planStock(m Machine, envs []be.Env) ([]Step, error) {
 }
 
 // planLoader leads the loader to the new menu.
-func (i *Installer) planLoader(m Machine) ([]Step, error) {
+func (i *Installer) planLoader(m Layout) ([]Step, error) {
 	if m.Loader == be.LoaderSystemdBoot {
 		return []Step{{
 			"move the other entries of installed kernels away from " + m.ESP.Dir + "/loader/entries",
@@ -223,7 +223,7 @@ func (i *Installer) planLoader(m Machine) ([]Step, error) {
 	return append(steps, Step{"run grub-install for " + where + ", which makes GRUB look into " + be.GRUBDir, []txn.Step{step}}), err
 }
 
-func mountPoints(m Machine) []string {
+func mountPoints(m Layout) []string {
 	var dirs []string
 	for _, line := range fstabOf(m).Lines {
 		dirs = append(dirs, mountPointOf(line))

@@ -14,7 +14,7 @@ const takeBack = "take-back-"
 func back(step txn.Step) txn.Step { return txn.Step{Kind: takeBack + step.Kind, Args: step.Args} }
 
 // Removal is what Remove does, in sentences.
-func (i *Installer) Removal(now Machine) ([]Step, error) {
+func (i *Installer) Removal(now Layout) ([]Step, error) {
 	done, err := i.Done()
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (i *Installer) Removal(now Machine) ([]Step, error) {
 //   - GRUB with a /boot of its own: kernels are copied back first, and the new
 //     grub.cfg replaces the old one by one rename(2) before apt-be.cfg goes.
 //   - systemd-boot: entries and kernels are there again before ours go.
-func (i *Installer) removal(done Done, now Machine) ([]Step, error) {
+func (i *Installer) removal(done Done, now Layout) ([]Step, error) {
 	was := done.Machine
 	if now.Loader != was.Loader {
 		return nil, fmt.Errorf("%w: the boot loader is %s now, and was %s", ErrLayout, now.Loader, was.Loader)

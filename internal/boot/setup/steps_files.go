@@ -57,7 +57,7 @@ func (i *Installer) reloadUnits(ctx context.Context) {
 // put into the environments that there were, and others inherit. That is the
 // lines in the fstab, and what keeps the distribution's own scripts from adding
 // entries. It does nothing where all is there.
-func (i *Installer) PrepareRoot(ctx context.Context, m Machine, subvolume string) error {
+func (i *Installer) PrepareRoot(ctx context.Context, m Layout, subvolume string) error {
 	done, err := i.Done()
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (o Override) step(subvolume string) txn.Step {
 }
 
 // overrides finds how the generators are now.
-func (i *Installer) overrides(m Machine) ([]Override, error) {
+func (i *Installer) overrides(m Layout) ([]Override, error) {
 	if m.GRUB == nil {
 		return nil, nil
 	}

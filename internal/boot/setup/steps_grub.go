@@ -138,7 +138,7 @@ func (i *Installer) plainConfig(ctx context.Context, a txn.Args) error {
 
 // grubInstallStep is grub-install on all disks that have GRUB, as its package
 // runs it.
-func grubInstallStep(m Machine) (txn.Step, error) {
+func grubInstallStep(m Layout) (txn.Step, error) {
 	g := *m.GRUB
 	var commands [][]string
 	if len(g.Devices) > 0 {

@@ -25,7 +25,7 @@ func ofBoot(path string) bool {
 }
 
 // bootArgs are the arguments of all steps that move a /boot of its own.
-func bootArgs(m Machine) txn.Args {
+func bootArgs(m Layout) txn.Args {
 	args := txn.Args{"source": m.Boot.device(), "type": m.Boot.Type, "subvolume": m.Subvolume}
 	if m.ESP != nil && strings.HasPrefix(m.ESP.Dir, "/boot/") {
 		args["esp"], args["esp-source"] = m.ESP.Dir, m.ESP.device()
@@ -63,7 +63,7 @@ func (i *Installer) removeCopiedBoot(ctx context.Context, a txn.Args) error {
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	err = i.withBoot(ctx, a, func(dir string) error { return carry(own, dir) })
+	err = i.withBoot(ctx, a, func(dir string) error { return copyNewer(own, dir) })
 	if err == nil {
 		err = i.switchBootBack(ctx, a)
 	}
@@ -116,9 +116,9 @@ func (i *Installer) fits(menu []byte) bool {
 	})
 }
 
-// carry copies what of the kernels is new or was changed later in one directory
+// copyNewer copies what of the kernels is new or was changed later in one directory
 // than in another one.
-func carry(from, to string) error {
+func copyNewer(from, to string) error {
 	return copyTree(from, to, func(path string) bool {
 		if !ofBoot(path) {
 			return false
@@ -259,7 +259,7 @@ func (i *Installer) fillBootBack(ctx context.Context, a txn.Args) error {
 		return err
 	}
 	defer done()
-	return i.withBoot(ctx, a, func(dir string) error { return carry(dir, own) })
+	return i.withBoot(ctx, a, func(dir string) error { return copyNewer(dir, own) })
 }
 
 // leaveBoot ends the undoing of an init --undo: when grub.cfg has nothing but

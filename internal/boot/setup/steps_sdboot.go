@@ -145,7 +145,7 @@ func isFile(file string) bool {
 
 // removeStockKernels removes what no entry names any more. The directory of
 // all kernels of this system stays: by it kernel-install knows its layout.
-func (i *Installer) removeStockKernels(m Machine) error {
+func (i *Installer) removeStockKernels(m Layout) error {
 	esp := i.Host.path(m.ESP.Dir)
 	saved, err := readEntries(i.path(savedDir), true)
 	if err != nil {

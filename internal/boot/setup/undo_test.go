@@ -139,7 +139,7 @@ func TestPrepareRoot(t *testing.T) {
 
 func TestPrepareRootForSystemdBoot(t *testing.T) {
 	_, i := newInstaller(t)
-	m := Machine{Loader: be.LoaderSystemdBoot, FSUUID: "1-2", ESP: &Mount{Dir: "/efi"}}
+	m := Layout{Loader: be.LoaderSystemdBoot, FSUUID: "1-2", ESP: &Mount{Dir: "/efi"}}
 	for range 2 {
 		if err := i.PrepareRoot(context.Background(), m, "@be/older"); err != nil {
 			t.Fatal(err)

@@ -22,8 +22,8 @@ import (
 // Free implements store.Store.
 func (s *Store) Free() (store.Free, error) { return freeOf(s.top) }
 
-// Settle implements store.Store.
-func (s *Store) Settle(ctx context.Context) error {
+// WaitForDeletions implements store.Store.
+func (s *Store) WaitForDeletions(ctx context.Context) error {
 	const pause = 100 * time.Millisecond
 	for gone := false; ; {
 		// Unlike syncfs(2) it wakes who takes deleted subvolumes apart, and it

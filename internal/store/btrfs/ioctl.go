@@ -46,7 +46,7 @@ func subvolumeOf(f *os.File) (store.Subvolume, error) {
 		ReadOnly:   args.flags&C.BTRFS_ROOT_SUBVOL_RDONLY != 0,
 		Created:    time.Unix(int64(args.otime.sec), int64(args.otime.nsec)),
 		Generation: uint64(args.generation),
-		Made:       uint64(args.otransid),
+		OTransID:   uint64(args.otransid),
 	}, nil
 }
 

@@ -171,7 +171,7 @@ func TestTally(t *testing.T) {
 	part.addData(&extent{size: 1 << 20, copies: 3}, others)
 	part.addData(&extent{size: 1 << 20, copies: 3}, nobody)
 	total.join(part)
-	want := []store.Share{
+	want := []store.ExclusiveUsage{
 		{Units: []int{0}, Bytes: 2*16384 + 8192 + 2*(9+19+8)/filled},
 		{Units: []int{0, 1}, Bytes: 3*4096 + 8},
 	}

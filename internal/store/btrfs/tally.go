@@ -74,13 +74,13 @@ func (t *tally) join(other *tally) {
 }
 
 // shares tells what is held by units alone, and by how many bytes it is.
-func (t *tally) shares(sets *holderSets) []store.Share {
-	var found []store.Share
+func (t *tally) shares(sets *holderSets) []store.ExclusiveUsage {
+	var found []store.ExclusiveUsage
 	for h, a := range t.by {
 		if h != nobody && h != others {
-			found = append(found, store.Share{Units: sets.units(h), Bytes: uint64(a.stored + a.items*t.copies/filled)})
+			found = append(found, store.ExclusiveUsage{Units: sets.units(h), Bytes: uint64(a.stored + a.items*t.copies/filled)})
 		}
 	}
-	slices.SortFunc(found, func(a, b store.Share) int { return slices.Compare(a.Units, b.Units) })
+	slices.SortFunc(found, func(a, b store.ExclusiveUsage) int { return slices.Compare(a.Units, b.Units) })
 	return found
 }

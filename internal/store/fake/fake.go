@@ -83,8 +83,8 @@ func (s *Store) Free() (store.Free, error) {
 	return free, nil
 }
 
-// Settle implements store.Store; what is deleted is gone.
-func (s *Store) Settle(context.Context) error { return nil }
+// WaitForDeletions implements store.Store; what is deleted is gone.
+func (s *Store) WaitForDeletions(context.Context) error { return nil }
 
 // SetRunning says which subvolume this process's own "/" is: Locate then finds
 // all files outside the store in it. "" takes that back.

@@ -12,11 +12,11 @@ import (
 
 var _ store.Accountant = (*Store)(nil)
 
-// Shares implements store.Accountant. Files of equal content count once, however
+// ExclusiveUsage implements store.Accountant. Files of equal content count once, however
 // many subvolumes have one, and directories take nothing.
-func (s *Store) Shares(units [][]string) (shares []store.Share, err error) {
+func (s *Store) ExclusiveUsage(units [][]string) (shares []store.ExclusiveUsage, err error) {
 	err = s.update(func(st *state) error {
-		shares, err = s.shares(st, units)
+		shares, err = s.exclusiveUsage(st, units)
 		return err
 	})
 	if err != nil {
@@ -32,7 +32,7 @@ type content struct {
 	others bool // a subvolume in no unit has it too
 }
 
-func (s *Store) shares(st *state, units [][]string) ([]store.Share, error) {
+func (s *Store) exclusiveUsage(st *state, units [][]string) ([]store.ExclusiveUsage, error) {
 	unitOf := map[string]int{}
 	for unit, paths := range units {
 		for _, p := range paths {
@@ -76,20 +76,20 @@ func (s *Store) shares(st *state, units [][]string) ([]store.Share, error) {
 }
 
 // addUp makes one share of all that the same units have.
-func addUp(contents map[[sha256.Size]byte]*content) []store.Share {
-	var shares []store.Share
+func addUp(contents map[[sha256.Size]byte]*content) []store.ExclusiveUsage {
+	var shares []store.ExclusiveUsage
 	for _, c := range contents {
 		if c.others {
 			continue
 		}
 		slices.Sort(c.units)
-		i := slices.IndexFunc(shares, func(share store.Share) bool { return slices.Equal(share.Units, c.units) })
+		i := slices.IndexFunc(shares, func(share store.ExclusiveUsage) bool { return slices.Equal(share.Units, c.units) })
 		if i < 0 {
 			i = len(shares)
-			shares = append(shares, store.Share{Units: c.units})
+			shares = append(shares, store.ExclusiveUsage{Units: c.units})
 		}
 		shares[i].Bytes += c.bytes
 	}
-	slices.SortFunc(shares, func(a, b store.Share) int { return slices.Compare(a.Units, b.Units) })
+	slices.SortFunc(shares, func(a, b store.ExclusiveUsage) int { return slices.Compare(a.Units, b.Units) })
 	return shares
 }

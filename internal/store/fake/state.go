@@ -41,7 +41,7 @@ type record struct {
 func newState() *state {
 	st := &state{NextID: firstID, Generation: 1, Subvolumes: map[string]*record{}}
 	st.Subvolumes["."] = &record{Subvolume: store.Subvolume{
-		ID: topLevelID, UUID: newUUID(), Created: time.Now(), Generation: st.Generation, Made: st.Generation,
+		ID: topLevelID, UUID: newUUID(), Created: time.Now(), Generation: st.Generation, OTransID: st.Generation,
 	}}
 	return st
 }
@@ -51,7 +51,7 @@ func (st *state) add(p string, parentUUID string, readOnly bool, fingerprint uin
 	st.Generation++
 	st.Subvolumes[p] = &record{Fingerprint: fingerprint, Subvolume: store.Subvolume{
 		ID: st.NextID, UUID: newUUID(), ParentUUID: parentUUID, ReadOnly: readOnly,
-		Created: time.Now(), Generation: st.Generation, Made: st.Generation,
+		Created: time.Now(), Generation: st.Generation, OTransID: st.Generation,
 	}}
 	st.NextID++
 }

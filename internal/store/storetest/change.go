@@ -114,10 +114,10 @@ func testGeneration(t *testing.T, s store.Store) {
 	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").Generation; a != c || a <= after {
 		t.Errorf("after a snapshot generations are %d of the origin (before: %d) and %d", a, after, c)
 	}
-	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").Made; a != c {
+	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").OTransID; a != c {
 		t.Errorf("the snapshot was made in generation %d, and its origin then had %d", c, a)
 	}
-	made := get(t, s, "@c").Made
+	made := get(t, s, "@c").OTransID
 	checkContent(t, s, "@a/file", "x")
 	check(t, s.Sync())
 	if a, c := get(t, s, "@a").Generation, get(t, s, "@c").Generation; a != c {
@@ -125,8 +125,8 @@ func testGeneration(t *testing.T, s store.Store) {
 	}
 	write(t, s, "@c/file", "y")
 	check(t, s.Sync())
-	if c := get(t, s, "@c"); c.Made != made || c.Generation <= made {
-		t.Errorf("it was made in generation %d, and then in %d and changed in %d", made, c.Made, c.Generation)
+	if c := get(t, s, "@c"); c.OTransID != made || c.Generation <= made {
+		t.Errorf("it was made in generation %d, and then in %d and changed in %d", made, c.OTransID, c.Generation)
 	}
 }
 
@@ -135,7 +135,7 @@ func testChanged(t *testing.T, s store.Store) {
 	write(t, s, "@a/dir/old", "x")
 	write(t, s, "@a/dir/gone", "x")
 	check(t, s.Snapshot("@a", "@base", true))
-	since := get(t, s, "@base").Made
+	since := get(t, s, "@base").OTransID
 	write(t, s, "@a/dir/old", "y")
 	write(t, s, "@a/new", "x")
 	check(t, os.Remove(s.Path("@a/dir/gone")))

@@ -226,7 +226,7 @@ func testFree(t *testing.T, s store.Store) {
 		t.Errorf("%d bytes more leave room for %d bytes of %d", size, after.DataBeside(0), before.DataBeside(0))
 	}
 	check(t, s.Delete("@a"))
-	check(t, s.Settle(t.Context()))
+	check(t, s.WaitForDeletions(t.Context()))
 	settled, err := s.Free()
 	check(t, err)
 	if settled.DataBeside(0) < after.DataBeside(0)+size {

@@ -18,14 +18,14 @@ func writeMany(t *testing.T, s store.Store, p string, mebibytes int) {
 }
 
 // shares returns what units have, if the store can tell.
-func shares(t *testing.T, s store.Store, units ...[]string) []store.Share {
+func shares(t *testing.T, s store.Store, units ...[]string) []store.ExclusiveUsage {
 	t.Helper()
 	accountant, ok := s.(store.Accountant)
 	if !ok {
 		t.Fatalf("%T can't account for space", s)
 	}
 	check(t, s.Sync())
-	found, err := accountant.Shares(units)
+	found, err := accountant.ExclusiveUsage(units)
 	check(t, err)
 	return found
 }
@@ -81,14 +81,14 @@ func testSharesErrors(t *testing.T, s store.Store) {
 	if !ok {
 		t.Fatalf("%T can't account for space", s)
 	}
-	_, err := accountant.Shares([][]string{{"@nothing"}})
+	_, err := accountant.ExclusiveUsage([][]string{{"@nothing"}})
 	checkIs(t, "Shares of nothing", err, store.ErrNotFound)
-	_, err = accountant.Shares([][]string{{"@a/dir"}})
+	_, err = accountant.ExclusiveUsage([][]string{{"@a/dir"}})
 	checkIs(t, "Shares of a directory", err, store.ErrNotSubvolume)
-	if _, err = accountant.Shares([][]string{{"@a"}, {"@a"}}); err == nil {
+	if _, err = accountant.ExclusiveUsage([][]string{{"@a"}, {"@a"}}); err == nil {
 		t.Error("Shares takes a subvolume in two units")
 	}
-	if found, err := accountant.Shares(nil); err != nil || len(found) > 0 {
+	if found, err := accountant.ExclusiveUsage(nil); err != nil || len(found) > 0 {
 		t.Errorf("Shares of no unit = %v, %v", found, err)
 	}
 }

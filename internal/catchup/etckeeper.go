@@ -1,0 +1,110 @@
+package catchup
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/merge"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+// etcRepositories are what etckeeper(8) may have in /etc.
+var etcRepositories = []string{"etc/.git", "etc/.hg", "etc/.bzr", "etc/_darcs"}
+
+// commitScript has etckeeper commit what was merged. It gets a message, the commit of
+// the environment that is to be another parent, and the directory in which its history
+// is; "" for what there is not. Git makes a commit with more parents if it finds
+// MERGE_HEAD. The script has done its work if that commit is in the history, whatever
+// etckeeper does besides, such as to push it; then what was kept for that goes.
+const commitScript = `command -v etckeeper >/dev/null || exit 0
+cd /etc || exit
+if [ -n "$2" ]; then
+	command -v git >/dev/null || exit 0
+	trap 'rm -f .git/MERGE_HEAD' EXIT
+	trap 'exit 124' TERM INT
+	git merge-base --is-ancestor "$2" HEAD || echo "$2" >.git/MERGE_HEAD
+	etckeeper commit "$1"
+	failed=$?
+	git merge-base --is-ancestor "$2" HEAD || exit $((failed ? failed : 1))
+	git for-each-ref --format='%(objectname) %(refname)' refs/apt-be | while read -r commit ref; do
+		if git merge-base --is-ancestor "$commit" HEAD; then
+			git update-ref -d "$ref" "$commit"
+		fi
+	done
+elif [ -d "$3/.hg" ] && command -v hg >/dev/null; then
+	other=$(hg -R "$3" log -r . -T '{node}') && hg pull -q "$3" && hg debugsetparents "$(hg log -r . -T '{node}')" "$other"
+	etckeeper commit "$1" || exit
+	if [ -n "$other" ] && [ -n "$(hg log -r "$other and ancestors(.)" -T '{node}')" ]; then
+		rm -rf "$3"
+	fi
+else
+	etckeeper commit "$1"
+fi
+`
+
+// mostNamed is how many files a message names.
+const mostNamed = 100
+
+// commit has etckeeper commit in the environment what was merged there, if both
+// systems have committed something. Without it the files are merged all the same, and
+// so are the repositories.
+func (w work) commit(found *drift.Drift) {
+	for _, c := range found.Changes {
+		if !mixed(c) {
+			continue
+		}
+		message, kept := w.message(found, c), ""
+		if c.Kept != "" {
+			kept = "/" + c.Kept
+		}
+		exit, err := w.run("/usr/bin/timeout", []string{"timeout", longest, "/bin/sh", "-c", "{ " + commitScript + "} </dev/null >/dev/null", "sh", message, c.Tip, kept})
+		if err == nil && exit != (redirect.Exit{}) {
+			err = fmt.Errorf("exit status %d", exit.Code)
+		}
+		if err != nil {
+			w.Notice.Warn("etckeeper could not commit in %s what was merged: %v; apt-be run %s -- etckeeper commit does it.", w.Target.Name, err, w.Target.Name)
+		}
+	}
+}
+
+// mixed says whether a change is of a repository of etckeeper's in which both systems
+// have committed something.
+func mixed(c drift.Change) bool {
+	for _, name := range etcRepositories {
+		if c.Path == name {
+			return c.Tip != "" || c.KeepTarget && !c.Refused
+		}
+	}
+	return false
+}
+
+// message says what was merged.
+func (w work) message(found *drift.Drift, repository drift.Change) string {
+	var m strings.Builder
+	fmt.Fprintf(&m, "apt-be: merge %s into what %s was upgraded to\n\n", w.Source.Name, w.Target.Name)
+	if repository.Tip != "" {
+		fmt.Fprintf(&m, "The history is that of %s; its other parent is %.12s, where %s was.\n", w.Source.Name, repository.Tip, w.Target.Name)
+	} else {
+		fmt.Fprintf(&m, "The history is that of %s; %s.\n", w.Source.Name, repository.Note)
+	}
+	var lines []string
+	for _, c := range found.Changes {
+		if strings.HasPrefix(c.Path, "etc/") && c.Path != repository.Path && c.Outcome() != drift.Skipped && c.Running.Kind != merge.Directory {
+			lines = append(lines, fmt.Sprintf("%s /%s", c.Outcome(), ui.Printable(path.Clean(c.Path))))
+		}
+	}
+	if len(lines) > 0 {
+		fmt.Fprintf(&m, "What %s had changed since:\n\n", w.Source.Name)
+	}
+	for i, line := range lines {
+		if i == mostNamed {
+			fmt.Fprintf(&m, "and %d more\n", len(lines)-i)
+			break
+		}
+		fmt.Fprintln(&m, line)
+	}
+	return m.String()
+}

@@ -1,0 +1,150 @@
+package catchup
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/redirect"
+)
+
+// ErrReplay says that an environment's packages could not be brought to what was
+// done to those of the live system.
+var ErrReplay = errors.New("what was done to packages of the running system could not be done there too")
+
+// replay does to the packages of the environment what was done to those of the live
+// system.
+func (w work) replay() error {
+	if err := w.checkDiversions(); err != nil {
+		return err
+	}
+	before, err := w.packages(w.sides.Target)
+	if err != nil {
+		return err
+	}
+	todo, err := w.missing(before)
+	if err != nil {
+		return err
+	}
+	apt, err := redirect.AptGet.RealPath(w.store.Path(w.sides.Target))
+	if err != nil {
+		return err
+	}
+	for _, step := range replaySteps(apt, todo) {
+		w.Notice.Say("In %s: %s", w.Target.Name, strings.Join(step.argv, " "))
+		exit, err := w.run(step.path, step.argv)
+		if err != nil {
+			return err
+		}
+		if exit != (redirect.Exit{}) && !step.optional {
+			return fmt.Errorf("%w: %s ended with %d", ErrReplay, step.argv[0], exit.Code)
+		}
+	}
+	after, err := w.packages(w.sides.Target)
+	if err != nil {
+		return err
+	}
+	left, err := w.missing(after)
+	if err != nil {
+		return err
+	}
+	if !left.Empty() {
+		return fmt.Errorf("%w: %+v is left to do", ErrReplay, left)
+	}
+	return checkRemoved(before, after, todo)
+}
+
+// checkDiversions returns an error if the admin of the live system has diverted a
+// file since, or has let it be: what is where in the environment then depends on
+// which packages it got before and after that.
+func (w work) checkDiversions() error {
+	before, err := pkgdb.LocalDiversions(w.store.Path(w.sides.Base))
+	if err != nil {
+		return err
+	}
+	now, err := pkgdb.LocalDiversions(w.store.Path(w.sides.Running))
+	if err != nil {
+		return err
+	}
+	for _, each := range [][2][]string{{before, now}, {now, before}} {
+		for _, diversion := range each[0] {
+			if !slices.Contains(each[1], diversion) {
+				return fmt.Errorf("%w: dpkg-divert of %s; the same upgrade again has it", ErrReplay, diversion)
+			}
+		}
+	}
+	return nil
+}
+
+// checkRemoved returns an error if more was removed than there was to remove.
+func checkRemoved(before, after *pkgdb.DB, todo pkgdb.Replay) error {
+	diff, err := pkgdb.Compare(before, after)
+	if err != nil {
+		return err
+	}
+	for _, c := range diff.Removed {
+		if name := (pkgdb.Package{Name: c.Name, Arch: c.Arch}).AptName(); !slices.Contains(todo.Remove, name) {
+			return fmt.Errorf("%w: %s would have to go", ErrReplay, name)
+		}
+	}
+	return nil
+}
+
+// packages reads those of a root, all of which have to be whole.
+func (w work) packages(root string) (*pkgdb.DB, error) {
+	db, err := pkgdb.Read(w.store.Path(root))
+	if err != nil {
+		return nil, err
+	}
+	if broken := append(db.Broken(), db.Unfinished()...); len(broken) > 0 {
+		return nil, fmt.Errorf("%w: %s is %s", ErrReplay, broken[0].Name, broken[0].Status)
+	}
+	return db, nil
+}
+
+// missing says what is to be done in the environment, which has these packages.
+func (w work) missing(next *pkgdb.DB) (pkgdb.Replay, error) {
+	base, err := pkgdb.Read(w.store.Path(w.sides.Base))
+	if err != nil {
+		return pkgdb.Replay{}, err
+	}
+	live, err := w.packages(w.sides.Running)
+	if err != nil {
+		return pkgdb.Replay{}, err
+	}
+	return pkgdb.Missing(base, live, next)
+}
+
+// replayStep is a command that runs in the environment.
+type replayStep struct {
+	path     string
+	argv     []string
+	optional bool
+}
+
+func replaySteps(apt string, todo pkgdb.Replay) []replayStep {
+	var steps []replayStep
+	packages := slices.Clone(todo.Install)
+	for _, name := range todo.Remove {
+		packages = append(packages, name+"-")
+	}
+	if len(packages) > 0 {
+		name := redirect.AptGet.String()
+		if len(todo.Install) > 0 {
+			// What was installed may be younger than what the environment knows of.
+			steps = append(steps, replayStep{apt, []string{name, "update"}, true})
+		}
+		steps = append(steps, replayStep{apt, append([]string{name, "-y", "install"}, packages...), false})
+	}
+	for _, mark := range []struct {
+		verb  string
+		names []string
+	}{{"auto", todo.Auto}, {"manual", todo.Manual}, {"hold", todo.Hold}, {"unhold", todo.Unhold}} {
+		if len(mark.names) > 0 {
+			steps = append(steps, replayStep{"/usr/bin/apt-mark", append([]string{"apt-mark", mark.verb}, mark.names...), false})
+		}
+	}
+	return steps
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/diskspace"
+	"github.com/apt-be/apt-be/internal/parts"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// newCheckSpace is a DPkg::Pre-Install-Pkgs hook of the configuration that apt
+// has in a sandbox (redirect/speed.go): an error keeps apt from unpacking
+// anything.
+func newCheckSpace(app *App) *cobra.Command {
+	return &cobra.Command{
+		Use:    "check-space",
+		Short:  "Stop apt if what it is about to unpack does not fit",
+		Hidden: true, // apt calls it
+		Args:   noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := os.Lstat(sandbox.Marker); err != nil {
+				return errors.New("cannot check the room for an upgrade: this is not inside a boot environment's sandbox")
+			}
+			err := app.checkSpace()
+			if err != nil && !errors.Is(err, diskspace.ErrNoSpace) && !errors.Is(err, parts.ErrOutside) {
+				app.Log.WithError(err).Warn("cannot find out whether the upgrade fits")
+				return nil
+			}
+			return err
+		},
+	}
+}
+
+// checkSpace returns room.ErrShort if what apt tells of does not fit, and
+// parts.ErrOutside if it has files that no boot environment holds.
+func (app *App) checkSpace() error {
+	in, err := hookInput()
+	if err != nil {
+		return err
+	}
+	if err := checkOutside(in); err != nil {
+		return veto(err)
+	}
+	if len(in.Archives) == 0 { // packages are removed, or configured
+		return notePass()
+	}
+	need, err := diskspace.ForUpgrade("/", in.Archives)
+	if err != nil {
+		return err
+	}
+	free, err := app.FreeRoom("/")
+	if err != nil {
+		return err
+	}
+	if err = need.Check(free); err == nil {
+		return notePass()
+	}
+	return veto(err)
+}
+
+// veto notes for the supervisor why apt is stopped.
+func veto(err error) error {
+	err = fmt.Errorf("cannot upgrade: %w", err)
+	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))
+}
+
+// checkOutside looks for files of the packages on mounts that are the running
+// system's. That it can't be told stops nothing.
+func checkOutside(in redirect.HookInput) error {
+	text, err := os.ReadFile(redirect.OutsideNote)
+	if err != nil {
+		return nil
+	}
+	var mounts []parts.Mount
+	if err := json.Unmarshal(text, &mounts); err != nil {
+		return err
+	}
+	return parts.CheckOutside("/", mounts, in.Changed())
+}
+
+func notePass() error { return os.WriteFile(redirect.PassNote, nil, 0o644) }

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/host"
+)
+
+func newFallback(app *App) *cobra.Command {
+	var kind, reason string
+	cmd := &cobra.Command{
+		Use:    "fallback",
+		Short:  "Leave the running boot environment, which is on trial; apt-be-fallback.service runs it",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Whoever types this on a machine that is in production has not
+			// asked for a reboot.
+			if !app.live() || !host.OnTrial() {
+				app.notice().Say("The running system is not on trial: it stays.")
+				return nil
+			}
+			if app.would("leave the running boot environment") {
+				return nil
+			}
+			var back bool
+			err := app.record(cmd.Context(), func(*be.Registry) (err error) {
+				back, err = app.fail(be.Fault{Kind: be.FaultKind(kind), Text: reason})
+				return err
+			})
+			if errors.Is(err, activation.ErrNoTrial) {
+				return nil
+			}
+			// Whatever went wrong: a machine on trial that is not healthy is left.
+			if back || err != nil {
+				return errors.Join(err, host.Reboot(cmd.Context()))
+			}
+			app.Log.Warn("the running boot environment is not healthy, and the machine has left it once: it stays")
+			return app.endTrial()
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", string(be.FaultHealth), "what kind of fault it is")
+	cmd.Flags().StringVar(&reason, "reason", "it did not prove healthy", "why, in a sentence")
+	return cmd
+}
+
+func (app *App) fail(fault be.Fault) (back bool, err error) {
+	act, err := app.activator()
+	if err != nil {
+		return false, err
+	}
+	return act.Fail(fault)
+}

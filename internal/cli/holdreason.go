@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/diskspace"
+)
+
+// held tells why an environment was not booted although it was to be, and what
+// tries again; "" if it was not to be, or nothing has gone wrong yet. What is not in
+// the record, since the disk was full or the power failed, follows from the trial,
+// which is still wanted.
+func (app *App) held(reg *be.Registry, e be.Env) (why, again string) {
+	passed := false
+	if e.Armed && !e.Running {
+		_, id, err := app.Booted()
+		passed = err == nil && activation.PassedOver(e, id)
+	}
+	switch {
+	case e.Running || e.Record.HoldReason == "" && !passed:
+		return "", ""
+	case !passed && !e.Armed:
+		return e.Record.HoldReason, "apt-be activate " + e.Name
+	}
+	again = "the next reboot"
+	if why = e.Record.HoldReason; why == "" {
+		why = "the machine went down before what happened in the running system was carried over to it"
+	}
+	free, err := reg.Store().Free()
+	if err == nil {
+		if err := (diskspace.Estimate{}).Check(free); err != nil {
+			why = fmt.Sprintf("%s (%v)", why, err)
+			again = "the next reboot, once there is room (apt-be prune, apt-be list -s, apt-get clean),"
+		}
+	}
+	return why, again
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/internal/predecompress"
+	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// newPredecompress is a DPkg::Pre-Install-Pkgs hook of the configuration that apt
+// has in a sandbox (redirect/speed.go).
+func newPredecompress(app *App) *cobra.Command {
+	var work bool
+	cmd := &cobra.Command{
+		Use:    "predecompress",
+		Short:  "Decompress packages before dpkg asks for them, in the sandbox",
+		Hidden: true, // apt calls it
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Lstat(sandbox.Marker); err != nil {
+				return fmt.Errorf("cannot unpack ahead: this is not inside a boot environment's sandbox")
+			}
+			if work {
+				return app.predecompress(cmd)
+			}
+			return leaveToChild()
+		},
+	}
+	cmd.Flags().BoolVar(&work, "work", false, "do it, for the package files on standard input")
+	return cmd
+}
+
+// leaveToChild starts a process that does the work while apt goes on.
+func leaveToChild() error {
+	in, err := hookInput()
+	if err != nil {
+		return err
+	}
+	// apt's descriptors are not for a process that outlives its hook.
+	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
+	child := exec.Command("/proc/self/exe", "predecompress", "--work")
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	list, err := child.StdinPipe()
+	if err != nil {
+		return err
+	}
+	// Priority is a thread's, and a child has that of the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, niceness); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("cannot unpack ahead: %w", err)
+	}
+	for _, archive := range in.Archives {
+		if _, err := fmt.Fprintln(list, archive.File); err != nil {
+			return fmt.Errorf("cannot unpack ahead: %w", err)
+		}
+	}
+	return list.Close()
+}
+
+// niceness lets dpkg and maintainer scripts go first: they are what is waited
+// for. The stand-in for dpkg-deb takes it back from what it waits for itself.
+const niceness = 15
+
+func (app *App) predecompress(cmd *cobra.Command) error {
+	var packages []string
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		packages = append(packages, lines.Text())
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	_, noListchanges := os.Lstat("/usr/bin/apt-listchanges")
+	return predecompress.Run(cmd.Context(), packages, predecompress.Options{
+		Dir:     redirect.PredecompressDir,
+		Backend: "/usr/bin/dpkg-deb",
+		Workers: runtime.NumCPU(),
+		News:    noListchanges == nil,
+	})
+}

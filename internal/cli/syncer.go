@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/catchup"
+	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/txn"
+)
+
+// syncer carries over what happened in the system that an environment was made of.
+func (app *App) syncer(reg *be.Registry) *catchup.Syncer {
+	return &catchup.Syncer{
+		Registry:     reg,
+		Sandbox:      app.supervisor(reg),
+		Notice:       app.notice(),
+		LockEnv:      func(ctx context.Context, e be.Env) (*txn.Lock, error) { return app.use(ctx, reg, e) },
+		LockPackages: func(ctx context.Context, e be.Env) (func(), error) { return app.hold(ctx, reg, e) },
+		MountPoints:  func(e be.Env) []string { return app.Mounted(reg.Store(), e) },
+		OnRecovered:  app.tellRecovered,
+	}
+}
+
+// pairOfRunning is succession.Of for an environment that was made of the running
+// system: who asks for another one's has mistaken it.
+func pairOfRunning(reg *be.Registry, e be.Env) (catchup.Pair, error) {
+	l, err := catchup.PairOf(reg, e)
+	if err == nil && !l.Source.Running {
+		err = errors.New("it was not made of the running system")
+	}
+	if err != nil {
+		return l, fmt.Errorf("cannot tell what happened since %s was made: %w", e.Name, err)
+	}
+	return l, nil
+}
+
+// replayPackages does to an environment's packages what was done to those of the
+// running system since it was made, and carries over all else. would says that it
+// was a dry run, after which nothing else makes sense.
+func (app *App) replayPackages(ctx context.Context, name string) (would bool, err error) {
+	reg, done, err := app.registry()
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	e, err := reg.Get(name)
+	if err != nil {
+		return false, err
+	}
+	l, err := pairOfRunning(reg, e)
+	if err != nil {
+		return false, err
+	}
+	changed, err := l.PackagesChanged()
+	if err != nil || !changed {
+		return false, err
+	}
+	if app.would("do to the packages of %s what was done to those of %s", e.Name, l.Source.Name) {
+		return true, nil
+	}
+	_, err = app.syncer(reg).Sync(ctx, l, catchup.Options{Replay: true, EditRecord: func(r *be.Record) {
+		if r.State == be.Stale {
+			r.State, r.Reason = be.Ready, ""
+		}
+	}})
+	if err != nil {
+		return false, err
+	}
+	if e, err = reg.Get(name); err != nil {
+		return false, err
+	}
+	return false, app.describe(ctx, reg, e)
+}
+
+// warnOfInitramfs says so if what the initramfs is made from was changed.
+func (app *App) warnOfInitramfs(e be.Env, found *drift.Drift) {
+	if catchup.NeedsInitramfs(found) {
+		app.notice().Warn("What the initramfs holds was changed: apt-be sync %s; apt-be run %s -- update-initramfs -u brings it up to date.", e.Name, e.Name)
+	}
+}

@@ -1,0 +1,278 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apt-be/apt-be/internal/activation"
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/boot/softreboot"
+	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/regular"
+	"github.com/apt-be/apt-be/internal/sandbox"
+	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/watchdog"
+)
+
+// InsideMarker is there in a sandbox only.
+const InsideMarker = sandbox.Marker
+
+const (
+	runDir = "/run/apt-be"
+	// trialFile is there during a trial, for the conditions of
+	// hooks/systemd's units; its content is the nonce.
+	trialFile    = runDir + "/trial"
+	motdFile     = "/run/motd.d/apt-be"
+	deadlineUnit = "apt-be-deadline"
+	// guardFile has what panicParameter was before GuardSoftReboot.
+	guardFile      = runDir + "/soft-guard"
+	panicParameter = "/proc/sys/kernel/panic"
+)
+
+// Booted tells of this boot: the nonce of the trial that it is, or "", and the
+// boot id of the kernel (random(4)).
+func Booted() (nonce, bootID string, err error) {
+	if nonce, err = trialNonce(); err != nil {
+		return "", "", err
+	}
+	bootID, err = BootID()
+	return nonce, bootID, err
+}
+
+// trialNonce is that of the trial that this boot is, or "".
+func trialNonce() (string, error) {
+	// After a soft-reboot the kernel's command line is the old one.
+	if nonce, err := softreboot.Prepared(); err != nil || nonce != "" {
+		return nonce, err
+	}
+	line, err := CommandLine()
+	if err != nil {
+		return "", err
+	}
+	return activation.NonceOf(line), nil
+}
+
+// BeginTrial makes the services of a trial start, and ends the trial when its
+// deadline has come: in an orderly manner, or else by the watchdog.
+func BeginTrial(t be.Trial) error {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(trialFile, []byte(t.Nonce+"\n"), 0o644); err != nil {
+		return fmt.Errorf("cannot begin the trial: %w", err)
+	}
+	return errors.Join(watchdog.Start(t.Deadline+activation.WatchdogGrace), setDeadline(t.Deadline))
+}
+
+// setDeadline makes the machine leave the running environment after a time.
+func setDeadline(after time.Duration) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// One from before a soft-reboot may be there.
+	if err := stopDeadline(); err != nil {
+		return err
+	}
+	// systemd is there however early in the boot, and D-Bus is not needed. What
+	// a unit has by default would wait for this very boot; waiting for the timer
+	// would as well.
+	said, err := exec.Command("systemd-run", "--quiet", "--no-block", "--unit="+deadlineUnit,
+		"--property=DefaultDependencies=no",
+		"--timer-property=DefaultDependencies=no", "--timer-property=Conflicts=shutdown.target",
+		"--timer-property=IgnoreOnIsolate=yes", "--timer-property=AccuracySec=1s",
+		fmt.Sprintf("--on-active=%d", int(after/time.Second)),
+		program, "fallback", "--kind="+string(be.FaultDeadline),
+		fmt.Sprintf("--reason=it did not prove healthy within %s", after)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cannot set the deadline of the trial: %w: %s", err, said)
+	}
+	return nil
+}
+
+func stopDeadline() error {
+	said, err := exec.Command("systemctl", "stop", deadlineUnit+".timer").CombinedOutput()
+	if err != nil && !strings.Contains(string(said), "not loaded") {
+		return fmt.Errorf("cannot take the deadline of a trial back: %w: %s", err, said)
+	}
+	return nil
+}
+
+// OnTrial says whether the running system has begun a trial, since the machine
+// or, after a soft-reboot, the environment before was started.
+func OnTrial() bool {
+	_, err := os.Lstat(trialFile)
+	return err == nil
+}
+
+// GuardSoftReboot sets before a soft-reboot what the initramfs and the kernel's
+// command line do for other trials: that a machine whose init hangs, or whose
+// kernel panics, is reset.
+func GuardSoftReboot(t be.Trial) error {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return err
+	}
+	before, err := os.ReadFile(panicParameter)
+	if err == nil {
+		err = os.WriteFile(guardFile, before, 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(panicParameter, []byte(strconv.Itoa(activation.PanicSeconds)), 0o644)
+	}
+	return errors.Join(err, watchdog.Start(t.Deadline+activation.WatchdogGrace))
+}
+
+// UnguardSoftReboot takes GuardSoftReboot back, where the running system has
+// not been left. On trial it has a watchdog of its own.
+func UnguardSoftReboot() error {
+	if _, err := os.Lstat(guardFile); errors.Is(err, fs.ErrNotExist) || OnTrial() {
+		return nil
+	}
+	return errors.Join(restorePanic(), watchdog.Stop())
+}
+
+// restorePanic has a kernel that panics do what it did before GuardSoftReboot.
+func restorePanic() error {
+	before, err := regular.ReadFile(guardFile, regular.State)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(panicParameter, before, 0o644)
+	}
+	return errors.Join(err, os.Remove(guardFile))
+}
+
+// EndTrial takes back what BeginTrial and the initramfs did.
+func EndTrial() error {
+	errs := []error{stopDeadline(), restorePanic()}
+	for _, file := range []string{trialFile, softreboot.TrialFile} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, watchdog.Stop())...)
+}
+
+// Reboot leaves the running system for what the loader boots by default. What
+// was prepared for a kexec or a soft-reboot does not count. The journal is
+// written first: it says why.
+func Reboot(ctx context.Context) error {
+	_ = exec.CommandContext(ctx, "journalctl", "--sync").Run()
+	cmd := exec.CommandContext(ctx, "systemctl", "--no-block", "reboot")
+	cmd.Env = append(os.Environ(), "SYSTEMCTL_SKIP_AUTO_KEXEC=1", "SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT=1")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot reboot: %w: %s", err, said)
+	}
+	return nil
+}
+
+// Systemctl runs systemctl(1) with a verb that ends the running system.
+func Systemctl(ctx context.Context, verb string) error {
+	if said, err := exec.CommandContext(ctx, "systemctl", "--no-block", verb).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot %s: %w: %s", verb, err, said)
+	}
+	return nil
+}
+
+// Stopping says whether the machine, or all of its userspace, is going down.
+func Stopping(ctx context.Context) bool {
+	// It exits with another status than 0 for all but "running".
+	said, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
+	return strings.TrimSpace(string(said)) == "stopping"
+}
+
+// LeaveJournal has the journal's files on disk closed, and what is logged from
+// then on kept in memory (journalctl(1)); ReturnToJournal takes that back. Where
+// no journal runs, there is nothing to close.
+func LeaveJournal(ctx context.Context) { tellJournal(ctx, "--relinquish-var") }
+
+// ReturnToJournal has what was logged since LeaveJournal written to disk.
+func ReturnToJournal(ctx context.Context) { tellJournal(ctx, "--flush") }
+
+func tellJournal(ctx context.Context, what string) {
+	_ = exec.CommandContext(ctx, "journalctl", what).Run()
+}
+
+// KeepJournal keeps what the journal of a failed environment says of its trial,
+// as text. There is nothing where no journal was begun, or none is stored.
+func KeepJournal(ctx context.Context, st store.Store, e be.Env) error {
+	t := e.Record.Trial
+	if t == nil || t.BootID == "" {
+		return nil
+	}
+	// By its descriptor: the store's path leads through this process.
+	journal, err := inroot.OpenDir(st.Path(e.Subvolume.Path), "var/log/journal")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		defer journal.Close()
+		err = keepJournal(ctx, journal, t.BootID, st.Path(be.FailedDir(e.Subvolume.UUID)))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the journal of %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// The environment has written its journal: it may be anything.
+const (
+	journalLimit = 64 << 20        // the most that is kept of it as text, in bytes
+	journalTime  = 2 * time.Minute // the longest that it is read
+)
+
+func keepJournal(ctx context.Context, journal *os.File, bootID, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(filepath.Join(dir, "journal.txt"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close() // again, if it came to no end
+	ctx, cancel := context.WithTimeout(ctx, journalTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "journalctl", "--no-pager", "-q", "-D", "/proc/self/fd/3", "-o", "short-iso-precise",
+		"_BOOT_ID="+strings.ReplaceAll(bootID, "-", ""))
+	cmd.ExtraFiles = []*os.File{journal}
+	text, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return err
+	}
+	n, copyErr := io.Copy(out, io.LimitReader(text, journalLimit))
+	if n == journalLimit {
+		cancel()
+		_ = cmd.Wait() // it was ended
+		_, err = fmt.Fprintf(out, "\napt-be: the rest is not kept: it is more than %d MiB\n", journalLimit>>20)
+	} else {
+		err = cmd.Wait()
+	}
+	return errors.Join(copyErr, err, out.Sync(), out.Close())
+}
+
+// SetMotd shows a text to whoever logs in; "" none.
+func SetMotd(text string) error {
+	if text == "" {
+		if err := os.Remove(motdFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(motdFile), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(motdFile, []byte(text), 0o644)
+}

@@ -1,0 +1,72 @@
+package redirect
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/diskspace"
+	"github.com/apt-be/apt-be/internal/dpkglock"
+	"github.com/apt-be/apt-be/internal/ui"
+)
+
+func (s *Supervisor) tellReady(e be.Env) {
+	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, e.Record.Changes.Summary())
+	for _, path := range e.Record.LeftOut {
+		s.Notice.Say("The subvolume %s is not in it: it is read-only, as snapshots are, or Apt-Be::Nested::Leave-Out names it.", path)
+	}
+	if !e.Bootable() {
+		s.Notice.Say("It can't boot: there is no kernel in it. apt-be install --in %s, with the package of one, puts it there.", e.Name)
+	}
+}
+
+func (s *Supervisor) tellFailed(e be.Env) {
+	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(e.Record.Reason, "."))
+	s.Notice.Say("The running system is unchanged. What the upgrade left is kept as %s: to look into it, apt-be shell %s; to remove it, apt-be destroy %s.", e.Name, e.Name, e.Name)
+}
+
+// tellLowSpace tells of an upgrade that failed and left too little room to keep
+// what it has made.
+func (s *Supervisor) tellLowSpace(reason string, short error) {
+	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(reason, "."))
+	s.Notice.Say("The running system is unchanged. What the upgrade left is removed: %v.", short)
+	s.Notice.Hint("%s", diskspace.Hint)
+}
+
+// lockMessage is apt's sentence about a lock that another process holds
+// (apt-pkg/contrib/fileutl.cc).
+func lockMessage(busy *dpkglock.BusyError) string {
+	if busy.PID == 0 {
+		return fmt.Sprintf("Could not get lock %s. It is held by another process", busy.File)
+	}
+	if busy.Command == "" {
+		return fmt.Sprintf("Could not get lock %s. It is held by process %d", busy.File, busy.PID)
+	}
+	return fmt.Sprintf("Could not get lock %s. It is held by process %d (%s)", busy.File, busy.PID, ui.Printable(busy.Command))
+}
+
+// lockFailure says what the frontend itself says when dpkg's database is
+// locked, so that whoever reads its output finds what he knows.
+func (s *Supervisor) lockFailure(job Job, err error) (Exit, error) {
+	var busy *dpkglock.BusyError
+	if !errors.As(err, &busy) {
+		return Exit{}, err
+	}
+	exit := Exit{Code: job.Frontend.failureCode()}
+	if job.Frontend == UnattendedUpgrade {
+		fmt.Fprintln(os.Stdout, "Cache lock can not be acquired, exiting")
+		return exit, nil
+	}
+	prefix, notice := "E", "N" // what apt-get and aptitude say in any version
+	if job.Frontend == Apt && aptSaysError() {
+		prefix, notice = "Error", "Notice"
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", prefix, lockMessage(busy))
+	if isTerminal(os.Stdout) { // else libapt shows no notices
+		fmt.Fprintf(os.Stderr, "%s: Be aware that removing the lock file is not a solution and may break your system.\n", notice)
+	}
+	fmt.Fprintf(os.Stderr, "%s: Unable to acquire the dpkg frontend lock (%s/lock-frontend), is another process using it?\n", prefix, dpkglock.Dir)
+	return exit, nil
+}

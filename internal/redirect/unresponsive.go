@@ -1,0 +1,57 @@
+package redirect
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/sandbox"
+)
+
+// UnresponsiveError says that an upgrade needs a mount that does not answer.
+type UnresponsiveError struct {
+	sandbox.UnresponsiveMount
+	File string // of a package, in it
+}
+
+// Error implements error.
+func (e *UnresponsiveError) Error() string {
+	return fmt.Sprintf("cannot upgrade: %s does not answer, and packages have files in it (%s)", describeUnresponsive(e.UnresponsiveMount), e.File)
+}
+
+// Hint is what to do about it.
+func (e *UnresponsiveError) Hint() string {
+	return fmt.Sprintf("start what serves it again, or unmount it: umount --lazy %s", e.Dir)
+}
+
+func describeUnresponsive(s sandbox.UnresponsiveMount) string {
+	return fmt.Sprintf("%s (%s of %s)", s.Dir, s.Type, s.Source)
+}
+
+// findMounts finds the other file systems of the running system, before anybody has to
+// wait for a lock. One that does not answer is left out, unless packages have files
+// in it.
+func (s *Supervisor) findMounts() error {
+	silent, err := s.Inside.Look()
+	if err != nil || len(silent) == 0 {
+		return err
+	}
+	for _, mount := range silent {
+		files, err := pkgdb.FilesBelow("/", []string{filepath.Clean(mount.Dir)}, nil)
+		if err != nil {
+			return err
+		}
+		if len(files) > 0 {
+			return &UnresponsiveError{mount, files[0].Path}
+		}
+	}
+	s.tellUnresponsive(silent)
+	return nil
+}
+
+// tellUnresponsive tells of those that are left out.
+func (s *Supervisor) tellUnresponsive(silent []sandbox.UnresponsiveMount) {
+	for _, mount := range silent {
+		s.Log.Warnf("%s does not answer, so it is left out: inside, %s is empty. umount --lazy %s takes it away", describeUnresponsive(mount), mount.Dir, mount.Dir)
+	}
+}
