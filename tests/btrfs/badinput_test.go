@@ -13,12 +13,12 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testBadInput has what apt-be reads be something else than it should be: what a
-// root says when it is examined, and a record.
+// testBadInput gives apt-be bad input: bad output of the dpkg of a root that is
+// examined, and a FIFO instead of a record.
 func testBadInput(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
-	// A package that puts something in the place of the root's own dpkg.
+	// A package that replaces the root's dpkg.
 	deb := packages.Exact{
 		Name: "bt-bad", Version: "1", Time: time.Unix(1e9, 0),
 		Control: map[string]string{"postinst": `#!/bin/sh
@@ -57,8 +57,8 @@ chmod 755 /usr/bin/dpkg
 		t.Errorf("processes left: %v", left)
 	}
 
-	// A FIFO in the place of a record. Nobody writes to it, so a program that opens it
-	// to read would wait for ever.
+	// A FIFO instead of a record. No process writes to it, so a program that opens it
+	// for reading would block for ever.
 	m.Shell(t, "apt-be create env; apt-be create other")
 	records, err := filepath.Glob(l.Path("@apt-be/be/*.json"))
 	if err != nil || len(records) < 2 {

@@ -10,7 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// command is apt-be as a process of its own, on a root of 20,000 files.
+// command runs apt-be as a process on a root of 20,000 files.
 type command struct {
 	*testing.B
 	store  *btrfs.Store
@@ -29,7 +29,7 @@ func newCommand(b *testing.B, n int) command {
 	return c
 }
 
-// newCommandOn makes a file system of size bytes, and has the running root filled.
+// newCommandOn makes a file system of size bytes and calls fill for the running root.
 func newCommandOn(b *testing.B, size int64, fill func(s *btrfs.Store)) command {
 	b.Helper()
 	s, image := newStore(b, size)
@@ -54,9 +54,9 @@ func (c command) run(args ...string) {
 	}
 }
 
-// BenchmarkCommand measures whole processes where there are 1, 10 and 100
-// environments, and beside them what the kernel alone takes: a snapshot, which
-// create makes two of, and the deletion of one.
+// BenchmarkCommand measures whole processes with 1, 10 and 100 environments. For
+// comparison it measures the kernel alone: a snapshot, of which create makes two, and
+// the deletion of a snapshot.
 func BenchmarkCommand(b *testing.B) {
 	for _, n := range []int{1, 10, 100} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -75,7 +75,7 @@ func BenchmarkCommand(b *testing.B) {
 	}
 }
 
-// measure times what is done, and then takes it back.
+// measure times an operation and then undoes it.
 func (c command) measure(name string, do, undo func()) {
 	c.Run(name, func(b *testing.B) {
 		for b.Loop() {

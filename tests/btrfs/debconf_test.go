@@ -10,8 +10,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testDebconfAnswers finds where answers to debconf's questions end up. What is
-// asked on a terminal is in testInteractive.
+// testDebconfAnswers checks in which system answers to debconf questions are stored.
+// testInteractive covers questions on a terminal.
 func testDebconfAnswers(t *testing.T, l lab) {
 	for name, c := range map[string]struct{ preseed, env, answer string }{
 		"noninteractive":            {"", "DEBIAN_FRONTEND=noninteractive", "blue"},
@@ -46,7 +46,7 @@ func preseed(t *testing.T, m *machine.Machine, colour string) {
 	m.Shell(t, "echo bt-dconf bt-dconf/colour string "+colour+" | debconf-set-selections")
 }
 
-// debconfFiles returns debconf's database as it is on the disk.
+// debconfFiles returns the files of debconf's database.
 func debconfFiles(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	dir := m.Path("/var/cache/debconf")
@@ -68,8 +68,8 @@ func debconfFiles(t *testing.T, m *machine.Machine) string {
 	return all.String()
 }
 
-// testDebconfPending answers questions in the running system while an upgraded
-// environment waits: these answers count, there and in a new one.
+// testDebconfPending answers questions in the running system while an environment is
+// pending. The pending environment and a new one both get these answers.
 func testDebconfPending(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Asks)
 	defer l.done(t, m)
@@ -88,8 +88,9 @@ func testDebconfPending(t *testing.T, l lab) {
 	}
 	first := upgrade("is ready")
 
-	// Both sides have written to the database: here is a question of a package
-	// that is in neither, and the answer to one that was answered there.
+	// Both systems have written to the database. The running system adds a question of
+	// a package that is in neither, and the answer to a question that was answered in
+	// the environment.
 	m.Shell(t, "echo later later/choice string mine | debconf-set-selections")
 	preseed(t, m, "green")
 	if said := m.Shell(t, "apt-be drift --files"); !strings.Contains(said, "/var/cache/debconf/config.dat") {
@@ -102,7 +103,8 @@ func testDebconfPending(t *testing.T, l lab) {
 		}
 	}
 
-	// The same upgrade would ask nobody, so it is done anew with what was said.
+	// The pending environment would not ask again, so the upgrade is repeated with the
+	// new answers.
 	preseed(t, m, "red")
 	second := upgrade("but answers to debconf's questions")
 	if got := inside(second, "cat /var/lib/bt-dconf"); got != "red\n" {
@@ -110,8 +112,8 @@ func testDebconfPending(t *testing.T, l lab) {
 	}
 }
 
-// testReconfigure configures a package of the running system again while an
-// environment waits: that changes no package, only files, which are carried over.
+// testReconfigure runs dpkg-reconfigure in the running system while an environment is
+// pending. It changes only files, no packages, so the files are carried.
 func testReconfigure(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Asks)
 	defer l.done(t, m)

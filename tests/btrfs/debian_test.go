@@ -11,21 +11,21 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// The subvolumes that hold templates: a Debian system with the first versions
-// of the test packages, and the same with apt-be installed.
+// The subvolumes of the templates: a Debian system with the first versions of the
+// test packages, and the same system with apt-be installed.
 const (
 	plain   = "@plain"
 	with    = "@with-apt-be"
 	running = "@rootfs"
 )
 
-// lab is a file system with both templates, of one Debian release.
+// lab is a file system with both templates of one Debian release.
 type lab struct {
 	*machine.Image
 }
 
-// TestDebian runs everything on real Debian systems of both releases, which
-// run side by side; on each of them one test runs at a time.
+// TestDebian runs all groups on real Debian systems of both releases. The releases
+// run in parallel; the groups of one release run one after the other.
 func TestDebian(t *testing.T) {
 	groups := []struct {
 		name string
@@ -41,11 +41,11 @@ func TestDebian(t *testing.T) {
 		{"interactive", testInteractive},
 		{"package", testPackage},
 		{"impossible", testImpossible},
-		{"room", testRoom},
+		{"diskspace", testDiskSpace},
 		{"policies", testPolicies},
 		{"settings", testSettings},
 		{"pending", testPending},
-		{"further", testFurther},
+		{"extend", testExtend},
 		{"by hand", testByHand},
 		{"debconf", testDebconfAnswers},
 		{"reconfigure", testReconfigure},
@@ -86,7 +86,7 @@ func newLab(t testing.TB, release string) lab {
 	return fill(t, lab{machine.NewImage(t, release, plain)})
 }
 
-// fill makes the templates of a lab whose root is plain Debian.
+// fill makes the templates of a lab that contains only a plain Debian root.
 func fill(t testing.TB, l lab) lab {
 	t.Helper()
 	m := l.Boot(t, plain)
@@ -100,8 +100,7 @@ Unattended-Upgrade::Origins-Pattern { "origin=`+packages.Origin+`"; };
 Unattended-Upgrade::OnlyOnACPower "false";
 Unattended-Upgrade::Skip-Updates-On-Metered-Connections "false";
 `)
-	// invoke-rc.d runs no init script in a root that has no init(8) and says
-	// no runlevel(8).
+	// Without init(8) and runlevel(8), invoke-rc.d runs no init script.
 	m.Shell(t, `[ -e /usr/sbin/init ] || { ln -s /bin/true /usr/sbin/init; printf '#!/bin/sh\necho N 2\n' >/usr/sbin/runlevel; chmod +x /usr/sbin/runlevel; }`)
 	// The tests need no network.
 	m.WriteFile(t, "/etc/apt/sources.list", packages.Source(packages.Installed))
@@ -123,7 +122,7 @@ Unattended-Upgrade::Skip-Updates-On-Metered-Connections "false";
 	return l
 }
 
-// builtPackage returns the package that scripts/build-deb has made last.
+// builtPackage returns the newest package that scripts/build-deb made.
 func (l lab) builtPackage(t testing.TB) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(l.Project(), "build/apt-be_*.deb"))
@@ -136,7 +135,7 @@ func (l lab) builtPackage(t testing.TB) string {
 	return found[0]
 }
 
-// system starts a machine of a template that has the archive in its sources.
+// system starts a machine from a template, with the archive in its apt sources.
 func (l lab) system(t testing.TB, template, root string, archive packages.Variant) *machine.Machine {
 	t.Helper()
 	m := l.Start(t, template, root)
@@ -144,21 +143,21 @@ func (l lab) system(t testing.TB, template, root string, archive packages.Varian
 	return m
 }
 
-// offer makes an archive the machine's only one.
+// offer makes an archive the machine's only apt source.
 func offer(t testing.TB, m *machine.Machine, archive packages.Variant) {
 	t.Helper()
 	m.WriteFile(t, "/etc/apt/sources.list", packages.Source(archive))
 	m.Shell(t, "apt-get -q update")
 }
 
-// done ends a test's machine and deletes what it made.
+// done stops a test's machine and deletes the subvolumes that the test made.
 func (l lab) done(t testing.TB, m *machine.Machine) {
 	t.Helper()
 	m.Stop(t)
 	l.Clear(t, plain, with)
 }
 
-// environment is one of apt-be list --json.
+// environment is an entry of apt-be list --json.
 type environment struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
@@ -166,8 +165,8 @@ type environment struct {
 	Running bool   `json:"running"`
 }
 
-// environments returns what apt-be list says in the machine, but the running
-// one.
+// environments returns the output of apt-be list in the machine, without the running
+// environment.
 func environments(t *testing.T, m *machine.Machine) []environment {
 	t.Helper()
 	var list struct {

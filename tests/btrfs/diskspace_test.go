@@ -15,10 +15,10 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// filler is a file beside the subvolumes that takes what room there is.
+// filler is a file beside the subvolumes that occupies free space.
 const filler = "filler"
 
-// leave takes all room but so many bytes.
+// leave occupies all free space except a number of bytes.
 func (l lab) leave(t *testing.T, bytes uint64) {
 	t.Helper()
 	f, err := os.Create(l.Path(filler))
@@ -45,7 +45,7 @@ func (l lab) leave(t *testing.T, bytes uint64) {
 	}
 }
 
-// giveBack undoes leave.
+// giveBack frees the space that leave occupies.
 func (l lab) giveBack(t *testing.T) {
 	t.Helper()
 	if err := os.Remove(l.Path(filler)); err != nil {
@@ -54,9 +54,9 @@ func (l lab) giveBack(t *testing.T) {
 	unix.Sync()
 }
 
-// testRoom upgrades where there is little room. Whatever comes of it, the running
-// root is what it was, and once there is room an upgrade comes to a good end.
-func testRoom(t *testing.T, l lab) {
+// testDiskSpace upgrades with little disk space. In each case the running root must be
+// unchanged, and an upgrade must succeed after space was freed.
+func testDiskSpace(t *testing.T, l lab) {
 	t.Run("metadata", func(t *testing.T) { testMetadata(t, l.Recipe) })
 	for _, c := range []struct {
 		name    string
@@ -114,9 +114,9 @@ func testRoom(t *testing.T, l lab) {
 	}
 }
 
-// checkOnlyWhatFits finds no boot environment but one that lacks the package that
-// does not fit: unattended-upgrade goes by package, in no fixed order, and stops at
-// that one.
+// checkOnlyWhatFits checks that every boot environment lacks the package that does not
+// fit. unattended-upgrade upgrades package by package, in no fixed order, and stops at
+// that package.
 func checkOnlyWhatFits(t *testing.T, l lab, m *machine.Machine) {
 	t.Helper()
 	for _, e := range environments(t, m) {
@@ -127,8 +127,8 @@ func checkOnlyWhatFits(t *testing.T, l lab, m *machine.Machine) {
 	}
 }
 
-// testMetadata has file systems whose data have room, and whose metadata have
-// not: from the start, or in the middle of an upgrade.
+// testMetadata upgrades on file systems with free space for data and none for
+// metadata, either from the start or from the middle of an upgrade.
 func testMetadata(t *testing.T, release string) {
 	l := fill(t, lab{machine.NewImageOf(t, 3<<29, release, plain)})
 	for _, c := range []struct {
@@ -163,12 +163,12 @@ func testMetadata(t *testing.T, release string) {
 	}
 }
 
-// crowd is a directory beside the subvolumes, of files that are so small that
-// they are in metadata.
+// crowd is a directory beside the subvolumes. Its files are so small that btrfs stores
+// them in metadata.
 const crowd = "crowd"
 
-// leaveMetadata takes all that is not set aside for data or metadata, and all
-// metadata but so many bytes. A fourth of the data stays free.
+// leaveMetadata occupies all unallocated space, and all metadata space except a number
+// of bytes. A fourth of the data space stays free.
 func (l lab) leaveMetadata(t *testing.T, bytes uint64) {
 	t.Helper()
 	f, err := os.Create(l.Path(filler))
@@ -176,8 +176,8 @@ func (l lab) leaveMetadata(t *testing.T, bytes uint64) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	// Extents of their own, of which every fourth is given back: so something
-	// stays of each block group, since an empty one goes.
+	// Separate extents, of which every fourth is freed. So each block group keeps some
+	// data; the kernel would remove an empty block group.
 	const extent = 1 << 20
 	end := int64(0)
 	for ; err == nil; end += extent {
@@ -210,8 +210,8 @@ func (l lab) leaveMetadata(t *testing.T, bytes uint64) {
 	}
 }
 
-// freeMetadata is how much of what is set aside for metadata is free, beyond the
-// kernel's own reserve, as sysfs(5) tells.
+// freeMetadata returns the free bytes in the metadata block groups, without the
+// kernel's global reserve, from sysfs.
 func (l lab) freeMetadata(t *testing.T) uint64 {
 	t.Helper()
 	found, err := filepath.Glob("/sys/fs/btrfs/*/devices/" + filepath.Base(l.Device()))

@@ -11,8 +11,8 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// BenchmarkDrift finds 100 changed files among 200,000, and reports how long that
-// takes in proportion to comparing the trees whole, both with warm caches.
+// BenchmarkDrift finds 100 changed files among 200,000. It reports the time as a
+// fraction of the time of a comparison of the whole trees, both with warm caches.
 func BenchmarkDrift(b *testing.B) {
 	const dirs, perDir, changed = 2000, 100, 100
 	s, _ := newStore(b, 8<<30)

@@ -8,9 +8,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testFurther runs other upgrades while one waits to be booted: what that has is not
+// testExtend runs other upgrades while one waits to be booted: what that has is not
 // lost to them.
-func testFurther(t *testing.T, l lab) {
+func testExtend(t *testing.T, l lab) {
 	f := further{T: t, Machine: l.system(t, with, running, packages.PostinstFails)}
 	defer l.done(t, f.Machine)
 	f.WriteFile(t, "/etc/apt/apt.conf.d/53blacklist", `Unattended-Upgrade::Package-Blacklist { "bt-fault"; };`+"\n")

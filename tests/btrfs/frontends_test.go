@@ -40,18 +40,18 @@ func frontends() []frontend {
 	}
 }
 
-// question returns the command with its question.
+// question returns the command that asks before it upgrades.
 func (f frontend) question(stdin string) machine.Command {
 	return machine.Command{Args: append([]string{f.command}, f.asks...), Stdin: stdin}
 }
 
-// quiet returns the command without a question.
+// quiet returns the command that does not ask.
 func (f frontend) quiet() machine.Command {
 	return machine.Command{Args: append([]string{f.command}, f.yes...)}
 }
 
-// isReal tells the frontend itself, diverted or not, from what stands in its
-// place.
+// isReal reports whether a process is the real frontend, diverted or not, and not
+// apt-be under its name.
 func (f frontend) isReal(p machine.Process) bool {
 	real := func(name string) bool {
 		return strings.TrimSuffix(path.Base(name), ".distrib") == f.program
@@ -60,33 +60,33 @@ func (f frontend) isReal(p machine.Process) bool {
 	return interpreted || real(p.Exe)
 }
 
-// isSupervisor tells what stands in the frontend's place.
+// isSupervisor reports whether a process is apt-be under the frontend's name.
 func (f frontend) isSupervisor(p machine.Process) bool { return p.Runs("/usr/bin/apt-be", f.command) }
 
-// isInit tells the first process of a sandbox.
+// isInit reports whether a process is the first process of a sandbox.
 func isInit(p machine.Process) bool { return p.Runs("/usr/bin/apt-be", "apt-be-sandbox") }
 
-// isNap tells the process that the slow archives wait for.
+// isNap reports whether a process is the sleep of the slow archives.
 func isNap(p machine.Process) bool {
 	return len(p.Args) == 2 && p.Args[0] == "sleep" && p.Args[1] == packages.Nap
 }
 
-// A drive runs a frontend in a machine in some circumstances.
+// drive runs a frontend in a machine in one way.
 type drive func(*testing.T, *machine.Machine, frontend) machine.Result
 
-// unasked runs it without a question.
+// unasked runs the frontend without a question.
 func unasked(t *testing.T, m *machine.Machine, f frontend) machine.Result {
 	return m.Run(t, f.quiet())
 }
 
-// answered runs it on pipes with that for an answer to whether to go on.
+// answered runs the frontend on pipes and answers its question.
 func answered(answer string) drive {
 	return func(t *testing.T, m *machine.Machine, f frontend) machine.Result {
 		return m.Run(t, f.question(f.first+answer))
 	}
 }
 
-// interruptedAtPrompt types Ctrl-C at its question.
+// interruptedAtPrompt types Ctrl-C at the frontend's question.
 func interruptedAtPrompt(t *testing.T, m *machine.Machine, f frontend) machine.Result {
 	term := m.Terminal(t, 24, 80, f.question(""))
 	term.Expect(t, `\[Y/n`)

@@ -12,8 +12,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testParts upgrades systems of which directories with files of packages are not in
-// the root subvolume.
+// testParts upgrades systems that have packages' files outside of the root subvolume.
 func testParts(t *testing.T, l lab) {
 	t.Run("subvolumes", func(t *testing.T) { testPartSubvolumes(t, l) })
 	t.Run("outside", func(t *testing.T) { testOutside(t, l) })
@@ -22,7 +21,7 @@ func testParts(t *testing.T, l lab) {
 	}
 }
 
-// placed starts a system that has the package with files in many places.
+// placed starts a system with the package Places installed.
 func placed(t *testing.T, l lab) *machine.Machine {
 	t.Helper()
 	m := l.system(t, with, running, packages.Installed)
@@ -31,7 +30,8 @@ func placed(t *testing.T, l lab) *machine.Machine {
 	return m
 }
 
-// moveOut is a script that makes $1 a mount of the subvolume @$2, named by the fstab.
+// moveOut is a script that moves $1 to the subvolume @$2 and mounts that at $1 by the
+// fstab.
 const moveOut = `mount -t btrfs -o subvol=@$2 $DEVICE /mnt
 cp -a --reflink=auto $1/. /mnt/
 umount /mnt
@@ -39,7 +39,7 @@ mount -t btrfs -o nodev,subvol=@$2 $DEVICE $1
 echo "$DEVICE $1 btrfs nodev,subvol=@$2 0 0" >>/etc/fstab
 `
 
-// listing tells of every file on the mounts, with its content, but for apt's caches.
+// listing prints every file on the mounts with its content, except apt's caches.
 const listing = `for dir in /opt /srv /var/cache /usr /data; do
 	find $dir -xdev -path /var/cache/apt -prune -o -printf '%p %y %m %U:%G %T@ %l\n'
 	find $dir -xdev -path /var/cache/apt -prune -o -type f -print0 | xargs -0 -r sha256sum
@@ -81,7 +81,7 @@ echo old >/srv/changes; echo old >/opt/goes
 	}
 	checkFstab(t, l, "@be/"+name)
 
-	// What the running system does there goes with it, as everywhere.
+	// Changes of the running system in parts are carried, as everywhere.
 	changeNested(t, l, m)
 	m.Shell(t, "echo new >/opt/own; rm /opt/goes; echo new >/srv/changes; echo admin >>/opt/bt/same; echo x >/data/bind/own; chmod 700 /srv")
 	drift := m.Shell(t, "apt-be drift --files "+name)
@@ -100,7 +100,7 @@ echo old >/srv/changes; echo old >/opt/goes
 		t.Errorf("the second sync says\n%s", said)
 	}
 
-	// The next generation has its parts nested.
+	// The parts of the next environment are nested in it.
 	m.Shell(t, "apt-be rename "+name+" next")
 	checkFstab(t, l, "@be/next")
 	m.Stop(t)
@@ -127,7 +127,7 @@ func upgradedTo(t *testing.T, m *machine.Machine) string {
 	return ""
 }
 
-// checkPlaces finds the same version in all places of an environment.
+// checkPlaces checks that all places of an environment have the same version.
 func checkPlaces(t *testing.T, l lab, root, version string) {
 	t.Helper()
 	for _, dir := range packages.PlaceDirs() {
@@ -140,7 +140,7 @@ func checkPlaces(t *testing.T, l lab, root, version string) {
 	}
 }
 
-// checkFstab finds each part of an environment mounted from it.
+// checkFstab checks that the environment's fstab mounts each part from the environment.
 func checkFstab(t *testing.T, l lab, root string) {
 	t.Helper()
 	got, err := os.ReadFile(l.Path(root + "/etc/fstab"))
@@ -186,8 +186,8 @@ func makeNested(t *testing.T, l lab) {
 	}
 }
 
-// changeNested has subvolumes become others, directories and nothing, and a
-// directory become one.
+// changeNested replaces nested subvolumes by other subvolumes and by directories,
+// deletes one, and replaces a directory by a subvolume.
 func changeNested(t *testing.T, l lab, m *machine.Machine) {
 	t.Helper()
 	dir := "@rootfs/var/lib/nested/"
@@ -220,7 +220,7 @@ func checkNested(t *testing.T, l lab, root, said string) {
 	}
 }
 
-// testOutside has files of packages on another file system.
+// testOutside tests packages with files on another file system.
 func testOutside(t *testing.T, l lab) {
 	m := placed(t, l)
 	defer l.done(t, m)
@@ -239,7 +239,7 @@ func testOutside(t *testing.T, l lab) {
 	if diff := before.Diff(m.Fingerprint(t)); len(diff) > 0 || m.Shell(t, listing) != live {
 		t.Errorf("the running system changed:\n%s", strings.Join(diff, "\n"))
 	}
-	// A subvolume that the fstab does not name is none of the root's.
+	// A subvolume that the fstab does not name is not a part of the root.
 	l.Create(t, "@hand")
 	m.Shell(t, "umount /opt; mount -t btrfs -o subvol=@hand "+l.Device()+" /opt; mkdir -p /opt/bt; cp /usr/share/bt-place/* /opt/bt")
 	refused = m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}})
@@ -254,8 +254,8 @@ func testOutside(t *testing.T, l lab) {
 	}
 }
 
-// testPartVar has /var, with dpkg's database, on a subvolume of its own, something
-// below its mount point, and a subvolume nested in it.
+// testPartVar tests a /var, with dpkg's database, on a separate subvolume, with files
+// below its mount point and with a subvolume nested in it.
 func testPartVar(t *testing.T, l lab) {
 	m := placed(t, l)
 	defer l.done(t, m)
@@ -287,7 +287,7 @@ move /var var
 	if said := m.Shell(t, "apt-get -y dist-upgrade"); !strings.Contains(said, name) {
 		t.Errorf("the same again says\n%s", said)
 	}
-	// What apt does in the running system makes it stale.
+	// Installing a package in the running system makes the environment stale.
 	m.Shell(t, "dpkg -r bt-svc")
 	if said := m.Shell(t, "apt-be list"); !strings.Contains(said, "stale") {
 		t.Errorf("after a removal list says\n%s", said)

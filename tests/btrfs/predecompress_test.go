@@ -16,9 +16,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// TestPredecompressKeepsToItsMemory decompresses more than there is room for, while a
-// slow dpkg takes one package after the other, and finds each whole or not at
-// all.
+// TestPredecompressKeepsToItsMemory decompresses more packages than fit in the memory
+// limit, while a slow dpkg unpacks one package after the other. Each decompressed
+// package must be complete or absent.
 func TestPredecompressKeepsToItsMemory(t *testing.T) {
 	loop.RequireRoot(t)
 	const size, packages, content = 4 << 20, 40, 300 << 10

@@ -11,9 +11,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// BenchmarkRedirect measures what apt-be adds to a run of apt-get, as a whole
-// process: pairs of runs, one of apt-get chrooted by hand in a snapshot that is
-// there already, one with apt-be. The figure is the median of what the pairs differ by.
+// BenchmarkRedirect measures the time that apt-be adds to a run of apt-get. Each pair
+// of runs is one apt-get in a chroot in an existing snapshot, and one with apt-be. The
+// figure is the median of the differences.
 func BenchmarkRedirect(b *testing.B) {
 	for _, recipe := range []string{"oldstable", "stable", "server"} {
 		b.Run(recipe, func(b *testing.B) {
@@ -28,7 +28,7 @@ func BenchmarkRedirect(b *testing.B) {
 			}{
 				{"nothing-new", packages.Empty, "apt-get -y dist-upgrade"},
 				{"upgrade", packages.Good, "apt-get -y dist-upgrade"},
-				// dpkg's syncs are most of what it waits for, and a sandbox has none.
+				// Most of dpkg's time is for syncs, which the sandbox suppresses.
 				{"upgrade-unsafe-io", packages.Good, "apt-get -y -o DPkg::Options::=--force-unsafe-io dist-upgrade"},
 			} {
 				b.Run(c.name, func(b *testing.B) {
@@ -55,8 +55,8 @@ func BenchmarkRedirect(b *testing.B) {
 	}
 }
 
-// knowDebian gives both templates the lists of Debian's own packages, as any real
-// machine has them, and has none of those upgraded.
+// knowDebian gives both templates Debian's own package lists, as on a real machine,
+// and pins these packages so that none of them is upgraded.
 func knowDebian(b *testing.B, l lab) {
 	b.Helper()
 	for _, template := range []string{plain, with} {
@@ -68,7 +68,7 @@ func knowDebian(b *testing.B, l lab) {
 	}
 }
 
-// comparePairs measures something without apt-be and with it, in turns, in
+// comparePairs measures a command without and with apt-be, alternately. It reports
 // milliseconds.
 func comparePairs(b *testing.B, measure func(template, root string) float64) {
 	var native, added []float64
@@ -88,7 +88,7 @@ func median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// elapsed runs a command some times and returns how many milliseconds one takes.
+// elapsed runs a command a number of times and returns the milliseconds of one run.
 func elapsed(b *testing.B, m *machine.Machine, times int, command string) float64 {
 	b.Helper()
 	script := fmt.Sprintf("sync; begin=$(date +%%s%%N); for i in $(seq %d); do %s >/run/said 2>&1; done; echo $(($(date +%%s%%N) - begin))",

@@ -9,8 +9,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// manyEnvironments makes ten environments of 50,000 files, each with its base
-// and with changed of those files written anew.
+// manyEnvironments makes ten environments of 50,000 files, each with a base. In each
+// it rewrites a number of files (changed).
 func manyEnvironments(b *testing.B, changed int) (*btrfs.Store, [][]string) {
 	b.Helper()
 	s, _ := newStore(b, 16<<30)
@@ -37,8 +37,8 @@ func manyEnvironments(b *testing.B, changed int) (*btrfs.Store, [][]string) {
 	return s, units
 }
 
-// benchmarkSpace measures how long it takes to tell what each of ten
-// environments holds; before calls, prepare is called unmeasured.
+// benchmarkSpace measures the computation of the exclusive usage of ten environments.
+// It calls prepare before each measurement, outside of the measured time.
 func benchmarkSpace(b *testing.B, changed int, prepare func(s *btrfs.Store, cache string)) {
 	s, units := manyEnvironments(b, changed)
 	cache := shareCacheOf(s)
@@ -56,7 +56,7 @@ func benchmarkSpace(b *testing.B, changed int, prepare func(s *btrfs.Store, cach
 	}
 }
 
-// BenchmarkSpaceCold is the first answer. The file system is in memory.
+// BenchmarkSpaceCold measures the first computation. The file system is in memory.
 func BenchmarkSpaceCold(b *testing.B) {
 	for _, changed := range []int{10000, 50000} {
 		b.Run(fmt.Sprint(changed), func(b *testing.B) {
@@ -65,12 +65,12 @@ func BenchmarkSpaceCold(b *testing.B) {
 	}
 }
 
-// BenchmarkSpaceWarm is the answer where nothing has changed since the last one.
+// BenchmarkSpaceWarm measures the computation if nothing has changed since the last one.
 func BenchmarkSpaceWarm(b *testing.B) {
 	benchmarkSpace(b, 10000, func(*btrfs.Store, string) {})
 }
 
-// BenchmarkSpaceBusy is the answer while the running system is being written to.
+// BenchmarkSpaceBusy measures the computation while files of the running system change.
 func BenchmarkSpaceBusy(b *testing.B) {
 	n := 0
 	benchmarkSpace(b, 10000, func(s *btrfs.Store, _ string) {

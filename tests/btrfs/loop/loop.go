@@ -23,16 +23,16 @@ type Image struct {
 	device *os.File
 }
 
-// Create makes an empty btrfs file system of size bytes (128 MiB at least) in
-// a sparse file that goes away with the test, and attaches it. The test fails,
-// and is not skipped, where that can't be done.
+// Create makes an empty btrfs file system of size bytes, at least 128 MiB, in a
+// sparse file, and attaches the file to a loop device. The file is deleted when the
+// test ends. If Create fails, the test fails; it is not skipped.
 func Create(t testing.TB, size int64) *Image {
 	t.Helper()
 	return CreateBy(t, size, "mkfs.btrfs", "-q", "-f")
 }
 
-// CreateBy is Create for another file system: mkfs is the command that makes
-// it, but for the name of the image.
+// CreateBy is Create for another file system. mkfs is the command that makes it,
+// without the name of the image.
 func CreateBy(t testing.TB, size int64, mkfs ...string) *Image {
 	t.Helper()
 	RequireRoot(t)
@@ -69,8 +69,8 @@ func Attach(t testing.TB, file string) *Image {
 	return image
 }
 
-// attach returns the open loop device. It lets go of the file by itself when
-// its last user is gone (LO_FLAGS_AUTOCLEAR), so a killed test leaves none.
+// attach returns the open loop device. The kernel detaches the device after its last
+// user (LO_FLAGS_AUTOCLEAR), so a killed test leaves no device.
 func attach(file string) (*os.File, error) {
 	backing, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
@@ -103,8 +103,8 @@ func attach(file string) (*os.File, error) {
 	}
 }
 
-// Detach lets go of the device before the test ends. Nothing may have the file
-// system mounted any more.
+// Detach detaches the device before the test ends. The file system must not be
+// mounted.
 func (i *Image) Detach(t testing.TB) {
 	t.Helper()
 	if i.device == nil {
@@ -115,8 +115,8 @@ func (i *Image) Detach(t testing.TB) {
 	if err != nil {
 		t.Errorf("cannot detach %s: %v", i.Device, err)
 	}
-	// A machine that another test starts at this moment has a copy of our mounts,
-	// until it has left them behind.
+	// A machine that another test is starting has a copy of this process's mounts until
+	// it unmounts them.
 	const patience = 20 * time.Second
 	for end := time.Now().Add(patience); i.attached(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -126,7 +126,7 @@ func (i *Image) Detach(t testing.TB) {
 	}
 }
 
-// attached says whether the device still has the image.
+// attached reports whether the image is still attached to the device.
 func (i *Image) attached() bool {
 	name, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(i.Device), "loop/backing_file"))
 	return err == nil && string(name) == i.File+"\n"

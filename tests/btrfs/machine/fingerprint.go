@@ -18,21 +18,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fingerprint is what can be known of each file of a root, by its name from
-// "/": type, mode, owner, time of change, size, content or target, and
-// extended attributes.
+// Fingerprint maps the name of each file of a root, from "/", to its type, mode,
+// owner, modification time, size, content or link target, and extended attributes.
 type Fingerprint map[string]string
 
-// caches are the files of a root that even an apt-get that changes nothing
-// writes, and the directory that the first two are renamed into.
+// caches are the files that apt-get writes even if it changes no package, and the
+// directory that contains the first two.
 var caches = []string{"/var/cache/apt/pkgcache.bin", "/var/cache/apt/srcpkgcache.bin", "/var/cache/apt"}
 
-// downloads is a cache too, with all that is in it.
+// downloads is the cache of package files.
 const downloads = "/var/cache/apt/archives"
 
-// Fingerprint describes the machine's root as it is on disk: what the machine
-// has at /run, /tmp, /dev, /proc and /sys is not in it, for those are mounts.
-// Left out are apt's caches.
+// Fingerprint describes the machine's root as it is on disk. It excludes apt's
+// caches, and the mounts at /run, /tmp, /dev, /proc and /sys.
 func (m *Machine) Fingerprint(t testing.TB) Fingerprint {
 	t.Helper()
 	return m.Image.Fingerprint(t, m.Subvolume)
@@ -138,8 +136,8 @@ func xattrs(path string) (string, error) {
 	return strings.Join(list, ""), nil
 }
 
-// Diff lists the files that differ, by name: "- NAME WHAT" is how one was,
-// "+ NAME WHAT" how it is.
+// Diff lists the files that differ, by name: "- NAME DESCRIPTION" is the state
+// before, "+ NAME DESCRIPTION" the state after.
 func (f Fingerprint) Diff(later Fingerprint) []string {
 	var lines []string
 	for name, was := range f {
@@ -168,14 +166,14 @@ func (f Fingerprint) Without(names ...string) Fingerprint {
 	return rest
 }
 
-// WithoutTree returns the fingerprint without a file and all that is below it.
+// WithoutTree returns the fingerprint without a directory and the files below it.
 func (f Fingerprint) WithoutTree(name string) Fingerprint {
 	rest := maps.Clone(f)
 	maps.DeleteFunc(rest, func(file, _ string) bool { return file == name || strings.HasPrefix(file, name+"/") })
 	return rest
 }
 
-// Timeless returns the fingerprint without the times of change.
+// Timeless returns the fingerprint without modification times.
 func (f Fingerprint) Timeless() Fingerprint {
 	rest := make(Fingerprint, len(f))
 	for name, is := range f {

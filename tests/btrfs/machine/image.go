@@ -1,7 +1,7 @@
-// Package machine runs real Debian systems for tests: each is a snapshot of a
-// root file system on btrfs, entered as the running root in namespaces of its
-// own by scripts/enter. It needs root, loop devices and btrfs, and fails the
-// test where it has not got them.
+// Package machine runs real Debian systems for tests. Each machine is a snapshot of
+// a root file system on btrfs; scripts/enter enters it as the running root, in its
+// own namespaces. The package needs root, loop devices and btrfs, and fails the test
+// if one of them is missing.
 package machine
 
 import (
@@ -16,30 +16,30 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// imageSize is the size in bytes of the sparse image; a root and the
-// differences of a few snapshots take about one hundredth of it.
+// imageSize is the size of the sparse image in bytes. A root and some snapshots
+// occupy about one hundredth of it.
 const imageSize = 64 << 30
 
-// Image is a btrfs file system with template roots, of which machines are
-// snapshots. The machines of one image share nothing but the file system.
+// Image is a btrfs file system with template roots. Machines are snapshots of the
+// templates. The machines of one image share only the file system.
 type Image struct {
-	Recipe string // of the root, as scripts/build-root knows it
-	// Archives is a directory of the host that machines have at
-	// /var/cache/apt/archives; none if "".
+	Recipe string // the root's recipe in scripts/build-root
+	// Archives is a directory of the host that machines mount at
+	// /var/cache/apt/archives; "" for none.
 	Archives string
 	project  string   // the top directory of the repository
 	device   string   // the loop device
 	top      *os.File // the top-level subvolume
 }
 
-// NewImage makes an image whose subvolume template holds the root of
-// scripts/build-root RECIPE. It is gone when the test ends.
+// NewImage makes an image. Its subvolume template contains the root that
+// scripts/build-root RECIPE builds. The image is deleted when the test ends.
 func NewImage(t testing.TB, recipe, template string) *Image {
 	t.Helper()
 	return NewImageOf(t, imageSize, recipe, template)
 }
 
-// NewImageOf is NewImage for one of so many bytes.
+// NewImageOf is NewImage with a size in bytes.
 func NewImageOf(t testing.TB, size int64, recipe, template string) *Image {
 	t.Helper()
 	loop.RequireRoot(t)
@@ -62,9 +62,9 @@ func NewImageOf(t testing.TB, size int64, recipe, template string) *Image {
 	return image
 }
 
-// unmount lets go of the file system and waits until the kernel has: a process
-// that another test is just starting holds a copy of each descriptor for an
-// instant.
+// unmount closes the file system and waits until the kernel has released it. A
+// process that another test is starting holds copies of all descriptors until its
+// execve.
 func (i *Image) unmount(t testing.TB) {
 	t.Helper()
 	i.top.Close()
@@ -84,7 +84,7 @@ func (i *Image) unmount(t testing.TB) {
 	}
 }
 
-// projectDir finds the repository that the test runs in.
+// projectDir returns the top directory of the repository that the test runs in.
 func projectDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -117,9 +117,8 @@ func (i *Image) Project() string { return i.project }
 // Device returns the name of the loop device.
 func (i *Image) Device() string { return i.device }
 
-// Path returns the name under which this process reaches a file of the image,
-// given from the top-level subvolume, such as "@rootfs/etc". Other processes
-// do not reach it so.
+// Path returns the path by which this process, and no other, reaches a file of the
+// image. name is relative to the top-level subvolume, such as "@rootfs/etc".
 func (i *Image) Path(name string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", i.top.Fd(), name)
 }
@@ -148,8 +147,9 @@ func (i *Image) Delete(t testing.TB, name string) {
 	}
 }
 
-// Subvolumes lists the subvolumes in a directory of the top-level subvolume,
-// or in the top-level subvolume itself for "". A missing directory has none.
+// Subvolumes lists the subvolumes in a directory of the top-level subvolume, or in
+// the top-level subvolume itself if dir is "". For a missing directory the list is
+// empty.
 func (i *Image) Subvolumes(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(i.Path(dir))
@@ -170,7 +170,7 @@ func (i *Image) Subvolumes(t testing.TB, dir string) []string {
 	return names
 }
 
-// Clear deletes every subvolume except the named ones at the top.
+// Clear deletes every subvolume, except those at the top level that are named.
 func (i *Image) Clear(t testing.TB, keep ...string) {
 	t.Helper()
 	kept := make(map[string]bool)

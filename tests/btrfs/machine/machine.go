@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// patience is how long a machine may take for what it does at once.
+// patience is the time limit for operations that normally take milliseconds.
 const patience = 20 * time.Second
 
-// Machine is a running system: processes, mounts and a root of its own. The
-// kernel, the network and the clock are the host's.
+// Machine is a running system with its own processes, mounts and root. It shares
+// the kernel, the network and the clock with the host.
 type Machine struct {
 	Image     *Image
 	Subvolume string // its root
 
-	holder *exec.Cmd      // scripts/enter: everything dies with it
-	stdin  io.WriteCloser // of the holder; it ends when this is closed
+	holder *exec.Cmd      // scripts/enter: all processes of the machine end with it
+	stdin  io.WriteCloser // the holder's input; closing it ends the holder
 	init   int            // process id, on the host, of the machine's process 1
 }
 
-// Start makes a machine of a snapshot of template, as subvolume root. It is
-// stopped when the test ends; its subvolumes stay until Clear.
+// Start snapshots template to the subvolume root and boots it as a machine. The
+// machine stops when the test ends; its subvolumes stay until Clear.
 func (i *Image) Start(t testing.TB, template, root string) *Machine {
 	t.Helper()
 	i.Snapshot(t, template, root)
 	return i.Boot(t, root)
 }
 
-// Boot makes a machine of a subvolume that is there.
+// Boot starts a machine on an existing subvolume.
 func (i *Image) Boot(t testing.TB, root string) *Machine {
 	t.Helper()
 	m := &Machine{Image: i, Subvolume: root}
@@ -66,7 +66,7 @@ func (i *Image) Boot(t testing.TB, root string) *Machine {
 	return m
 }
 
-// onlyChild returns the one child process of a process with one thread.
+// onlyChild returns the only child of a process that has one thread.
 func onlyChild(pid int) (int, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
@@ -96,8 +96,8 @@ func (m *Machine) Stop(t testing.TB) {
 	}
 }
 
-// Path returns the name under which this process reaches a file of the
-// machine's root as it is on disk, below what the machine mounts.
+// Path returns the path by which this process reaches a file of the machine's root
+// on disk, below the machine's mounts.
 func (m *Machine) Path(name string) string {
 	return m.Image.Path(filepath.Join(m.Subvolume, name))
 }

@@ -10,8 +10,8 @@ import (
 
 const template = "@template"
 
-// TestMachine proves the tools that the other tests measure with: a machine
-// looks like a running root, ends whole, and being entered does not change it.
+// TestMachine tests the tools of the other tests: a machine looks like a running
+// root, ends with all its processes, and entering it does not change its files.
 func TestMachine(t *testing.T) {
 	image := machine.NewImage(t, "stable", template)
 	m := image.Start(t, template, "@rootfs")

@@ -15,25 +15,25 @@ import (
 // nsGetParent is NS_GET_PARENT of ioctl_ns(2).
 const nsGetParent = 0xb702
 
-// Process is one of a machine, or of a sandbox in it.
+// Process is a process of a machine, or of a sandbox in the machine.
 type Process struct {
 	PID    int      // on the host
-	Parent int      // its parent's
-	Args   []string // its command line; none for a zombie
-	Exe    string   // the program, in its own name space; "" for a zombie
+	Parent int      // the parent's PID
+	Args   []string // the command line; empty for a zombie
+	Exe    string   // the program, as its own mount namespace names it; "" for a zombie
 }
 
 func (p Process) String() string {
 	return fmt.Sprintf("%d %q (%s)", p.PID, p.Args, p.Exe)
 }
 
-// Runs tells whether the process runs the program of that path, in whatever
-// root, with that name as its first argument.
+// Runs reports whether the process runs the program at a path, in any root, with
+// name as its first argument.
 func (p Process) Runs(program, name string) bool {
 	return len(p.Args) > 0 && p.Args[0] == name && strings.HasSuffix(p.Exe, program)
 }
 
-// Processes lists the processes of the machine but its process 1.
+// Processes lists the processes of the machine, except its process 1.
 func (m *Machine) Processes(t testing.TB) []Process {
 	t.Helper()
 	ours, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.init))
@@ -75,14 +75,14 @@ func (m *Machine) Processes(t testing.TB) []Process {
 	return found
 }
 
-// parent reads the parent of a process from its directory in /proc: 0 if it
-// has ended.
+// parent reads the parent of a process from its directory in /proc. It returns 0 if
+// the process has ended.
 func parent(dir string) int {
 	data, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
 		return 0
 	}
-	// proc_pid_stat(5): the name, which may hold anything, is in parentheses.
+	// proc_pid_stat(5): the name is in parentheses and may contain any character.
 	stat := string(data)
 	var state string
 	var parent int
@@ -92,8 +92,8 @@ func parent(dir string) int {
 	return parent
 }
 
-// descends tells whether the process name space in file is the one that is
-// called ancestor, or below it.
+// descends reports whether the PID namespace in file is the namespace called
+// ancestor, or a descendant of it.
 func descends(file, ancestor string) bool {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	for err == nil {
@@ -111,8 +111,8 @@ func descends(file, ancestor string) bool {
 	return false
 }
 
-// Find waits for a process that match accepts, and that is no child of one
-// that match accepts too.
+// Find waits for a process that match accepts, and whose parent match does not
+// accept.
 func (m *Machine) Find(t testing.TB, what string, match func(Process) bool) Process {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
@@ -134,7 +134,7 @@ func (m *Machine) Find(t testing.TB, what string, match func(Process) bool) Proc
 	}
 }
 
-// Kill sends SIGKILL to a process, of the host's process id.
+// Kill sends SIGKILL to the process with a PID of the host.
 func (m *Machine) Kill(t testing.TB, pid int) {
 	t.Helper()
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
@@ -142,8 +142,8 @@ func (m *Machine) Kill(t testing.TB, pid int) {
 	}
 }
 
-// Quiet waits a little until no process but the machine's first one is left,
-// and returns those that stay.
+// Quiet waits a short time until only the machine's process 1 is left, and returns
+// the processes that remain.
 func (m *Machine) Quiet(t testing.TB) []Process {
 	t.Helper()
 	deadline := time.Now().Add(patience / 4)

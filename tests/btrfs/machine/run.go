@@ -15,34 +15,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runLimit is how long one command may take.
+// runLimit is the time limit of one command.
 const runLimit = 15 * time.Minute
 
 // Command is what to run in a machine.
 type Command struct {
 	Args  []string // the command, found by PATH, and its arguments
-	Env   []string // NAME=VALUE, beyond what a root login has
-	Stdin string   // all that it reads
+	Env   []string // NAME=VALUE, in addition to the environment of a root login
+	Stdin string   // the content of standard input
 }
 
-// Result is how a command ended.
+// Result describes the end of a command.
 type Result struct {
-	// Status is the exit status as a shell sees it: 128 and the signal's
-	// number where a signal ended the command.
+	// Status is the exit status in a shell's form: 128 plus the number of the signal
+	// if a signal ended the command.
 	Status int
-	// Output is what it wrote to stdout and stderr, in order.
+	// Output is the text that the command wrote to stdout and stderr, in order.
 	Output string
 }
 
-// Run runs a command in the machine, on pipes, and waits for it.
+// Run runs a command in the machine, on pipes, and waits for its end.
 func (m *Machine) Run(t testing.TB, command Command) Result {
 	t.Helper()
 	running := m.Start(t, command)
 	return running.Wait(t)
 }
 
-// Shell runs a shell script in the machine, fails the test if that fails, and
-// returns what it printed.
+// Shell runs a shell script in the machine and returns its output. It fails the test
+// if the script fails.
 func (m *Machine) Shell(t testing.TB, script string) string {
 	t.Helper()
 	result := m.Run(t, Command{Args: []string{"sh", "-ec", script}})
@@ -56,7 +56,7 @@ func (m *Machine) Shell(t testing.TB, script string) string {
 type Running struct {
 	// PID is its process id on the host.
 	PID    int
-	output *os.File // not a pipe, which would not end before all that was left behind
+	output *os.File // not a pipe: a pipe would end only with the last background process
 	ended  <-chan error
 	cmd    *exec.Cmd
 }
@@ -90,7 +90,7 @@ func (r *Running) Wait(t testing.TB) Result {
 	return Result{Status: status, Output: r.Output(t)}
 }
 
-// Output returns what the command wrote so far.
+// Output returns the text that the command has written until now.
 func (r *Running) Output(t testing.TB) string {
 	t.Helper()
 	data, err := os.ReadFile(r.output.Name())
@@ -112,7 +112,8 @@ func (r *Running) Expect(t testing.TB, text string) {
 	}
 }
 
-// environ makes the command of a root login: env(1) finds it by PATH inside.
+// environ returns the command with the environment of a root login. env(1) finds the
+// program by PATH inside the machine.
 func environ(command Command) *exec.Cmd {
 	args := []string{"env", "-i", "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8", "HISTFILE=",
 		"TERM=xterm", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -120,7 +121,7 @@ func environ(command Command) *exec.Cmd {
 	return &exec.Cmd{Path: "/usr/bin/env", Args: append(args, command.Args...), Dir: "/root"}
 }
 
-// await returns the exit status of a command as a shell sees it.
+// await returns the exit status of a command in a shell's form.
 func await(cmd *exec.Cmd, ended <-chan error) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 	defer cancel()
@@ -143,19 +144,19 @@ func await(cmd *exec.Cmd, ended <-chan error) (int, error) {
 	return state.ExitStatus(), nil
 }
 
-// The first thread of a process can't end, so one that has joined a machine
-// would keep that machine's mounts for ever: it has to be nobody's but main's.
+// The first thread of a process cannot end before the process. If it joined a
+// machine, it would hold that machine's mounts for ever. So only main uses it.
 func init() { runtime.LockOSThread() }
 
-// spawn starts a command inside the machine's namespaces as a child of this
-// process, so that its status and its terminal are not seen through another
-// process. The channel gets what Wait says.
+// spawn starts a command inside the machine's namespaces as a child of this process,
+// so that no other process is between the test and its status and terminal. The
+// channel receives the result of Wait.
 func (m *Machine) spawn(cmd *exec.Cmd) (<-chan error, error) {
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
-		// This thread leaves the host for good, and ends with the goroutine.
-		// It lives as long as the command, for PR_SET_PDEATHSIG is about
-		// the parent thread.
+		// This thread never returns to the host's namespaces; it ends with the
+		// goroutine. It must live as long as the command: PR_SET_PDEATHSIG sends
+		// its signal when the parent thread ends.
 		runtime.LockOSThread()
 		if err := m.join(); err != nil {
 			started <- err
@@ -170,8 +171,8 @@ func (m *Machine) spawn(cmd *exec.Cmd) (<-chan error, error) {
 	return ended, <-started
 }
 
-// join moves this thread into the machine. Processes that it starts are in the
-// machine's process namespace; it itself is not.
+// join moves this thread into the machine. Its child processes are in the machine's
+// PID namespace; the thread itself stays outside of that namespace.
 func (m *Machine) join() error {
 	open := func(name string) (int, error) {
 		return unix.Open(fmt.Sprintf("/proc/%d/%s", m.init, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -198,7 +199,7 @@ func (m *Machine) join() error {
 			return fmt.Errorf("cannot join the machine: %w", err)
 		}
 	}
-	// In a chroot, the root of the name space is not that of the machine.
+	// In a chroot, the root of the mount namespace is not the root of the machine.
 	if err := unix.Fchdir(root); err != nil {
 		return fmt.Errorf("cannot enter the machine's root: %w", err)
 	}

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests make and delete subvolumes by the kernel's own calls, so that they
-// lean on nothing of what they test. From linux/btrfs.h.
+// The tests make and delete subvolumes by system calls, so that they do not depend
+// on the code under test. The numbers are from linux/btrfs.h.
 const (
 	iocSnapDestroy    = 0x5000940f // BTRFS_IOC_SNAP_DESTROY
 	iocSnapCreateV2   = 0x50009417 // BTRFS_IOC_SNAP_CREATE_V2
 	iocSubvolCreateV2 = 0x50009418 // BTRFS_IOC_SUBVOL_CREATE_V2
 	iocSubvolSetFlags = 0x4008941a // BTRFS_IOC_SUBVOL_SETFLAGS
-	rootInode         = 256        // BTRFS_FIRST_FREE_OBJECTID: of each subvolume's root
+	rootInode         = 256        // BTRFS_FIRST_FREE_OBJECTID: the inode of each subvolume's root
 )
 
 // volArgs is struct btrfs_ioctl_vol_args.
@@ -89,7 +89,7 @@ func deleteSubvolume(path string) error {
 	if walkErr != nil {
 		return walkErr
 	}
-	// Nothing can be deleted from a read-only one.
+	// The kernel deletes nothing from a read-only subvolume.
 	for _, holder := range append([]string{"."}, nested...) {
 		if err := makeWritable(filepath.Join(path, holder)); err != nil {
 			return err

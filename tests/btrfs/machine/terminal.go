@@ -12,23 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Terminal is a command that runs on a terminal of its own in the machine, as
-// the leader of its session.
+// Terminal is a command that runs in the machine on its own terminal, as the leader
+// of a session.
 type Terminal struct {
-	// PID is the process id on the host of the command.
+	// PID is the command's process ID on the host.
 	PID   int
 	cmd   *exec.Cmd
 	ended <-chan error
-	fd    int           // of the side that a terminal emulator has
+	fd    int           // the master side of the terminal
 	pty   *os.File      // the same
-	read  chan struct{} // closed when no output can come any more
+	read  chan struct{} // closed after the last output
 
 	mu     sync.Mutex
 	output []byte
-	seen   int // how much of output Expect has been past
+	seen   int // the number of bytes of output that Expect has matched
 }
 
-// Terminal starts a command on a terminal of rows times columns.
+// Terminal starts a command on a terminal with a number of rows and columns.
 func (m *Machine) Terminal(t testing.TB, rows, columns int, command Command) *Terminal {
 	t.Helper()
 	fd, tty, err := m.openPTY()
@@ -36,7 +36,7 @@ func (m *Machine) Terminal(t testing.TB, rows, columns int, command Command) *Te
 		t.Fatal(err)
 	}
 	defer tty.Close()
-	// Not blocking, so that Close ends a Read.
+	// Nonblocking, so that Close ends a Read.
 	term := &Terminal{cmd: environ(command), fd: fd, pty: os.NewFile(uintptr(fd), "pty"), read: make(chan struct{})}
 	term.Resize(t, rows, columns)
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = tty, tty, tty
@@ -70,7 +70,7 @@ func (m *Machine) openPTY() (pty int, tty *os.File, err error) {
 	return pty, tty, nil
 }
 
-// collect reads until nobody has the terminal open.
+// collect reads until no process has the terminal open.
 func (c *Terminal) collect() {
 	defer close(c.read)
 	buffer := make([]byte, 4096)
@@ -79,21 +79,21 @@ func (c *Terminal) collect() {
 		c.mu.Lock()
 		c.output = append(c.output, buffer[:n]...)
 		c.mu.Unlock()
-		if err != nil { // EIO: the last one closed it
+		if err != nil { // EIO: the last process has closed it
 			return
 		}
 	}
 }
 
-// Output returns all that was shown so far, control sequences included.
+// Output returns all output until now, with control sequences.
 func (c *Terminal) Output() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return string(c.output)
 }
 
-// Expect waits for output that matches pattern, beyond what an earlier Expect
-// has matched, and returns the match and its groups.
+// Expect waits for output that matches pattern, after the match of the previous
+// Expect. It returns the match and its groups.
 func (c *Terminal) Expect(t testing.TB, pattern string) []string {
 	t.Helper()
 	expression := regexp.MustCompile(pattern)
@@ -130,7 +130,8 @@ func (c *Terminal) Send(t testing.TB, text string) {
 	}
 }
 
-// Resize gives the terminal another size; the foreground gets a SIGWINCH.
+// Resize changes the size of the terminal. The foreground process group receives
+// SIGWINCH.
 func (c *Terminal) Resize(t testing.TB, rows, columns int) {
 	t.Helper()
 	size := unix.Winsize{Row: uint16(rows), Col: uint16(columns)}
@@ -139,8 +140,8 @@ func (c *Terminal) Resize(t testing.TB, rows, columns int) {
 	}
 }
 
-// Wait waits until the command ends and all its output is read. What it left
-// behind loses its terminal.
+// Wait waits until the command has ended and all its output is read. Background
+// processes of the command lose the terminal.
 func (c *Terminal) Wait(t testing.TB) Result {
 	t.Helper()
 	status, err := await(c.cmd, c.ended)
@@ -149,7 +150,7 @@ func (c *Terminal) Wait(t testing.TB) Result {
 	}
 	select {
 	case <-c.read:
-	case <-time.After(2 * time.Second): // somebody else still has it open
+	case <-time.After(2 * time.Second): // another process still has it open
 	}
 	c.pty.Close()
 	<-c.read

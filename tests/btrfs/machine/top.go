@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountTop mounts the top-level subvolume of a btrfs device where nobody else
-// sees it: it goes when the returned file is closed. What a test looks at through
-// it does not count as changed (MOUNT_ATTR_NOATIME).
+// mountTop makes a detached mount of the top-level subvolume of a btrfs device. No
+// other process sees the mount, and closing the returned file unmounts it. Reading
+// through it changes no access time (MOUNT_ATTR_NOATIME).
 func mountTop(device string) (*os.File, error) {
 	fs, err := unix.Fsopen("btrfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Origin is what the archives' Release files say: unattended-upgrades takes
-// packages by it.
+// Origin is the Origin field of the archives' Release files. unattended-upgrades
+// selects packages by it.
 const Origin = "BT"
 
 // archive makes a flat archive, as apt reads it from a file: source, of

@@ -1,5 +1,5 @@
-// Package packages makes Debian packages and archives for tests: small ones
-// whose upgrade shows everything that an upgrade can do, well and badly.
+// Package packages makes small Debian packages and archives for tests. Their
+// upgrades cover the ways in which an upgrade can succeed or fail.
 package packages
 
 import (
@@ -14,7 +14,7 @@ import (
 type deb struct {
 	name, version string
 	fields        []string          // further control fields, such as "Depends: x"
-	files         map[string]string // content by name; in /etc they are conffiles
+	files         map[string]string // content by name; files in /etc are conffiles
 	control       map[string]string // maintainer scripts and other control files
 }
 
@@ -62,8 +62,8 @@ func (d deb) build(dir string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build %s: %w: %s", d.name, err, out)
 	}
-	// dpkg-deb does not write there itself: dir may be a name that only
-	// this process can use.
+	// dpkg-deb does not write to dir itself, because dir may be a path that only this
+	// process can use.
 	data, err := os.ReadFile(file)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, d.file()), data, 0o644)
@@ -74,7 +74,7 @@ func (d deb) build(dir string) error {
 	return nil
 }
 
-// write makes a file and the directories above it; scripts can be executed.
+// write makes a file and the directories above it. Scripts get execute permission.
 func write(name, content string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err

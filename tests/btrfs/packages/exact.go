@@ -12,28 +12,27 @@ import (
 	"time"
 )
 
-// Exact is a package for all architectures whose members are just as given,
-// with modes, owners and links that a build from a directory would need the
-// files to have.
+// Exact is a package for all architectures. Its members have exactly the given
+// modes, owners and links; a build from a directory would need files with these.
 type Exact struct {
 	Name, Version string
 	Fields        []string          // further control fields, such as "Replaces: x"
 	Control       map[string]string // control files beside control; "conffiles" too
 	Members       []Member
-	Time          time.Time // when each member was changed
+	Time          time.Time // the modification time of each member
 }
 
-// Member is a file of a package. Directories above it need not be given.
+// Member is a file of a package. The directories above it are added automatically.
 type Member struct {
 	Name     string      // from "/", such as "/usr/lib/x"
 	Type     byte        // such as tar.TypeSymlink; a regular file if 0
 	Mode     fs.FileMode // permissions and tar's set-id bits; 0644 if 0
 	UID, GID int
-	Link     string // of a symbolic link the target, of a hard one the name from "/"
+	Link     string // the target of a symbolic link, or the name, from "/", of a hard link
 	Content  []byte
 }
 
-// Write makes the package in directory dir and returns its file's name there.
+// Write makes the package in directory dir and returns the name of its file.
 func (e Exact) Write(dir string) (string, error) {
 	control, err := e.control()
 	if err != nil {
@@ -63,7 +62,7 @@ func (e Exact) Write(dir string) (string, error) {
 	return name, nil
 }
 
-// control returns the archive of the control files.
+// control returns a tar archive of the control files.
 func (e Exact) control() ([]byte, error) {
 	stanza := deb{name: e.Name, version: e.Version, fields: e.Fields}.stanza()
 	members := []Member{{Name: "/control", Content: []byte(stanza)}}
@@ -77,7 +76,7 @@ func (e Exact) control() ([]byte, error) {
 	return e.tar(members)
 }
 
-// data returns the archive of the members, with the directories above them.
+// data returns a tar archive of the members and the directories above them.
 func (e Exact) data() ([]byte, error) {
 	there := make(map[string]bool)
 	var all []Member

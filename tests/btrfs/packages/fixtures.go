@@ -10,62 +10,62 @@ import (
 type Variant string
 
 const (
-	// Good: everything upgrades. An installed library goes, another comes.
+	// Good: everything upgrades. One library is removed, another is installed.
 	Good Variant = "good"
 	// PostinstFails: one package is unpacked but cannot be configured.
 	PostinstFails Variant = "postinst-fails"
 	// PreinstFails: one package cannot be unpacked.
 	PreinstFails Variant = "preinst-fails"
-	// SlowPostinst: one package takes a Nap while it is configured.
+	// SlowPostinst: the postinst of one package sleeps for Nap.
 	SlowPostinst Variant = "slow-postinst"
-	// SlowPreinst: the first package that apt unpacks takes a Nap before it,
-	// and so does one that unattended-upgrades does not keep back.
+	// SlowPreinst: the preinst of the first package that apt unpacks sleeps for Nap.
+	// So does the preinst of a package that unattended-upgrades does not keep back.
 	SlowPreinst Variant = "slow-preinst"
 	// Asks: one package asks a debconf question.
 	Asks Variant = "asks"
-	// Large: one package says that it takes LargeSize.
+	// Large: the Installed-Size of one package is LargeSize.
 	Large Variant = "large"
-	// Hungry: one package writes, as it is configured, until nothing fits any
-	// more, into the file HungryFile.
+	// Hungry: the postinst of one package writes to HungryFile until the file system
+	// is full.
 	Hungry Variant = "hungry"
-	// Crowded: one package makes, as it is configured, small files until no more
-	// fit.
+	// Crowded: the postinst of one package makes small files until the file system is
+	// full.
 	Crowded Variant = "crowded"
 	// Empty: nothing newer.
 	Empty Variant = "empty"
 )
 
-// LargeSize is in bytes.
+// LargeSize is the Installed-Size in the archive Large, in bytes.
 const LargeSize = 3 << 30
 
-// HungryFile fills the file system.
+// HungryFile is the file that fills the file system.
 const HungryFile = "/var/lib/bt-hungry"
 
-// Nap is the argument of the sleep(1) by which the slow variants are known: a
-// number of seconds that nobody else sleeps.
+// Nap is the argument of sleep(1) in the slow variants, in seconds. No other process
+// sleeps for this number, so tests find the process by it.
 const Nap = "6.125"
 
-// Dir is where the archives are in a machine's root.
+// Dir is the directory of the archives in a machine's root.
 const Dir = "/srv/bt"
 
-// Installed is the directory below Dir of the archive to install from at first.
+// Installed is the directory below Dir with the archive of the first versions.
 const Installed = "installed"
 
-// Auto is the package that is installed only because another depends on it,
-// and that a full upgrade replaces by New.
+// Auto is the package that is installed automatically, as a dependency. A full
+// upgrade replaces it by New.
 const (
 	Auto = "bt-oldlib"
 	New  = "bt-newlib"
 )
 
-// Manual names the packages that somebody has asked for. All of them have
-// newer versions in Good.
+// Manual names the manually installed packages. All of them have newer versions in
+// Good.
 func Manual() []string {
 	return []string{"bt-app", "bt-conf", "bt-dconf", "bt-fault",
 		"bt-many1", "bt-many2", "bt-many3", "bt-many4", "bt-many5", "bt-svc", "bt-trig"}
 }
 
-// Build writes the archives below dir, which is Dir of some root.
+// Build writes the archives below dir, which is Dir in a root.
 func Build(dir string) error {
 	if err := build(filepath.Join(dir, Installed), first()); err != nil {
 		return err
@@ -126,7 +126,7 @@ func Source(variant Variant) string {
 	return fmt.Sprintf("deb [trusted=yes] file:%s/%s ./\n", Dir, variant)
 }
 
-// first returns what is installed.
+// first returns the packages of the archive Installed.
 func first() []deb {
 	return append(common("1.0"),
 		deb{name: "bt-app", version: "1.0", fields: []string{"Depends: " + Auto}, files: app("1.0")},
@@ -138,7 +138,7 @@ func first() []deb {
 	)
 }
 
-// second returns what is newer in every archive but Empty.
+// second returns the newer packages that every archive except Empty contains.
 func second() []deb {
 	return append(common("2.0"),
 		deb{name: "bt-app", version: "2.0", fields: []string{"Depends: " + New}, files: app("2.0")},
@@ -165,7 +165,7 @@ func large() deb {
 	return d
 }
 
-// common returns the packages whose versions differ in nothing but content.
+// common returns the packages whose versions differ only in the content of files.
 func common(version string) []deb {
 	debs := []deb{
 		{name: "bt-conf", version: version, files: map[string]string{"/etc/bt-conf.conf": "version = " + version + "\n"}},
@@ -181,11 +181,11 @@ func common(version string) []deb {
 	return debs
 }
 
-// Places is a package that nobody has installed at first. It has a file in each of
+// Places is a package that is not installed at first. It has a file in each of
 // PlaceDirs.
 const Places = "bt-places"
 
-// PlaceDirs are directories that may be file systems of their own.
+// PlaceDirs are directories that may be separate file systems.
 func PlaceDirs() []string {
 	return []string{"/opt/bt", "/srv/bt-place", "/var/cache/bt", "/var/lib/bt-bind", "/usr/share/bt-place"}
 }
@@ -199,8 +199,8 @@ func places(version string) deb {
 	return d
 }
 
-// service returns a package whose maintainer script starts a daemon: the mark
-// of the daemon is /run/bt-svc.
+// service returns a package whose maintainer script starts a daemon. The daemon
+// writes /run/bt-svc.
 func service(version string) deb {
 	return deb{name: "bt-svc", version: version,
 		files: map[string]string{
@@ -214,8 +214,8 @@ func service(version string) deb {
 	}
 }
 
-// trigger returns a package that notes what the files of the bt-many ones
-// hold whenever they have changed.
+// trigger returns a package with a file trigger. Whenever files of the bt-many
+// packages change, it records their content.
 func trigger(version string) deb {
 	return deb{name: "bt-trig", version: version,
 		files: map[string]string{"/usr/share/bt/trig": version + "\n"},
@@ -227,8 +227,8 @@ func trigger(version string) deb {
 	}
 }
 
-// asking returns a package that asks for a colour and writes the answer to
-// /var/lib/bt-dconf.
+// asking returns a package that asks, by debconf, for a colour and writes the answer
+// to /var/lib/bt-dconf.
 func asking() deb {
 	return deb{name: "bt-dconf", version: "2.0", fields: []string{"Depends: debconf"},
 		control: map[string]string{

@@ -10,22 +10,23 @@ import (
 )
 
 const (
-	// Hostile has a newer version of one package, whose maintainer scripts make the
-	// attempts of package hostile: all that spare the sandbox, or those that
-	// HostileChoice names.
+	// Hostile contains a newer version of HostilePackage. Its maintainer scripts make
+	// the attempts of package hostile that HostileChoice names, or by default all
+	// that do not end the sandbox.
 	Hostile Variant = "hostile"
-	// HostilePackage is that package. BuildHostile writes its first version, which
-	// does nothing, into HostileFirst.
+	// HostilePackage is the package with the attempts. BuildHostile writes a first
+	// version without attempts to HostileFirst.
 	HostilePackage         = "bt-hostile"
 	HostileFirst   Variant = "hostile-first"
 )
 
-// HostileChoice is a file of a root with the names of the attempts to make, one
-// a line; if it is not there or empty, they are all that spare the sandbox.
+// HostileChoice is a file of a root with the names of the attempts to make, one per
+// line. Without the file, or if it is empty, the scripts make all attempts that do
+// not end the sandbox.
 const HostileChoice = "/etc/bt-hostile-choice"
 
-// BuildHostile writes the archives Hostile and HostileFirst below dir, which is
-// Dir of some root. program is what hostile.Build makes.
+// BuildHostile writes the archives Hostile and HostileFirst below dir, which is Dir
+// in a root. program is the file that hostile.Build makes.
 func BuildHostile(dir string, program []byte) error {
 	script := func(name, walls string) string {
 		lines := hostile.Results + "/" + name
@@ -44,7 +45,7 @@ func BuildHostile(dir string, program []byte) error {
 		if variant == Hostile {
 			e.Fields = []string{"Depends: debconf"}
 			e.Control = map[string]string{
-				// Apt runs it on the terminal that it has itself.
+				// apt runs the script on apt's own terminal.
 				"config":    script("config", few+" terminal"),
 				"templates": "Template: bt-hostile/nothing\nType: string\nDescription: Nothing?\n It is never asked.\n",
 				"preinst":   script("preinst", few),

@@ -2,25 +2,25 @@ package packages
 
 import "path/filepath"
 
-// Archives that follow one another, night by night: each has all of the one
-// before it, and something newer.
+// The archives of successive nights. Each contains the packages of the previous
+// night, some in newer versions.
 const (
-	// FirstNight has newer versions of Sendmail, of Rebooter, which asks for a
-	// reboot, of a package with a conffile and of another one.
+	// FirstNight has newer versions of Sendmail, of Rebooter, of a package with a
+	// conffile, and of one more package.
 	FirstNight Variant = "first-night"
-	// SecondNight has another newer version of one of these, which sends mail as
-	// it is configured.
+	// SecondNight has a newer version of one of these packages; its postinst sends
+	// mail.
 	SecondNight Variant = "second-night"
-	// ThirdNight has another newer version of Sendmail.
+	// ThirdNight has a newer version of Sendmail.
 	ThirdNight Variant = "third-night"
 )
 
 // Packages of these archives; the first versions are in Installed.
 const (
-	// Sendmail is a sendmail(8) that puts mail into /var/mail/root, behind a line
-	// with its version and arguments.
+	// Sendmail is a sendmail(8) that appends mail to /var/mail/root, after a line with
+	// its version and arguments.
 	Sendmail = "bt-mta"
-	// Rebooter asks for a reboot.
+	// Rebooter sets the reboot-required flag.
 	Rebooter = "bt-reboot"
 )
 

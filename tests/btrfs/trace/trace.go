@@ -1,7 +1,6 @@
-// Package trace runs a command up to one of the system calls by which it changes
-// something, for tests of what a process leaves behind that is killed there. The
-// calls of all its threads are counted, which strace(1) can't (ptrace(2), Linux
-// 5.3).
+// Package trace runs a command and kills it before its nth system call that changes
+// a file system. Tests use it to check the state that a killed process leaves. It
+// counts the calls of all threads together, unlike strace(1) (ptrace(2), Linux 5.3).
 package trace
 
 import (
@@ -15,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// changing are the system calls that change a file system, or that make a change
-// durable; ioctl(2) and openat(2) do so by their arguments.
+// changing are the system calls that change a file system or make a change durable.
+// For ioctl(2) and openat(2) the arguments decide.
 var changing = map[uint64]string{
 	unix.SYS_RENAMEAT: "renameat", unix.SYS_RENAMEAT2: "renameat2", unix.SYS_UNLINKAT: "unlinkat",
 	unix.SYS_LINKAT: "linkat", unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_MKNODAT: "mknodat", unix.SYS_MKDIRAT: "mkdirat",
@@ -42,15 +41,16 @@ type syscallInfo struct {
 // atEntry is PTRACE_SYSCALL_INFO_ENTRY.
 const atEntry = 1
 
-// name returns that of a call that begins and changes something, and "" for others.
+// name returns the name of the system call if it is about to begin and changes
+// something, and "" otherwise.
 func (i syscallInfo) name() string {
 	name := changing[i.call]
 	switch {
 	case i.op != atEntry:
 		return ""
-	case name == "ioctl" && i.args[1]>>30&3 != 1: // _IOW: the kernel is told something, and tells nothing
+	case name == "ioctl" && i.args[1]>>30&3 != 1: // not _IOW, so it only reads
 		return ""
-	case name == "write" && i.args[0] <= 2: // what it says
+	case name == "write" && i.args[0] <= 2: // output
 		return ""
 	case name == "openat" && i.args[2]&unix.O_CREAT == 0:
 		return ""
@@ -58,11 +58,11 @@ func (i syscallInfo) name() string {
 	return name
 }
 
-// Run runs a command, and kills it where its nth changing system call is about to
-// begin, counted from 1; 0 is for never. It returns the names of those that it has
-// begun, and whether it was killed. It is an error if the command fails otherwise.
+// Run runs a command and kills it before its nth changing system call, counted from
+// 1; with 0 it never kills it. It returns the names of the changing calls that began,
+// and whether it killed the command. It fails if the command fails by itself.
 func Run(output *os.File, args []string, nth int) (calls []string, killed bool, err error) {
-	// It is the thread that traces, and that has the child.
+	// ptrace(2) works only on the thread that started the child.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pid, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{
@@ -93,10 +93,10 @@ type tracer struct {
 	began    bool
 	calls    []string
 	killed   bool
-	status   int // how it ended
+	status   int // the exit status
 }
 
-// step waits until something happens to one of the threads, and has it go on.
+// step waits for an event of one of the threads and continues that thread.
 func (t *tracer) step() (done bool, err error) {
 	var ws unix.WaitStatus
 	thread, err := unix.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, nil)
@@ -118,19 +118,19 @@ func (t *tracer) step() (done bool, err error) {
 			unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_TRACEFORK|unix.PTRACE_O_TRACEVFORK)
 	case signal == unix.SIGTRAP|0x80:
 		err = t.call(thread)
-	case signal != unix.SIGTRAP && signal != unix.SIGSTOP: // with those threads begin
+	case signal != unix.SIGTRAP && signal != unix.SIGSTOP: // new threads begin with these
 		deliver = int(signal)
 	}
 	if err == nil && !t.killed {
 		err = unix.PtraceSyscall(thread, deliver)
 	}
-	if errors.Is(err, unix.ESRCH) { // it has just been killed
+	if errors.Is(err, unix.ESRCH) { // the thread was killed meanwhile
 		err = nil
 	}
 	return false, err
 }
 
-// call counts a system call, and kills the process if it is the one.
+// call counts a system call, and kills the process before the nth.
 func (t *tracer) call(thread int) error {
 	var info syscallInfo
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread),
