@@ -10,10 +10,10 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// preloaded is the release's own dpkg with dpkgpatch/preload.
+// preloaded is the release's own dpkg with the library dpkgpatch/preload.
 var preloaded = skipper{name: "preloaded", install: installPreload, command: []string{"/usr/lib/apt-be/sandbox/bin/skip-unchanged"}, shares: true, sharesPrefix: true}
 
-// installPreload builds the library and puts it into a root.
+// installPreload builds the library and installs it in a root.
 func installPreload(t *testing.T, _ string, m *machine.Machine) {
 	t.Helper()
 	out := t.TempDir()
@@ -32,7 +32,7 @@ func installPreload(t *testing.T, _ string, m *machine.Machine) {
 		m.WriteFile(t, file, string(content))
 		m.Shell(t, "chmod "+mode+" "+file)
 	}
-	// It does nothing by itself where a dpkg works in a way that it doesn't know.
+	// With a dpkg whose calls the library does not know, the library does nothing.
 	const active = "skip-unchanged: active"
 	if said := m.Shell(t, "SKIP_UNCHANGED_VERBOSE=1 /usr/lib/apt-be/sandbox/bin/skip-unchanged --version 2>&1"); !strings.Contains(said, active) {
 		t.Errorf("this release's dpkg is not understood:\n%s", said)

@@ -15,8 +15,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// skipCase is a package that is installed, and another that is to be installed
-// over it by each variant.
+// skipCase is an installed package, and a second package that each variant installs
+// over it.
 type skipCase struct {
 	name    string
 	others  []packages.Exact                // installed first
@@ -27,15 +27,15 @@ type skipCase struct {
 	cut     int64                           // only so many bytes of its file are there; 0: all
 	options []string                        // of dpkg
 	fails   bool                            // dpkg must fail
-	// unchanged names files, and the ones before, whose data must be shared
-	// by a variant that shares, and by no other.
+	// unchanged maps files to the files that they replace. Their data must be shared by
+	// variants that share, and by no other variant.
 	unchanged map[string]string
-	// changed names files whose data must be new with each variant.
+	// changed names files whose data must be new with every variant.
 	changed []string
 }
 
-// The contents are random, so that no part of one is in another by chance; the
-// large one is some of dpkg's buffers (32 KiB) long.
+// The contents are random, so that no two have a part in common by chance. The large
+// content is several of dpkg's buffers (32 KiB) long.
 const (
 	inlineSize = 2048 // bytes: the largest file that btrfs keeps in its metadata
 	smallSize  = 10000
@@ -49,15 +49,14 @@ func noise(size int, seed int64) []byte {
 	return content
 }
 
-// flipped returns the content with another byte at one offset.
+// flipped returns the content with the byte at an offset changed.
 func flipped(content []byte, offset int) []byte {
 	content = bytes.Clone(content)
 	content[offset] ^= 1
 	return content
 }
 
-// skipPackage returns a package whose files have a time of their own for each
-// version.
+// skipPackage returns a package. Each version has its own file times.
 func skipPackage(version string, members ...packages.Member) packages.Exact {
 	changed := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range version {
@@ -78,7 +77,7 @@ func hardLink(name, to string) packages.Member {
 	return packages.Member{Name: name, Type: tar.TypeLink, Link: to}
 }
 
-// owned returns the member with another owner and mode.
+// owned returns the member with the given owner and mode.
 func owned(member packages.Member, mode fs.FileMode, uid, gid int) packages.Member {
 	member.Mode, member.UID, member.GID = mode, uid, gid
 	return member
@@ -90,7 +89,7 @@ func config(e packages.Exact) packages.Exact {
 	return e
 }
 
-// same names files that were there by the same name before.
+// same maps files to themselves: the old files have the same names.
 func same(names ...string) map[string]string {
 	all := make(map[string]string)
 	for _, name := range names {
@@ -99,8 +98,8 @@ func same(names ...string) map[string]string {
 	return all
 }
 
-// overwrite returns what puts other content into a file, in place, and leaves
-// its time of change.
+// overwrite returns a function that overwrites a file in place and restores its
+// modification time.
 func overwrite(name string, content []byte) func(*testing.T, string) {
 	return func(t *testing.T, root string) {
 		file := filepath.Join(root, name)
@@ -117,7 +116,7 @@ func overwrite(name string, content []byte) func(*testing.T, string) {
 	}
 }
 
-// attribute returns what sets an extended attribute.
+// attribute returns a function that sets an extended attribute.
 func attribute(name, attr string, value []byte) func(*testing.T, string) {
 	return func(t *testing.T, root string) {
 		if err := unix.Lsetxattr(filepath.Join(root, name), attr, value, 0); err != nil {

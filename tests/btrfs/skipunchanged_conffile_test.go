@@ -18,7 +18,7 @@ func skipConffileCases() []skipCase {
 			changed: []string{c}},
 		{name: "conffile edited into the new", before: one, prepare: overwrite(c, newer), after: two},
 		{name: "conffile deleted", before: one, script: "rm " + c, after: again},
-		// Stock dpkg leaves the new one beside the link.
+		// Stock dpkg puts the new conffile beside the link.
 		{name: "conffile is a link", before: one, script: "mkdir /srv/skip && mv " + c + " /srv/skip/c && ln -s /srv/skip/c " + c,
 			after: two, changed: []string{c + ".dpkg-new"}},
 		{name: "conffile becomes file", before: one, after: skipPackage("2.0", regular(c, large)), unchanged: same(c)},

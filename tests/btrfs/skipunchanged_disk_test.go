@@ -25,8 +25,8 @@ func ioctlBuffer(file *os.File, request uintptr, buffer []byte) error {
 	return nil
 }
 
-// makeNocow replaces a file by one with the same content and time that is
-// written in place (chattr +C), as only an empty file can become.
+// makeNocow replaces a file by a copy with the attribute NOCOW (chattr +C), with the
+// same content and time. Only an empty file can get the attribute.
 func makeNocow(t *testing.T, name string) {
 	t.Helper()
 	content, err := os.ReadFile(name)
@@ -49,8 +49,8 @@ func makeNocow(t *testing.T, name string) {
 	}
 }
 
-// makeHoles replaces a file by one with the same content and holes where it
-// has zeros, from one byte to another.
+// makeHoles replaces a file by a copy with the same content. Between two offsets the
+// copy has holes instead of zeros.
 func makeHoles(t *testing.T, name string, from, to int64) {
 	t.Helper()
 	file, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -63,17 +63,17 @@ func makeHoles(t *testing.T, name string, from, to int64) {
 	}
 }
 
-// The sizes in bytes of the full disk, of the file on it, and of what is free.
+// The sizes in bytes of the full disk, of the file on it, and of the free space.
 const (
 	fullDisk = 256 << 20
 	fullFile = 24 << 20
 	fullFree = 8 << 20
 )
 
-// testSkipFullDisk installs over a large file on a file system that has no
-// room for another one like it. A change in its last byte fails and leaves the
-// old file, unless all that comes before it is shared; an unchanged file
-// succeeds where it is not written.
+// testSkipFullDisk installs over a large file on a file system without space for a
+// second copy. If the last byte differs, dpkg fails and leaves the old file, unless the
+// variant shares the bytes before. If the file is unchanged, variants that do not write
+// it succeed.
 func testSkipFullDisk(t *testing.T, image *machine.Image, variant skipper) {
 	const look = "cd /srv/skip && stat -c '%i %y' large && sha256sum large && ls"
 	content := noise(fullFile, 1)

@@ -7,8 +7,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// meanwhile returns a script that has another one run while dpkg extracts the
-// content of a package, of which it has seen a part by then.
+// meanwhile returns a script that runs another script while dpkg extracts a package
+// and has read a part of it.
 func meanwhile(script string) string {
 	return `cat >/usr/local/bin/dpkg-deb <<'END' && chmod 755 /usr/local/bin/dpkg-deb
 #!/bin/sh
@@ -18,8 +18,8 @@ END
 `
 }
 
-// testSkipRace changes the old file while the new one is extracted, in what
-// was compared already: either the new content is there, or dpkg has failed.
+// testSkipRace changes the old file in a part that was compared already, while dpkg
+// extracts the new file. Then the file must have the new content, or dpkg must fail.
 func testSkipRace(t *testing.T, image *machine.Image, variant skipper) {
 	defer image.Clear(t, skipBase)
 	const name = "/usr/lib/skip/f"

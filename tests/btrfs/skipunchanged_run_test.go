@@ -6,15 +6,15 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// testSkipRun tries the program that apt is to run in dpkg's place: it is the
-// patched dpkg beside a dpkg of the same version, and beside another one it is
-// that one, with nothing but the arguments given.
+// testSkipRun tests the program that apt runs instead of dpkg. If the root's dpkg has
+// the same version, the program runs the patched dpkg; otherwise it runs the root's
+// dpkg with the same arguments.
 func testSkipRun(t *testing.T, image *machine.Image) {
 	defer image.Clear(t, skipBase)
 	m := image.Start(t, skipBase, skipRun)
 	const (
 		run = "/usr/lib/dpkg-skip-unchanged/run"
-		// It says how it was called.
+		// It prints its arguments.
 		stub = `cd /root && printf '#!/bin/sh\n[ "$1" != --version ] || { echo "%s"; exit; }\necho stock "$@"\n' "$version" >stub && chmod 755 stub && `
 	)
 	m.Shell(t, "mkdir /root/lib && cp "+run+" /root/lib/run")

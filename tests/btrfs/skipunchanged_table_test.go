@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// skipCases lists the cases: what the packages have, then what happened to the
-// installed files.
+// skipCases lists the cases: first by the content of the packages, then by changes to
+// the installed files.
 func skipCases() []skipCase {
 	const f, g = "/usr/lib/skip/f", "/usr/lib/skip/g"
 	small, large := noise(smallSize, 1), noise(largeSize, 2)

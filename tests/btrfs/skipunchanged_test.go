@@ -11,10 +11,10 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// To add a way to run dpkg, add a line to skippers: what puts it into a root
-// once (nil if it is there), the command that stands for "dpkg", and whether
-// it shares unchanged files. Every case of skipCases then runs with it, on both
-// releases. One release, one variant, one case:
+// To add a way to run dpkg, add a line to skippers: the function that installs it in a
+// root (nil if none is needed), the command to run instead of "dpkg", and whether it
+// shares unchanged files. Every case of skipCases then runs with it, on both releases.
+// To run one release, one variant, and one case:
 //
 //	go test ./tests/btrfs -run '^TestSkipUnchanged$/^stable$/hard_links/^patched$' -v
 
@@ -24,11 +24,12 @@ type skipper struct {
 	install func(t *testing.T, release string, m *machine.Machine)
 	command []string // "dpkg" and its options
 	shares  bool     // the new file takes the old one's place on disk
-	// sharesPrefix: so does what a changed file begins with, as far as it is the same.
+	// sharesPrefix: the unchanged beginning of a changed file is shared, too.
 	sharesPrefix bool
 }
 
-// skippers are compared with stock dpkg, which is run for every case anyway.
+// skippers are the variants. Each is compared with stock dpkg, which runs in every
+// case.
 func skippers() []skipper {
 	if !*nightly {
 		return []skipper{preloaded} // to build the other from dpkg's source takes minutes
@@ -40,7 +41,7 @@ func skippers() []skipper {
 	}
 }
 
-// stockDpkg is what the others are compared with.
+// stockDpkg is the variant that the others are compared with.
 var stockDpkg = skipper{name: "stock", command: []string{"dpkg"}}
 
 // The subvolumes of these tests.
@@ -50,12 +51,12 @@ const (
 	skipRun      = "@run"      // after it
 )
 
-// skipDebs is where the packages are, in the root.
+// skipDebs is the directory of the packages in the root.
 const skipDebs = "/srv/debs"
 
-// TestSkipUnchanged installs packages over each other in all the circumstances
-// that matter to a dpkg that does not write unchanged files: what it leaves
-// must be what stock dpkg leaves, but for where the data is on disk.
+// TestSkipUnchanged installs packages over each other, in all cases that matter for a
+// dpkg that does not write unchanged files. The result must equal the result of stock
+// dpkg, except for the location of the data on the disk.
 func TestSkipUnchanged(t *testing.T) {
 	for _, release := range []string{"oldstable", "stable"} {
 		t.Run(release, func(t *testing.T) {
@@ -94,8 +95,8 @@ func installPatched(t *testing.T, release string, m *machine.Machine) {
 	m.Shell(t, "dpkg -i /srv/patched.deb && rm /srv/patched.deb")
 }
 
-// run prepares the case once, and has each variant install the new package on
-// a snapshot of that.
+// run prepares the case once. Each variant then installs the new package on a snapshot
+// of the prepared root.
 func (c skipCase) run(t *testing.T, image *machine.Image, variants []skipper) {
 	defer image.Clear(t, skipBase)
 	m := image.Start(t, skipBase, skipPrepared)
@@ -128,8 +129,8 @@ func (c skipCase) run(t *testing.T, image *machine.Image, variants []skipper) {
 	}
 }
 
-// install has one variant install the new package, checks what is shared with
-// the files before, and returns all else that can be seen.
+// install installs the new package by one variant, checks which data is shared with the
+// old files, and returns the rest of the visible result.
 func (c skipCase) install(t *testing.T, image *machine.Image, variant skipper, file string) skipTree {
 	t.Helper()
 	m := image.Start(t, skipPrepared, skipRun)
@@ -156,10 +157,10 @@ func (c skipCase) install(t *testing.T, image *machine.Image, variant skipper, f
 	return tree
 }
 
-// skipTree says what is known of each file, by name.
+// skipTree maps the names of files to their descriptions.
 type skipTree map[string]string
 
-// diff is "" if the other tree is the same.
+// diff describes the differences to another tree; it is "" if there are none.
 func (s skipTree) diff(other skipTree) string {
 	var lines []string
 	for name, was := range s {

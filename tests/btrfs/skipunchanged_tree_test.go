@@ -30,12 +30,12 @@ const (
 	fiemapMostExtents = 1000
 )
 
-// extent is where a part of a file is, in bytes.
+// extent is the location of a part of a file, in bytes.
 type extent struct{ logical, physical, length uint64 }
 
-// sharedData says whether two files have all their data, which must not be
-// inline in the metadata, in the same places on disk. A file without data, but
-// holes, shares it with one like it.
+// sharedData reports whether all data of two files is at the same locations on the
+// disk. The data must not be inline in the metadata. Two files that consist of the same
+// holes share their data.
 func sharedData(t *testing.T, was, is string) bool {
 	t.Helper()
 	before, beforeInline := extents(t, was)
@@ -43,7 +43,7 @@ func sharedData(t *testing.T, was, is string) bool {
 	return !beforeInline && !afterInline && slices.Equal(before, after)
 }
 
-// extents returns the places of a file's data, and whether some is inline.
+// extents returns the locations of a file's data, and whether some data is inline.
 func extents(t *testing.T, name string) (list []extent, inline bool) {
 	t.Helper()
 	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
@@ -83,8 +83,7 @@ func extents(t *testing.T, name string) (list []extent, inline bool) {
 // skipWatched are the directories that the cases' packages use.
 var skipWatched = []string{"usr/lib/skip", "etc/skip", "srv/skip", "var/lib/dpkg/info"}
 
-// describeSkipTree describes all files of the packages, and what dpkg notes of
-// them.
+// describeSkipTree describes all files of the packages, and dpkg's records of them.
 func describeSkipTree(t *testing.T, root string) skipTree {
 	t.Helper()
 	root = filepath.Clean(root)
@@ -131,7 +130,7 @@ func describeSkipFile(path, name string, first map[uint64]string) (string, error
 			first[stat.Ino] = name
 		}
 		line += fmt.Sprintf(" links=%d inode-of=%s size=%d", stat.Nlink, first[stat.Ino], info.Size())
-		// What dpkg itself writes has the time of writing.
+		// Files of dpkg's own database have the time of writing.
 		if !strings.HasPrefix(name, "/var/") {
 			line += fmt.Sprintf(" mtime=%d.%09d", stat.Mtim.Sec, stat.Mtim.Nsec)
 		}
@@ -162,7 +161,7 @@ func describeSkipFile(path, name string, first map[uint64]string) (string, error
 	return line + fmt.Sprintf(" xattrs=%q", names[:n]), nil
 }
 
-// inodeFlags returns the file's attributes as chattr(1) knows them.
+// inodeFlags returns the file's chattr(1) attributes.
 func inodeFlags(path string) (int, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -182,8 +181,7 @@ func writeDeb(t *testing.T, deb packages.Exact, dir string) string {
 	return name
 }
 
-// projectOutput runs a script of the repository and returns its last line of
-// output.
+// projectOutput runs a script of the repository and returns the last line of its output.
 func projectOutput(t *testing.T, project, script string, args ...string) string {
 	t.Helper()
 	command := exec.Command(filepath.Join(project, script), args...)

@@ -13,11 +13,10 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// BenchmarkSync measures apt-be sync as a process, with all that it syncs: where
-// 100, 10,000 and 100,000 small files of 200,000 were changed or made, and where
-// 5 GiB were written to five large ones. The least of the runs is reported
-// besides, and the least time on processors, as the machine may have other things to
-// do.
+// BenchmarkSync measures apt-be sync as a process, including its syncfs(2). The cases:
+// 100, 10,000 and 100,000 of 200,000 small files were changed or made, or 5 GiB were
+// written to five large files. The benchmark also reports the shortest run and the least
+// processor time, because other processes may be running.
 func BenchmarkSync(b *testing.B) {
 	const dirs, perDir = 2000, 100
 	c := newCommandOn(b, 16<<30, func(s *btrfs.Store) {
@@ -56,7 +55,7 @@ func BenchmarkSync(b *testing.B) {
 	})
 }
 
-// appendRandom appends what nobody can compress.
+// appendRandom appends random data, which no file system can compress.
 func appendRandom(name string, size int64) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -66,8 +65,8 @@ func appendRandom(name string, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// measureSync has the running system do something after an environment was made of
-// it, and carries it over.
+// measureSync makes an environment, changes files of the running system, and measures
+// the sync.
 func (c command) measureSync(b *testing.B, live func(round int)) {
 	least, cpu := time.Duration(1<<63-1), time.Duration(1<<63-1)
 	for round := 0; b.Loop(); round++ {

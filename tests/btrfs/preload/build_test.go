@@ -1,5 +1,5 @@
-// Package preload_test tries dpkgpatch/preload: skip-unchanged.so in a program
-// that does what no dpkg does, and with a C library that fails.
+// Package preload_test tests skip-unchanged.so of dpkgpatch/preload: in a program that
+// makes calls that dpkg never makes, and with a C library that fails.
 package preload_test
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// bench is a btrfs file system, and what was compiled for the tests.
+// bench is a btrfs file system and the files that were compiled for the tests.
 type bench struct {
 	mount   string // of the file system
 	library string // skip-unchanged.so

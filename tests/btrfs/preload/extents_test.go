@@ -31,7 +31,7 @@ const (
 	extentInline = 0x200 // FIEMAP_EXTENT_DATA_INLINE: it has no place of its own
 )
 
-// blocks returns where on the device the 4 KiB blocks of a file are, by their
+// blocks returns the locations, on the device, of the 4 KiB blocks of a file, by their
 // number in the file.
 func blocks(t *testing.T, name string) map[uint64]uint64 {
 	t.Helper()
@@ -60,7 +60,7 @@ func blocks(t *testing.T, name string) map[uint64]uint64 {
 	return found
 }
 
-// shared counts the blocks that two files have in common at the same place.
+// shared counts the blocks at the same offset that two files share.
 func shared(t *testing.T, a, b string) int {
 	t.Helper()
 	count, of := 0, blocks(t, b)

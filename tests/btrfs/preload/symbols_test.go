@@ -9,8 +9,8 @@ import (
 // oldest is the minor version of glibc 2 in Debian oldstable.
 const oldest = 36
 
-// TestSymbols: in the middle of an upgrade to the next release the library runs
-// with the old libc and with the new one, wherever it was built.
+// TestSymbols checks the versions of the symbols that the library needs. During an
+// upgrade to the next release it runs with the old libc and with the new one.
 func TestSymbols(t *testing.T) {
 	file, err := elf.Open(build(t).library)
 	if err != nil {

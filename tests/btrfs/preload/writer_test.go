@@ -17,7 +17,7 @@ import (
 
 const block = 4096
 
-// random returns n bytes that are always the same for n.
+// random returns n pseudorandom bytes, which depend only on n.
 func random(n int) []byte {
 	data := make([]byte, n)
 	source := rand.New(rand.NewPCG(1, uint64(n)))
@@ -27,7 +27,7 @@ func random(n int) []byte {
 	return data
 }
 
-// with returns a copy of data with another byte at offset.
+// with returns a copy of data with the byte at offset changed.
 func with(data []byte, offset int) []byte {
 	data = bytes.Clone(data)
 	data[offset] ^= 1
@@ -39,12 +39,11 @@ func holey() []byte {
 	return append(append(random(10*block), make([]byte, 80*block)...), random(10*block)...)
 }
 
-// as is how dpkg writes a file.
+// as writes a file like dpkg.
 const as = "rest 32768 sync own mode close"
 
-// writes are ways in which programs write a file over an old one. Each one is
-// to give the same with the library as without it: what the calls return, and
-// what is in the files.
+// writes are ways in which programs write a new file over an old one. With and without
+// the library the calls must return the same, and the files must have the same content.
 var writes = []struct {
 	name     string
 	old, new []byte
@@ -101,14 +100,14 @@ var writes = []struct {
 	{name: "half a clone", old: random(100 * block), new: random(100 * block)[:50*block], commands: as, fault: "halfclone"},
 }
 
-// outcome is what a writer printed, and the files it left by name.
+// outcome is the output of a writer, and the files that it left, by name.
 type outcome struct {
 	printed string
 	files   map[string]string
 }
 
-// write lets a program write new over old in a directory of its own, and
-// returns that.
+// write runs a writer that writes new over old, in an empty directory, and returns the
+// outcome.
 func (b bench) write(t *testing.T, program string, old, new []byte, commands string, environment ...string) (string, outcome) {
 	t.Helper()
 	dir, err := os.MkdirTemp(b.mount, "")
@@ -176,8 +175,8 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// TestClosedUnseen: a descriptor is closed in a way that the library does not
-// see, and its number becomes another file's. That one has to be let alone.
+// TestClosedUnseen closes a descriptor in a way that the library does not see, and
+// reuses its number for another file. The library must not change the other file.
 func TestClosedUnseen(t *testing.T) {
 	b := build(t)
 	const commands, other = "write 32768 behind " + as, "file.dpkg-new.other"
@@ -189,10 +188,9 @@ func TestClosedUnseen(t *testing.T) {
 	}
 }
 
-// TestFull has a file system that is full at the moment when the rest of the
-// old file is to be cut off, or when what was the same is written after all.
-// dpkg does not look at what sync_file_range returns, so all calls that come
-// after it have to fail.
+// TestFull fills the file system just before the library truncates the old file, or
+// before it writes data that it had skipped. dpkg ignores the result of
+// sync_file_range, so all later calls must fail.
 func TestFull(t *testing.T) {
 	b := build(t)
 	old := random(100 * block)
@@ -225,8 +223,8 @@ rest -1 ENOSPC
 	}
 }
 
-// TestEnvironment: what dpkg starts is not to have the library, but whatever
-// else the user preloads.
+// TestEnvironment checks that the children of dpkg run without the library, and with the
+// other libraries that the user preloads.
 func TestEnvironment(t *testing.T) {
 	b := build(t)
 	for preload, want := range map[string]string{
