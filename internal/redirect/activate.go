@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// activate makes the next boot take, on trial, what a job made, and says how it
-// is booted. If that can't be done the environment is ready all the same.
+// activate arms a trial of the environment that a job made, and prints how to boot it.
+// If arming fails, the environment stays ready.
 func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 	switch {
 	case !e.Bootable():
@@ -31,8 +31,8 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 	}
 }
 
-// tellUnchanged says that an environment that waits to be booted stays what it is.
-// A frontend that failed may not have come as far as to see what is newer.
+// tellUnchanged prints that a pending environment stays unchanged. A frontend that
+// failed may not have checked whether anything is newer.
 func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
 	s.report.env = &old
 	if result.ExitCode != 0 || result.Signal != 0 {
@@ -42,8 +42,8 @@ func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
 	s.tellPending(old)
 }
 
-// tellPending says that nothing is newer than in an environment that waits, and how
-// that is booted.
+// tellPending prints that nothing is newer than in a pending environment, and how to
+// boot that environment.
 func (s *Supervisor) tellPending(e be.Env) {
 	how := "the next reboot tries it"
 	switch {
@@ -60,8 +60,9 @@ func (s *Supervisor) tellPending(e be.Env) {
 func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
 	failed, err := s.fellBack()
 	if err == nil && failed != "" {
-		// What made that one fail may well be in this one too, and nobody has
-		// looked yet. Without this, unattended upgrades would try every day.
+		// The cause of the fallback may be in this environment, too, and no one has
+		// acknowledged it yet. Without this check, unattended upgrades would arm a
+		// trial every day.
 		s.Notice.Say("The running system is unchanged. The machine came back from %s and nobody has acknowledged that, so the new one waits: apt-be status, then apt-be activate %s.", failed, e.Name)
 		return
 	}
@@ -87,8 +88,8 @@ func (s *Supervisor) tryLocked(ctx context.Context, job Job, e be.Env) error {
 	return s.Boot.Try(ctx, e, job.Deadline)
 }
 
-// fellBack is the name of an environment that the machine came back from,
-// unless somebody has acknowledged that.
+// fellBack returns the name of an environment that the machine fell back from, if the
+// fallback is not acknowledged; otherwise "".
 func (s *Supervisor) fellBack() (string, error) {
 	envs, err := s.Registry.List()
 	if err != nil {
@@ -101,7 +102,7 @@ func (s *Supervisor) fellBack() (string, error) {
 	return envs[i].Name, nil
 }
 
-// refreshMenu has the boot menu name what there is. The caller holds the
+// refreshMenu updates the boot menu to the existing environments. The caller holds the
 // registry's lock.
 func (s *Supervisor) refreshMenu() {
 	if s.Boot == nil {

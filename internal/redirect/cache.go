@@ -13,9 +13,9 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// hideCaches replaces what is mounted at apt's package cache, or below, by one of
-// which everything that is written to it is lost: scripts that run beside a frontend
-// have no use for it, and what is written to other mounts may be published.
+// hideCaches replaces mounts at apt's package cache, or below it, by mounts whose
+// contents are discarded. Scripts that run beside a frontend do not need the cache, and
+// additions to other mounts may be published.
 func (i Inside) hideCaches(shares []sandbox.ForeignMount, silent []sandbox.UnresponsiveMount) []sandbox.ForeignMount {
 	for _, place := range []string{debcache.Place, i.cache} {
 		if place != "" {
@@ -28,11 +28,11 @@ func (i Inside) hideCaches(shares []sandbox.ForeignMount, silent []sandbox.Unres
 func hideCache(shares []sandbox.ForeignMount, silent []sandbox.UnresponsiveMount, place string) []sandbox.ForeignMount {
 	shares = slices.DeleteFunc(shares, func(s sandbox.ForeignMount) bool { return isIn(s.Target, place) })
 	if slices.ContainsFunc(silent, func(s sandbox.UnresponsiveMount) bool { return isIn(place, s.Dir) }) {
-		return shares // and nobody would get an answer
+		return shares // the mount would never answer
 	}
 	real, err := filepath.EvalSymlinks(place)
 	if err != nil {
-		return shares // apt will say so
+		return shares // apt reports the error
 	}
 	cache := sandbox.ForeignMount{Target: place, Volatile: true}
 	if on := holder(shares, real); on.Copy {
@@ -41,7 +41,7 @@ func hideCache(shares []sandbox.ForeignMount, silent []sandbox.UnresponsiveMount
 	return append(shares, cache)
 }
 
-// holder is the innermost mount that a path is on.
+// holder returns the innermost mount that contains a path.
 func holder(shares []sandbox.ForeignMount, path string) (innermost sandbox.ForeignMount) {
 	for _, share := range shares {
 		if isIn(path, share.Target) && len(share.Target) > len(innermost.Target) {
@@ -51,14 +51,14 @@ func holder(shares []sandbox.ForeignMount, path string) (innermost sandbox.Forei
 	return innermost
 }
 
-// isIn says whether a path is that of a directory, or of something below it.
+// isIn reports whether path is dir or below dir.
 func isIn(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// lendCache lends apt's package cache to a sandbox that is about to be started. What is
-// downloaded there is in the running system's cache when giveBack has been called,
-// whatever came of the rest.
+// lendCache gives a sandbox that is about to start an overlay of apt's package cache.
+// After giveBack, downloads are in the running system's cache, whatever the result of
+// the upgrade.
 func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giveBack func()) {
 	if root.ReadOnly {
 		return func() {}
@@ -66,7 +66,7 @@ func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giv
 	place := debcache.Place
 	if own := filepath.Clean(cmp.Or(reads.Cache, place)); own != place && !isHidden(own) && isCache(own) {
 		place, s.Inside.cache = own, own
-		spec.ForeignMounts = hideCache(spec.ForeignMounts, nil, own) // isCache has had an answer
+		spec.ForeignMounts = hideCache(spec.ForeignMounts, nil, own) // isCache has already got an answer from the mount
 	}
 	at := slices.IndexFunc(spec.ForeignMounts, func(share sandbox.ForeignMount) bool { return share.Target == place })
 	if at < 0 {
@@ -76,7 +76,7 @@ func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giv
 	loan, err := debcache.Open(place, s.Registry.Store().Path(scratch))
 	if err != nil {
 		s.Log.Warn(err)
-		spec.ForeignMounts = slices.Delete(spec.ForeignMounts, at, at+1) // it has a directory of its own below
+		spec.ForeignMounts = slices.Delete(spec.ForeignMounts, at, at+1) // the overlay has its own directory below
 		return func() {}
 	}
 	spec.ForeignMounts[at].Volatile, spec.ForeignMounts[at].Scratch = false, filepath.Join(scratch, loan.Dir())
@@ -92,8 +92,8 @@ func (s *Supervisor) lendCache(spec *sandbox.Spec, root Root, reads Places) (giv
 	}
 }
 
-// isCache says whether a directory holds nothing but what apt keeps in its package
-// cache. Of any other one the sandbox has to keep what packages write there.
+// isCache reports whether a directory contains only the files of apt's package cache.
+// In other directories the sandbox must keep the files that packages write.
 func isCache(dir string) bool {
 	if !filepath.IsAbs(dir) {
 		return false

@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// firstChanged returns the first file, of those that want picks, that two
-// directories do not both have with the same type, mode, owner, link target and
-// content: "" if there is none.
+// firstChanged returns the first path, among those that want accepts, that differs
+// between two directories in type, mode, owner, link target or content. It returns ""
+// if there is no difference.
 func firstChanged(a, b string, want func(path string) bool) (string, error) {
 	left, err := snapshotTree(a, want)
 	if err != nil {
@@ -42,7 +42,7 @@ func firstChanged(a, b string, want func(path string) bool) (string, error) {
 	return "", nil
 }
 
-// kind is what a file is, apart from its content.
+// kind describes a file without its content.
 type kind struct {
 	mode     fs.FileMode
 	uid, gid uint32
@@ -52,7 +52,7 @@ type kind struct {
 type treeEntry struct {
 	kind   kind
 	target string
-	mtime  int64 // ns since the epoch; 0 for all but regular files
+	mtime  int64 // nanoseconds since 1970; 0 except for regular files
 }
 
 func snapshotTree(root string, want func(path string) bool) (map[string]treeEntry, error) {
@@ -73,7 +73,7 @@ func snapshotTree(root string, want func(path string) bool) (map[string]treeEntr
 		}
 		info, err := d.Info()
 		if err != nil {
-			return nil // gone meanwhile
+			return nil // deleted meanwhile
 		}
 		st := info.Sys().(*syscall.Stat_t)
 		e := treeEntry{kind: kind{mode: info.Mode(), uid: st.Uid, gid: st.Gid, size: info.Size()}}

@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// ReadsOf returns what the frontend of an invocation reads by its configuration,
-// the files of that among it.
+// ReadsOf returns the files and directories that a frontend reads because of its
+// configuration, including the configuration files.
 func ReadsOf(inv Invocation, conf aptconf.Config) Places {
 	reads := AptPlaces(conf)
 	for _, file := range configFiles(inv, os.Getenv("APT_CONFIG")) {
@@ -22,20 +22,21 @@ func ReadsOf(inv Invocation, conf aptconf.Config) Places {
 	return reads
 }
 
-// Settings are what a command line and the environment have added to apt's
-// configuration. The zero Settings are none.
+// Settings are the command line's and the environment's additions to apt's
+// configuration. The zero value has none.
 type Settings struct {
-	args  []string          // options as of Invocation.ConfigArgs
-	texts map[string]string // of the files that they and $APT_CONFIG name, and of those that these include
+	args  []string          // options, as in Invocation.ConfigArgs
+	texts map[string]string // contents of the files that args and $APT_CONFIG name, and of their includes
 }
 
-// SettingsOf returns the settings of an invocation, with the files as they are now.
+// SettingsOf returns the settings of an invocation, with the current contents of the
+// files.
 func SettingsOf(inv Invocation) Settings {
 	s := Settings{args: inv.ConfigArgs, texts: map[string]string{}}
 	for _, file := range configFiles(inv, os.Getenv("APT_CONFIG")) {
 		for _, file := range append([]string{file}, aptconf.Included(file)...) {
 			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-				continue // what apt makes of that it has said by now
+				continue // apt has already reported the error
 			}
 			s.texts[file] = readText(file)
 		}
@@ -43,15 +44,15 @@ func SettingsOf(inv Invocation) Settings {
 	return s
 }
 
-// settingsInside begins the names of such files in a sandbox.
+// settingsInside is the prefix of the names of settings files in a sandbox.
 const settingsInside = runDir + "/settings"
 
-// includes finds the statements by which a file of apt's configuration includes others.
+// includes matches the #include statements of apt's configuration files.
 var includes = regexp.MustCompile(`(?m)^(\s*#include\s+")([^"\n]+)(")`)
 
-// give has a sandbox in which a root is examined find the same settings, wherever
-// their files are: it has no file systems of the running root but that one. It
-// returns the options for apt-get there.
+// give adds the settings files to a sandbox in which a root is examined, because the
+// sandbox has no other file systems of the running root. It returns the options for
+// apt-get in the sandbox.
 func (s Settings) give(spec *sandbox.Spec) (args []string) {
 	places := map[string]string{}
 	for _, file := range slices.Sorted(maps.Keys(s.texts)) {

@@ -7,33 +7,34 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 )
 
-// StoreState says whether the running root can be snapshotted as a whole.
+// StoreState is the reason why the running root can, or cannot, be snapshotted as a
+// whole.
 type StoreState int
 
 // The states of the running root.
 const (
-	RootOK        StoreState = iota // its package database is in the snapshot
-	NotBtrfs                        // its file system has no snapshots
-	TopLevel                        // it is the top-level subvolume, which no snapshot can stand in for
-	DpkgElsewhere                   // /var/lib/dpkg is not in its subvolume
+	RootOK        StoreState = iota // the package database is in the snapshot
+	NotBtrfs                        // the file system has no snapshots
+	TopLevel                        // the root is the top-level subvolume, which a snapshot cannot replace
+	DpkgElsewhere                   // /var/lib/dpkg is outside of the root's subvolume
 )
 
-// Env is what must be known of where an invocation runs.
+// Env is the set of facts about the process and the host that Decide needs.
 type Env struct {
 	Root      bool // the effective user is root
-	Inside    bool // this is inside a boot environment's sandbox already
-	Bypass    bool // the user asked for no redirect: APT_BE_BYPASS=1
-	Container bool // the root is that of a container or of a chroot
+	Inside    bool // this process runs in an environment's sandbox
+	Bypass    bool // the user disabled the redirect: APT_BE_BYPASS=1
+	Container bool // the root is the root of a container or of a chroot
 	Store     StoreState
-	// IsRoot tells whether a directory is the running root by another name, such
-	// as /proc/self/root. nil is that none is.
+	// IsRoot reports whether a directory is the running root under another name, such
+	// as /proc/self/root. Nil means that no directory is.
 	IsRoot func(dir string) bool
 }
 
-// AliasError says that apt's configuration names the running root by another
-// name. In a boot environment that name might be this root still.
+// AliasError reports that apt's configuration names the running root by another path.
+// In a boot environment that path could still be the running root.
 type AliasError struct {
-	Item string // of the configuration
+	Item string // the configuration item
 	Dir  string
 }
 
@@ -41,31 +42,32 @@ func (e *AliasError) Error() string {
 	return fmt.Sprintf("cannot upgrade %s: %s names it, and it is the root of the running system", e.Dir, e.Item)
 }
 
-// Hint is what a user can do about it.
+// Hint returns the commands that avoid the error.
 func (e *AliasError) Hint() string {
 	return fmt.Sprintf("without %s the upgrade goes into a boot environment; with -o Apt-Be::Redirect=no it is done in the running system", e.Item)
 }
 
-// Decision is what to do with an invocation.
+// Decision is the result of Decide.
 type Decision struct {
-	// Redirect says to run it in a new boot environment; else the real
-	// frontend runs here and now.
+	// Redirect is true if the frontend must run in a new boot environment. Otherwise
+	// the real frontend runs in the running system.
 	Redirect bool
-	// Reason says why, for diagnostics, as a sentence.
+	// Reason is the reason for the decision, as a sentence for diagnostics.
 	Reason string
-	// Warn is what the user should be told once in a while, because it is not
-	// what the configuration asks for, such as an [Obstacle]; nil otherwise.
+	// Warn is a warning to show once a day, such as an [Obstacle]: the command is not
+	// redirected although the configuration asks for it. Nil if there is none.
 	Warn error
 }
 
-// NeedsConfig tells whether apt's configuration and the store must be looked
-// at for Decide: where it is false, Decide passes through whatever they say.
+// NeedsConfig reports whether Decide needs apt's configuration and the store. If not,
+// Decide passes the command through in any case.
 func NeedsConfig(inv Invocation, m Env) bool {
 	_, pass := passes(inv, m)
 	return !pass
 }
 
-// passes tells of what is known without any configuration to be no redirect.
+// passes reports whether a command is passed through for a reason that needs no
+// configuration.
 func passes(inv Invocation, m Env) (reason string, pass bool) {
 	switch {
 	case inv.Dry:
@@ -86,10 +88,9 @@ func passes(inv Invocation, m Env) (reason string, pass bool) {
 	return "", false
 }
 
-// Decide tells whether an invocation goes to a new boot environment. conf is
-// the configuration that the frontend will have, read with inv.ConfigArgs. An
-// error is one of the policy in it; then nothing must be unpacked on the
-// running root.
+// Decide decides whether an invocation runs in a new boot environment. conf is the
+// frontend's configuration, read with inv.ConfigArgs. An error means that the policy in
+// conf is invalid; then nothing may be unpacked on the running root.
 func Decide(inv Invocation, conf aptconf.Config, m Env) (Decision, error) {
 	if reason, pass := passes(inv, m); pass {
 		return Decision{Reason: reason}, nil
@@ -97,7 +98,8 @@ func Decide(inv Invocation, conf aptconf.Config, m Env) (Decision, error) {
 	policy, err := conf.Policy()
 	if err != nil {
 		if !inv.Upgrade {
-			// what is not redirected by default must work to mend this
+			// commands that are not redirected by default must work, so that the user
+			// can correct the policy
 			return Decision{Reason: "the policy is not readable", Warn: err}, nil
 		}
 		return Decision{}, err
@@ -111,7 +113,7 @@ func Decide(inv Invocation, conf aptconf.Config, m Env) (Decision, error) {
 	if setting := drySetting(inv.Frontend, conf); setting != "" {
 		return Decision{Reason: "it changes no package: " + setting + " is set"}, nil
 	}
-	// unattended-upgrade sets the root directory of libapt itself
+	// unattended-upgrade sets libapt's root directory itself
 	if dir, item, other := conf.OtherRoot(); other && inv.Frontend != UnattendedUpgrade {
 		if m.IsRoot != nil && m.IsRoot(dir) {
 			return Decision{}, &AliasError{Item: item, Dir: dir}
@@ -125,8 +127,8 @@ func Decide(inv Invocation, conf aptconf.Config, m Env) (Decision, error) {
 	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb)}, nil
 }
 
-// onlyUpgrades tells of an install that upgrades what is installed, as far as it
-// is known without looking at packages.
+// onlyUpgrades reports whether an install command only upgrades installed packages, as
+// far as the command line and configuration show.
 func onlyUpgrades(inv Invocation, conf aptconf.Config) bool {
 	if inv.Selects != "" || inv.installs() && inv.Upgrade && inv.Problem != "" {
 		return true
@@ -135,8 +137,8 @@ func onlyUpgrades(inv Invocation, conf aptconf.Config) bool {
 	return inv.installs() && inv.Frontend != Aptitude && conf.Bool(onlyUpgradeSetting, false)
 }
 
-// listed tells whether the policy lists the command of an invocation, under
-// this name or another for the same.
+// listed reports whether the policy lists the command of an invocation, by this name or
+// by a synonym.
 func listed(inv Invocation, commands []string) bool {
 	for _, command := range commands {
 		if synonym(inv.Frontend, command) == synonym(inv.Frontend, inv.Verb) {
@@ -146,7 +148,7 @@ func listed(inv Invocation, commands []string) bool {
 	return false
 }
 
-// synonym maps the names that a frontend has for one command to one of them.
+// synonym maps all names of a frontend's command to one of them.
 func synonym(f Frontend, verb string) string {
 	switch verb {
 	case "dist-upgrade":
@@ -163,11 +165,10 @@ func synonym(f Frontend, verb string) string {
 	return verb
 }
 
-// drySetting returns the setting in the configuration that keeps a frontend
-// from changing packages, "" if there is none. aptitude and unattended-upgrade
-// do not look at APT::Get.
+// drySetting returns the configuration item that prevents a frontend from changing
+// packages, or "". aptitude and unattended-upgrade ignore APT::Get.
 func drySetting(f Frontend, conf aptconf.Config) string {
-	// libapt itself, below all frontends
+	// read by libapt itself, for all frontends
 	settings := []string{"Debug::pkgDPkgPM"}
 	switch f {
 	case AptGet, Apt:

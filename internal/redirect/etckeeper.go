@@ -12,15 +12,15 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// etcCommits is etckeeper(8)'s option by which it stops apt if anything in /etc is
-// not committed. It has to be left what was committed when a new environment's root
-// is named there: that is nothing that an administrator forgot.
+// etcCommits is etckeeper(8)'s setting that stops apt if /etc has uncommitted changes.
+// apt-be changes /etc when it prepares a new environment's root. It commits these
+// changes, because an administrator did not make them.
 var etcCommits = regexp.MustCompile(`(?m)^[ \t]*AVOID_COMMIT_BEFORE_INSTALL=["']?1["']?[ \t]*(#.*)?$`)
 
 const etckeeperConf = "/etc/etckeeper/etckeeper.conf"
 
-// etcIsWatched says whether etckeeper in a build's root would stop apt for what is
-// changed in /etc from here on, and only for that.
+// etcIsWatched reports whether etckeeper in a build's root would stop apt because of
+// later changes in /etc, and only because of those.
 func (s *Supervisor) etcIsWatched(build *be.Build) (bool, error) {
 	conf, err := inroot.ReadFile(s.Registry.Store().Path(build.Path), etckeeperConf)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !etcCommits.Match(conf) {
@@ -29,14 +29,14 @@ func (s *Supervisor) etcIsWatched(build *be.Build) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// It also fails where there is no repository; then it stops nothing.
+	// The script also fails without a repository; then etckeeper stops nothing.
 	const clean, script = 3, "cd /etc; [ -e .git ] || [ -e .hg ] || [ -e .bzr ] || [ -e _darcs ] || exit 0; etckeeper unclean || exit 3"
 	result, err := s.quietly(build, script)
 	return result.ExitCode == clean, err
 }
 
-// quietly runs a script in the sandbox in which the frontend will run, with all that
-// is mounted there: what is seen of /etc is what that will see.
+// quietly runs a script in the frontend's sandbox, with all its mounts, so that the
+// script sees the same /etc as the frontend.
 func (s *Supervisor) quietly(build *be.Build, script string, args ...string) (sandbox.Result, error) {
 	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	spec, err := s.Inside.Spec(root, "/bin/sh", append([]string{"sh", "-c", script, "sh"}, args...))
@@ -51,7 +51,7 @@ func (s *Supervisor) quietly(build *be.Build, script string, args ...string) (sa
 	return sandbox.Run(spec, sandbox.Stdio{In: null, Out: null, Err: null}, build.LockFile())
 }
 
-// commitEtc has etckeeper in a build's root commit what apt-be has changed in /etc.
+// commitEtc makes etckeeper in a build's root commit apt-be's own changes in /etc.
 func (s *Supervisor) commitEtc(build *be.Build, why string) {
 	result, err := s.quietly(build, `etckeeper unclean || exit 0; exec etckeeper commit "$1"`, "apt-be: "+why)
 	if err == nil && result.ExitCode != 0 {

@@ -16,26 +16,27 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// limits are what a command may take that examines a root: the root's own packages
-// have made it, so it may be anything.
+// limits bound a command that examines a root. The root's packages installed the
+// command, so it cannot be trusted.
 type limits struct {
 	time   time.Duration
 	output int64 // in bytes
 }
 
-// examination is a hundred times what a large system takes on a slow machine.
+// examination allows a hundred times the resources that a large system needs on a slow
+// machine.
 var examination = limits{10 * time.Minute, 1 << 20}
 
-// running is a command that runs.
+// running is a started command.
 type running interface {
-	// Wait says whether it failed; an error means that this is not known.
+	// Wait blocks until the command ends and reports whether it failed. An error means
+	// that the result is unknown.
 	Wait() (failed bool, err error)
 	Kill() error
 }
 
-// run starts a command with a file to write to, and returns what it has written
-// there: into memory, and no more than the limit. What exceeds a limit is ended, and
-// so it is when ctx is done; the error says so then.
+// run starts a command with an output file and returns the output. If the command
+// exceeds a limit, or if ctx ends, run kills it and returns an error.
 func (l limits) run(ctx context.Context, name string, start func(out *os.File) (running, error)) (said []byte, failed bool, err error) {
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -68,7 +69,7 @@ func (l limits) run(ctx context.Context, name string, start func(out *os.File) (
 	}()
 	failed, err = command.Wait()
 	alive()
-	// What it has left running may have its output open.
+	// A background process may keep the output open.
 	_ = in.SetReadDeadline(time.Now().Add(time.Second))
 	said = <-read
 	switch cause := context.Cause(ctx); {
@@ -88,7 +89,7 @@ func (p inSandbox) Wait() (failed bool, err error) {
 	return result.ExitCode != 0 || result.Signal != 0, err
 }
 
-// outside is a command of the running system, in a process group of its own.
+// outside is a command of the running system, in its own process group.
 type outside struct{ *exec.Cmd }
 
 func (c outside) Wait() (failed bool, err error) {
@@ -102,8 +103,8 @@ func (c outside) Wait() (failed bool, err error) {
 
 func (c outside) Kill() error { return unix.Kill(-c.Process.Pid, unix.SIGKILL) }
 
-// examine runs a command in the build's sandbox and returns what it printed. The
-// command is made of the options that stand for the settings there.
+// examine runs a command in the build's sandbox and returns its output. argv builds the
+// command from the options that carry the settings inside.
 func (s *Supervisor) examine(ctx context.Context, build *be.Build, name string, settings Settings, command func(options []string) []string) (said []byte, failed bool, err error) {
 	root := Root{Name: build.Name, Subvolume: build.Path, UUID: build.Scratch, Parts: build.Record.Parts}
 	spec, err := s.Inside.Spec(root, "", nil)
@@ -112,7 +113,7 @@ func (s *Supervisor) examine(ctx context.Context, build *be.Build, name string, 
 	}
 	spec.Args = command(settings.give(&spec))
 	spec.Path = spec.Args[0]
-	spec.ForeignMounts = nil // what is examined is this root, and nothing is to be written
+	spec.ForeignMounts = nil // only this root is examined, and nothing may be written
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, false, err
@@ -125,7 +126,7 @@ func (s *Supervisor) examine(ctx context.Context, build *be.Build, name string, 
 	return said, failed, err
 }
 
-// examineRunning runs a command in the running system and returns what it printed.
+// examineRunning runs a command in the running system and returns its output.
 func examineRunning(ctx context.Context, name string, argv []string) (said []byte, failed bool, err error) {
 	said, failed, err = examination.run(ctx, name, func(out *os.File) (running, error) {
 		cmd := exec.Command(argv[0], argv[1:]...)

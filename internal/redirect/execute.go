@@ -10,8 +10,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// Execute runs a command in the sandbox of a root that exists, on this
-// process's terminal. The keep files, locks, are held until it has ended.
+// Execute runs a command in the sandbox of an existing root, on this process's
+// terminal. The keep files, which are locks, stay open until the command has ended.
 func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.File) (Exit, error) {
 	signals := catchSignals()
 	defer signals.stop()
@@ -26,12 +26,12 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	if err != nil {
 		return Exit{}, err
 	}
-	// The command may be apt, or run it. A broken configuration is for apt to tell of;
-	// until it is mended there is no network.
+	// The command may be apt, or run it. apt itself reports a broken configuration;
+	// until it is corrected, the sandbox has no network.
 	var reads Places
 	inv := frontendInvocation(argv)
 	if conf, err := aptconf.Read(context.Background(), aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}); err == nil {
-		if root.ReadOnly { // nothing is installed there
+		if root.ReadOnly { // nothing is installed in a read-only root
 			reads.Network, reads.wrongNetwork = conf.Network()
 		} else {
 			reads = ReadsOf(inv, conf)
@@ -61,7 +61,7 @@ func (s *Supervisor) Execute(root Root, path string, argv []string, keep ...*os.
 	return Exit{Code: result.ExitCode, Signal: result.Signal}, nil
 }
 
-// frontendInvocation is what a command asks of a frontend, if it is one.
+// frontendInvocation parses argv as the command line of a frontend, if it is one.
 func frontendInvocation(argv []string) Invocation {
 	if f, ok := FrontendOf(argv[0]); ok {
 		return Parse(f, argv[1:], os.Environ()...)
@@ -69,8 +69,8 @@ func frontendInvocation(argv []string) Invocation {
 	return Invocation{}
 }
 
-// aptSaysError tells apts that begin their errors with "Error:" (3.0)
-// from those that say "E:". It matters to whoever searches its output.
+// aptSaysError reports whether apt begins its errors with "Error:" (since 3.0) instead
+// of "E:". Programs that search apt's output depend on the prefix.
 func aptSaysError() bool {
 	path, err := AptGet.RealPath("/")
 	if err != nil {
@@ -80,6 +80,6 @@ func aptSaysError() bool {
 	if err != nil {
 		return false
 	}
-	fields := strings.Fields(string(version)) // apt 3.0.3 (amd64)
+	fields := strings.Fields(string(version)) // such as: apt 3.0.3 (amd64)
 	return len(fields) > 1 && !strings.HasPrefix(fields[1], "1.") && !strings.HasPrefix(fields[1], "2.")
 }

@@ -9,10 +9,9 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// extend runs a job in a copy of an environment that waits to be booted, brought up to
-// date with the running system, as an upgrade in place goes on with what another one
-// left. The copy takes the environment's place if any package changed and all went
-// well.
+// extend runs a job in a copy of a pending environment that contains the changes of the
+// running system, like an upgrade in place that continues an earlier one. If the job
+// changed packages and succeeded, the copy replaces the environment.
 func (s *Supervisor) extend(ctx context.Context, job Job, old be.Env, signals *signals) (Exit, bool, error) {
 	s.Notice.Say("%s goes on with the boot environment %s, which waits to be booted; the running system stays as it is.", job.Argv[0], old.Name)
 	c := &extension{s: s, job: job, old: old, signals: signals}
@@ -30,11 +29,11 @@ func (s *Supervisor) extend(ctx context.Context, job Job, old be.Env, signals *s
 	s.report.env = &e
 	s.tellReady(e)
 	s.activate(ctx, job, e)
-	s.replaceOlder(ctx, e) // and the menu names its kernels
+	s.replaceOlder(ctx, e) // this also updates the boot menu
 	return c.exit, true, nil
 }
 
-// extension is a job that goes on with an environment.
+// extension is a job that extends an environment.
 type extension struct {
 	s       *Supervisor
 	job     Job
@@ -42,14 +41,14 @@ type extension struct {
 	signals *signals
 
 	exit     Exit
-	ended    bool // the environment is as it was
+	ended    bool // the environment stays unchanged
 	result   sandbox.Result
 	changes  be.Changes
 	identity be.Identity
 }
 
-// run runs the frontend in the copy, and says whether it has ended the build: after
-// a failure it is kept beside the environment, to be looked at.
+// run runs the frontend in the copy, and reports whether the build has ended. After a
+// failure it keeps the copy beside the environment for inspection.
 func (c *extension) run(ctx context.Context, build *be.Build) (ended bool, err error) {
 	verdict, result, err := c.s.run(ctx, build, c.job, c.signals)
 	if err != nil {
@@ -79,7 +78,7 @@ func (c *extension) run(ctx context.Context, build *be.Build) (ended bool, err e
 	}
 }
 
-// describe brings the environment's record up to date.
+// describe updates the environment's record.
 func (c *extension) describe(r *be.Record) {
 	r.Extended, r.Changes = true, c.changes
 	r.Title, r.Kernels = c.identity.Title, c.identity.Kernels

@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// divertedSuffix is what dpkg-divert adds to the name of a frontend that a
-// wrapper stands in for.
+// divertedSuffix is the suffix that dpkg-divert adds to the name of a frontend that a
+// wrapper replaces.
 const divertedSuffix = ".distrib"
 
-// command is the frontend's file name. /usr/bin/aptitude itself is an
-// update-alternatives link, which can't be diverted.
+// command returns the frontend's file name. /usr/bin/aptitude is an update-alternatives
+// link, which dpkg-divert cannot divert.
 func (f Frontend) command() string {
 	if f == Aptitude {
 		return "aptitude-curses"
@@ -22,8 +22,8 @@ func (f Frontend) command() string {
 	return f.String()
 }
 
-// RealPath is where Debian's own program of a frontend lies in a root: under
-// its diverted name, or under its own in a root that knows no apt-be.
+// RealPath returns the path of a frontend's own program in a root: the diverted name,
+// or the plain name in a root without apt-be.
 func (f Frontend) RealPath(root string) (string, error) {
 	path := filepath.Join("/usr/bin", f.command())
 	for _, candidate := range []string{path + divertedSuffix, path} {
@@ -38,11 +38,11 @@ func (f Frontend) RealPath(root string) (string, error) {
 	return "", fmt.Errorf("cannot run %s: it is not installed", f)
 }
 
-// unattendedLauncher runs unattended-upgrade, which is a script and sees by what
-// name it is run, so that it does not see the diverted one.
+// unattendedLauncher runs unattended-upgrade under its own name. unattended-upgrade is
+// a script that reads the name by which it runs, so it must not see the diverted name.
 const unattendedLauncher = "/usr/lib/apt-be/unattended-upgrade"
 
-// launcher is what to run for the program of a frontend that was found at path.
+// launcher returns the program to run for a frontend's program at path.
 func (f Frontend) launcher(root, path string) string {
 	if f == UnattendedUpgrade && filepath.Ext(path) == divertedSuffix {
 		if _, err := os.Lstat(filepath.Join(root, unattendedLauncher)); err == nil {
@@ -52,7 +52,7 @@ func (f Frontend) launcher(root, path string) string {
 	return path
 }
 
-// Exec becomes the real frontend: same process, descriptors and argv.
+// Exec replaces this process by the real frontend, with the same descriptors and argv.
 func (f Frontend) Exec(argv []string) error {
 	path, err := f.RealPath("/")
 	if err != nil {

@@ -14,31 +14,31 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// HookInput is what apt tells a DPkg::Pre-Install-Pkgs hook of version 3
-// (apt.conf(5), apt-pkg/deb/dpkgpm.cc).
+// HookInput is the input of a DPkg::Pre-Install-Pkgs hook in version 3 (apt.conf(5),
+// apt-pkg/deb/dpkgpm.cc).
 type HookInput struct {
 	Config   aptconf.Config
-	Packages []string            // a line for each package that changes, as apt has it
-	Upgrades []string            // the names of the packages that get a newer version
-	Archives []diskspace.Archive // what will be unpacked, in that order
+	Packages []string            // one line for each changed package, as apt writes it
+	Upgrades []string            // the names of the packages that are upgraded
+	Archives []diskspace.Archive // the package files that dpkg will unpack, in this order
 }
 
-// commandLine is what libapt notes in its history as the command that it runs
-// for; python-apt programs set none.
+// commandLine is the item with the command that libapt writes to its history.
+// python-apt programs do not set it.
 const commandLine = "CommandLine::AsString"
 
-// PackageKit says whether PackageKit's daemon has called the hook.
+// PackageKit reports whether PackageKit's daemon called the hook.
 func (in HookInput) PackageKit() bool {
 	return strings.HasPrefix(in.Config.String(commandLine, ""), "packagekit ")
 }
 
-// Command is the command that libapt notes in its history, in words; none if
-// the program set none.
+// Command returns the words of the command that libapt writes to its history; none if
+// the program did not set it.
 func (in HookInput) Command() []string {
 	return strings.Fields(in.Config.String(commandLine, ""))
 }
 
-// Occasion tells in a clause what is about to happen to the running system.
+// Occasion describes, as a clause, the imminent change of the running system.
 func (in HookInput) Occasion() string {
 	if len(in.Upgrades) == 1 {
 		return in.Upgrades[0] + " was upgraded in the running system"
@@ -46,8 +46,8 @@ func (in HookInput) Occasion() string {
 	return fmt.Sprintf("%d packages of the running system were upgraded", len(in.Upgrades))
 }
 
-// Changed are the names of the packages that are there and change: those that are
-// upgraded, and those that are removed.
+// Changed returns the names of installed packages that change: upgraded and removed
+// ones.
 func (in HookInput) Changed() []string {
 	var names []string
 	for _, line := range in.Packages {
@@ -58,9 +58,8 @@ func (in HookInput) Changed() []string {
 	return names
 }
 
-// UpgradesInSteps says whether a process with these arguments, the interpreter
-// among them, is unattended-upgrade, which has libapt upgrade a few packages at
-// a time.
+// UpgradesInSteps reports whether a process with these arguments, including the
+// interpreter, is unattended-upgrade, which upgrades a few packages at a time.
 func UpgradesInSteps(args []string) bool {
 	return slices.ContainsFunc(args, func(arg string) bool {
 		f, ok := FrontendOf(strings.TrimSuffix(arg, divertedSuffix))
@@ -68,18 +67,17 @@ func UpgradesInSteps(args []string) bool {
 	})
 }
 
-// noDpkg is set when libapt only prints what it would call dpkg for, as
-// unattended-upgrade --dry-run has it. Hooks run all the same.
+// noDpkg is set if libapt only prints its calls of dpkg, as for unattended-upgrade
+// --dry-run. Hooks run all the same.
 const noDpkg = "Debug::pkgDPkgPM"
 
-// ChangesNothing says that this run of apt will change no package that is
-// installed already.
+// ChangesNothing reports whether this run of apt changes no installed package.
 func (in HookInput) ChangesNothing() bool {
 	return len(in.Upgrades) == 0 || in.Config.Bool(noDpkg, false)
 }
 
-// ReadHookInput reads it: the version, the configuration as NAME=VALUE with
-// escapes, an empty line, and a line for each package.
+// ReadHookInput parses the input: the version, the configuration as NAME=VALUE with
+// escapes, an empty line, and one line per package.
 func ReadHookInput(r io.Reader) (HookInput, error) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, 1<<20)
@@ -89,7 +87,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	}
 	var dump strings.Builder
 	for scanner.Scan() && scanner.Text() != "" {
-		// In the form that Parse takes: an '=' in a name is escaped.
+		// This is the format of aptconf.Parse, in which an '=' in a name is escaped.
 		name := aptconf.Fold(scanner.Text())
 		if strings.HasPrefix(name, "apt-be::") || strings.HasPrefix(name, aptconf.Fold(noDpkg)+"=") || strings.HasPrefix(name, aptconf.Fold(commandLine)+"=") {
 			dump.WriteString(scanner.Text() + "\n")
@@ -110,7 +108,8 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 		if fields[1] != "-" && fields[4] == "<" {
 			in.Upgrades = append(in.Upgrades, fields[0])
 		}
-		// **CONFIGURE** and **REMOVE** stand for what needs no file.
+		// **CONFIGURE** and **REMOVE** replace the file name of packages that need no
+		// file.
 		if file := fields[8]; strings.HasPrefix(file, "/") {
 			in.Archives = append(in.Archives, diskspace.Archive{Binary: pkgdb.Binary{Package: fields[0], Version: fields[5], Arch: fields[6]}, File: file})
 		}

@@ -11,12 +11,13 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// buildInitramfs begins to build, once, what update-initramfs was asked for
-// while the frontend ran, and returns what waits for that. An error makes the
-// root one that does not boot.
+// buildInitramfs starts to build, once, each initramfs that update-initramfs was asked
+// for while the frontend ran. It returns a function that waits for the end. An error
+// means that the root cannot boot.
 func (s *Supervisor) buildInitramfs(ctx context.Context, build *be.Build, job Job, result sandbox.Result) (wait func() error) {
 	if result.Killed && job.Speed.OneInitramfs {
-		// What was noted died with it, and an initramfs may be older than what it is of.
+		// The list of tasks was lost with the sandbox, so an initramfs may be older
+		// than its files.
 		return func() error {
 			return errors.New("the sandbox was killed, and nobody knows what initramfs was to be built")
 		}
@@ -38,8 +39,8 @@ func (s *Supervisor) runInitramfs(ctx context.Context, build *be.Build, job Job,
 		return fmt.Errorf("cannot build the initramfs: %w", err)
 	}
 	spec.NoSync = job.Speed.NoSync
-	// What goes into it is copied there first. mkinitramfs(8) wants a file system
-	// that is not mounted noexec; this one is not.
+	// mkinitramfs(8) copies the files there first, and needs a file system without
+	// noexec, such as this one.
 	spec.Env = append(spec.Env, "TMPDIR=/tmp")
 	process, err := sandbox.Start(spec, sandbox.Stdio{}, build.LockFile())
 	if err != nil {

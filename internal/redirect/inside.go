@@ -16,23 +16,23 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// runDir holds what lasts no longer than the running system.
+// runDir contains state that ends with the running system.
 const runDir = "/run/apt-be"
 
-// registryDir is where the registry is mounted: the running system's business.
+// registryDir is the mount point of the registry; it belongs to the running system.
 const registryDir = "/var/lib/apt-be"
 
 // Inside describes sandboxes for the roots of a store.
 type Inside struct {
 	Store store.Store
-	Lib   string // where apt-be's own files are installed, /usr/lib/apt-be
+	Lib   string // the directory of apt-be's own files, /usr/lib/apt-be
 
-	others *sandbox.ForeignMounts // what Look found
-	cache  string                 // apt's package cache, where that is not debcache.Place
+	others *sandbox.ForeignMounts // the result of Look
+	cache  string                 // apt's package cache, if it is not debcache.Place
 }
 
-// Look finds the other file systems of the running system, for all sandboxes from
-// here on, which takes some seconds if one does not answer: those are returned.
+// Look finds the other file systems of the running system, for all later sandboxes. It
+// returns the mounts that do not respond, and takes some seconds if there is one.
 func (i *Inside) Look() ([]sandbox.UnresponsiveMount, error) {
 	others, err := sandbox.FindForeignMounts(registryDir)
 	if err != nil {
@@ -42,13 +42,13 @@ func (i *Inside) Look() ([]sandbox.UnresponsiveMount, error) {
 	return others.Unresponsive, nil
 }
 
-// Root is a root to run something in.
+// Root is a root to run a command in.
 type Root struct {
-	Name      string // of the environment
-	Subvolume string // from the top level
+	Name      string // the name of the environment
+	Subvolume string // the path from the top level
 	UUID      string // of the subvolume
 	ReadOnly  bool
-	Parts     []be.Part // that it has of its own
+	Parts     []be.Part // the root's own parts
 }
 
 // Spec describes a sandbox for a command in a root, with argv[0] and path as given.
@@ -68,7 +68,7 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
 		return spec, fmt.Errorf("cannot prepare the sandbox: %w", err)
 	}
-	if dir, err := unix.Getwd(); err == nil { // os.Getwd asks the file system
+	if dir, err := unix.Getwd(); err == nil { // os.Getwd would access the file system
 		spec.WorkDir = dir
 	}
 	if root.ReadOnly {
@@ -94,8 +94,8 @@ func (i Inside) Spec(root Root, path string, argv []string) (sandbox.Spec, error
 	return spec, nil
 }
 
-// private makes a directory one that only root can enter, whether it is there or not:
-// what scripts write to other file systems lies below it, setuid programs too.
+// private restricts a directory to root, and creates it if it is missing. It contains
+// the files that scripts write to other file systems, also setuid programs.
 func private(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -103,11 +103,11 @@ func private(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// ownFirst returns the mounts of the running system that a root has to be given. It
-// has its own parts, and of a directory of its own that is mounted at a second place
-// the root's own is shown. running is the path of the running system's subvolume.
+// ownFirst returns the mounts of the running system that a root needs. The root has its
+// own parts. A directory of the root that is mounted at a second place is shown from
+// the root. running is the path of the running system's subvolume.
 func ownFirst(parts []be.Part, running string, shares []sandbox.ForeignMount) []sandbox.ForeignMount {
-	places := map[string]string{running: ""} // by the path from the top level
+	places := map[string]string{running: ""} // keyed by the path from the top level
 	isPart := func(share sandbox.ForeignMount) bool {
 		return slices.ContainsFunc(parts, func(part be.Part) bool { return part.Place == share.Target })
 	}
@@ -127,17 +127,16 @@ func ownFirst(parts []be.Part, running string, shares []sandbox.ForeignMount) []
 				break
 			}
 		}
-		if share.Own != share.Target { // else it is nested in the root
+		if share.Own != share.Target { // otherwise it is nested in the root
 			rest = append(rest, share)
 		}
 	}
 	return rest
 }
 
-// environment is the user's own, with the stand-ins first in PATH. needrestart
-// would look for services to restart, of which there are none inside. A
-// directory for temporary files in /tmp or /run, as libpam-tmpdir makes, is not
-// there.
+// environment returns the user's environment, with the stand-ins first in PATH. It
+// suppresses needrestart, because no service runs inside. It drops a TMPDIR in /tmp or
+// /run, as libpam-tmpdir makes, because the directory does not exist inside.
 func environment(env []string) []string {
 	inside := make([]string, 0, len(env)+2)
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

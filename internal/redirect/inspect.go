@@ -16,20 +16,20 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// historyLog is where libapt notes each run, and how it ended.
+// historyLog is the file in which libapt records each run and its result.
 const historyLog = "/var/log/apt/history.log"
 
-// inspect finds out what a frontend has left in the build's root. Its own exit
-// status says too little: apt's is 0 after a Ctrl-C that left packages half
-// installed, and unattended-upgrade's is 1 after a good run. why tells what is
-// wrong with a root that is not healthy. initramfs waits for what is built
-// meanwhile; before is the fingerprint of the packages that the frontend began with.
+// inspect determines the state of the build's root after the frontend. The exit status
+// is not sufficient: apt's is 0 after a Ctrl-C that left packages half installed, and
+// unattended-upgrade's is 1 after a good run. why is the reason if the root is not
+// healthy. initramfs waits for the initramfs builds; before is the fingerprint of the
+// packages before the frontend ran.
 func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, before string, result sandbox.Result, initramfs func() error) (o Outcome, why string, err error) {
 	o = Outcome{Frontend: job.Frontend, ExitCode: result.ExitCode, Signal: int(result.Signal)}
 	base, root := s.Registry.Store().Path(build.Base), s.Registry.Store().Path(build.Path)
 	after, err := pkgdb.Fingerprint(root)
 	if err != nil {
-		// It was readable before: whatever this is, it is no system to boot.
+		// The database was readable before, so the result cannot be booted.
 		o.Changed = true
 		return o, err.Error(), nil
 	}
@@ -37,8 +37,8 @@ func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, befo
 		return o, "", nil
 	}
 	s.shareUnchanged(ctx, build, job)
-	// As seen inside: the log may be on another file system. The running root's
-	// is what it was, because dpkg is locked.
+	// Read the log as it is inside, because it may be on another file system. The
+	// running root's log is unchanged, because dpkg is locked.
 	old, err := os.ReadFile(historyLog)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return o, "", err
@@ -68,8 +68,8 @@ func (s *Supervisor) inspect(ctx context.Context, build *be.Build, job Job, befo
 	return o, why, nil
 }
 
-// checkPackages tells of packages that are half installed, or that should
-// have been removed or installed and were not, and that were not so before.
+// checkPackages describes packages that are half installed, or whose installation or
+// removal is incomplete, and that were not so before.
 func checkPackages(base, root string) (trouble string, err error) {
 	before, err := pkgdb.Read(base)
 	if err != nil {
@@ -101,9 +101,9 @@ func checkPackages(base, root string) (trouble string, err error) {
 	return "not whole: " + strings.Join(names, ", "), nil
 }
 
-// checkKernels tells of a kernel that came without its initrd or modules,
-// which a kernel's scripts have been seen to do with exit status 0. On a
-// machine whose kernels have no initrd it asks for none.
+// checkKernels describes a new kernel without initrd or modules. Kernel scripts were
+// seen to leave that state with exit status 0. On a machine whose kernels have no
+// initrd, it does not require one.
 func checkKernels(base, root string) (trouble string, err error) {
 	before, err := pkgdb.Kernels(base)
 	if err != nil {
@@ -133,16 +133,16 @@ func checkKernels(base, root string) (trouble string, err error) {
 type tool struct {
 	name string
 	argv func(frontend string, settings []string) []string
-	says bool // it tells of trouble by words alone, too; else by its exit status
+	says bool // any output means trouble; otherwise only the exit status does
 }
 
-// tools are what an admin would run to find out whether a system is whole.
+// tools are the commands by which an administrator would check a system.
 var tools = []tool{
 	{"dpkg --audit", func(string, []string) []string { return []string{"/usr/bin/dpkg", "--audit"} }, true},
 	{"apt-get check", func(aptGet string, settings []string) []string {
-		// What is installed fits together or not, whatever the archives have:
-		// without their lists it takes a thirtieth of the time.
-		// RootDir is "/" at most here, and goes before names that are empty.
+		// Whether the installed packages fit together does not depend on the archives.
+		// Without the package lists the check takes a thirtieth of the time. RootDir
+		// can only be "/" here, and must precede empty names.
 		options := []string{"Debug::NoLocking=1", "RootDir=", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
 			"Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null"}
 		argv := append([]string{aptGet, "-qq"}, settings...)
@@ -153,8 +153,8 @@ var tools = []tool{
 	}, false},
 }
 
-// checkTools runs the root's own dpkg and apt over it, with the settings that the
-// frontend had. What they say of the running root too, it had before.
+// checkTools runs the root's own dpkg and apt on the root, with the frontend's
+// settings. Findings that the running root has, too, do not count.
 func (s *Supervisor) checkTools(ctx context.Context, build *be.Build, settings Settings) (trouble string, err error) {
 	inside, err := AptGet.RealPath(s.Registry.Store().Path(build.Path))
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *Supervisor) checkTools(ctx context.Context, build *be.Build, settings S
 	return "", nil
 }
 
-// checkTool runs one of them. inside and outside are the frontend's programs.
+// checkTool runs one of the tools. inside and outside are the frontend's programs.
 func (s *Supervisor) checkTool(ctx context.Context, build *be.Build, t tool, settings Settings, inside, outside string) (trouble string, err error) {
 	said, failed, err := s.examine(ctx, build, t.name, settings, func(settings []string) []string { return t.argv(inside, settings) })
 	if err != nil {
@@ -210,7 +210,7 @@ func firstLine(text []byte) string {
 	return line
 }
 
-// changes counts the packages in which the build differs from its origin.
+// changes counts the packages that differ between the build and its origin.
 func (s *Supervisor) changes(build *be.Build) (be.Changes, error) {
 	before, err := pkgdb.Read(s.Registry.Store().Path(build.Base))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 )
 
-// Frontend is a command that changes packages and in whose place a wrapper
-// stands. The zero Frontend is AptGet.
+// Frontend is a command that changes packages and that a wrapper replaces. The zero
+// value is AptGet.
 type Frontend int
 
 // The frontends.
@@ -20,7 +20,7 @@ const (
 	UnattendedUpgrade
 )
 
-// Frontends returns all of them.
+// Frontends returns all frontends.
 func Frontends() []Frontend { return []Frontend{AptGet, Apt, Aptitude, UnattendedUpgrade} }
 
 // String returns the name of the command.
@@ -38,9 +38,9 @@ func (f Frontend) String() string {
 	return "unknown frontend"
 }
 
-// FrontendOf tells which frontend a program was called as, from its argv[0],
-// with or without a directory. Debian has aptitude as aptitude-curses, and
-// unattended-upgrade also in the plural.
+// FrontendOf returns the frontend that argv[0] names, with or without a directory.
+// Debian installs aptitude as aptitude-curses, and unattended-upgrade also under a
+// plural name.
 func FrontendOf(argv0 string) (Frontend, bool) {
 	switch path.Base(argv0) {
 	case "apt-get":
@@ -55,47 +55,44 @@ func FrontendOf(argv0 string) (Frontend, bool) {
 	return 0, false
 }
 
-// Invocation is what a command line asks a frontend to do, as the frontend
-// itself would understand it.
+// Invocation is a parsed command line: the task for the frontend, in the frontend's own
+// interpretation.
 type Invocation struct {
 	Frontend Frontend
-	// Verb is the command, such as "dist-upgrade", "" if there is none; that
-	// of unattended-upgrade is always "unattended-upgrade". aptitude's, for
-	// which case does not matter, is in lower case.
+	// Verb is the command, such as "dist-upgrade", or "". For unattended-upgrade it is
+	// always "unattended-upgrade". For aptitude, which ignores case, it is in lower
+	// case.
 	Verb string
-	// Upgrade says that this is redirected by default: Verb is one that is, or
-	// Selects says so, or --only-upgrade.
+	// Upgrade is true if the invocation is redirected by default: because of Verb, of
+	// Selects, or of --only-upgrade.
 	Upgrade bool
-	// Selects is the first pattern of an install that selects nothing but what is
-	// installed, such as "?upgradable", "" if there is none: it may upgrade all.
+	// Selects is the first pattern of an install command that selects only installed
+	// packages, such as "?upgradable", or "". Such a command may upgrade everything.
 	Selects string
-	// Dry says that this invocation changes no package, whatever apt's
-	// configuration says. It is true only when that is certain: an upgrade
-	// taken for dry would be done on the running root, while the other
-	// mistake costs a snapshot that is thrown away.
+	// Dry is true if this invocation certainly changes no package, whatever apt's
+	// configuration says. If an upgrade were mistaken for a dry run, it would change
+	// the running root; the opposite mistake only costs a snapshot that is deleted.
 	Dry bool
-	// DryReason says why, as a sentence's end: "-s only simulates".
+	// DryReason is the reason, as the end of a sentence: "-s only simulates".
 	DryReason string
-	// ConfigArgs are the options that set apt's configuration, in their
-	// order, as arguments for apt-config(8). With them, it has the effective
-	// APT::Get::Simulate, APT::Get::Download-Only, APT::Get::Print-URIs,
-	// Debug::pkgDPkgPM and Apt-Be::*.
+	// ConfigArgs are the options that set apt's configuration, in order, as arguments
+	// for apt-config(8). With them apt-config prints the effective APT::Get::Simulate,
+	// APT::Get::Download-Only, APT::Get::Print-URIs, Debug::pkgDPkgPM and Apt-Be::*.
 	ConfigArgs []string
-	// Problem is the first thing on the command line that this package does
-	// not understand, "" if there is none. The frontend may know better: it
-	// can be of a newer release.
+	// Problem describes the first argument that this package does not understand, or is
+	// "". The frontend may understand it, because it may be of a newer release.
 	Problem string
 }
 
-// operands are what a command line has besides options.
+// operands are the arguments that are not options.
 type operands struct {
-	words       []string // after the verb
-	onlyUpgrade bool     // --only-upgrade is on, as far as the command line tells
+	words       []string // the words after the verb
+	onlyUpgrade bool     // --only-upgrade is set on the command line
 }
 
-// Parse reads the arguments of a frontend, without its own name. env is the
-// environment that the frontend will have, KEY=VALUE: of all that, only
-// POSIXLY_CORRECT matters, and only to aptitude (getopt_long(3)).
+// Parse parses the arguments of a frontend, without argv[0]. env is the frontend's
+// environment, as KEY=VALUE. Only POSIXLY_CORRECT has an effect, and only for aptitude
+// (getopt_long(3)).
 func Parse(f Frontend, args []string, env ...string) Invocation {
 	var inv Invocation
 	var rest operands
@@ -109,8 +106,8 @@ func Parse(f Frontend, args []string, env ...string) Invocation {
 	}
 	inv.Frontend = f
 	if inv.Problem != "" {
-		// what follows the problem is not understood, and what was before
-		// it may have been overruled
+		// the arguments after the problem are not understood, and may override the
+		// earlier ones
 		inv.Dry, inv.DryReason = false, ""
 		if f != UnattendedUpgrade {
 			inv.Verb = guessVerb(f, args)
@@ -125,22 +122,21 @@ func Parse(f Frontend, args []string, env ...string) Invocation {
 	return inv
 }
 
-// installs tells of the commands that upgrade what they are to install and is
+// installs reports whether the command upgrades packages that are named and already
 // installed. aptitude's reinstall does not.
 func (inv Invocation) installs() bool {
 	return inv.Verb == "install" || inv.Verb == "reinstall" && inv.Frontend != Aptitude
 }
 
-// Candidate tells whether this invocation may have to be redirected, so that
-// apt's configuration must be read to know. It is false for all that never is,
-// such as update, list and simulations.
+// Candidate reports whether this invocation may have to be redirected, so that apt's
+// configuration must be read. It is false for commands such as update and list, and for
+// simulations.
 func (inv Invocation) Candidate() bool {
 	return aptconf.Redirectable(inv.Verb) && !inv.Dry
 }
 
-// guessVerb returns the first argument that is a command that a frontend has.
-// libapt itself finds the table of options that are valid so
-// (CommandLine::GetCommand).
+// guessVerb returns the first argument that is a command of the frontend. libapt
+// selects its table of valid options in the same way (CommandLine::GetCommand).
 func guessVerb(f Frontend, args []string) string {
 	for _, arg := range args {
 		if f == Aptitude {
@@ -157,14 +153,14 @@ func hasVariable(env []string, name string) bool {
 	return slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, name+"=") })
 }
 
-// dryness keeps which of the settings that make an invocation dry are on, and
-// for each the option that did it.
+// dryness records which settings make an invocation dry, and which option set each of
+// them.
 type dryness struct {
 	by map[string]string
 }
 
-// set enters that an option turned a setting on or off. Settings that make
-// nothing dry are ignored.
+// set records that an option turned a setting on or off. It ignores settings that do
+// not make an invocation dry.
 func (d *dryness) set(setting, option string, on bool) {
 	setting = aptconf.Fold(setting)
 	if _, known := dryWords(setting); !known {
@@ -179,10 +175,10 @@ func (d *dryness) set(setting, option string, on bool) {
 	}
 }
 
-// forget makes all uncertain.
+// forget drops all records: the state of the settings is uncertain.
 func (d *dryness) forget() { d.by = nil }
 
-// tell enters the result in an invocation.
+// tell writes the result to an invocation.
 func (d *dryness) tell(inv *Invocation) {
 	for _, setting := range drySettings() {
 		if option, on := d.by[setting]; on {
@@ -193,14 +189,15 @@ func (d *dryness) tell(inv *Invocation) {
 	}
 }
 
-// drySettings returns the settings of libapt, in lower case, that keep it from
-// changing packages, and those of the others under names of the same form.
+// drySettings returns the settings of libapt, in lower case, that prevent changes of
+// packages, and the corresponding settings of other frontends under names of the same
+// form.
 func drySettings() []string {
 	return []string{"help", "version", "apt::get::simulate", "apt::get::download-only",
 		"apt::get::print-uris", "debug::pkgdpkgpm", "schedule-only"}
 }
 
-// dryWords says what one of drySettings does.
+// dryWords describes the effect of one of drySettings.
 func dryWords(setting string) (words string, known bool) {
 	switch setting {
 	case "help":

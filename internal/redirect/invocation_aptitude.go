@@ -7,19 +7,19 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 )
 
-// aptitudeParser follows getopt_long(3) of glibc and what aptitude's main does
-// with each option (src/main.cc of 0.8.13).
+// aptitudeParser follows getopt_long(3) of glibc and the handling of options in
+// aptitude's main (src/main.cc of 0.8.13).
 type aptitudeParser struct {
 	args   []string
 	next   int
 	words  []string
 	dry    dryness
 	config []string
-	ended  bool // by an option that prints something and exits at once
+	ended  bool // an option printed something and exits at once
 }
 
-// parseAptitude reads a command line of aptitude. posix says that options end
-// at the first word.
+// parseAptitude parses a command line of aptitude. If posix is true, options end at the
+// first word.
 func parseAptitude(args []string, posix bool) (Invocation, operands) {
 	p := aptitudeParser{args: args}
 	err := p.parse(posix)
@@ -109,7 +109,7 @@ func (p *aptitudeParser) cluster(arg string) error {
 	return nil
 }
 
-// argument takes the next word, whatever it looks like.
+// argument consumes the next word, even if it looks like an option.
 func (p *aptitudeParser) argument(arg string) (string, error) {
 	if p.next >= len(p.args) {
 		return "", fmt.Errorf("option %q needs an argument", arg)
@@ -118,7 +118,7 @@ func (p *aptitudeParser) argument(arg string) (string, error) {
 	return p.args[p.next-1], nil
 }
 
-// apply carries out an option.
+// apply applies an option.
 func (p *aptitudeParser) apply(name, arg, value string, hasValue bool) error {
 	switch name {
 	case helpName, versionName:
@@ -141,9 +141,9 @@ func (p *aptitudeParser) apply(name, arg, value string, hasValue bool) error {
 	return nil
 }
 
-// setting carries out -o. aptitude passes over one without a value, with a
-// warning. It has read its own Aptitude::Simulate and the like before it reads
-// the command line, so -o does not set them.
+// setting applies -o. aptitude ignores a setting without a value, with a warning. It
+// reads its own Aptitude::Simulate and similar settings before the command line, so -o
+// does not set them.
 func (p *aptitudeParser) setting(value string) {
 	key, setting, _ := strings.Cut(value, "=")
 	if setting == "" || isAptitudeDry(key) || printsAndExits(key) {
@@ -156,8 +156,8 @@ func (p *aptitudeParser) setting(value string) {
 	p.config = append(p.config, "--option="+value)
 }
 
-// isAptitudeDry tells of the items of aptitude's configuration that make all
-// that it is asked for a simulation or a download.
+// isAptitudeDry reports whether an item of aptitude's configuration turns every command
+// into a simulation or a download.
 func isAptitudeDry(key string) bool {
 	switch aptconf.Fold(key) {
 	case "aptitude::simulate", "aptitude::cmdline::simulate", "aptitude::cmdline::download-only":

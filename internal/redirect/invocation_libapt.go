@@ -8,21 +8,21 @@ import (
 )
 
 // libaptParser follows CommandLine::Parse and CommandLine::HandleOpt of
-// apt-pkg/contrib/cmndline.cc, which are the same in apt 2.6 and 3.0.
+// apt-pkg/contrib/cmndline.cc, which are equal in apt 2.6 and 3.0.
 type libaptParser struct {
 	options []libaptOption
 	args    []string
-	next    int // index of the argument after the current one
+	next    int // the index of the argument after the current one
 	words   []string
 	dry     dryness
 	config  []string
-	only    bool // --only-upgrade, or what sets the same
+	only    bool // --only-upgrade, or an equivalent setting
 }
 
-// onlyUpgradeSetting is what --only-upgrade sets, in lower case.
+// onlyUpgradeSetting is the setting of --only-upgrade, in lower case.
 const onlyUpgradeSetting = "apt::get::only-upgrade"
 
-// parseLibapt reads a command line of apt-get or apt.
+// parseLibapt parses a command line of apt-get or apt.
 func parseLibapt(args []string) (Invocation, operands) {
 	p := libaptParser{options: libaptOptions(), args: args}
 	err := p.parse()
@@ -62,8 +62,8 @@ func (p *libaptParser) parse() error {
 	return nil
 }
 
-// cluster reads an argument of short options, such as -yqd or -q=2. A lone
-// dash is none, and libapt passes over it.
+// cluster parses an argument of short options, such as -yqd or -q=2. libapt ignores a
+// single dash.
 func (p *libaptParser) cluster(arg string) error {
 	for rest := arg[1:]; rest != ""; {
 		option, known := p.byLetter(rest[0])
@@ -82,8 +82,8 @@ func (p *libaptParser) cluster(arg string) error {
 	return nil
 }
 
-// long reads an argument that starts with two dashes. A boolean option may
-// have a word before it: --no-simulate, --enable-simulate, --no-s.
+// long parses an argument that starts with two dashes. A word may precede a boolean
+// option: --no-simulate, --enable-simulate, --no-s.
 func (p *libaptParser) long(arg string) error {
 	name, _, _ := strings.Cut(arg[2:], "=")
 	after := arg[2+len(name):]
@@ -128,9 +128,9 @@ func (p *libaptParser) byLetter(letter byte) (libaptOption, bool) {
 	return libaptOption{}, false
 }
 
-// handle carries out one option of arg. after is what follows its name or
-// letter in arg; preceded says that a word stands before a boolean one. It
-// tells whether the rest of arg was its argument.
+// handle applies one option of arg. after is the text after its name or letter in arg;
+// preceded is true if a word precedes a boolean option. It reports whether the rest of
+// arg was the option's argument.
 func (p *libaptParser) handle(o libaptOption, arg, after string, preceded bool) (used bool, err error) {
 	var value string
 	hasValue, certain := true, false
@@ -144,7 +144,7 @@ func (p *libaptParser) handle(o libaptOption, arg, after string, preceded bool) 
 	default:
 		hasValue = false
 	}
-	// consume takes the argument away, be it the rest of this word or the next
+	// consume marks the argument as used, in this word or the next
 	consume := func() {
 		used = true
 		if after == "" {
@@ -192,8 +192,8 @@ func (p *libaptParser) handle(o libaptOption, arg, after string, preceded bool) 
 	return used, nil
 }
 
-// setBool enters the value of a boolean option. apt-config has no such
-// options, so it is given the setting that they stand for.
+// setBool records the value of a boolean option. apt-config does not have these
+// options, so it gets the setting instead.
 func (p *libaptParser) setBool(o libaptOption, arg string, on bool) {
 	if o.setting == "" {
 		return
@@ -210,11 +210,11 @@ func (p *libaptParser) setBool(o libaptOption, arg string, on bool) {
 	p.config = append(p.config, "--option="+o.setting+"="+digit)
 }
 
-// assign carries out -c and -o.
+// assign applies -c and -o.
 func (p *libaptParser) assign(kind optionKind, arg, value string) error {
 	switch kind {
 	case fileOption:
-		// the file may turn off again what was set before it
+		// the file may turn off settings that were set before
 		p.dry.forget()
 		p.config = append(p.config, "--config-file="+value)
 	case settingOption:
@@ -234,21 +234,21 @@ func (p *libaptParser) assign(kind optionKind, arg, value string) error {
 	return nil
 }
 
-// printsAndExits tells of the settings that make any program of apt print
-// something about itself instead of doing its work: apt-config too, so it is
-// not given them.
+// printsAndExits reports whether a setting makes every program of apt print information
+// about itself and exit. apt-config would do so, too, so it does not get these
+// settings.
 func printsAndExits(setting string) bool {
 	setting = aptconf.Fold(setting)
 	return setting == "help" || setting == "version"
 }
 
-// isDecimal tells whether strtol(3) with base 10 takes all of s.
+// isDecimal reports whether strtol(3) with base 10 consumes all of s.
 func isDecimal(s string) bool {
 	digits := trimToDigits(s)
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// startsWithNumber tells whether strtol(3) with base 10 finds a number.
+// startsWithNumber reports whether strtol(3) with base 10 finds a number.
 func startsWithNumber(s string) bool {
 	digits := trimToDigits(s)
 	return digits != "" && digits[0] >= '0' && digits[0] <= '9'

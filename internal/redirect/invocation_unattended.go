@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// unattendedOptions returns the long options of unattended-upgrade 2.9 and
-// 2.12, none of which takes a value, and whether they matter here. Its -d is
-// --debug and its -v is --verbose; it has no --version.
+// unattendedOptions maps the long options of unattended-upgrade 2.9 and 2.12 to their
+// meaning here, or to "". None takes a value. -d is --debug and -v is --verbose; there
+// is no --version.
 func unattendedOptions() map[string]string {
 	return map[string]string{
 		"help":                     "help",
@@ -22,9 +22,9 @@ func unattendedOptions() map[string]string {
 	}
 }
 
-// parseUnattended reads a command line of unattended-upgrade as Python's
-// optparse does: options may follow words, which mean nothing, and none can
-// be turned off again.
+// parseUnattended parses a command line of unattended-upgrade like Python's optparse:
+// options may follow words, words have no meaning, and no option can be turned off
+// again.
 func parseUnattended(args []string) Invocation {
 	inv := Invocation{Verb: UnattendedUpgrade.String()}
 	var dry dryness

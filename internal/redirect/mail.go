@@ -15,22 +15,21 @@ import (
 
 const (
 	sendmail = "/usr/sbin/sendmail"
-	mtaDir   = "/run/apt-be/mta"  // where its stand-in is inside
-	mailDir  = "/run/apt-be/mail" // where that leaves messages
+	mtaDir   = "/run/apt-be/mta"  // the directory of the sendmail stand-in, inside
+	mailDir  = "/run/apt-be/mail" // the directory in which it stores messages
 )
 
-// noReboot is a file of apt's configuration that a root has while
-// unattended-upgrade runs in it, which would else say that it reboots. The last
-// file counts, and python-apt reads them all again after $APT_CONFIG's.
+// noReboot is a configuration file of apt that a root has while unattended-upgrade runs
+// in it; otherwise unattended-upgrade would announce a reboot. The last file wins, and
+// python-apt reads all files again after $APT_CONFIG's.
 const (
 	noReboot     = "/etc/apt/apt.conf.d/zzzz-apt-be"
 	noRebootText = automaticReboot + ` "false";` + "\n"
 )
 
-// divertSendmail gives a build's root, while its sandbox runs, what keeps a frontend
-// from acting where it would have no effect. undo leaves the root as if it had
-// never been there, whatever packages did meanwhile; a build that is cut off
-// is garbage with all that is in it.
+// divertSendmail installs files in a build's root that prevent a frontend from mailing
+// or rebooting inside. undo restores the root, whatever packages changed meanwhile. If
+// the build is interrupted, it is garbage with all its files.
 func (s *Supervisor) divertSendmail(spec *sandbox.Spec, job Job, root string) (undo func() error, err error) {
 	diversion, err := divert.Place(root, sendmail, filepath.Join(mtaDir, "sendmail"))
 	switch {
@@ -59,18 +58,18 @@ func (s *Supervisor) divertSendmail(spec *sandbox.Spec, job Job, root string) (u
 	}, nil
 }
 
-// setText makes a file of a root, or removes it if there is no text.
+// setText writes a file of a root, or removes it if text is empty.
 func setText(root, name, text string) error {
 	return inroot.EditOrMake(root, name, func(old []byte) ([]byte, bool, error) {
 		return []byte(text), string(old) != text, nil
 	})
 }
 
-// deliver hands what was mailed inside to the sendmail of the running system,
-// with what became of the upgrade: the messages tell of packages as upgraded
-// that are so in an environment only.
+// deliver passes the mail spool to the running system's sendmail, with a note about the
+// result of the upgrade: the messages report upgrades that exist only in an
+// environment.
 func (s *Supervisor) deliver(spooled [][]byte, about string, told []string) {
-	const width = 72 // of a line of mail
+	const width = 72 // the width of a line of mail
 	note := []string{"What this message tells of was done by apt-be, and not in the running system:"}
 	note = append(note, told...)
 	var lines []string

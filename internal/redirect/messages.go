@@ -27,15 +27,15 @@ func (s *Supervisor) tellFailed(e be.Env) {
 	s.Notice.Say("The running system is unchanged. What the upgrade left is kept as %s: to look into it, apt-be shell %s; to remove it, apt-be destroy %s.", e.Name, e.Name, e.Name)
 }
 
-// tellLowSpace tells of an upgrade that failed and left too little room to keep
-// what it has made.
+// tellLowSpace prints that an upgrade failed and left too little space to keep its
+// result.
 func (s *Supervisor) tellLowSpace(reason string, short error) {
 	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(reason, "."))
 	s.Notice.Say("The running system is unchanged. What the upgrade left is removed: %v.", short)
 	s.Notice.Hint("%s", diskspace.Hint)
 }
 
-// lockMessage is apt's sentence about a lock that another process holds
+// lockMessage returns apt's sentence about a lock that another process holds
 // (apt-pkg/contrib/fileutl.cc).
 func lockMessage(busy *dpkglock.BusyError) string {
 	if busy.PID == 0 {
@@ -47,8 +47,8 @@ func lockMessage(busy *dpkglock.BusyError) string {
 	return fmt.Sprintf("Could not get lock %s. It is held by process %d (%s)", busy.File, busy.PID, ui.Printable(busy.Command))
 }
 
-// lockFailure says what the frontend itself says when dpkg's database is
-// locked, so that whoever reads its output finds what he knows.
+// lockFailure prints the frontend's own message for a locked dpkg database, so that
+// programs and people who parse it recognize it.
 func (s *Supervisor) lockFailure(job Job, err error) (Exit, error) {
 	var busy *dpkglock.BusyError
 	if !errors.As(err, &busy) {
@@ -59,12 +59,12 @@ func (s *Supervisor) lockFailure(job Job, err error) (Exit, error) {
 		fmt.Fprintln(os.Stdout, "Cache lock can not be acquired, exiting")
 		return exit, nil
 	}
-	prefix, notice := "E", "N" // what apt-get and aptitude say in any version
+	prefix, notice := "E", "N" // the prefixes of apt-get and aptitude in all versions
 	if job.Frontend == Apt && aptSaysError() {
 		prefix, notice = "Error", "Notice"
 	}
 	fmt.Fprintf(os.Stderr, "%s: %s\n", prefix, lockMessage(busy))
-	if isTerminal(os.Stdout) { // else libapt shows no notices
+	if isTerminal(os.Stdout) { // otherwise libapt shows no notices
 		fmt.Fprintf(os.Stderr, "%s: Be aware that removing the lock file is not a solution and may break your system.\n", notice)
 	}
 	fmt.Fprintf(os.Stderr, "%s: Unable to acquire the dpkg frontend lock (%s/lock-frontend), is another process using it?\n", prefix, dpkglock.Dir)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// ErrReadOnly says that nothing can be written to the root file system.
+// ErrReadOnly reports that the root file system is mounted read-only.
 var ErrReadOnly = errors.New("the root file system is read-only")
 
-// Obstacle is a machine whose root can't be snapshotted as a whole: what would
-// go to a boot environment changes the running system.
+// Obstacle reports that the running root cannot be snapshotted as a whole, so that
+// upgrades change the running system.
 type Obstacle struct{ State StoreState }
 
 func (o *Obstacle) Error() string {
@@ -28,7 +28,7 @@ func (o *Obstacle) why() string {
 	return "the state of the root file system is not known"
 }
 
-// Hint is what to do about it.
+// Hint returns a remedy.
 func (o *Obstacle) Hint() string {
 	const silent = `Apt-Be::Redirect "false"; in /etc/apt/apt.conf.d/99local ends this warning`
 	switch o.State {

@@ -1,6 +1,6 @@
 package redirect
 
-// argumentKind says whether an option of getopt_long(3) has an argument.
+// argumentKind describes whether an option of getopt_long(3) has an argument.
 type argumentKind int
 
 const (
@@ -9,8 +9,8 @@ const (
 	optionalArgument              // in this word
 )
 
-// Names of the options that mean something here. All others are told apart by
-// the letter or name that they have.
+// Names of the options that have a meaning here. All others are identified by their
+// letter or name.
 const (
 	helpName         = "help"
 	versionName      = "version"
@@ -22,8 +22,8 @@ const (
 	settingName      = "o"
 )
 
-// aptitudeLetters maps the short options of aptitude 0.8.13 (src/main.cc,
-// "DVZWvhS:uiF:w:sO:fdyPt:q::Rro:") to what they take.
+// aptitudeLetters returns the argument kind of a short option of aptitude 0.8.13
+// (src/main.cc, "DVZWvhS:uiF:w:sO:fdyPt:q::Rro:").
 func aptitudeLetters(letter byte) (argumentKind, bool) {
 	switch letter {
 	case 'D', 'V', 'Z', 'W', 'v', 'h', 'u', 'i', 's', 'f', 'd', 'y', 'P', 'R', 'r':
@@ -36,8 +36,8 @@ func aptitudeLetters(letter byte) (argumentKind, bool) {
 	return 0, false
 }
 
-// aptitudeLetterName returns the name of those short options that mean
-// something here. aptitude's -v is --verbose.
+// aptitudeLetterName returns the long name of a short option that has a meaning here.
+// aptitude's -v is --verbose.
 func aptitudeLetterName(letter byte) string {
 	switch letter {
 	case 'h':
@@ -54,8 +54,8 @@ func aptitudeLetterName(letter byte) string {
 	return ""
 }
 
-// aptitudeLongOptions returns the long options of aptitude 0.8.13. Debian
-// builds it without its GTK and Qt interfaces, hence without --gui and --qt.
+// aptitudeLongOptions returns the long options of aptitude 0.8.13. Debian builds it
+// without the GTK and Qt interfaces, so --gui and --qt are missing.
 func aptitudeLongOptions() map[string]argumentKind {
 	return map[string]argumentKind{
 		helpName:                   noArgument,

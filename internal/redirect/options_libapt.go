@@ -1,32 +1,31 @@
 package redirect
 
-// optionKind is what an option takes.
+// optionKind is the kind of argument that an option takes.
 type optionKind int
 
 const (
 	boolOption    optionKind = iota // nothing, or a boolean
 	valueOption                     // a value
 	levelOption                     // nothing, or a number
-	fileOption                      // a file of configuration
+	fileOption                      // a configuration file
 	settingOption                   // KEY=VALUE
 )
 
-// libaptOption is one of the options of apt-get and apt. Either name may be
-// missing.
+// libaptOption is an option of apt-get and apt. It may have only one of the two names.
 type libaptOption struct {
 	short   byte
 	long    string
 	kind    optionKind
-	setting string // of a boolOption that matters here: what it sets
+	setting string // the setting that a boolOption sets, if it matters here
 }
 
-// libaptOptions is the table of those commands of apt-get and apt that change
-// packages; apt 2.6, 3.0 and 3.3 have the same for both. It is the union of 3.3's
-// (apt-private/private-cmndline.cc, addArgumentsAPTGet and getCommandArgs), of
-// 3.0's, which lacks --cli-version, and of 2.6's, which lacks -S, -U, --comment,
-// --list-columns, --strict-pinning, --color and --audit too: to that apt they are
-// errors, and what is made for the invocation is thrown away unchanged. So it is
-// for history-undo and its like, which take few of these.
+// libaptOptions is the table of options for the commands of apt-get and apt that change
+// packages; it is the same for both in apt 2.6, 3.0 and 3.3. It is the union of 3.3's
+// (apt-private/private-cmndline.cc, addArgumentsAPTGet and getCommandArgs), of 3.0's,
+// which lacks --cli-version, and of 2.6's, which also lacks -S, -U, --comment,
+// --list-columns, --strict-pinning, --color and --audit. An older apt reports such
+// options as errors, and the unchanged snapshot is deleted. The same holds for
+// history-undo and similar commands, which accept few of these options.
 func libaptOptions() []libaptOption {
 	return []libaptOption{
 		{'s', "simulate", boolOption, "apt::get::simulate"},
@@ -47,8 +46,8 @@ func libaptOptions() []libaptOption {
 		{'S', "snapshot", valueOption, ""},
 		{'t', "target-release", valueOption, ""},
 		{'t', "default-release", valueOption, ""},
-		{'a', "host-architecture", valueOption, ""}, // build-dep and satisfy alone
-		{'P', "build-profiles", valueOption, ""},    // build-dep and satisfy alone
+		{'a', "host-architecture", valueOption, ""}, // only for build-dep and satisfy
+		{'P', "build-profiles", valueOption, ""},    // only for build-dep and satisfy
 		{0, "solver", valueOption, ""},
 		{0, "planner", valueOption, ""},
 		{0, "comment", valueOption, ""},
@@ -95,7 +94,7 @@ func libaptOptions() []libaptOption {
 	}
 }
 
-// verbs returns the commands of a frontend, as of apt 3.3 and aptitude 0.8.13.
+// verbs returns the commands of a frontend in apt 3.3 and aptitude 0.8.13.
 // unattended-upgrade has none.
 func verbs(f Frontend) []string {
 	switch f {

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// byPrefix finds the long option that a name stands for as getopt_long(3) and
-// Python's optparse do: the one of that name, else the only one that starts
-// with it.
+// byPrefix resolves the name of a long option like getopt_long(3) and Python's
+// optparse: an exact match, otherwise the only option with that prefix.
 func byPrefix[T any](options map[string]T, name string) (full string, found bool) {
 	if _, exact := options[name]; exact {
 		return name, true

@@ -9,13 +9,13 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// OutsideNote tells the hook in a sandbox which mounts are the running system's: a
-// list of parts.Mount in JSON.
+// OutsideNote is a file in a sandbox that lists the mounts of the running system for
+// the hook: []parts.Mount in JSON.
 const OutsideNote = "/run/apt-be/outside"
 
-// noteOutside has the hook know of the mounts on which packages that are upgraded
-// may have no files. What is in memory holds none; of /boot and the EFI system
-// partition apt-be init takes care.
+// noteOutside writes OutsideNote: the mounts on which upgraded packages must not have
+// files. It omits file systems in memory, which have no packages' files, and /boot and
+// the EFI system partition, which apt-be init handles.
 func noteOutside(spec *sandbox.Spec, allowed []string) error {
 	var outside []parts.Mount
 	for _, share := range spec.ForeignMounts {

@@ -6,9 +6,9 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 )
 
-// upgradingWord returns the first of the words after an install that is a
-// pattern (apt-patterns(7), aptitude's search patterns) that selects nothing but
-// what is installed, so that it may upgrade the whole system; "" if none is.
+// upgradingWord returns the first word of an install command that is a pattern
+// (apt-patterns(7), aptitude's search patterns) that selects only installed packages,
+// so that the command may upgrade the whole system. It returns "" if there is none.
 func upgradingWord(words []string) string {
 	for _, word := range words {
 		if selectsInstalled(word) {
@@ -18,14 +18,14 @@ func upgradingWord(words []string) string {
 	return ""
 }
 
-// selectsInstalled tells whether a word is such a pattern. It says no to what it
-// does not understand.
+// selectsInstalled reports whether a word is such a pattern. For patterns that it does
+// not understand it returns false.
 func selectsInstalled(word string) bool {
-	// Of a version, a release or a file a "~" in the name is no pattern.
+	// In a word with a version, a release or a file, "~" does not begin a pattern.
 	if i := strings.IndexAny(word, "=/"); i >= 0 && !strings.ContainsAny(word[:i], "?~!(") {
 		return false
 	}
-	// what aptitude is to do with it, where that is to install it
+	// the action for aptitude, if the action is to install
 	for _, suffix := range []string{"+M", "&M", "+"} {
 		if rest, found := strings.CutSuffix(word, suffix); found {
 			word = rest
@@ -33,20 +33,20 @@ func selectsInstalled(word string) bool {
 		}
 	}
 	if !strings.ContainsAny(word, "?~") || strings.ContainsAny(word[len(word)-1:], "-_:=") {
-		return false // these have aptitude, or apt, do something else with what it selects
+		return false // with these suffixes, aptitude or apt do something else with the packages
 	}
 	p := patternParser{rest: word}
 	installed := p.anyOf()
 	return installed && p.rest == ""
 }
 
-// patternParser reads a pattern. Each of its methods takes a part away from the
-// front, and tells whether that selects only what is installed.
+// patternParser parses a pattern. Each method consumes a part from the front, and
+// reports whether this part selects only installed packages.
 type patternParser struct{ rest string }
 
 func (p *patternParser) blanks() { p.rest = strings.TrimLeft(p.rest, " \t\n") }
 
-// take takes a character away if it is the next one.
+// take consumes the next character if it is c.
 func (p *patternParser) take(c byte) bool {
 	p.blanks()
 	if p.rest == "" || p.rest[0] != c {
@@ -56,7 +56,7 @@ func (p *patternParser) take(c byte) bool {
 	return true
 }
 
-// anyOf reads alternatives: each of them has to.
+// anyOf parses alternatives: all of them must select only installed packages.
 func (p *patternParser) anyOf() bool {
 	installed := p.allOf()
 	for p.take('|') {
@@ -65,7 +65,8 @@ func (p *patternParser) anyOf() bool {
 	return installed
 }
 
-// allOf reads patterns that all have to match: one of them has to.
+// allOf parses patterns that must all match: one of them must select only installed
+// packages.
 func (p *patternParser) allOf() (installed bool) {
 	for {
 		p.blanks()
@@ -78,12 +79,12 @@ func (p *patternParser) allOf() (installed bool) {
 		before := len(p.rest)
 		installed = p.one() || installed
 		if len(p.rest) == before {
-			return false // what is this?
+			return false // unknown syntax
 		}
 	}
 }
 
-// one reads a pattern without an operator.
+// one parses a pattern without operators.
 func (p *patternParser) one() bool {
 	switch {
 	case p.take('!'):
@@ -97,7 +98,7 @@ func (p *patternParser) one() bool {
 	case p.take('~'):
 		return p.short()
 	}
-	// a name, as in "~U bash" for aptitude
+	// a name, such as bash in aptitude's "~U bash"
 	end := strings.IndexAny(p.rest, " \t\n~?|(),&!")
 	if end < 0 {
 		end = len(p.rest)
@@ -106,7 +107,7 @@ func (p *patternParser) one() bool {
 	return false
 }
 
-// named reads what follows the "?" of a pattern such as ?and(?upgradable, ?name(x)).
+// named parses the part after the "?" of a pattern such as ?and(?upgradable, ?name(x)).
 func (p *patternParser) named() bool {
 	end := 0
 	for end < len(p.rest) && (p.rest[end] == '-' || p.rest[end]|0x20 >= 'a' && p.rest[end]|0x20 <= 'z') {
@@ -116,7 +117,7 @@ func (p *patternParser) named() bool {
 	p.rest = p.rest[end:]
 	switch name {
 	case "upgradable", "upgradeable", "installed":
-		if p.take('(') { // it takes none, but brackets may follow
+		if p.take('(') { // the pattern takes no argument, but brackets may follow
 			return p.take(')')
 		}
 		return true
@@ -129,8 +130,8 @@ func (p *patternParser) named() bool {
 	return false
 }
 
-// arguments reads those of a pattern that combines others. every says that all of
-// them have to select only what is installed.
+// arguments parses the arguments of a pattern that combines patterns. If every is true,
+// all of them must select only installed packages.
 func (p *patternParser) arguments(every bool) bool {
 	if !p.take('(') {
 		return false
@@ -149,7 +150,7 @@ func (p *patternParser) arguments(every bool) bool {
 	}
 }
 
-// skip takes the argument of another pattern away, with what is in brackets in it.
+// skip consumes the argument of another pattern, with nested brackets.
 func (p *patternParser) skip() {
 	for depth := 1; p.rest != "" && depth > 0; p.rest = p.rest[1:] {
 		switch p.rest[0] {
@@ -161,7 +162,7 @@ func (p *patternParser) skip() {
 	}
 }
 
-// short reads what follows the "~" of a pattern such as ~U or ~nbash.
+// short parses the part after the "~" of a pattern such as ~U or ~nbash.
 func (p *patternParser) short() bool {
 	if p.rest == "" {
 		return false
@@ -172,7 +173,7 @@ func (p *patternParser) short() bool {
 	case 'U', 'i':
 		return true
 	case 'g', 'b', 'c', 'M', 'N', 'o', 'v', 'T', 'F', 'E':
-		return false // these take no argument either
+		return false // these take no argument, either
 	}
 	end := strings.IndexAny(p.rest, " \t\n~?|(),&!")
 	if end < 0 {

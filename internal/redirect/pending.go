@@ -16,8 +16,8 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// NothingPending is there while no environment waits to be booted, so that
-// dpkg's hook is quick then. It is gone after a reboot: then dpkg's hook asks.
+// NothingPending is a file that exists while no environment is pending, so that dpkg's
+// hook can return early. It disappears with a reboot; then the hook checks.
 const NothingPending = runDir + "/nothing-pending"
 
 func forgetNothingPending() error {
@@ -28,9 +28,9 @@ func forgetNothingPending() error {
 	return err
 }
 
-// PackagesChanged says whether packages of the running system changed since an
-// environment was made of it: what was installed or removed since is missing in
-// the environment, and would be lost with the next boot.
+// PackagesChanged reports whether packages of the running system changed since an
+// environment was made from it. The environment lacks these changes, and the next boot
+// would lose them.
 func PackagesChanged(reg *be.Registry, e be.Env) (bool, error) {
 	running, err := reg.Running()
 	if err != nil {
@@ -43,8 +43,8 @@ func PackagesChanged(reg *be.Registry, e be.Env) (bool, error) {
 	return pkgdb.Changed(reg.Store().Path(base.Path), reg.Dir(running))
 }
 
-// earlier finds the environment that an earlier redirect made of the running
-// one and that was not booted yet.
+// earlier returns the pending environment that an earlier redirect made from the
+// running one.
 func (s *Supervisor) earlier(origin be.Env) (be.Env, bool, error) {
 	envs, err := s.Registry.List()
 	if err != nil {
@@ -58,15 +58,15 @@ func (s *Supervisor) earlier(origin be.Env) (be.Env, bool, error) {
 	return be.Env{}, false, nil
 }
 
-// handlePending deals with an environment that an earlier redirect made and that
-// was not booted yet. What that has must not be lost to an upgrade that does less:
+// handlePending handles a pending environment that an earlier redirect made. An upgrade
+// that does less must not lose the environment's packages:
 //
-//   - the same upgrade again, with nothing new, makes none;
-//   - the same with something new makes one anew, of the running system;
-//   - another upgrade goes on with the one that there is. So does any if somebody
+//   - The same upgrade again, with nothing new, makes no environment.
+//   - The same upgrade with something new makes a new environment from the running system.
+//   - Another upgrade extends the pending environment. So does any upgrade if a user has
 //     worked in it, or if more than one upgrade made it.
 //
-// One that the user keeps is left alone.
+// It ignores an environment that the user keeps.
 func (s *Supervisor) handlePending(ctx context.Context, job Job, origin be.Env, signals *signals) (exit Exit, done bool, err error) {
 	old, found, err := s.earlier(origin)
 	if err != nil || !found || old.Record.Kept {
@@ -96,27 +96,27 @@ func (s *Supervisor) handlePending(ctx context.Context, job Job, origin be.Env, 
 	return Exit{}, false, nil
 }
 
-// outdated is an environment that a job makes anew, and why.
+// outdated is an environment that a job makes anew, and the reason.
 type outdated struct{ name, why string }
 
-// ChangedByHandError says that an upgrade would replace an environment that somebody
-// worked in.
+// ChangedByHandError reports that an upgrade would replace an environment in which a
+// user has worked.
 type ChangedByHandError struct{ Name string }
 
 // Error implements error.
 func (e *ChangedByHandError) Error() string { return "somebody worked in it" }
 
-// Is says that it is an error of kind be.ErrProtected.
+// Is reports that the error is of kind be.ErrProtected.
 func (e *ChangedByHandError) Is(target error) bool { return target == be.ErrProtected }
 
-// sameCommand says whether two commands are the same upgrade, however the frontend
-// was found.
+// sameCommand reports whether two commands are the same upgrade, regardless of the
+// frontend's path.
 func sameCommand(a, b []string) bool {
 	return len(a) > 0 && len(b) > 0 && filepath.Base(a[0]) == filepath.Base(b[0]) && slices.Equal(a[1:], b[1:])
 }
 
-// changedSince says what an upgrade would find in the running system that was not there
-// when an environment was made of it: "" if nothing.
+// changedSince describes the changes of the running system since an environment was
+// made that would affect an upgrade; "" if there are none.
 func (s *Supervisor) changedSince(origin, old be.Env) (string, error) {
 	base, err := s.Registry.BaseOf(old)
 	if err != nil {
@@ -125,10 +125,10 @@ func (s *Supervisor) changedSince(origin, old be.Env) (string, error) {
 	st := s.Registry.Store()
 	then := st.Path(base.Path)
 	for _, part := range []struct {
-		now  string // /var may be a subvolume of its own; /etc is shown by the store without the files that are mounted in it
+		now  string // /var may be a subvolume of its own; in the store, /etc does not show the files that are mounted in it
 		dir  string
 		want func(path string) bool
-		says string // "" is for the file that changed
+		says string // "" means: name the changed file
 	}{
 		{s.Registry.Dir(origin), "/var/lib/apt/lists", func(path string) bool { return strings.Contains(filepath.Base(path), "_Packages") }, "the package lists"},
 		{s.Registry.Dir(origin), "/var/cache/debconf", isDebconfAnswers, "answers to debconf's questions"},
@@ -149,9 +149,9 @@ func (s *Supervisor) changedSince(origin, old be.Env) (string, error) {
 	return "", nil
 }
 
-// mattersToPackages returns what says whether a file in /etc may change what an
-// upgrade makes. One that is of this moment, such as the resolver's, does not: it is
-// taken along, whatever it becomes.
+// mattersToPackages returns a function that reports whether a file in /etc may affect
+// an upgrade. Files of the moment, such as resolv.conf, do not; they are carried
+// anyway.
 func mattersToPackages() func(path string) bool {
 	rules := merge.DefaultRules()
 	return func(path string) bool {
@@ -160,15 +160,15 @@ func mattersToPackages() func(path string) bool {
 	}
 }
 
-// isDebconfAnswers says whether debconf keeps answers in a file (debconf.conf(5)).
+// isDebconfAnswers reports whether debconf stores answers in a file (debconf.conf(5)).
 func isDebconfAnswers(path string) bool {
 	name := filepath.Base(path)
 	return name == "config.dat" || name == "passwords.dat"
 }
 
-// again runs a job that repeats an earlier one in a throw-away copy of what
-// that made: the frontend then says that there is nothing to do, as after an
-// upgrade in place. done is false if it found something after all.
+// again repeats a job in a temporary copy of the environment that an earlier one made.
+// The frontend then reports that nothing is to do, as after an upgrade in place. done
+// is false if the frontend found something to do.
 func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *signals) (exit Exit, done bool, err error) {
 	build, err := s.begin(ctx, job, old)
 	if err != nil {

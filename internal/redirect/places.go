@@ -14,7 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// aptFiles are the items of apt's configuration that name what it reads besides
+// aptFiles are the items of apt's configuration that name files that it reads, besides
 // its caches and lists (apt.conf(5)).
 var aptFiles = []string{
 	"Dir::Etc::sourcelist", "Dir::Etc::sourceparts",
@@ -24,21 +24,21 @@ var aptFiles = []string{
 	"Acquire::http::Proxy-Auto-Detect", "Acquire::https::Proxy-Auto-Detect",
 }
 
-// Places are what a frontend reads of the running system.
+// Places are the files and directories of the running system that a frontend reads.
 type Places struct {
 	Files []string // files and directories
-	Disc  string   // where discs with packages are mounted; "" if it wants none
+	Disc  string   // the mount point of discs with packages; "" if none is needed
 	Cache string   // apt's package cache
-	Lists string   // apt's lists of packages
-	// Network is what the sandbox has, as of Config.Network.
+	Lists string   // apt's package lists
+	// Network is the sandbox's network policy, from Config.Network.
 	Network string
 
-	wrongNetwork error // why there is no Network
+	wrongNetwork error // the error of an invalid Network
 }
 
-// AptPlaces returns what apt reads by its configuration, and what its sources
-// name: repositories, lists of mirrors and keyrings. All is looked at, so that
-// automount has mounted what it should.
+// AptPlaces returns the files and directories that apt reads by its configuration, and
+// those that its sources name: repositories, mirror lists and keyrings. It accesses
+// each, so that automount mounts it.
 func AptPlaces(conf aptconf.Config) Places {
 	p := Places{Cache: conf.File("Dir::Cache::archives"), Lists: conf.File("Dir::State::lists")}
 	p.Network, p.wrongNetwork = conf.Network()
@@ -59,7 +59,7 @@ func AptPlaces(conf aptconf.Config) Places {
 	return p
 }
 
-// show has a sandbox show them.
+// show makes a sandbox show the places.
 func (p Places) show(spec *sandbox.Spec) (err error) {
 	if p.wrongNetwork != nil {
 		return p.wrongNetwork
@@ -71,8 +71,8 @@ func (p Places) show(spec *sandbox.Spec) (err error) {
 	if p.Disc == "" {
 		return nil
 	}
-	// apt tells a disc by whether it can be written to, and by how much, so
-	// neither an overlay nor a copy will do.
+	// apt identifies a disc by its writability and size, so neither an overlay nor a
+	// copy is possible.
 	disc, err := filepath.EvalSymlinks(p.Disc)
 	if err != nil || isHidden(disc) {
 		return nil
@@ -83,13 +83,13 @@ func (p Places) show(spec *sandbox.Spec) (err error) {
 	return nil
 }
 
-// sourceTexts are the contents of apt's lists of sources (sources.list(5)).
+// sourceTexts returns the contents of apt's source lists (sources.list(5)).
 func sourceTexts(conf aptconf.Config) []string {
 	texts := []string{readText(conf.File("Dir::Etc::sourcelist"))}
 	for _, pattern := range []string{"*.list", "*.sources"} {
 		found, err := filepath.Glob(filepath.Join(conf.File("Dir::Etc::sourceparts"), pattern))
 		if err != nil {
-			continue // a name that is a bad pattern, of which apt makes what it can
+			continue // the name is a bad pattern; apt does with it what it can
 		}
 		for _, file := range found {
 			texts = append(texts, readText(file))
@@ -98,7 +98,8 @@ func sourceTexts(conf aptconf.Config) []string {
 	return texts
 }
 
-// readText returns what a file holds, "" if that can't be had: apt will say so.
+// readText returns the content of a file, or "" if it cannot be read; then apt reports
+// the error.
 func readText(file string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -107,17 +108,16 @@ func readText(file string) string {
 	return string(data)
 }
 
-// inSource finds an absolute path, or a URI of something that is local, in
-// either format of sources: a word, or a part of an option.
+// inSource matches an absolute path, or the URI of a local file, in both formats of
+// sources: as a word, or as a part of an option.
 var inSource = regexp.MustCompile(`(?:^|[\s\[=,])(mirror\+)?(?:(?:file|copy):)?(?://)?(/[^\s\],]+)`)
 
 var onDisc = regexp.MustCompile(`(?m)^[^#]*\scdrom:`)
 
 var comment = regexp.MustCompile(`(?m)(?:^|[ \t])#.*$`)
 
-// sourcePlaces finds the places that a list of sources names. It may find too
-// many: those of sources that are switched off. read reads the lists of mirrors
-// among them.
+// sourcePlaces returns the places that a source list names, and possibly more: it
+// includes disabled sources. read reads the mirror lists among them.
 func sourcePlaces(text string, read func(file string) string) []string {
 	var places []string
 	for text = comment.ReplaceAllString(text, ""); ; {
@@ -134,13 +134,12 @@ func sourcePlaces(text string, read func(file string) string) []string {
 		if at[2] >= 0 { // "mirror+"
 			places = append(places, sourcePlaces(read(place), func(string) string { return "" })...)
 		}
-		text = text[at[1]:] // with what ends this one, by which the next one may begin
+		text = text[at[1]:] // keep the separator, by which the next place may begin
 	}
 }
 
-// hidden returns those of some places that would not be there inside, where
-// /run and /tmp are empty: where they are outside, by where they have to be
-// inside.
+// hidden returns the places that are hidden inside, because /run and /tmp are empty
+// there. It maps each path outside to the required path inside.
 func hidden(places []string) (map[string]string, error) {
 	shown := map[string]string{}
 	for _, place := range places {
@@ -150,7 +149,7 @@ func hidden(places []string) (map[string]string, error) {
 		}
 		real, err := filepath.EvalSymlinks(place)
 		if err != nil {
-			continue // who reads it finds that out
+			continue // apt will report the error
 		}
 		if info, err := os.Stat(real); err != nil || !info.IsDir() && !info.Mode().IsRegular() {
 			continue
@@ -171,7 +170,7 @@ func isHidden(place string) bool {
 	return strings.HasPrefix(place, "/tmp/") || strings.HasPrefix(place, "/run/")
 }
 
-// filesAmong returns those of some arguments that name regular files.
+// filesAmong returns the arguments that name regular files.
 func filesAmong(args []string) []string {
 	var files []string
 	for _, arg := range args {

@@ -16,15 +16,15 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// prepare makes the build's root name itself as the root: in its fstab and,
-// where there is one, its kernel command line. Before the frontend runs,
-// because the scripts of kernels and boot loaders read both.
+// prepare makes the build's root name itself as the root, in its fstab and, if there is
+// one, its kernel command line. It must run before the frontend, because the scripts of
+// kernels and boot loaders read both.
 //
-// An update that was to be installed offline (systemd.offline-updates(7)) is of
-// the system as it was: the new one has all of it, and on trial it has to come up
-// as usual.
+// It cancels a prepared offline update (systemd.offline-updates(7)): the update belongs
+// to the running system, and the new system, which has the upgrade already, must boot
+// normally on trial.
 //
-// It returns whether etckeeper has to commit that.
+// It reports whether etckeeper must commit these changes.
 func (s *Supervisor) prepare(build *be.Build) (commit bool, err error) {
 	root := s.Registry.Store().Path(build.Path)
 	if err := os.Remove(filepath.Join(root, "system-update")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -36,21 +36,21 @@ func (s *Supervisor) prepare(build *be.Build) (commit bool, err error) {
 	return commit, SetRoot(s.Registry.Store(), build.Path, be.EnvDir+"/"+build.Name, build.Record.Parts)
 }
 
-// SetRoot makes the root file system in a subvolume of a store call another one its
-// root: the place that it has or will get. Its parts go with it.
+// SetRoot makes the root file system in a subvolume of a store use another subvolume as
+// its root: the place that it has or will get. It does the same for the root's parts.
 func SetRoot(st store.Store, at, subvolume string, parts []be.Part) error {
 	root := st.Path(at)
 	own := map[string]string{}
 	for _, part := range parts {
 		entry := cmp.Or(part.Named, part.Place)
-		own[entry] = "" // a directory of the root: nothing is to be mounted over it
+		own[entry] = "" // a directory of the root, over which nothing may be mounted
 		if _, err := st.Get(path.Join(at, part.Place)); err == nil {
 			own[entry] = subvolume + part.Place
 		}
 	}
 	err := inroot.Edit(root, "/etc/fstab", func(old []byte) ([]byte, bool, error) {
 		edited, changed, err := fstab.SetRootSubvolume(old, subvolume)
-		if err != nil && !errors.Is(err, fstab.ErrNoRoot) { // a chroot's has none; its root is what the kernel command line says
+		if err != nil && !errors.Is(err, fstab.ErrNoRoot) { // the fstab of a chroot has no root; its root is on the kernel command line
 			return old, false, err
 		}
 		edited, moved, err := fstab.SetSubvolumes(edited, own)
@@ -67,7 +67,7 @@ func SetRoot(st store.Store, at, subvolume string, parts []be.Part) error {
 	return nil
 }
 
-// Identify reads what the root file system at a directory says of itself.
+// Identify reads the title and the kernels of the root file system at a directory.
 func Identify(root string) (be.Identity, error) {
 	title, err := pkgdb.Release(root)
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	unattendedStamp        = "/var/lib/apt/periodic/unattended-upgrades-stamp"
 )
 
-// collect has a sandbox return the files that are wanted from inside.
+// collect makes a sandbox return the files that the running system needs.
 func collect(spec *sandbox.Spec, f Frontend) {
 	spec.Collect = append(spec.Collect, historyLog)
 	spec.Grown = append(spec.Grown, rebootRequiredPackages)
@@ -30,8 +30,8 @@ func collect(spec *sandbox.Spec, f Frontend) {
 	}
 }
 
-// tellRebootDue has a sandbox know that a reboot of the running system is due
-// already: frontends tell of that, and packages add to it.
+// tellRebootDue shows in a sandbox that a reboot of the running system is already
+// required: frontends print that, and packages add their names.
 func tellRebootDue(spec *sandbox.Spec) {
 	for _, name := range []string{rebootRequired, rebootRequiredPackages} {
 		if text, err := regular.ReadFile(name, regular.State); err == nil {
@@ -40,9 +40,9 @@ func tellRebootDue(spec *sandbox.Spec) {
 	}
 }
 
-// appended are the logs of unattended-upgrade that grow, and replaced the
-// other files by which it, and the timer that calls it, remember a run. The running
-// system has to have them, or it would not know that there was a run.
+// appended are unattended-upgrade's logs, which grow. replaced are other files in which
+// it, and the timer that calls it, record a run. The running system needs both;
+// otherwise it would not know about the run.
 var (
 	appended = []string{
 		unattendedLog,
@@ -55,8 +55,8 @@ var (
 	}
 )
 
-// propagateLogs carries what unattended-upgrade wrote about its run over to
-// the running system, whatever came of it.
+// propagateLogs copies the files that unattended-upgrade wrote about its run to the
+// running system, whatever the result.
 func (s *Supervisor) propagateLogs(job Job, result sandbox.Result) {
 	if job.Frontend != UnattendedUpgrade {
 		return
@@ -84,8 +84,8 @@ func (s *Supervisor) warnPropagate(name string, err error) {
 	}
 }
 
-// giveToAdm lets those read a log who may read logs, as unattended-upgrade does
-// where there is that group.
+// giveToAdm makes a log readable for the group adm, as unattended-upgrade does if the
+// group exists.
 func giveToAdm(name string) error {
 	adm, err := user.LookupGroup("adm")
 	if err != nil {

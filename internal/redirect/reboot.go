@@ -8,18 +8,18 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 )
 
-// automaticReboot is the option by which unattended-upgrade reboots the
-// machine after a run, if a reboot is due; two more say how.
+// automaticReboot is the setting that makes unattended-upgrade reboot the machine after
+// a run, if a reboot is required. Two more settings control when.
 const automaticReboot = "Unattended-Upgrade::Automatic-Reboot"
 
-// Reboot is what unattended-upgrade's configuration says about rebooting.
+// Reboot is the reboot policy in unattended-upgrade's configuration.
 type Reboot struct {
 	Automatic bool
-	WithUsers bool   // even if somebody is logged in
-	Time      string // as shutdown(8) takes it
+	WithUsers bool   // also while users are logged in
+	Time      string // in the format of shutdown(8)
 }
 
-// rebootPolicy reads it, with unattended-upgrade's defaults.
+// rebootPolicy reads the policy, with unattended-upgrade's defaults.
 func rebootPolicy(f Frontend, conf aptconf.Config) Reboot {
 	if f != UnattendedUpgrade {
 		return Reboot{}
@@ -31,9 +31,9 @@ func rebootPolicy(f Frontend, conf aptconf.Config) Reboot {
 	}
 }
 
-// due says what unattended-upgrade would do after a run, where the next boot
-// takes the environment armed, "" for none, and what to tell of that. Where it
-// would boot the running system again that helps nobody.
+// due returns whether unattended-upgrade would reboot after a run, and a message for
+// the user. armed is the environment on trial at the next boot, or "". A reboot into
+// the running system would be useless, so it is suppressed.
 func (r Reboot) due(armed string, users []string) (reboot bool, tell string) {
 	switch {
 	case !r.Automatic:

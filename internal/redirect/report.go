@@ -11,38 +11,38 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// System is what a supervisor has the running system do when an upgrade has
-// ended.
+// System is the interface of the running system that a supervisor uses after an
+// upgrade.
 type System interface {
-	// Sendmail hands over a message: fs.ErrNotExist where there is no sendmail(8).
+	// Sendmail passes a message to sendmail(8). It returns fs.ErrNotExist if there is
+	// none.
 	Sendmail(args []string, text []byte) error
-	// Users are those that are logged in.
+	// Users returns the users that are logged in.
 	Users() ([]string, error)
-	// Shutdown reboots the machine at a time that shutdown(8) understands.
+	// Shutdown schedules a reboot at a time in the format of shutdown(8).
 	Shutdown(when string) error
 }
 
-// report is what is known when a job has ended of what the running system
-// is to be told.
+// report collects the results of a job that the running system must learn about.
 type report struct {
 	ran      bool
 	result   sandbox.Result // of the frontend's last sandbox
-	messages []string       // what the user was told since that ended
-	env      *be.Env        // what came of it
-	isNew    bool           // that is new, and was not there before
+	messages []string       // the messages to the user since then
+	env      *be.Env        // the resulting environment
+	isNew    bool           // the environment did not exist before
 }
 
-// begin notes that a frontend has ended in a sandbox. What an earlier one of
-// the same job left is of no account.
+// begin records that a frontend has ended in a sandbox. It discards the result of an
+// earlier sandbox of the same job.
 func (a *report) begin(result sandbox.Result) {
 	*a = report{ran: true, result: result}
 }
 
 func (a *report) hear(text string) { a.messages = append(a.messages, text) }
 
-// finish tells the running system what came of a job: by the flag that a
-// reboot is due, in unattended-upgrade's log, by mail; and it reboots if that
-// is wanted. An error is why the job came to nothing.
+// finish reports the result of a job to the running system: by the reboot-required
+// flag, in unattended-upgrade's log, and by mail. It reboots if the policy says so.
+// failure is the reason if the job failed.
 func (s *Supervisor) finish(job Job, failure error) {
 	a := &s.report
 	if !a.ran {
@@ -70,14 +70,15 @@ func (s *Supervisor) finish(job Job, failure error) {
 	}
 }
 
-// log adds to unattended-upgrade's log, if that has written to it in this run.
+// log appends messages to unattended-upgrade's log, if unattended-upgrade wrote to it
+// in this run.
 func (s *Supervisor) log(told ...string) {
 	if len(s.report.result.Collected[unattendedLog]) > 0 {
 		s.warnPropagate(unattendedLog, appendFile(unattendedLog, logLines(time.Now(), told)))
 	}
 }
 
-// heading says in one word or two what came of a job, for machines.
+// heading describes the result of a job in one or two words, for programs.
 func (a *report) heading() string {
 	if a.env == nil {
 		return "none"
@@ -85,7 +86,7 @@ func (a *report) heading() string {
 	return fmt.Sprintf("%s; %s", a.env.Name, a.env.Record.State)
 }
 
-// armed is the environment that the next boot takes on trial, nil for none.
+// armed returns the environment on trial at the next boot, or nil.
 func (s *Supervisor) armed() (*be.Env, error) {
 	if s.Boot == nil {
 		return nil, nil
@@ -104,8 +105,9 @@ func (s *Supervisor) armed() (*be.Env, error) {
 	return &envs[i], nil
 }
 
-// raiseFlag has the flag be up, in the name of the packages that asked for it,
-// if a reboot takes an environment, and else not, as far as it is apt-be's.
+// raiseFlag sets the reboot-required flag, with the packages that asked for it, if the
+// next boot takes another environment. Otherwise it clears the flag, unless others have
+// set it.
 func (s *Supervisor) raiseFlag(armed *be.Env) {
 	var err error
 	asked := s.askedForReboot()
@@ -115,7 +117,7 @@ func (s *Supervisor) raiseFlag(armed *be.Env) {
 		err = s.Flag.Clear()
 	case isAbout && s.report.isNew, !s.Flag.SetByUs():
 		err = s.Flag.Set(asked)
-	case isAbout && len(asked) > 0: // it was gone on with
+	case isAbout && len(asked) > 0: // the environment was extended
 		err = s.Flag.Set(append(s.Flag.Packages(), asked...))
 	}
 	if err != nil {
@@ -123,10 +125,10 @@ func (s *Supervisor) raiseFlag(armed *be.Env) {
 	}
 }
 
-// isPackage matches names of packages (Debian policy, 5.6.1).
+// isPackage matches package names (Debian policy, 5.6.1).
 var isPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`).MatchString
 
-// askedForReboot are the packages that did so inside.
+// askedForReboot returns the packages that asked for a reboot inside.
 func (s *Supervisor) askedForReboot() []string {
 	var packages []string
 	for line := range strings.Lines(string(s.report.result.Collected[rebootRequiredPackages])) {
@@ -137,9 +139,9 @@ func (s *Supervisor) askedForReboot() []string {
 	return packages
 }
 
-// rebootDue says whether to reboot now, by unattended-upgrade's own rules, and
-// tells the user: after a run that went through, as its stamp says, also
-// one that found nothing new while an environment waits.
+// rebootDue reports whether to reboot now, by unattended-upgrade's own rules, and
+// prints the decision. It requires a completed run, as its stamp shows, or a run that
+// found nothing new while an environment is pending.
 func (s *Supervisor) rebootDue(job Job, armed *be.Env) bool {
 	_, wentThrough := s.report.result.Collected[unattendedStamp]
 	waits := s.report.env != nil && s.report.env.Pending()
@@ -160,8 +162,7 @@ func (s *Supervisor) rebootDue(job Job, armed *be.Env) bool {
 	return reboot
 }
 
-// logLines are lines of unattended-upgrade's log, in its form (Python's
-// logging).
+// logLines formats messages like lines of unattended-upgrade's log (Python's logging).
 func logLines(now time.Time, told []string) []byte {
 	var lines strings.Builder
 	for _, text := range told {

@@ -12,17 +12,17 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// signals are those that a terminal or a service manager sends. The frontend, which
-// is in a session of its own, acts on them; the supervisor has to live to see how.
+// signals handles the signals of a terminal or a service manager. The frontend, in its
+// own session, acts on them; the supervisor must survive to see the result.
 type signals struct {
 	caught  chan os.Signal
 	process chan *sandbox.Process
 	got     chan syscall.Signal
-	any     context.Context // done with the first signal
+	any     context.Context // ends with the first signal
 	cancel  context.CancelFunc
 
 	mu    sync.Mutex
-	later context.CancelFunc // of what fresh returned last
+	later context.CancelFunc // cancels the context that fresh returned last
 }
 
 func catchSignals() *signals {
@@ -48,7 +48,7 @@ func catchSignals() *signals {
 					return
 				}
 				if process != nil && process.Own(sig) {
-					continue // the frontend had it from its own terminal
+					continue // the frontend received it from its own terminal
 				}
 				s.note(sig)
 				if process != nil {
@@ -69,7 +69,7 @@ func (s *signals) note(sig os.Signal) {
 	s.cancelLater()
 }
 
-// fresh forgets the signals that came, and returns what is done with the next one.
+// fresh forgets earlier signals and returns a context that ends with the next one.
 func (s *signals) fresh() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
@@ -87,7 +87,7 @@ func (s *signals) cancelLater() {
 	}
 }
 
-// first returns the first signal so far, or 0.
+// first returns the first signal received, or 0.
 func (s *signals) first() syscall.Signal {
 	select {
 	case sig := <-s.got:
@@ -97,7 +97,7 @@ func (s *signals) first() syscall.Signal {
 	}
 }
 
-// forward has signals that this process gets sent to the command in the sandbox, too.
+// forward sends the signals of this process to the command in the sandbox, too.
 func (s *signals) forward(p *sandbox.Process) { s.process <- p }
 
 func (s *signals) stop() {

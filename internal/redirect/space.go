@@ -10,27 +10,27 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// What the hook in a sandbox notes there: why it has stopped apt, since what was to
-// be unpacked does not fit; and that it has let apt go on before.
+// Files that the hook writes in a sandbox: the reason why it stopped apt, and a mark
+// that it has let apt continue.
 const (
 	VetoNote = "/run/apt-be/veto"
 	PassNote = "/run/apt-be/pass"
 )
 
-// vetoed says whether that hook has stopped a frontend before any package changed.
-// aptitude has noted in dpkg's database by then what it meant to do.
+// vetoed reports whether the hook stopped a frontend before any package changed.
+// aptitude has written its selections to dpkg's database by then.
 func vetoed(result sandbox.Result) bool {
 	_, veto := result.Collected[VetoNote]
 	_, pass := result.Collected[PassNote]
 	return veto && !pass
 }
 
-// tellVeto says why the hook has stopped unattended-upgrade, which shows nobody
-// what hooks say. What it had upgraded by then, it had.
+// tellVeto prints why the hook stopped unattended-upgrade, which does not show the
+// output of hooks. Packages that it upgraded before stay upgraded.
 func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 	why, noted := result.Collected[VetoNote]
 	if noted && job.Frontend == UnattendedUpgrade {
-		reason := firstLine(why) // scripts may have written it
+		reason := firstLine(why) // maintainer scripts may have written it
 		s.Notice.Error(errors.New(reason))
 		if strings.Contains(reason, parts.ErrOutside.Error()) {
 			s.Notice.Hint("%s", parts.OutsideHint)
@@ -40,15 +40,14 @@ func (s *Supervisor) tellVeto(job Job, result sandbox.Result) {
 	}
 }
 
-// checkRoom refuses to begin where there is no room for anything. What the
-// frontend is about to unpack nobody knows yet: of that apt tells a hook in the
-// sandbox, checkSpaceHook.
-func (s *Supervisor) checkRoom(ctx context.Context) error {
+// checkSpace fails if less than the reserve is free. The size of the upgrade is not
+// known yet: apt passes it to checkSpaceHook, inside the sandbox.
+func (s *Supervisor) checkSpace(ctx context.Context) error {
 	if s.checkFree() == nil {
 		return nil
 	}
-	// It may be a run that was cut off that has left too little, or one that has
-	// just been discarded.
+	// An interrupted run, or a build that was just discarded, may still occupy the
+	// space.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	release, err := s.Registry.Lock(ctx)
@@ -67,16 +66,16 @@ func (s *Supervisor) checkRoom(ctx context.Context) error {
 	return s.checkFree()
 }
 
-// lowSpace is short for when much was just written.
+// lowSpace is checkFree after large writes.
 func (s *Supervisor) lowSpace() error {
-	// What is not on disk yet has no room of its own. That it can't be written
-	// is no news here.
+	// Unwritten data has no space allocated yet. An error in writing it is reported
+	// elsewhere.
 	_ = s.Registry.Store().Sync()
 	return s.checkFree()
 }
 
-// checkFree says that less room is left than should stay, nil if it is enough or
-// not known: then whatever needs it will tell.
+// checkFree fails if less than the reserve is free. It returns nil if the free space is
+// unknown: then the write that needs the space fails.
 func (s *Supervisor) checkFree() error {
 	free, err := s.Registry.Store().Free()
 	if err != nil {

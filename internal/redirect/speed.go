@@ -17,34 +17,34 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// PredecompressDir is where decompressed packages are in a sandbox (package ahead).
+// PredecompressDir is the directory of decompressed packages in a sandbox (package
+// predecompress).
 const PredecompressDir = "/run/apt-be/ahead"
 
-// aptConfInside is a configuration of apt that only a sandbox has. It is read
-// before all others, by way of $APT_CONFIG.
+// aptConfInside is a configuration file for apt that exists only in a sandbox. apt
+// reads it before all others, through $APT_CONFIG.
 const aptConfInside = "/run/apt-be/apt.conf"
 
-// lateInitramfs is there in a sandbox whose update-initramfs only notes in it
-// what it should do.
+// lateInitramfs exists in a sandbox in which update-initramfs only records its tasks,
+// in this file.
 const lateInitramfs = "/run/apt-be/initramfs"
 
-// What stands for dpkg and doesn't write files that are there already: packages
-// of their own. They are the running system's, so they last whatever the upgrade
-// does to the packages.
+// The replacements for dpkg that do not write unchanged files. Separate packages
+// contain them. They belong to the running system, so an upgrade in the sandbox cannot
+// change them.
 const (
 	preloaded    = "skip-unchanged"                  // a script among the stand-ins
 	patchedDir   = "/usr/lib/dpkg-skip-unchanged"    // a dpkg, and the script run that starts it
-	patchedPlace = "/run/apt-be/dpkg-skip-unchanged" // where that is inside
+	patchedPlace = "/run/apt-be/dpkg-skip-unchanged" // its path inside
 )
 
-// checkSpaceHook has apt stop before it unpacks anything if that does not fit. It comes
-// before all other hooks of apt, as predecompressHook does.
+// checkSpaceHook stops apt before it unpacks anything if the upgrade does not fit. It
+// runs before all other hooks of apt, like predecompressHook.
 const checkSpaceHook = `DPkg::Pre-Install-Pkgs { "APT_BE=check-space /usr/bin/apt-be check-space"; };
 DPkg::Tools::Options::APT_BE=check-space { Version "3"; InfoFD "22"; };
 `
 
-// applySpeed has a sandbox that builds a new environment do so as fast as a policy
-// allows, and only if what it unpacks fits.
+// applySpeed makes a sandbox use the speed-ups that the policy allows.
 func applySpeed(spec *sandbox.Spec, speed aptconf.Speed) {
 	spec.NoSync = speed.NoSync
 	spec.Texts = map[string]string{}
@@ -67,8 +67,8 @@ func applySpeed(spec *sandbox.Spec, speed aptconf.Speed) {
 	spec.Env, spec.Texts[aptConfInside] = configure(spec.Env, conf.String())
 }
 
-// shareUnchanged has the files of a build that were written again unchanged
-// take no space of their own. If that can't be done, it is the space that is lost.
+// shareUnchanged reflinks the files of a build that were written again unchanged, so
+// that they take no space. A failure only costs the space.
 func (s *Supervisor) shareUnchanged(ctx context.Context, build *be.Build, job Job) {
 	if !job.Speed.Dedupe {
 		return
@@ -85,15 +85,15 @@ func (s *Supervisor) shareUnchanged(ctx context.Context, build *be.Build, job Jo
 	s.Log.Debugf("%d unchanged files share %d bytes with the running system", report.Shared.Files, report.Shared.Bytes)
 }
 
-// predecompressHook comes before all other hooks of apt, some of which look into the
-// packages too. It begins with a word of our own, as the guard's does.
+// predecompressHook runs before all other hooks of apt, because some of them read the
+// packages, too. Its command begins with a unique word, like the guard's.
 const predecompressHook = `DPkg::Pre-Install-Pkgs { "APT_BE=predecompress /usr/bin/apt-be predecompress || true"; };
 DPkg::Tools::Options::APT_BE=predecompress { Version "3"; InfoFD "21"; };
 `
 
-// configure adds a configuration of apt to an environment, below the one that
-// the user may have named there. A file that is not there apt only warns of, but
-// not where another file includes it.
+// configure adds a configuration file of apt to an environment, and includes the file
+// that the user may have named in $APT_CONFIG. apt only warns about a missing file, but
+// fails if another file includes a missing one.
 func configure(env []string, conf string) (with []string, text string) {
 	for _, entry := range env {
 		if file, ok := strings.CutPrefix(entry, "APT_CONFIG="); ok {
@@ -107,8 +107,8 @@ func configure(env []string, conf string) (with []string, text string) {
 	return append(with, "APT_CONFIG="+aptConfInside), conf
 }
 
-// skipUnchanged has a sandbox show what stands for dpkg, and returns its path
-// inside: "" if there is none.
+// skipUnchanged shows the replacement for dpkg in a sandbox and returns its path
+// inside. It returns "" if none is installed.
 func skipUnchanged(spec *sandbox.Spec) string {
 	if isFile(filepath.Join(spec.Bin, preloaded)) {
 		return filepath.Join(sandbox.BinDir, preloaded)
@@ -125,8 +125,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// predecompressSize is how much memory decompressed packages may take, in bytes: a
-// quarter of what is available, and no more than what most upgrades can use.
+// predecompressSize returns the memory limit for decompressed packages, in bytes: a
+// quarter of the available memory, and at most the amount that large upgrades can use.
 func predecompressSize() uint64 {
 	const most, least = 2 << 30, 64 << 20
 	available, err := memAvailable()
@@ -136,7 +136,7 @@ func predecompressSize() uint64 {
 	return min(available/4, most)
 }
 
-// memAvailable is MemAvailable of /proc/meminfo (Linux 3.14), in bytes.
+// memAvailable returns MemAvailable of /proc/meminfo (Linux 3.14), in bytes.
 func memAvailable() (uint64, error) {
 	data, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

@@ -27,38 +27,38 @@ type Supervisor struct {
 	Inside   Inside
 	Notice   *ui.Notice
 	Log      logrus.FieldLogger
-	Boot     Boot // nil where apt-be init was not run
+	Boot     Boot // nil if apt-be init was not run
 	System   System
-	Flag     rebootrequired.Flag // the running system's
-	// Drift tells in words what happened in the running system while an
-	// environment was made, "" if nothing did, and why the environment could not
-	// be given that, if so.
+	Flag     rebootrequired.Flag // of the running system
+	// Drift returns a summary of the files that changed in the running system since an
+	// environment was made, or "". Its error says why these changes cannot be carried.
 	Drift func(e be.Env) (summary string, err error)
-	// Advance gives a copy of an environment what happened in the running system,
-	// has then work in it, and puts it in the place of the environment, of which
-	// edit changes the record. If then fails or has ended the build, the
-	// environment is as it was. The caller has dpkg's locks.
+	// CatchUp makes a copy of an environment that contains the running system's
+	// changes, calls then for the copy, and replaces the environment by the copy. edit
+	// changes the record. If then fails or ends the build, the environment stays
+	// unchanged. The caller holds dpkg's locks.
 	CatchUp func(ctx context.Context, e be.Env, then func(*be.Build) (ended bool, err error), edit func(*be.Record)) error
 
 	report   report
 	outdated outdated
 }
 
-// Boot is what a supervisor needs of the machine's boot loader.
+// Boot is the interface of the host's boot loader that a supervisor needs.
 type Boot interface {
-	// CheckSpace checks that the kernel of one more environment, much like that of
-	// origin, finds room where the loader reads it.
+	// CheckSpace fails if the boot loader's file system has no space for the kernel of
+	// one more environment, with a kernel of about the size of origin's.
 	CheckSpace(origin be.Env) error
-	// Try makes the next boot take an environment on trial. The caller holds
-	// the registry's lock.
+	// Try arms a trial of an environment for the next boot. The caller holds the
+	// registry's lock.
 	Try(ctx context.Context, e be.Env, deadline time.Duration) error
-	// Refresh has the menu name the environments that there are by now. The
-	// caller holds the registry's lock.
+	// Refresh updates the boot menu to the existing environments. The caller holds the
+	// registry's lock.
 	Refresh() error
 }
 
-// Upgrade runs a job: locks, snapshot, the frontend in the sandbox, the
-// verdict. With an error nothing was changed, but for what the error says.
+// Upgrade runs a job: it takes the locks, makes the snapshot, runs the frontend in the
+// sandbox, and carries out the verdict. If it returns an error, nothing has changed,
+// except as the error says.
 func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error) {
 	signals := catchSignals()
 	defer signals.stop()
@@ -82,7 +82,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	if err != nil {
 		return Exit{}, err
 	}
-	if err := s.checkRoom(ctx); err != nil {
+	if err := s.checkSpace(ctx); err != nil {
 		return Exit{}, fmt.Errorf("cannot upgrade: %w", err)
 	}
 	if job.Made == be.Redirect {
@@ -108,11 +108,11 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	return s.conclude(ctx, build, job, verdict, result)
 }
 
-// patience is how long to wait for another process that writes to the
-// registry: such writes take well under a second.
+// patience is the time to wait for another process that writes to the registry. Such
+// writes take well under a second.
 const patience = 10 * time.Second
 
-// begin starts to build what a job is to run in.
+// begin starts the build that a job runs in.
 func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Build, error) {
 	own, err := parts.Of(s.Registry, origin)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 	return build, err
 }
 
-// run runs the frontend in the build's root and judges the outcome.
+// run runs the frontend in the build's root and judges the result.
 func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
 	commit, err := s.prepare(build)
 	if err != nil {
@@ -195,19 +195,19 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	if err := sandbox.CleanUp(s.Registry.Store().Path(build.Path)); err != nil {
 		return Verdict{}, result, err
 	}
-	if cleanupFailed != nil { // for want of room, mostly: it is not what the packages made of it
+	if cleanupFailed != nil { // usually because no space is left; the packages are not the cause
 		return failedVerdict(job.Frontend, result, cleanupFailed), result, nil
 	}
 	for _, note := range result.Notes {
 		s.Log.Warn(note)
 	}
 	s.tellVeto(job, result)
-	// It takes long, on one processor, and looks at other files than all else
-	// that remains to be done.
+	// Building the initramfs takes long, uses one processor, and reads other files than
+	// the remaining steps.
 	ctx = signals.fresh()
 	initramfs := s.buildInitramfs(ctx, build, job, result)
 	outcome, why, err := s.inspect(ctx, build, job, before, result, initramfs)
-	// Nothing may be in the sandbox's root when it is discarded.
+	// No process may run in the sandbox's root when the build is discarded.
 	_ = initramfs()
 	err = errors.Join(err, sandbox.CleanUp(s.Registry.Store().Path(build.Path)))
 	if err != nil {
@@ -248,8 +248,8 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		s.tellFailed(e)
 		s.replaceOlder(ctx, e)
 	case Ready:
-		// Before, because there may be no after; and after, in case that
-		// somebody asked meanwhile.
+		// Before the commit, because the process may end there, and after it, because
+		// another process may have checked meanwhile.
 		if err := forgetNothingPending(); err != nil {
 			return exit, errors.Join(err, build.Discard(ctx))
 		}
@@ -268,7 +268,8 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 	return exit, nil
 }
 
-// commit describes the build's root in its record and makes it real.
+// commit writes the description of the build's root to its record, and commits the
+// build.
 func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State, reason string) (be.Env, error) {
 	path := s.Registry.Store().Path(build.Path)
 	changes, err := s.changes(build)
@@ -292,8 +293,8 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 	return e, err
 }
 
-// replaceOlder destroys what a new environment makes useless: earlier
-// upgrades that were redirected here and never booted, or older failed ones.
+// replaceOlder destroys the environments that a new one makes useless: earlier
+// redirected upgrades that were never booted, and older failed ones.
 func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 	release, err := s.Registry.Lock(ctx)
 	if err != nil {
@@ -330,14 +331,14 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 	}
 }
 
-// inUse says whether something runs in an environment, or it is mounted. If
-// that can't be found out it is.
+// inUse reports whether a process runs in an environment, or it is mounted. It returns
+// true if that cannot be determined.
 func (s *Supervisor) inUse(e be.Env) bool {
 	dirs, err := mounts.Of(s.Registry.Store().Device(), e.Subvolume.Path)
 	return err != nil || len(dirs) > 0 || s.Registry.InUse(e)
 }
 
-// Replaces says whether a new environment makes an older one useless.
+// Replaces reports whether a new environment makes an older one useless.
 func Replaces(e, old be.Env) bool {
 	if old.Name == e.Name || old.Record.Kept || old.Record.Modified || old.Armed || old.Record.CreatedBy != be.Redirect && old.Record.CreatedBy != be.Command {
 		return false
@@ -349,13 +350,13 @@ func Replaces(e, old be.Env) bool {
 		(old.Record.State == be.Ready || old.Record.State == be.Stale) && old.Record.OriginUUID == e.Record.OriginUUID
 }
 
-// TellRecovered says what earlier runs had left that were cut off.
+// TellRecovered prints what recovery did with the leftovers of interrupted runs.
 func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Recovered) {
 	for _, r := range recovered {
 		switch {
 		case r.Err != nil:
 			log.WithError(r.Err).Warnf("cannot clean up after a run that was cut off (%s)", r.Title)
-		case !r.Done && r.Title == "": // a power cut took its journal, too
+		case !r.Done && r.Title == "": // a power cut removed its journal, too
 			notice.Say("Cleaned up after a run that was cut off.")
 		case !r.Done:
 			notice.Say("Cleaned up after a run that was cut off (%s, process %d).", r.Title, r.PID)
@@ -363,7 +364,7 @@ func TellRecovered(notice *ui.Notice, log logrus.FieldLogger, recovered []txn.Re
 	}
 }
 
-// takeDpkgLock waits for dpkg's locks as long as apt would, or until ctx is done.
+// takeDpkgLock takes dpkg's locks. It waits as long as apt would, or until ctx ends.
 func takeDpkgLock(ctx context.Context, job Job) (*dpkglock.Lock, error) {
 	end := time.Now().Add(job.LockTimeout)
 	for waiting := false; ; {

@@ -12,9 +12,9 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// GiveSwap gives a build swap files of its own, in the subvolumes that are empty in
-// it because its origin swaps to them, and says in sentences what came of that.
-// Without one, if there is no room, it boots all the same.
+// GiveSwap creates swap files in a build, in the subvolumes that are empty because the
+// origin swaps to a file in them. It returns sentences for the user about the result.
+// An environment without a swap file boots all the same.
 func GiveSwap(st store.Store, build *be.Build, origin string) (told []string) {
 	for _, place := range build.Record.Emptied {
 		from := st.Path(origin + place)
@@ -41,7 +41,8 @@ func GiveSwap(st store.Store, build *be.Build, origin string) (told []string) {
 	return told
 }
 
-// giveSwap makes a swap file like another one at a path inside root.
+// giveSwap makes a swap file with the size and identity of another one, at a path
+// inside root.
 func giveSwap(st store.Store, like, root, file string) (size int64, err error) {
 	if size, err = swapfile.Size(like); err != nil {
 		return 0, err
@@ -61,7 +62,7 @@ func giveSwap(st store.Store, like, root, file string) (size int64, err error) {
 	return size, swapfile.Like(like, fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(file)))
 }
 
-// giveSwap is GiveSwap for a build that was made of the running system.
+// giveSwap calls GiveSwap for a build of the running system.
 func (s *Supervisor) giveSwap(build *be.Build) {
 	if len(build.Record.Emptied) == 0 {
 		return

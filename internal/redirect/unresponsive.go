@@ -8,10 +8,10 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// UnresponsiveError says that an upgrade needs a mount that does not answer.
+// UnresponsiveError reports that an upgrade needs a mount that does not respond.
 type UnresponsiveError struct {
 	sandbox.UnresponsiveMount
-	File string // of a package, in it
+	File string // a package's file on the mount
 }
 
 // Error implements error.
@@ -19,7 +19,7 @@ func (e *UnresponsiveError) Error() string {
 	return fmt.Sprintf("cannot upgrade: %s does not answer, and packages have files in it (%s)", describeUnresponsive(e.UnresponsiveMount), e.File)
 }
 
-// Hint is what to do about it.
+// Hint returns a remedy.
 func (e *UnresponsiveError) Hint() string {
 	return fmt.Sprintf("start what serves it again, or unmount it: umount --lazy %s", e.Dir)
 }
@@ -28,9 +28,9 @@ func describeUnresponsive(s sandbox.UnresponsiveMount) string {
 	return fmt.Sprintf("%s (%s of %s)", s.Dir, s.Type, s.Source)
 }
 
-// findMounts finds the other file systems of the running system, before anybody has to
-// wait for a lock. One that does not answer is left out, unless packages have files
-// in it.
+// findMounts finds the other file systems of the running system, before other processes
+// wait for a lock. It leaves out mounts that do not respond, unless packages have files
+// on them.
 func (s *Supervisor) findMounts() error {
 	silent, err := s.Inside.Look()
 	if err != nil || len(silent) == 0 {
@@ -49,7 +49,7 @@ func (s *Supervisor) findMounts() error {
 	return nil
 }
 
-// tellUnresponsive tells of those that are left out.
+// tellUnresponsive prints the mounts that are left out.
 func (s *Supervisor) tellUnresponsive(silent []sandbox.UnresponsiveMount) {
 	for _, mount := range silent {
 		s.Log.Warnf("%s does not answer, so it is left out: inside, %s is empty. umount --lazy %s takes it away", describeUnresponsive(mount), mount.Dir, mount.Dir)

@@ -6,32 +6,30 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// Outcome is how a frontend ended that ran in a new boot environment.
+// Outcome is the end of a frontend that ran in a new boot environment.
 type Outcome struct {
 	Frontend Frontend
-	ExitCode int // if Signal is 0
-	Signal   int // that killed it; 0 if it exited
-	// Changed says that the package database of the boot environment is not
-	// as it was in the snapshot.
+	ExitCode int // valid if Signal is 0
+	Signal   int // the signal that killed the frontend; 0 if it exited
+	// Changed is true if the package database differs from the snapshot's.
 	Changed bool
-	// Healthy says that the packages are in no worse state than before.
+	// Healthy is true if no package is in a worse state than before.
 	Healthy bool
-	// HistoryError says that apt's history.log has a new Error: entry.
+	// HistoryError is true if apt's history.log has a new Error: entry.
 	HistoryError bool
 }
 
-// State is what becomes of a boot environment after its frontend ended. The
-// zero State is Failed.
+// State is the result for a build after its frontend ended. The zero value is Failed.
 type State int
 
 // The states.
 const (
 	Failed  State = iota // keep it for inspection
-	Discard              // delete it: nothing was done
+	Discard              // delete it: nothing changed
 	Ready                // commit it
 )
 
-// String names a state.
+// String returns the name of a state.
 func (s State) String() string {
 	switch s {
 	case Failed:
@@ -44,18 +42,18 @@ func (s State) String() string {
 	return "unknown state"
 }
 
-// Verdict is the judgement on an outcome.
+// Verdict is the judgement of an outcome.
 type Verdict struct {
 	State State
-	// ExitCode is what to exit with. If Signal is not 0, the wrapper is to
-	// kill itself with that signal, as the frontend died, and ExitCode is
-	// what a shell makes of it, 128+Signal.
+	// ExitCode is the exit status of the wrapper. If Signal is not 0, the wrapper kills
+	// itself with that signal, like the frontend, and ExitCode is the status in a
+	// shell's form, 128+Signal.
 	ExitCode int
 	Signal   int
 	Reason   string // a sentence for the user
 }
 
-// failureCode is what a frontend exits with when dpkg failed.
+// failureCode returns the exit status of a frontend after dpkg failed.
 func (f Frontend) failureCode() int {
 	switch f {
 	case Aptitude:
@@ -66,26 +64,25 @@ func (f Frontend) failureCode() int {
 	return 100
 }
 
-// failedVerdict is that on a root that could not be made again what its packages
-// have made of it.
+// failedVerdict is the verdict for a root whose temporary changes could not be undone.
 func failedVerdict(f Frontend, result sandbox.Result, why error) Verdict {
 	v := Judge(Outcome{Frontend: f, ExitCode: result.ExitCode, Signal: int(result.Signal), Changed: true})
 	v.Reason = why.Error()
 	return v
 }
 
-// Judge tells what becomes of a boot environment. The exit status alone says
-// too little: apt exits with 0 after Ctrl-C although packages are left
-// unpacked, and unattended-upgrade with 1 after a good run that kept back a
-// package. So what is in the package database counts too, and the exit code is
-// never 0 for an upgrade that is half done.
+// Judge decides what happens to a build. The exit status alone is not sufficient: apt
+// exits with 0 after Ctrl-C although packages are only unpacked, and unattended-upgrade
+// exits with 1 after a good run that kept back a package. So the package database
+// counts, too, and the exit status is never 0 for a half-done upgrade.
 func Judge(o Outcome) Verdict {
 	v := Verdict{State: Failed, ExitCode: o.ExitCode, Signal: o.Signal}
 	if o.Signal != 0 {
 		v.ExitCode = 128 + o.Signal
 	}
 	if v.ExitCode < 0 || v.ExitCode > 255 {
-		// no process exits so: what is known is that this is no success
+		// no process exits with such a status; it is only known that it is not a
+		// success
 		v.ExitCode = o.Frontend.failureCode()
 	}
 	good := o.Signal == 0 && (o.ExitCode == 0 || o.ExitCode == 1 && o.Frontend == UnattendedUpgrade)

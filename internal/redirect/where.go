@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// hostEnv finds out where this process runs.
+// hostEnv gathers the facts about this process and its root.
 func hostEnv() Env {
 	_, err := os.Lstat(sandbox.Marker)
 	return Env{
@@ -24,8 +24,8 @@ func hostEnv() Env {
 	}
 }
 
-// isRoot tells whether a directory is "/", or has its packages: by any path, as
-// through /proc, a link, a bind mount or another mount of the same subvolume.
+// isRoot reports whether a directory is "/", or has the same packages, by any path:
+// through /proc, a link, a bind mount, or another mount of the same subvolume.
 func isRoot(dir string) bool {
 	for _, place := range []string{"/", "/var/lib/dpkg", "/usr"} {
 		own, err := os.Stat(place)
@@ -39,17 +39,17 @@ func isRoot(dir string) bool {
 	return false
 }
 
-// OnMachine says whether "/" is the root of the machine that runs, and not that
-// of a sandbox, a container or a chroot. Such a root may well be a subvolume of
-// the machine's own file system, beside its boot environments: it is not one.
+// OnMachine reports whether "/" is the root of the host, not the root of a sandbox, a
+// container or a chroot. A chroot's root may be a subvolume of the host's file system,
+// beside the boot environments, without being one.
 func OnMachine() bool {
 	m := hostEnv()
 	return !m.Inside && !m.Container
 }
 
-// inContainer says whether this is a container: by the marks that its manager
-// makes, or by the environment that it gives to process 1 (systemd's container
-// interface), which only root can read.
+// inContainer reports whether this process is in a container, by the marks of container
+// managers, or by the environment of process 1 (systemd's container interface), which
+// only root can read.
 func inContainer() bool {
 	for _, mark := range []string{"/run/systemd/container", "/run/.containerenv", "/.dockerenv"} {
 		if _, err := os.Lstat(mark); err == nil {
@@ -60,11 +60,10 @@ func inContainer() bool {
 	return bytes.HasPrefix(env, []byte("container=")) || bytes.Contains(env, []byte("\x00container="))
 }
 
-// inChroot says whether "/" is another directory than process 1 has for it. Each
-// subvolume has a device number of its own, so a mount of the same one is the
-// same. Where there is no /proc, it is a chroot that nobody has made ready; who
-// may not look at process 1 is in a container of some kind, and is not told so
-// by this.
+// inChroot reports whether "/" differs from the root of process 1. Each subvolume has
+// its own device number, so mounts of one subvolume compare as equal. Without /proc the
+// answer is yes: it is an incomplete chroot. If this process may not look at process 1,
+// it is in some container, and the answer is no.
 func inChroot() bool {
 	own, err := os.Stat("/")
 	if err != nil {
@@ -77,8 +76,8 @@ func inChroot() bool {
 	return err == nil && !os.SameFile(own, first)
 }
 
-// CheckWritable returns ErrReadOnly if nothing can be written to "/". It has to be
-// asked before the store is opened, which makes its file system writable.
+// CheckWritable returns ErrReadOnly if "/" is mounted read-only. Call it before opening
+// the store, because opening makes the file system writable.
 func CheckWritable() error {
 	if err := unix.Access("/", unix.W_OK); errors.Is(err, unix.EROFS) {
 		return ErrReadOnly

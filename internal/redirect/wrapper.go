@@ -19,18 +19,18 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Wrapper stands in the place of a frontend.
+// Wrapper is apt-be under the name of a frontend.
 type Wrapper struct {
-	// OpenStore opens the store that holds a directory.
+	// OpenStore opens the store that contains a directory.
 	OpenStore func(dir string) (store.Store, error)
-	// Supervise makes the supervisor for the environments of a store.
+	// Supervise returns the supervisor for the environments of a store.
 	Supervise func(st store.Store) *Supervisor
-	// Warn tells the user what is no reason to stop, the same at most once a day.
+	// Warn prints a warning that does not stop the command, each at most once a day.
 	Warn func(why error)
 }
 
-// Run decides about a command line and carries it out. It returns only when
-// the frontend ran in a boot environment, or when nothing could be run.
+// Run decides about a command line and carries out the decision. It returns only if the
+// frontend ran in a boot environment, or if nothing could be run.
 func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, error) {
 	inv := Parse(f, argv[1:], os.Environ()...)
 	m := hostEnv()
@@ -41,7 +41,7 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	if err != nil {
 		return w.undecided(inv, argv, err)
 	}
-	// What the policy lets through needs no store that can be read.
+	// If the policy passes the command through, the store may be unreadable.
 	decision, err := Decide(inv, conf, m)
 	if err != nil {
 		return w.undecided(inv, argv, err)
@@ -89,8 +89,8 @@ func (w *Wrapper) Run(ctx context.Context, f Frontend, argv []string) (Exit, err
 	return exit, err
 }
 
-// unlisted says, without asking apt, that a command is not one that the policy
-// redirects: such as install, which should not wait for that.
+// unlisted reports, without running apt, that the default policy does not redirect a
+// command such as install. Such a command should not wait for apt.
 func unlisted(inv Invocation) bool {
 	return !inv.Upgrade && inv.Problem == "" && len(inv.ConfigArgs) == 0 && os.Getenv("APT_CONFIG") == "" &&
 		aptconf.OnlyShipped("/etc/apt")
@@ -100,19 +100,19 @@ func unlisted(inv Invocation) bool {
 func readConfig(ctx context.Context, inv Invocation) (aptconf.Config, error) {
 	files := configFiles(inv, os.Getenv("APT_CONFIG"))
 	for _, file := range files {
-		// A pipe can be read once only, and apt has to read it.
+		// A pipe can be read only once, and apt has to read it.
 		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 			return aptconf.Config{}, fmt.Errorf("cannot read apt's configuration: %s is no regular file", file)
 		}
 	}
 	q := aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}
 	if inv.Frontend == AptGet || inv.Frontend == Apt {
-		q.Program = inv.Frontend.String() // the others read no Binary:: scope
+		q.Program = inv.Frontend.String() // the other frontends read no Binary:: scope
 	}
 	return aptconf.Read(ctx, q)
 }
 
-// configFiles are the files of configuration that an invocation names.
+// configFiles returns the configuration files that an invocation names.
 func configFiles(inv Invocation, aptConfig string) []string {
 	var files []string
 	if aptConfig != "" {
@@ -126,8 +126,8 @@ func configFiles(inv Invocation, aptConfig string) []string {
 	return files
 }
 
-// undecided stops an upgrade of which it is not known where it should go. All
-// else goes on as without apt-be, or a machine could not be mended.
+// undecided handles an error in the decision: it stops an upgrade, and passes other
+// commands through, so that the administrator can repair the machine.
 func (w *Wrapper) undecided(inv Invocation, argv []string, why error) (Exit, error) {
 	var alias *AliasError
 	if inv.Upgrade || errors.As(why, &alias) {
@@ -144,8 +144,8 @@ func (w *Wrapper) passThrough(f Frontend, argv []string) (Exit, error) {
 // topLevelID is the ID of btrfs's top-level subvolume (btrfs-subvolume(8)).
 const topLevelID = 5
 
-// examineRoot finds out whether the running root can be snapshotted. The
-// store is nil if there is none.
+// examineRoot reports whether the running root can be snapshotted. It returns a nil
+// store if there is none.
 func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
 	if err := CheckWritable(); err != nil {
 		return NotBtrfs, nil, fmt.Errorf("cannot upgrade: %w", err)
@@ -165,7 +165,7 @@ func (w *Wrapper) examineRoot() (StoreState, store.Store, error) {
 	return state, st, nil
 }
 
-// RootState finds out whether the running root, which a registry holds, can be
+// RootState reports whether the running root, which a registry contains, can be
 // snapshotted as a whole.
 func RootState(reg *be.Registry) (StoreState, error) {
 	st := reg.Store()
@@ -195,8 +195,8 @@ func RootState(reg *be.Registry) (StoreState, error) {
 	return RootOK, err
 }
 
-// lockTimeout is how long a frontend waits for dpkg's locks: forever is
-// negative. apt waits by default, the others don't (apt-private/private-cmndline.cc).
+// lockTimeout returns how long a frontend waits for dpkg's locks; negative means for
+// ever. apt waits by default, the others do not (apt-private/private-cmndline.cc).
 func lockTimeout(f Frontend, conf aptconf.Config) time.Duration {
 	timeout := 0
 	if f == Apt {
@@ -213,8 +213,8 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// OnceADay returns a Warn that remembers in a directory what it has said. If it
-// can't, it says it again.
+// OnceADay returns a Warn function that records in dir which warnings it printed. If it
+// cannot record a warning, it prints it again next time.
 func OnceADay(dir string, say func(why error)) func(why error) {
 	return func(why error) {
 		text := why.Error()
