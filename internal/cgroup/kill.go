@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long the end of all processes may take. The kernel ends thousands in
-// a second or two; a process that waits for a disk which does not answer is not ended
+// a second or two; a process that waits for a disk which does not respond is not ended
 // at all.
 const patience = 30 * time.Second
 

@@ -14,19 +14,19 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 	switch {
 	case !e.Bootable():
 	case s.Boot == nil:
-		s.Notice.Say("The running system is unchanged. To boot the new one: apt-be init, once, then apt-be activate %s and reboot.", e.Name)
+		s.Notice.Say("The running system is unchanged. To boot %s, run `apt-be init` once, then `apt-be activate %s`, and reboot.", e.Name, e.Name)
 	case !job.Activate:
-		s.Notice.Say("The running system is unchanged. To boot the new one: apt-be activate %s, then reboot.", e.Name)
+		s.Notice.Say("The running system is unchanged. To boot %s, run `apt-be activate %s`, and reboot.", e.Name, e.Name)
 	default:
 		happened, err := s.Drift(e)
 		if err != nil {
 			s.Log.Warn(err)
-			s.Notice.Say("The running system is unchanged, and is what boots. apt-be drift shows what has to be decided on before the new one is booted; then apt-be activate %s.", e.Name)
+			s.Notice.Say("The running system is unchanged and stays the default. Before %s can be booted, you must decide about conflicting changes: `apt-be drift %s` lists them. Then run `apt-be activate %s`.", e.Name, e.Name, e.Name)
 			return
 		}
 		s.try(ctx, job, e)
 		if happened != "" {
-			s.Notice.Say("What happens in the running system until then will be in the new one; so far, %s.", happened)
+			s.Notice.Say("At shutdown, changes of the running system are carried to %s; until now, %s.", e.Name, happened)
 		}
 	}
 }
@@ -36,7 +36,7 @@ func (s *Supervisor) activate(ctx context.Context, job Job, e be.Env) {
 func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
 	s.report.env = &old
 	if result.ExitCode != 0 || result.Signal != 0 {
-		s.Notice.Say("No package changed. %s, which waits to be booted, is as it was.", old.Name)
+		s.Notice.Say("No package changed. The pending environment %s is unchanged.", old.Name)
 		return
 	}
 	s.tellPending(old)
@@ -45,14 +45,14 @@ func (s *Supervisor) tellUnchanged(old be.Env, result sandbox.Result) {
 // tellPending prints that nothing is newer than in a pending environment, and how to
 // boot that environment.
 func (s *Supervisor) tellPending(e be.Env) {
-	how := "the next reboot tries it"
+	how := "the next boot tries " + e.Name
 	switch {
 	case !e.Bootable():
-		how = "it can't boot, for there is no kernel in it"
+		how = e.Name + " cannot boot, because it has no kernel"
 	case s.Boot == nil:
-		how = "to boot it, apt-be init, once, then apt-be activate " + e.Name + " and reboot"
+		how = "to boot it, run `apt-be init` once, then `apt-be activate " + e.Name + "`, and reboot"
 	case !e.Armed:
-		how = "to boot it, apt-be activate " + e.Name + ", then reboot"
+		how = "to boot it, run `apt-be activate " + e.Name + "`, and reboot"
 	}
 	s.Notice.Say("Nothing is newer than in %s: %s.", e.Name, how)
 }
@@ -63,7 +63,7 @@ func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
 		// The cause of the fallback may be in this environment, too, and no one has
 		// acknowledged it yet. Without this check, unattended upgrades would arm a
 		// trial every day.
-		s.Notice.Say("The running system is unchanged. The machine came back from %s and nobody has acknowledged that, so the new one waits: apt-be status, then apt-be activate %s.", failed, e.Name)
+		s.Notice.Say("The running system is unchanged and stays the default, because the machine fell back from %s. `apt-be status` shows why. To try %s, run `apt-be activate %s`.", failed, e.Name, e.Name)
 		return
 	}
 	if err == nil {
@@ -71,10 +71,11 @@ func (s *Supervisor) try(ctx context.Context, job Job, e be.Env) {
 	}
 	if err != nil {
 		s.Log.WithError(err).Warnf("cannot make the next boot take %s", e.Name)
-		s.Notice.Say("The running system is unchanged, and is what boots. To boot the new one: apt-be activate %s, then reboot.", e.Name)
+		s.Notice.Say("The running system is unchanged and stays the default. To boot %s, run `apt-be activate %s`, and reboot.", e.Name, e.Name)
 		return
 	}
-	s.Notice.Say("The running system is unchanged. The next reboot tries the new one, and comes back by itself if that is not healthy (apt-be doctor says from what it would not). To stay: apt-be deactivate.")
+	s.Notice.Say("The running system is unchanged. The next boot tries %s and falls back if it is unhealthy. `apt-be doctor` lists the failures that this does not cover.", e.Name)
+	s.Notice.Say("To stay with the running system, run `apt-be deactivate`.")
 }
 
 func (s *Supervisor) tryLocked(ctx context.Context, job Job, e be.Env) error {

@@ -39,13 +39,13 @@ func TestActivate(t *testing.T) {
 		tried                        bool
 		says                         string
 	}{
-		"tried":           {tried: true, says: "so far, files: 1 carried."},
-		"not set up":      {without: true, says: "apt-be init, once"},
-		"not wanted":      {waits: true, says: "apt-be activate new, then reboot"},
-		"a fallback":      {failed: true, says: "came back from old and nobody has acknowledged that"},
-		"one that is old": {failed: true, seen: true, tried: true, says: "The next reboot tries the new one"},
-		"a decision":      {drift: errors.New("both changed it"), says: "has to be decided on"},
-		"not possible":    {err: errors.New("no space"), tried: true, says: "is what boots"},
+		"tried":           {tried: true, says: "until now, files: 1 carried."},
+		"not set up":      {without: true, says: "To boot new, run `apt-be init` once"},
+		"not wanted":      {waits: true, says: "To boot new, run `apt-be activate new`, and reboot"},
+		"a fallback":      {failed: true, says: "because the machine fell back from old"},
+		"one that is old": {failed: true, seen: true, tried: true, says: "The next boot tries new and falls back if it is unhealthy"},
+		"a decision":      {drift: errors.New("both changed it"), says: "you must decide about conflicting changes: `apt-be drift new`"},
+		"not possible":    {err: errors.New("no space"), tried: true, says: "stays the default. To boot new, run `apt-be activate new`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st, err := fake.New(t.TempDir())

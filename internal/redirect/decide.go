@@ -39,12 +39,12 @@ type AliasError struct {
 }
 
 func (e *AliasError) Error() string {
-	return fmt.Sprintf("cannot upgrade %s: %s names it, and it is the root of the running system", e.Dir, e.Item)
+	return fmt.Sprintf("cannot upgrade %s: it is the root of the running system under another name, set by %s", e.Dir, e.Item)
 }
 
 // Hint returns the commands that avoid the error.
 func (e *AliasError) Hint() string {
-	return fmt.Sprintf("without %s the upgrade goes into a boot environment; with -o Apt-Be::Redirect=no it is done in the running system", e.Item)
+	return fmt.Sprintf("without %s, the upgrade runs in a new boot environment; with -o Apt-Be::Redirect=no, it changes the running system", e.Item)
 }
 
 // Decision is the result of Decide.

@@ -45,9 +45,9 @@ func (l limits) run(ctx context.Context, name string, start func(out *os.File) (
 	defer in.Close()
 	if err := ctx.Err(); err != nil {
 		out.Close()
-		return nil, false, fmt.Errorf("%s was not run, because of a signal", name)
+		return nil, false, fmt.Errorf("%s did not run, because of a signal", name)
 	}
-	ctx, tooLong := context.WithTimeoutCause(ctx, l.time, fmt.Errorf("%s was ended: it ran for longer than %v", name, l.time))
+	ctx, tooLong := context.WithTimeoutCause(ctx, l.time, fmt.Errorf("%s was killed after %v", name, l.time))
 	defer tooLong()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -61,7 +61,7 @@ func (l limits) run(ctx context.Context, name string, start func(out *os.File) (
 	go func() {
 		data, _ := io.ReadAll(io.LimitReader(in, l.output+1))
 		if int64(len(data)) > l.output {
-			end(fmt.Errorf("%s was ended: it printed more than %d bytes", name, l.output))
+			end(fmt.Errorf("%s was killed: it printed more than %d bytes", name, l.output))
 			data = data[:l.output]
 		}
 		_, _ = io.Copy(io.Discard, in)
@@ -74,7 +74,7 @@ func (l limits) run(ctx context.Context, name string, start func(out *os.File) (
 	said = <-read
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, context.Canceled):
-		err = fmt.Errorf("%s was ended by a signal", name)
+		err = fmt.Errorf("%s was killed by a signal", name)
 	case cause != nil:
 		err = cause
 	}

@@ -40,16 +40,16 @@ func TestExaminationIsLimited(t *testing.T) {
 		{"good", "exit 0", long, nil, "", false, ""},
 		{"bad", "echo no; exit 1", long, nil, "no\n", true, ""},
 		{"killed", "kill -KILL $$", long, nil, "", true, ""},
-		{"hangs", ever, limits{time.Millisecond, 1 << 10}, nil, "", true, "it was ended: it ran for longer than 1ms"},
-		{"prints", "cat /dev/zero", long, nil, strings.Repeat("\x00", 1<<10), true, "it was ended: it printed more than 1024 bytes"},
+		{"hangs", ever, limits{time.Millisecond, 1 << 10}, nil, "", true, "it was killed after 1ms"},
+		{"prints", "cat /dev/zero", long, nil, strings.Repeat("\x00", 1<<10), true, "it was killed: it printed more than 1024 bytes"},
 		{"prints and hangs", "head -c 2000 /dev/zero; " + ever, long, nil, strings.Repeat("\x00", 1<<10), true, "it printed more than"},
 		{"leaves what prints", "sleep 5 & exit 0", long, nil, "", false, ""},
-		{"a signal", "kill -TERM $PPID; " + ever, long, signalled.fresh, "", true, "it was ended by a signal"},
+		{"a signal", "kill -TERM $PPID; " + ever, long, signalled.fresh, "", true, "it was killed by a signal"},
 		{"a signal before", "echo x", long, func() context.Context {
 			ctx := signalled.fresh()
 			signalled.note(unix.SIGHUP)
 			return ctx
-		}, "", false, "it was not run, because of a signal"},
+		}, "", false, "it did not run, because of a signal"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx := context.Background()

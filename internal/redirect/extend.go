@@ -13,7 +13,7 @@ import (
 // running system, like an upgrade in place that continues an earlier one. If the job
 // changed packages and succeeded, the copy replaces the environment.
 func (s *Supervisor) extend(ctx context.Context, job Job, old be.Env, signals *signals) (Exit, bool, error) {
-	s.Notice.Say("%s goes on with the boot environment %s, which waits to be booted; the running system stays as it is.", job.Argv[0], old.Name)
+	s.Notice.Say("%s extends the pending boot environment %s. The running system stays unchanged.", job.Argv[0], old.Name)
 	c := &extension{s: s, job: job, old: old, signals: signals}
 	if err := s.CatchUp(ctx, old, func(b *be.Build) (bool, error) { return c.run(ctx, b) }, c.describe); err != nil {
 		return Exit{}, false, err
@@ -68,7 +68,7 @@ func (c *extension) run(ctx context.Context, build *be.Build) (ended bool, err e
 			return true, errors.Join(err, build.Discard(ctx))
 		}
 		c.exit, err = c.s.conclude(ctx, build, c.job, verdict, result)
-		c.s.Notice.Say("%s is as it was.", c.old.Name)
+		c.s.Notice.Say("%s is unchanged.", c.old.Name)
 		return true, err
 	default:
 		c.ended = true

@@ -82,7 +82,7 @@ func ReadHookInput(r io.Reader) (HookInput, error) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, 1<<20)
 	if !scanner.Scan() || strings.TrimSpace(scanner.Text()) != "VERSION 3" {
-		err := errors.Join(errors.New("it does not begin with VERSION 3"), scanner.Err())
+		err := errors.Join(errors.New("the first line is not VERSION 3"), scanner.Err())
 		return HookInput{}, fmt.Errorf("cannot read apt's hook protocol: %w", err)
 	}
 	var dump strings.Builder

@@ -19,7 +19,7 @@ func (s *Supervisor) buildInitramfs(ctx context.Context, build *be.Build, job Jo
 		// The list of tasks was lost with the sandbox, so an initramfs may be older
 		// than its files.
 		return func() error {
-			return errors.New("the sandbox was killed, and nobody knows what initramfs was to be built")
+			return errors.New("the sandbox was killed, so the list of required initramfs builds is lost")
 		}
 	}
 	notes := strings.TrimSpace(string(result.Collected[lateInitramfs]))
@@ -49,7 +49,7 @@ func (s *Supervisor) runInitramfs(ctx context.Context, build *be.Build, job Job,
 	defer context.AfterFunc(ctx, func() { _ = process.Kill() })()
 	result, err := process.Wait()
 	if err == nil && ctx.Err() != nil {
-		err = errors.New("a signal ended it")
+		err = errors.New("killed by a signal")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot build the initramfs: %w", err)

@@ -70,7 +70,7 @@ func setText(root, name, text string) error {
 // environment.
 func (s *Supervisor) deliver(spooled [][]byte, about string, told []string) {
 	const width = 72 // the width of a line of mail
-	note := []string{"What this message tells of was done by apt-be, and not in the running system:"}
+	note := []string{"This message describes changes in a boot environment, not in the running system:"}
 	note = append(note, told...)
 	var lines []string
 	for _, text := range note {
@@ -94,7 +94,7 @@ func (s *Supervisor) deliver(spooled [][]byte, about string, told []string) {
 func (s *Supervisor) send(m mailspool.Message, about string, lines []string) error {
 	args, ok := m.Recipients()
 	if !ok {
-		return errors.New("a message is for nobody")
+		return errors.New("a message has no recipients")
 	}
 	return s.System.Sendmail(args, m.Annotated(about, lines))
 }

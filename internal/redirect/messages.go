@@ -15,23 +15,23 @@ import (
 func (s *Supervisor) tellReady(e be.Env) {
 	s.Notice.Say("Boot environment %s is ready: %s (%s).", e.Name, e.Record.Title, e.Record.Changes.Summary())
 	for _, path := range e.Record.LeftOut {
-		s.Notice.Say("The subvolume %s is not in it: it is read-only, as snapshots are, or Apt-Be::Nested::Leave-Out names it.", path)
+		s.Notice.Say("%s does not contain the subvolume %s, because it is read-only, like snapshots, or because Apt-Be::Nested::Leave-Out names it.", e.Name, path)
 	}
 	if !e.Bootable() {
-		s.Notice.Say("It can't boot: there is no kernel in it. apt-be install --in %s, with the package of one, puts it there.", e.Name)
+		s.Notice.Say("%s cannot boot, because it has no kernel. To install one, run `apt-be install --in %s linux-image-PACKAGE`.", e.Name, e.Name)
 	}
 }
 
 func (s *Supervisor) tellFailed(e be.Env) {
 	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(e.Record.Reason, "."))
-	s.Notice.Say("The running system is unchanged. What the upgrade left is kept as %s: to look into it, apt-be shell %s; to remove it, apt-be destroy %s.", e.Name, e.Name, e.Name)
+	s.Notice.Say("The running system is unchanged. The result of the upgrade is kept as boot environment %s. To inspect it, run `apt-be shell %s`; to delete it, run `apt-be destroy %s`.", e.Name, e.Name, e.Name)
 }
 
 // tellLowSpace prints that an upgrade failed and left too little space to keep its
 // result.
 func (s *Supervisor) tellLowSpace(reason string, short error) {
 	s.Notice.Say("The upgrade failed: %s.", strings.TrimRight(reason, "."))
-	s.Notice.Say("The running system is unchanged. What the upgrade left is removed: %v.", short)
+	s.Notice.Say("The running system is unchanged. The result of the upgrade was deleted: %v.", short)
 	s.Notice.Hint("%s", diskspace.Hint)
 }
 

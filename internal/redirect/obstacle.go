@@ -13,7 +13,7 @@ var ErrReadOnly = errors.New("the root file system is read-only")
 type Obstacle struct{ State StoreState }
 
 func (o *Obstacle) Error() string {
-	return fmt.Sprintf("cannot redirect upgrades: %s; they change the running system", o.why())
+	return fmt.Sprintf("cannot redirect upgrades: %s. Upgrades change the running system", o.why())
 }
 
 func (o *Obstacle) why() string {
@@ -25,17 +25,17 @@ func (o *Obstacle) why() string {
 	case DpkgElsewhere:
 		return "/var/lib/dpkg is not in the root subvolume"
 	}
-	return "the state of the root file system is not known"
+	return "the state of the root file system is unknown"
 }
 
 // Hint returns a remedy.
 func (o *Obstacle) Hint() string {
-	const silent = `Apt-Be::Redirect "false"; in /etc/apt/apt.conf.d/99local ends this warning`
+	const silent = `to disable this warning, write Apt-Be::Redirect "false"; to /etc/apt/apt.conf.d/99local`
 	switch o.State {
 	case TopLevel:
-		return "boot environments are for a system in a subvolume of its own, mounted by subvol=. " + silent
+		return "boot environments need a root in a subvolume of its own, mounted with subvol=; " + silent
 	case DpkgElsewhere:
-		return "boot environments are for a system whose packages and their database are in one subvolume. " + silent
+		return "boot environments need the packages and their database in one subvolume; " + silent
 	}
 	return silent
 }

@@ -83,7 +83,7 @@ func (s *Supervisor) handlePending(ctx context.Context, job Job, origin be.Env, 
 	case err != nil:
 		return Exit{}, false, err
 	case packages && old.Record.Modified:
-		return Exit{}, false, fmt.Errorf("cannot replace the boot environment %s, which waits to be booted: %w", old.Name, &ChangedByHandError{old.Name})
+		return Exit{}, false, fmt.Errorf("cannot replace the pending boot environment %s: %w", old.Name, &ChangedByHandError{old.Name})
 	case packages:
 		news = "packages of the running system changed"
 	case same && news == "":
@@ -91,7 +91,7 @@ func (s *Supervisor) handlePending(ctx context.Context, job Job, origin be.Env, 
 	case !same || old.Record.Modified || old.Record.Extended:
 		return s.extend(ctx, job, old, signals)
 	}
-	s.Notice.Say("%s waits to be booted, but %s since it was made. It is made anew.", old.Name, news)
+	s.Notice.Say("The pending boot environment %s is outdated: %s since it was made. This upgrade replaces it.", old.Name, news)
 	s.outdated = outdated{old.Name, news}
 	return Exit{}, false, nil
 }
@@ -174,14 +174,14 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 	if err != nil {
 		return Exit{}, false, err
 	}
-	s.Notice.Say("%s looks at the boot environment %s, which waits to be booted.", job.Argv[0], old.Name)
+	s.Notice.Say("%s checks the pending boot environment %s.", job.Argv[0], old.Name)
 	verdict, result, err := s.run(ctx, build, job, signals)
 	err = errors.Join(err, build.Discard(ctx))
 	if err != nil {
 		return Exit{}, false, err
 	}
 	if verdict.State != Discard {
-		s.Notice.Say("There was something new after all: once more, on top of the running system.")
+		s.Notice.Say("Something is newer, so the upgrade starts again from the running system.")
 		return Exit{}, false, nil
 	}
 	s.propagateLogs(job, result)

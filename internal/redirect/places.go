@@ -157,7 +157,7 @@ func hidden(places []string) (map[string]string, error) {
 		for _, name := range []string{place, real} {
 			switch {
 			case name == "/run" || name == "/tmp":
-				return nil, fmt.Errorf("cannot show %s in a boot environment, which has its own: what apt is to read there has to be in a directory below it", name)
+				return nil, fmt.Errorf("cannot show %s in a boot environment, because the environment has its own; move the files for apt to a directory below it", name)
 			case isHidden(name):
 				shown[name] = real
 			}

@@ -28,7 +28,7 @@ import (
 func (s *Supervisor) prepare(build *be.Build) (commit bool, err error) {
 	root := s.Registry.Store().Path(build.Path)
 	if err := os.Remove(filepath.Join(root, "system-update")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("cannot call off an offline update in the new boot environment: %w", err)
+		return false, fmt.Errorf("cannot cancel the offline update in the new boot environment: %w", err)
 	}
 	if commit, err = s.etcIsWatched(build); err != nil {
 		return false, err

@@ -39,10 +39,10 @@ func (r Reboot) due(armed string, users []string) (reboot bool, tell string) {
 	case !r.Automatic:
 		return false, ""
 	case armed == "":
-		return false, fmt.Sprintf("A reboot is due, but %s is not heeded: the next boot takes what runs now.", automaticReboot)
+		return false, fmt.Sprintf("A reboot is required, but %s is ignored, because the next boot would start the running system again.", automaticReboot)
 	case !r.WithUsers && len(users) > 0:
 		users = slices.Compact(slices.Sorted(slices.Values(users)))
-		return false, fmt.Sprintf("A reboot is due, but not while somebody is logged in (%s): %s.", strings.Join(users, ", "), automaticReboot+"-WithUsers")
+		return false, fmt.Sprintf("A reboot is required, but users are logged in (%s). %s allows a reboot all the same.", strings.Join(users, ", "), automaticReboot+"-WithUsers")
 	}
 	return true, fmt.Sprintf("The machine reboots into %s (%s, shutdown -r %s).", armed, automaticReboot, r.Time)
 }

@@ -50,7 +50,7 @@ func (s *Supervisor) finish(job Job, failure error) {
 	}
 	if failure != nil {
 		s.Notice.Hear(nil)
-		a.hear(fmt.Sprintf("The upgrade came to nothing: %v.", failure))
+		a.hear(fmt.Sprintf("The upgrade failed: %v.", failure))
 	}
 	armed, err := s.armed()
 	if err != nil {

@@ -32,9 +32,9 @@ func TestRebootDue(t *testing.T) {
 	}{
 		{Reboot{}, "new", nil, false, ""},
 		{asked, "new", []string{"root"}, true, "The machine reboots into new (Unattended-Upgrade::Automatic-Reboot, shutdown -r 02:00)."},
-		{asked, "", nil, false, "A reboot is due, but Unattended-Upgrade::Automatic-Reboot is not heeded: the next boot takes what runs now."},
+		{asked, "", nil, false, "A reboot is required, but Unattended-Upgrade::Automatic-Reboot is ignored, because the next boot would start the running system again."},
 		{alone, "new", nil, true, "The machine reboots into new (Unattended-Upgrade::Automatic-Reboot, shutdown -r now)."},
-		{alone, "new", []string{"root", "admin", "root"}, false, "A reboot is due, but not while somebody is logged in (admin, root): Unattended-Upgrade::Automatic-Reboot-WithUsers."},
+		{alone, "new", []string{"root", "admin", "root"}, false, "A reboot is required, but users are logged in (admin, root). Unattended-Upgrade::Automatic-Reboot-WithUsers allows a reboot all the same."},
 	} {
 		if reboot, tell := tt.policy.due(tt.armed, tt.users); reboot != tt.reboot || tell != tt.tell {
 			t.Errorf("%+v.due(%q, %q) = %v, %q, want %v, %q", tt.policy, tt.armed, tt.users, reboot, tell, tt.reboot, tt.tell)
@@ -92,7 +92,7 @@ func TestFinishDelivers(t *testing.T) {
 	s.report.env = &be.Env{Name: "new", Record: be.Record{State: be.Ready}}
 	s.report.hear("Boot environment new is ready.")
 	s.finish(Job{}, nil)
-	want := "-i -- root\nSubject: x\nX-Apt-Be: new; ready\n\nUpgraded.\n\nWhat this message tells of was done by apt-be, and not in the running\nsystem:\nBoot environment new is ready.\n"
+	want := "-i -- root\nSubject: x\nX-Apt-Be: new; ready\n\nUpgraded.\n\nThis message describes changes in a boot environment, not in the running\nsystem:\nBoot environment new is ready.\n"
 	if !slices.Equal(system.mail, []string{want}) {
 		t.Errorf("delivered is %q, want %q", system.mail, want)
 	}
@@ -105,7 +105,7 @@ func TestFinishTellsWhyItFailed(t *testing.T) {
 	s, system, _ := newFinisher(t)
 	s.report.begin(sandbox.Result{Spooled: [][]byte{[]byte("1\x00root\x00\nUpgraded.\n")}})
 	s.finish(Job{}, errors.New("cannot make it bootable: no space"))
-	if len(system.mail) != 1 || !strings.Contains(system.mail[0], "The upgrade came to nothing: cannot make it bootable: no") {
+	if len(system.mail) != 1 || !strings.Contains(system.mail[0], "The upgrade failed: cannot make it bootable: no") {
 		t.Errorf("delivered is %q", system.mail)
 	}
 }

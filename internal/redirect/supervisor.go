@@ -100,7 +100,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 	if err != nil {
 		return Exit{}, err
 	}
-	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
+	s.Notice.Say("%s runs in the new boot environment %s. The running system stays unchanged.", job.Argv[0], build.Name)
 	verdict, result, err := s.run(ctx, build, job, signals)
 	if err != nil {
 		return Exit{}, errors.Join(err, build.Discard(ctx))
@@ -131,7 +131,7 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 	TellRecovered(s.Notice, s.Log, recovered)
 	if err == nil {
 		for _, place := range build.HiddenParts {
-			s.Notice.Say("What lies below the mount of %s is %s%s in the new boot environment.", place, place, be.Hidden)
+			s.Notice.Say("Files below the mount point %s are in %s%s in the new boot environment.", place, place, be.Hidden)
 		}
 	}
 	return build, err
@@ -232,7 +232,7 @@ func (s *Supervisor) conclude(ctx context.Context, build *be.Build, job Job, v V
 		if err := build.Discard(ctx); err != nil {
 			return exit, err
 		}
-		s.Notice.Say("No package changed, so no boot environment was made.")
+		s.Notice.Say("No package changed, so no boot environment was created.")
 	case Failed:
 		if short := s.lowSpace(); short != nil {
 			err := build.Discard(ctx) // before anything is written
@@ -298,14 +298,14 @@ func (s *Supervisor) commit(ctx context.Context, build *be.Build, state be.State
 func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 	release, err := s.Registry.Lock(ctx)
 	if err != nil {
-		s.Log.WithError(err).Warn("cannot remove boot environments that this one replaces")
+		s.Log.WithError(err).Warn("cannot destroy the boot environments that this one replaces")
 		return
 	}
 	defer release()
 	defer s.refreshMenu()
 	envs, err := s.Registry.List()
 	if err != nil {
-		s.Log.WithError(err).Warn("cannot remove boot environments that this one replaces")
+		s.Log.WithError(err).Warn("cannot destroy the boot environments that this one replaces")
 		return
 	}
 	for _, old := range envs {
@@ -314,19 +314,19 @@ func (s *Supervisor) replaceOlder(ctx context.Context, e be.Env) {
 		}
 		err := s.Registry.Destroy(ctx, old)
 		if lost := (*be.NestedError)(nil); errors.As(err, &lost) {
-			s.Notice.Say("%s is left beside it: %v. apt-be destroy --accept-risk delete-nested %s deletes that too.", old.Name, lost, old.Name)
+			s.Notice.Say("%s is not replaced: %v. To delete it with these subvolumes, run `apt-be destroy --accept-risk delete-nested %s`.", old.Name, lost, old.Name)
 			continue
 		}
 		if err != nil {
-			s.Log.WithError(err).Warnf("cannot remove boot environment %s", old.Name)
+			s.Log.WithError(err).Warnf("cannot destroy boot environment %s", old.Name)
 			continue
 		}
 		if e.Record.State != be.Failed {
 			why := ""
 			if s.outdated.name == old.Name {
-				why = ", as " + s.outdated.why + " since it was made"
+				why = ", because " + s.outdated.why + " since it was made"
 			}
-			s.Notice.Say("It replaces %s, which was never booted%s.", old.Name, why)
+			s.Notice.Say("It replaces the pending environment %s%s.", old.Name, why)
 		}
 	}
 }

@@ -20,22 +20,22 @@ func GiveSwap(st store.Store, build *be.Build, origin string) (told []string) {
 		from := st.Path(origin + place)
 		names, only, err := swapfile.In(from)
 		if err != nil {
-			told = append(told, fmt.Sprintf("The subvolume %s holds a swap file, so it is empty in %s: %v.", place, build.Name, err))
+			told = append(told, fmt.Sprintf("The subvolume %s contains a swap file, so it is empty in %s: %v.", place, build.Name, err))
 			continue
 		}
 		if !only {
-			told = append(told, fmt.Sprintf("The subvolume %s holds an active swap file, so there can be no snapshot of it: what else is in it is not in %s. A swap file should have a subvolume of its own.",
+			told = append(told, fmt.Sprintf("The subvolume %s contains an active swap file, so the kernel makes no snapshot of it. Its other files are missing in %s. Move the swap file to a subvolume of its own.",
 				place, build.Name))
 		}
 		for _, name := range names {
 			file := filepath.Join(place, name)
 			size, err := giveSwap(st, filepath.Join(from, name), st.Path(build.Path), file)
 			if err != nil {
-				told = append(told, fmt.Sprintf("The swap file %s is not in %s, and it is not made there: %v. When that runs, btrfs filesystem mkswapfile --size %d %s makes it.",
+				told = append(told, fmt.Sprintf("The swap file %s was not created in %s: %v. When that environment runs, create it: btrfs filesystem mkswapfile --size %d %s",
 					file, build.Name, err, size, file))
 				continue
 			}
-			told = append(told, fmt.Sprintf("The swap file %s is not in %s, which has one of its own (%s).", file, build.Name, ui.Size(size)))
+			told = append(told, fmt.Sprintf("The swap file %s was not copied: %s has its own (%s).", file, build.Name, ui.Size(size)))
 		}
 	}
 	return told

@@ -16,12 +16,12 @@ type UnresponsiveError struct {
 
 // Error implements error.
 func (e *UnresponsiveError) Error() string {
-	return fmt.Sprintf("cannot upgrade: %s does not answer, and packages have files in it (%s)", describeUnresponsive(e.UnresponsiveMount), e.File)
+	return fmt.Sprintf("cannot upgrade: %s does not respond, and packages have files on it (%s)", describeUnresponsive(e.UnresponsiveMount), e.File)
 }
 
 // Hint returns a remedy.
 func (e *UnresponsiveError) Hint() string {
-	return fmt.Sprintf("start what serves it again, or unmount it: umount --lazy %s", e.Dir)
+	return fmt.Sprintf("restart its server, or unmount it: umount --lazy %s", e.Dir)
 }
 
 func describeUnresponsive(s sandbox.UnresponsiveMount) string {
@@ -52,6 +52,6 @@ func (s *Supervisor) findMounts() error {
 // tellUnresponsive prints the mounts that are left out.
 func (s *Supervisor) tellUnresponsive(silent []sandbox.UnresponsiveMount) {
 	for _, mount := range silent {
-		s.Log.Warnf("%s does not answer, so it is left out: inside, %s is empty. umount --lazy %s takes it away", describeUnresponsive(mount), mount.Dir, mount.Dir)
+		s.Log.Warnf("%s does not respond, so the upgrade sees an empty %s. To unmount it, run umount --lazy %s", describeUnresponsive(mount), mount.Dir, mount.Dir)
 	}
 }

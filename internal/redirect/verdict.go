@@ -95,17 +95,17 @@ func Judge(o Outcome) Verdict {
 		v.State = Ready
 		v.Reason = fmt.Sprintf("%s is done", o.Frontend)
 		if o.ExitCode != 0 {
-			v.Reason = fmt.Sprintf("%s is done, but for what it says itself", o.Frontend)
+			v.Reason = fmt.Sprintf("%s is done, except for the packages that it reported", o.Frontend)
 		}
 		return v
 	case o.Signal != 0:
 		v.Reason = fmt.Sprintf("%s was killed by signal %d", o.Frontend, o.Signal)
 	case !o.Healthy && o.ExitCode == 0:
-		v.Reason = fmt.Sprintf("%s exited with 0, but left packages that are not installed whole", o.Frontend)
+		v.Reason = fmt.Sprintf("%s exited with 0, but left incompletely installed packages", o.Frontend)
 	case !o.Healthy:
-		v.Reason = fmt.Sprintf("%s exited with %d and left packages that are not installed whole", o.Frontend, o.ExitCode)
+		v.Reason = fmt.Sprintf("%s exited with %d and left incompletely installed packages", o.Frontend, o.ExitCode)
 	case o.HistoryError:
-		v.Reason = fmt.Sprintf("%s exited with %d, and its history.log tells of an error", o.Frontend, o.ExitCode)
+		v.Reason = fmt.Sprintf("%s exited with %d, and apt's history.log has an error", o.Frontend, o.ExitCode)
 	default:
 		v.Reason = fmt.Sprintf("%s exited with %d", o.Frontend, o.ExitCode)
 	}

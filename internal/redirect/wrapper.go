@@ -102,7 +102,7 @@ func readConfig(ctx context.Context, inv Invocation) (aptconf.Config, error) {
 	for _, file := range files {
 		// A pipe can be read only once, and apt has to read it.
 		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-			return aptconf.Config{}, fmt.Errorf("cannot read apt's configuration: %s is no regular file", file)
+			return aptconf.Config{}, fmt.Errorf("cannot read apt's configuration: %s is not a regular file", file)
 		}
 	}
 	q := aptconf.Query{Args: inv.ConfigArgs, Env: os.Environ()}

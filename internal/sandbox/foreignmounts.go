@@ -48,7 +48,7 @@ type other struct {
 	file bool // mounted over another
 }
 
-// UnresponsiveMount is a mount that does not answer: one of a server that is gone, or of a
+// UnresponsiveMount is a mount that does not respond: one of a server that is gone, or of a
 // program that hangs (FUSE).
 type UnresponsiveMount struct{ Dir, Type, Source string }
 

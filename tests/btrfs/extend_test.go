@@ -19,7 +19,7 @@ func testExtend(t *testing.T, l lab) {
 	// It takes no package that fails, and no new library.
 	f.run("unattended-upgrade", 0, "is ready")
 	name := f.ready("bt-svc 2.0", "bt-fault 1.0", "bt-app 1.0")
-	f.run("apt-get -y upgrade -o APT::Get::Upgrade-Allow-New=false", 100, "goes on with the boot environment "+name, name+" is as it was")
+	f.run("apt-get -y upgrade -o APT::Get::Upgrade-Allow-New=false", 100, "extends the pending boot environment "+name, name+" is unchanged.")
 	f.ready("bt-svc 2.0", "bt-fault 1.0", "bt-app 1.0")
 	if f.failed != 1 {
 		t.Errorf("%d failed boot environments, want one", f.failed)
@@ -29,7 +29,7 @@ func testExtend(t *testing.T, l lab) {
 	f.WriteFile(t, "/etc/own", "mine\n")
 	offer(t, f.Machine, packages.Good)
 	before = f.Fingerprint(t)
-	f.run("apt-get -y dist-upgrade", 0, "goes on with the boot environment "+name, name+" is ready")
+	f.run("apt-get -y dist-upgrade", 0, "extends the pending boot environment "+name, name+" is ready")
 	f.ready("bt-svc 2.0", "bt-fault 2.0", "bt-app 2.0")
 	if own := f.Shell(t, "apt-be run -r "+name+" -- cat /etc/own"); own != "mine\n" {
 		t.Errorf("what was written meanwhile is %q", own)

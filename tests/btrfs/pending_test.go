@@ -71,7 +71,7 @@ func testPending(t *testing.T, l lab) {
 
 	// What somebody worked in is not replaced: the upgrade goes on with it.
 	m.Shell(t, "apt-be run -r "+third+" -- true; apt-be run "+third+" -- touch /etc/mine; touch /etc/changed")
-	upgrade(0, "goes on with the boot environment "+third)
+	upgrade(0, "extends the pending boot environment "+third)
 	only("ready")
 	m.Shell(t, "apt-be run -r "+third+" -- test -e /etc/mine")
 	m.Shell(t, "apt-be keep "+third)

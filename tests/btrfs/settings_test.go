@@ -69,7 +69,7 @@ func testRootsNames(t *testing.T, l lab, m *machine.Machine, before machine.Fing
 			dir = "/run/bound"
 		}
 		checkStops(t, m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "-o", option, "dist-upgrade"}}), frontends()[0],
-			"cannot upgrade "+dir+": "+item+" names it, and it is the root of the running system", "without "+item+" the upgrade goes into a boot environment")
+			"cannot upgrade "+dir+": it is the root of the running system under another name, set by "+item, "without "+item+", the upgrade runs in a new boot environment")
 	}
 	checkNoEnvironment(t, l)
 	m.Shell(t, "umount /run/bound; rmdir /run/bound; rm /tmp/link")

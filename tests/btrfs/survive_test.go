@@ -53,7 +53,7 @@ DPkg::Post-Invoke { "/bin/umount /srv/hooked"; };
 	if result.Status != 0 {
 		t.Fatalf("status %d", result.Status)
 	}
-	for _, want := range []string{"/mnt/silent (fuse of nobody) does not answer", file("The swap file /swap/FILE is not in")} {
+	for _, want := range []string{"/mnt/silent (fuse of nobody) does not respond", file("The swap file /swap/FILE was not copied")} {
 		if !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(result.Output, "apt-be: ", "")), " "), want) {
 			t.Errorf("it does not say %q", want)
 		}

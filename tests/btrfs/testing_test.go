@@ -82,7 +82,7 @@ func testOfTesting(t *testing.T, l lab) {
 	last := m.Shell(t, "apt history-list 2>/dev/null | awk '$1 ~ /^[0-9]+$/ && $1 >= n { n = $1 } END { printf \"%d\", n }'")
 	m.Shell(t, "apt history-info "+last)
 	for _, verb := range []string{"history-undo " + last, "history-redo " + last} {
-		if said := run("apt "+verb, 0).Output; !strings.Contains(said, "apt goes into the new") {
+		if said := run("apt "+verb, 0).Output; !strings.Contains(said, "apt runs in the new") {
 			t.Errorf("%s is not redirected:\n%s", verb, said)
 		}
 		for _, e := range environments(t, m) {
@@ -91,7 +91,7 @@ func testOfTesting(t *testing.T, l lab) {
 	}
 
 	// Versions that are in no archive any more are for apt to refuse.
-	if said := run("apt history-rollback 0", 100).Output; !strings.Contains(said, "apt goes into the new") {
+	if said := run("apt history-rollback 0", 100).Output; !strings.Contains(said, "apt runs in the new") {
 		t.Errorf("history-rollback is not redirected:\n%s", said)
 	}
 

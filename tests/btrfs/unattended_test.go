@@ -141,7 +141,7 @@ func testUnattendedMail(t *testing.T, l lab) {
 			}
 			checkUntouched(t, m, before, mounts, frontend{command: "unattended-upgrade"}, "/var/mail", mailbox)
 			if c.about != "" && len(inbox) == 1 {
-				wantParts(t, "the mail", inbox[0], "X-Apt-Be: ", c.about, "What this message tells of was done by apt-be, and not in the running system:")
+				wantParts(t, "the mail", inbox[0], "X-Apt-Be: ", c.about, "This message describes changes in a boot environment, and not in the running system:")
 			}
 			checkSendmailRestored(t, l, m)
 		})
@@ -226,8 +226,8 @@ func testUnattendedWhole(t *testing.T, l lab) {
 	}
 	wantParts(t, "the mail", inbox[0], "1.0 -i -t --", "[package on hold]", "X-Apt-Be: "+name+"; ready",
 		"Packages that attempted to upgrade:", "bt-many1 bt-mta bt-reboot", "kept back:", "bt-conf",
-		"What this message tells of was done by apt-be", "Boot environment "+name+" is ready",
-		"The running system is unchanged. The next reboot tries the new one", "The machine reboots into "+name)
+		"This message describes changes in a boot environment", "Boot environment "+name+" is ready",
+		"The running system is unchanged. The next boot tries "+name+" and falls back if it is unhealthy", "The machine reboots into "+name)
 	if got := m.Shell(t, "cat /run/shutdown"); got != shutdown || got != "-r 03:30\n" {
 		t.Errorf("shutdown was told %q, without apt-be %q", got, shutdown)
 	}
@@ -279,7 +279,7 @@ func testUnattendedReboot(t *testing.T, l lab) {
 	}
 	const asked = packages.Rebooter + "\nreboot-required\n"
 	m.Shell(t, `cp /usr/bin/users /usr/bin/users.real; printf '#!/bin/sh\necho root root admin\n' >/usr/bin/users`)
-	told("with somebody logged in", "", "not while somebody is logged in (admin, root)")
+	told("with somebody logged in", "", "A reboot is required, but users are logged in (admin, root)")
 	flags("armed", asked)
 	m.Shell(t, "mv /usr/bin/users.real /usr/bin/users")
 	told("with nobody logged in", "-r now\n", "The machine reboots into")
@@ -288,7 +288,7 @@ func testUnattendedReboot(t *testing.T, l lab) {
 	name := environments(t, m)[0].Name
 	m.Shell(t, "apt-be deactivate")
 	flags("deactivated", "")
-	told("deactivated", "", "is not heeded: the next boot takes what runs now")
+	told("deactivated", "", "is ignored, because the next boot would start the running system again")
 	flags("deactivated, again", "")
 	m.Shell(t, "apt-be activate "+name)
 	flags("activated", "reboot-required\n")

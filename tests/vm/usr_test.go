@@ -49,7 +49,7 @@ func TestUsrSubvolume(t *testing.T) {
 	before := g.Shell(t, fingerprintOf)
 	g.Shell(t, "DEBIAN_FRONTEND=noninteractive nohup apt-get -y dist-upgrade >/root/upgrade.log 2>&1 </dev/null; echo $? >/root/upgrade.status")
 	log := g.Shell(t, "cat /root/upgrade.log; test \"$(cat /root/upgrade.status)\" = 0")
-	contains(t, "apt-get dist-upgrade", log, "The next reboot tries the new one")
+	contains(t, "apt-get dist-upgrade", log, "The next boot tries ")
 	s := statusOf(t, g)
 	if len(s.Pending) != 1 || s.Next == nil || s.Next.Name != s.Pending[0].Name {
 		t.Fatalf("after the upgrade: %+v", s)
