@@ -310,7 +310,7 @@ func TestUnreadableJournal(t *testing.T) {
 		}
 	}
 	err := w.reg.CheckReadable()
-	if err == nil || !strings.Contains(err.Error(), "@apt-be/journal/"+filepath.Base(file)+": no regular file but a FIFO") {
+	if err == nil || !strings.Contains(err.Error(), "@apt-be/journal/"+filepath.Base(file)+": not a regular file but a FIFO") {
 		t.Errorf("CheckReadable = %v", err)
 	}
 	check(t, os.Remove(file))

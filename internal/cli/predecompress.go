@@ -27,7 +27,7 @@ func newPredecompress(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Lstat(sandbox.Marker); err != nil {
-				return fmt.Errorf("cannot unpack ahead: this is not inside a boot environment's sandbox")
+				return fmt.Errorf("cannot predecompress packages: not inside a boot environment's sandbox")
 			}
 			if work {
 				return app.predecompress(cmd)
@@ -47,7 +47,7 @@ func leaveToChild() error {
 	}
 	// apt's descriptors are not for a process that outlives its hook.
 	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return fmt.Errorf("cannot unpack ahead: %w", err)
+		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
 	child := exec.Command("/proc/self/exe", "predecompress", "--work")
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -59,14 +59,14 @@ func leaveToChild() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, niceness); err != nil {
-		return fmt.Errorf("cannot unpack ahead: %w", err)
+		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
 	if err := child.Start(); err != nil {
-		return fmt.Errorf("cannot unpack ahead: %w", err)
+		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
 	for _, archive := range in.Archives {
 		if _, err := fmt.Fprintln(list, archive.File); err != nil {
-			return fmt.Errorf("cannot unpack ahead: %w", err)
+			return fmt.Errorf("cannot predecompress packages: %w", err)
 		}
 	}
 	return list.Close()

@@ -1,12 +1,12 @@
-// Package debcache lends apt's cache of package files, /var/cache/apt/archives, to a
-// sandbox. Inside it is an overlay: the cache of the running system below, and a
-// directory of its own above, to which all is written. When the sandbox has ended,
-// what it has downloaded is copied to the running system's cache, file by file, and
-// nothing else: only what a list of packages describes that the running system has
-// fetched itself, with its size and hash, under the name that apt gives it.
+// Package debcache gives a sandbox an overlay of apt's cache of package files,
+// /var/cache/apt/archives. The lower directory is the running system's cache; all
+// writes go to a separate upper directory. After the sandbox has ended, downloads are
+// copied to the running system's cache one by one. Only files are copied that one of
+// the running system's own package lists describes, with the same size and hash, and
+// under apt's name.
 //
-// So what a maintainer script leaves there reaches nobody: links, set-user-ID files,
-// and packages that were changed. All that a script can do is to empty the cache.
+// So links, set-user-ID files and changed packages that a maintainer script leaves
+// there reach no one. A script can only empty the cache.
 package debcache
 
 import (
@@ -25,22 +25,24 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// Place is where the cache is, unless apt is configured otherwise.
+// Place is the default directory of the cache.
 const Place = "/var/cache/apt/archives"
 
-// prefix begins the names of the upper directories. Names of layers that are
-// published begin with an escaped "/" (overlay.Layers), so these are none.
+// prefix is the prefix of the upper directories' names. Names of overlays whose
+// additions are published begin with an escaped "/" (overlay.Layers), so the two cannot
+// be confused.
 const prefix = "archives-"
 
-// Overlay is a cache that is lent to a sandbox.
+// Overlay is the overlay of the cache for one sandbox.
 type Overlay struct {
-	dir   string              // for what is written to it
-	own   *os.File            // dir, with a flock(2) on it for as long as it is in use
-	cache *os.File            // the running system's
-	had   map[string]identity // what was in it, by name
+	dir   string              // the upper directory
+	own   *os.File            // dir, with a flock(2) on it while it is in use
+	cache *os.File            // the running system's cache
+	had   map[string]identity // the files that were in the cache, by name
 }
 
-// identity tells a file from another one of the same name, and from what it was.
+// identity distinguishes a file from other files of the same name, and from its earlier
+// content.
 type identity struct {
 	inode         uint64
 	size          int64
@@ -51,11 +53,11 @@ func identify(st unix.Stat_t) identity {
 	return identity{inode: st.Ino, size: st.Size, changed: int64(st.Ctim.Sec), nano: int64(st.Ctim.Nsec)}
 }
 
-// Open makes a directory below scratch for what is written to the cache at place, and
-// removes those that runs have left which were cut off.
+// Open makes an upper directory below scratch for the cache at place, and removes the
+// directories of interrupted runs.
 func Open(place, scratch string) (*Overlay, error) {
 	fail := func(err error) (*Overlay, error) {
-		return nil, fmt.Errorf("cannot lend the package cache %s: %w", place, err)
+		return nil, fmt.Errorf("cannot make an overlay of the package cache %s: %w", place, err)
 	}
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return fail(err)
@@ -83,11 +85,11 @@ func Open(place, scratch string) (*Overlay, error) {
 	return l, nil
 }
 
-// Dir is the directory's name below scratch.
+// Dir returns the name of the upper directory below scratch.
 func (l *Overlay) Dir() string { return filepath.Base(l.dir) }
 
-// removeLeft removes the directories that nobody uses. What can't be removed is in
-// nobody's way.
+// removeLeft removes unused upper directories. It ignores errors, because a remaining
+// directory does no harm.
 func removeLeft(scratch string) {
 	left, _ := filepath.Glob(filepath.Join(scratch, prefix+"*"))
 	for _, dir := range left {
@@ -102,12 +104,12 @@ func removeLeft(scratch string) {
 	}
 }
 
-// end removes the directory and lets go of all.
+// end removes the upper directory and closes all files.
 func (l *Overlay) end() error {
 	var err error
 	if l.dir != "" {
 		err = durable.RemoveAll(l.dir)
-		_ = os.Remove(filepath.Dir(l.dir)) // unless layers are in it
+		_ = os.Remove(filepath.Dir(l.dir)) // fails if other overlays are in it
 	}
 	for _, f := range []*os.File{l.own, l.cache} {
 		if f != nil {
@@ -117,26 +119,26 @@ func (l *Overlay) end() error {
 	return err
 }
 
-// Report says what was done to the running system's cache.
+// Report lists the changes of the running system's cache.
 type Report struct {
-	Kept    []string // files that were added
-	Removed []string // files that were removed, as the frontend had done
-	// Unknown are files of packages that no list of the running system describes, or
-	// describes otherwise.
+	Kept    []string // the files that were added
+	Removed []string // the files that were removed, as the frontend removed them
+	// Unknown are package files that no list of the running system describes, or that
+	// differ from the description.
 	Unknown []string
 }
 
-// lockPatience is how long to wait for an apt that works in the running system's
-// cache: it may be downloading for hours.
+// lockPatience is how long to wait for apt in the running system, which may be
+// downloading for hours.
 const lockPatience = 3 * time.Second
 
-// CopyBack brings the running system's cache up to date when nothing runs any more in
-// the sandbox, and ends the loan. lists is where the running system has its lists of
-// packages.
+// CopyBack updates the running system's cache, and removes the upper directory. The
+// caller calls it after the sandbox has ended. lists is the directory of the running
+// system's package lists.
 func (l *Overlay) CopyBack(lists string) (r Report, err error) {
 	defer func() {
 		if ended := l.end(); err == nil && ended != nil {
-			err = fmt.Errorf("cannot remove what was written to the package cache: %w", ended)
+			err = fmt.Errorf("cannot remove the overlay of the package cache: %w", ended)
 		}
 	}()
 	upper, err := l.openUpper()
@@ -149,13 +151,14 @@ func (l *Overlay) CopyBack(lists string) (r Report, err error) {
 		err = l.bring(upper, written, gone, lists, &r)
 	}
 	if err != nil {
-		err = fmt.Errorf("cannot keep what was downloaded: %w", err)
+		err = fmt.Errorf("cannot keep the downloaded packages: %w", err)
 	}
 	return r, err
 }
 
-// openUpper opens the directory with what was written: nil if the sandbox was never
-// assembled. It is a copy where the file system can't be below an overlay.
+// openUpper opens the upper directory, or returns nil if the sandbox was never
+// assembled. The upper directory contains a complete copy if the file system cannot be
+// the lower side of an overlay.
 func (l *Overlay) openUpper() (*os.File, error) {
 	for _, name := range []string{"upper", "copy"} {
 		f, err := os.OpenFile(filepath.Join(l.dir, name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
@@ -166,9 +169,10 @@ func (l *Overlay) openUpper() (*os.File, error) {
 	return nil, nil
 }
 
-// mostMistakes is how many files may have the name and the size of a package but another
-// content. apt leaves none. After so many, the other files are not read: a script could
-// have made thousands, and apt's lock is held meanwhile.
+// mostMistakes is the maximum number of files that have the name and the size of a
+// package but other content. apt leaves no such file. After this number, the remaining
+// files are not read: a script could have made thousands, and apt's lock is held
+// meanwhile.
 const mostMistakes = 16
 
 func (l *Overlay) bring(upper *os.File, written map[string]bool, gone []string, lists string, r *Report) error {
@@ -211,16 +215,16 @@ func (l *Overlay) bring(upper *os.File, written map[string]bool, gone []string, 
 	return nil
 }
 
-// unchanged says whether a file is in the running system's cache that was there, and
-// the same, when the loan began.
+// unchanged reports whether a file of the running system's cache is the same as before
+// Open.
 func (l *Overlay) unchanged(name string) bool {
 	st, err := lstat(l.cache, name)
 	was, ok := l.had[name]
 	return ok && err == nil && isFile(st) && identify(st) == was
 }
 
-// changes tells what a sandbox has written: the files of packages, by their looks, and
-// those that it has removed (an overlay's "whiteouts").
+// changes returns the files that a sandbox wrote and whose names look like packages,
+// and the files that it removed (an overlay's whiteouts).
 func changes(upper *os.File) (written map[string]bool, gone []string, err error) {
 	written = map[string]bool{}
 	err = each(upper, func(name string, st unix.Stat_t) {
@@ -234,11 +238,11 @@ func changes(upper *os.File) (written map[string]bool, gone []string, err error)
 	return written, gone, err
 }
 
-// most is how many files of a directory are looked at. The largest upgrades have some
-// thousands of packages, and scripts may leave any number of files.
+// most is the maximum number of files of a directory that are examined. The largest
+// upgrades have some thousands of packages, and scripts may leave any number of files.
 const most = 1 << 16
 
-// each calls do for the files in a directory whose names could be those of packages.
+// each calls do for the files of a directory whose names may be those of packages.
 func each(dir *os.File, do func(name string, st unix.Stat_t)) error {
 	for seen := 0; seen < most; {
 		names, err := dir.Readdirnames(1024)
@@ -261,7 +265,7 @@ func each(dir *os.File, do func(name string, st unix.Stat_t)) error {
 	return nil
 }
 
-// looksLikePackage says whether apt could give a file in its cache that name.
+// looksLikePackage reports whether apt may give this name to a file in its cache.
 func looksLikePackage(name string) bool {
 	kind := filepath.Ext(name)
 	return strings.Count(strings.TrimSuffix(name, kind), "_") == 2 && (kind == ".deb" || kind == ".ddeb") && name[0] != '.'

@@ -16,22 +16,22 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// fate is what became of a file that was written in a sandbox.
+// fate is the result for a file that was written in a sandbox.
 type fate int
 
 const (
-	added   fate = iota // the file is in the running system's cache
-	there               // the cache had a file of that name already
+	added   fate = iota // the file was added to the running system's cache
+	there               // the cache already had a file of that name
 	unknown             // no list describes a file of that name and size
-	wrong               // a list does, but the content is another one
+	wrong               // a list describes the file, but the content differs
 )
 
-// keep copies a file to the running system's cache if it is what a list describes.
-// What is hashed is the copy, which has no name until it is found right.
+// keep copies a file to the running system's cache if a list describes it. It hashes
+// the copy, which has no name until the hash is right.
 func (l *Overlay) keep(upper *os.File, name string, described []pkgdb.Archive) (fate, error) {
 	in, size, err := openFile(upper, name)
 	if err != nil {
-		return unknown, nil // a FIFO and the like, which changes has left out
+		return unknown, nil // not a regular file; changes has skipped it
 	}
 	defer in.Close()
 	described = slices.DeleteFunc(slices.Clone(described), func(a pkgdb.Archive) bool { return a.Size != size })
@@ -76,8 +76,8 @@ func (l *Overlay) keep(upper *os.File, name string, described []pkgdb.Archive) (
 	return added, err
 }
 
-// openFile opens a file that a script may have left: a regular one, with no other
-// name.
+// openFile opens a file that a script may have left. It fails unless the file is
+// regular and has one name.
 func openFile(dir *os.File, name string) (f *os.File, size int64, err error) {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -86,7 +86,7 @@ func openFile(dir *os.File, name string) (f *os.File, size int64, err error) {
 	f = os.NewFile(uintptr(fd), name)
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && (!isFile(st) || st.Nlink != 1) {
-		err = fmt.Errorf("%s is no regular file, or has other names", name)
+		err = fmt.Errorf("%s is not a regular file, or has several names", name)
 	}
 	if err != nil {
 		f.Close()
@@ -95,8 +95,8 @@ func openFile(dir *os.File, name string) (f *os.File, size int64, err error) {
 	return f, st.Size, nil
 }
 
-// copyAndHash makes out a copy of size bytes of in, which takes no space where both
-// are on one btrfs, and returns the hash of what out has.
+// copyAndHash copies size bytes from in to out, by reflink if both are on one btrfs,
+// and returns the hash of out's content.
 func copyAndHash(out, in *os.File, size int64) (string, error) {
 	if unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) != nil {
 		if _, err := io.Copy(out, io.LimitReader(in, size)); err != nil {
@@ -109,20 +109,20 @@ func copyAndHash(out, in *os.File, size int64) (string, error) {
 	hash := sha256.New()
 	n, err := io.CopyBuffer(hash, io.LimitReader(out, size+1), make([]byte, 256<<10))
 	if err == nil && n != size {
-		err = fmt.Errorf("it has %d bytes, not %d", n, size)
+		err = fmt.Errorf("size is %d bytes, not %d", n, size)
 	}
 	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// newFile is a file in the running system's cache that has no name yet, or, where
-// the file system has no such thing, one that apt-get clean would remove.
+// newFile is a file in the running system's cache without a name. On file systems
+// without O_TMPFILE it has a name that apt-get clean removes.
 type newFile struct {
 	*os.File
 	cache *os.File
-	temp  string // its name until it has its own, "" if it has none
+	temp  string // the temporary name, or ""
 }
 
-// temporary is the name of such a file. Whoever has apt's lock may remove it.
+// temporary is the temporary name. Any holder of apt's lock may remove the file.
 const temporary = ".apt-be.part"
 
 func (l *Overlay) newFile() (*newFile, error) {
@@ -137,7 +137,7 @@ func (l *Overlay) newFile() (*newFile, error) {
 		return nil, &fs.PathError{Op: "create", Path: "a file in " + l.cache.Name(), Err: err}
 	}
 	f := &newFile{File: os.NewFile(uintptr(fd), temp), cache: l.cache, temp: temp}
-	// Not subject to the umask; some file systems have no modes.
+	// Set the mode independently of the umask; some file systems have no modes.
 	if err := f.Chmod(0o644); err != nil && !errors.Is(err, unix.EPERM) {
 		f.remove()
 		return nil, err
@@ -145,20 +145,20 @@ func (l *Overlay) newFile() (*newFile, error) {
 	return f, nil
 }
 
-// stamp gives the file the time that the server had told apt.
+// stamp sets the modification time that apt got from the server.
 func (f *newFile) stamp(modified time.Time) {
 	ts := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(modified.UnixNano())}
 	_ = unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), ts, 0)
 }
 
-// name gives the file its name: fs.ErrExist if there is one of that name.
+// name gives the file its final name. It returns fs.ErrExist if the name is taken.
 func (f *newFile) name(name string) error {
 	var err error
 	cache := int(f.cache.Fd())
 	if f.temp == "" {
 		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), cache, name, unix.AT_SYMLINK_FOLLOW)
 	} else if err = unix.Linkat(cache, f.temp, cache, name, 0); errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = unix.Renameat2(cache, f.temp, cache, name, unix.RENAME_NOREPLACE) // FAT has no links
+		err = unix.Renameat2(cache, f.temp, cache, name, unix.RENAME_NOREPLACE) // FAT has no hard links
 	}
 	if err != nil {
 		return &fs.PathError{Op: "link", Path: name, Err: err}
@@ -166,7 +166,7 @@ func (f *newFile) name(name string) error {
 	return nil
 }
 
-// remove closes the file, and removes what has no name of its own.
+// remove closes the file, and removes it if it has only a temporary name.
 func (f *newFile) remove() {
 	f.Close()
 	if f.temp != "" {

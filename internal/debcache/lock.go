@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockCache takes apt's lock of its cache, for so long at most. It is of the kind that
-// belongs to a descriptor, and keeps apt out as apt's own does, which belongs to a
-// process.
+// lockCache takes apt's lock of its cache, and waits at most for patience. The lock
+// belongs to the file descriptor, unlike apt's own, which belongs to the process; each
+// excludes the other.
 func lockCache(cache *os.File, patience time.Duration) (*os.File, error) {
 	const name = "lock"
 	fd, err := unix.Openat(int(cache.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o640)
@@ -30,7 +30,7 @@ func lockCache(cache *os.File, patience time.Duration) (*os.File, error) {
 		if !busy || time.Now().After(end) {
 			f.Close()
 			if busy {
-				err = errors.New("another apt is working in it")
+				err = errors.New("another apt uses it")
 			}
 			return nil, fmt.Errorf("cannot lock %s: %w", cache.Name(), err)
 		}

@@ -1,6 +1,6 @@
-// Package diskspace tells whether an upgrade fits: what it takes is foreseen before
-// the first package is unpacked, since a file system that fills up on the way
-// costs the running system its room, too.
+// Package diskspace checks whether an upgrade fits on the disk. It estimates the size
+// before the first package is unpacked, because a full file system also stops the
+// running system.
 package diskspace
 
 import (
@@ -11,32 +11,32 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// ErrNoSpace says that something does not fit.
+// ErrNoSpace reports that an upgrade does not fit.
 var ErrNoSpace = errors.New("the file system is too full")
 
-// Hint is what to do about ErrShort.
-const Hint = "apt-be list -s shows what destroying each boot environment would free, apt-be prune removes those that nobody needs, apt-get clean what was downloaded"
+// Hint is the remedy for ErrNoSpace.
+const Hint = "`apt-be list -s` shows the space that destroying each boot environment would free, `apt-be prune` destroys unneeded ones, and `apt-get clean` deletes downloaded packages"
 
-// Estimate is the room that something takes, in bytes. The zero Need is that of
-// what has only begun: nothing but what stays free.
+// Estimate is the estimated size of an operation, in bytes. The zero Estimate requires
+// only the reserve.
 type Estimate struct {
 	Data     uint64 // contents of files
-	Metadata uint64 // names, attributes, small files
+	Metadata uint64 // names, attributes and small files
 }
 
-// What stays free, in bytes.
+// The reserve, in bytes.
 const (
-	// The running system goes on writing while it is upgraded, and needs room
-	// until the next boot; and maintainer scripts make what no package tells
-	// of: caches of fonts and manual pages, modules of their own.
+	// The running system continues to write during the upgrade, and until the next
+	// boot. Maintainer scripts also create files that no package lists: font caches,
+	// manual page indexes, kernel modules.
 	freeData = 128 << 20
-	// A btrfs without room for metadata does not even take back what was
-	// written. Beside its own reserve, this is what two snapshots and the
-	// trees that change with them take.
+	// Without free metadata space, btrfs cannot even undo a write. Two snapshots and
+	// their changed trees take this much, in addition to btrfs's own reserve.
 	freeMetadata = 32 << 20
 )
 
-// Check returns an error that is ErrShort, with figures, if that does not fit.
+// Check returns ErrNoSpace, with figures, if the estimate plus the reserve exceeds the
+// free space.
 func (n Estimate) Check(free store.Free) error {
 	data, metadata := n.Data+freeData, n.Metadata+freeMetadata
 	if free.Holds(data, metadata) {
@@ -47,9 +47,9 @@ func (n Estimate) Check(free store.Free) error {
 		what, needed, left, there = " of metadata", n.Metadata, freeMetadata, free.AllMetadata()
 	}
 	if needed == 0 {
-		return fmt.Errorf("%w: %s%s to be left, %s free", ErrNoSpace, size(left), what, size(there))
+		return fmt.Errorf("%w: needs a reserve of %s%s; %s free", ErrNoSpace, size(left), what, size(there))
 	}
-	return fmt.Errorf("%w: about %s%s needed and %s to be left, %s free", ErrNoSpace, size(needed), what, size(left), size(there))
+	return fmt.Errorf("%w: needs about %s%s plus a reserve of %s; %s free", ErrNoSpace, size(needed), what, size(left), size(there))
 }
 
 func size(bytes uint64) string { return ui.Size(int64(min(bytes, 1<<62))) }

@@ -27,13 +27,13 @@ func TestCheck(t *testing.T) {
 		want string // "" if it fits
 	}{
 		{"enough for nothing", Estimate{}, on(128, 32, 0), ""},
-		{"data is short", Estimate{}, on(127, 1000, 0), "the file system is too full: 128 MiB to be left, 127 MiB free"},
-		{"metadata is short", Estimate{}, on(1000, 10, 42), "the file system is too full: 32 MiB of metadata to be left, 31 MiB free"},
+		{"data is short", Estimate{}, on(127, 1000, 0), "the file system is too full: needs a reserve of 128 MiB; 127 MiB free"},
+		{"metadata is short", Estimate{}, on(1000, 10, 42), "the file system is too full: needs a reserve of 32 MiB of metadata; 31 MiB free"},
 		{"the rest serves both", Estimate{}, on(0, 0, 128+2*32), ""},
-		{"but not twice", Estimate{}, on(0, 0, 128), "the file system is too full: 128 MiB to be left, 64 MiB free"},
+		{"but not twice", Estimate{}, on(0, 0, 128), "the file system is too full: needs a reserve of 128 MiB; 64 MiB free"},
 		{"an upgrade that fits", Estimate{Data: 900 * mib, Metadata: 8 * mib}, on(1028, 40, 0), ""},
-		{"too much data", Estimate{Data: 2150 * mib}, on(900, 40, 0), "the file system is too full: about 2.1 GiB needed and 128 MiB to be left, 900 MiB free"},
-		{"too many files", Estimate{Data: mib, Metadata: 45 * mib}, on(900, 50, 0), "the file system is too full: about 45 MiB of metadata needed and 32 MiB to be left, 50 MiB free"},
+		{"too much data", Estimate{Data: 2150 * mib}, on(900, 40, 0), "the file system is too full: needs about 2.1 GiB plus a reserve of 128 MiB; 900 MiB free"},
+		{"too many files", Estimate{Data: mib, Metadata: 45 * mib}, on(900, 50, 0), "the file system is too full: needs about 45 MiB of metadata plus a reserve of 32 MiB; 50 MiB free"},
 	} {
 		got := ""
 		if err := tt.need.Check(tt.free); err != nil {

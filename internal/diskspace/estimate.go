@@ -11,34 +11,35 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// Archive is the file of a package that will be unpacked.
+// Archive is a package file that will be unpacked.
 type Archive struct {
 	pkgdb.Binary
 	File string
 }
 
-// What is not known of a package.
+// Estimates for unknown properties of packages.
 const (
-	// fileMetadata is what a file takes besides its contents, in bytes. An
-	// upgrade from one release to the next took 1.5 KiB for each of 40,000.
+	// fileMetadata is the metadata of a file in bytes. An upgrade to the next release
+	// needed 1.5 KiB for each of 40,000 files.
 	fileMetadata = 2 << 10
-	// lastBlock is what is empty of the last block of a file, on average:
-	// Installed-Size counts in KiB, a file system in blocks of 4.
+	// lastBlock is the average unused part of a file's last block: Installed-Size
+	// counts in KiB, a file system in blocks of 4 KiB.
 	lastBlock = 2 << 10
-	// fileSize is how large files are, on average, in bytes, where it is not
-	// known how many there are: smaller than the 45 KiB of that upgrade.
+	// fileSize is the assumed average size of files in bytes if their number is
+	// unknown. In that upgrade the average was 45 KiB.
 	fileSize = 32 << 10
-	// inflated is how many times as large as its file a package is whose size
-	// no list tells. Most of Debian's are three to four times as large.
+	// inflated is the assumed ratio of a package's installed size to its file size, if
+	// no list has the size. For most of Debian's packages it is three to four.
 	inflated = 4
 )
 
-// kernel is the name of a package with a kernel; others only depend on one.
+// kernel matches the names of packages that contain a kernel; metapackages only depend
+// on one.
 var kernel = regexp.MustCompile(`^linux-image-[0-9]`)
 
-// ForUpgrade tells what it takes to unpack packages in a root, and to make an
-// initramfs of each kernel among them and of one more. Nothing of what they
-// replace counts: the system that was snapshotted still has that.
+// ForUpgrade estimates the size of unpacking packages in a root, and of an initramfs
+// for each new kernel and for one more. It does not subtract replaced files, because
+// the origin keeps them.
 func ForUpgrade(root string, archives []Archive) (Estimate, error) {
 	sizes, err := installedSizes(root, archives)
 	if err != nil {
@@ -68,8 +69,8 @@ func ForUpgrade(root string, archives []Archive) (Estimate, error) {
 	return need, nil
 }
 
-// installedSizes finds what packages take in the lists of the archives that they
-// come from, in bytes.
+// installedSizes returns the installed sizes of packages, in bytes, from the package
+// lists.
 func installedSizes(root string, archives []Archive) (map[pkgdb.Binary]uint64, error) {
 	wanted := make([]pkgdb.Binary, len(archives))
 	for i, archive := range archives {
@@ -82,7 +83,7 @@ func installedSizes(root string, archives []Archive) (map[pkgdb.Binary]uint64, e
 	return sizes, err
 }
 
-// rewritten is the size of what apt and dpkg write anew in every upgrade.
+// rewritten returns the size of the files that apt and dpkg rewrite in every upgrade.
 func rewritten(root string) uint64 {
 	var bytes uint64
 	for _, name := range []string{"cache/apt/pkgcache.bin", "cache/apt/srcpkgcache.bin", "lib/apt/extended_states", "lib/dpkg/status", "lib/dpkg/status-old"} {
@@ -91,8 +92,8 @@ func rewritten(root string) uint64 {
 	return bytes
 }
 
-// installedFiles is how many files the installed version of a package has, 0 if
-// none is installed.
+// installedFiles returns the number of files in the installed version of a package, or
+// 0 if it is not installed.
 func installedFiles(root string, b pkgdb.Binary) uint64 {
 	for _, name := range []string{b.Package, b.Package + ":" + b.Arch} {
 		list, err := regular.ReadFile(filepath.Join(root, "var/lib/dpkg/info", name+".list"), 64<<20)
@@ -103,7 +104,7 @@ func installedFiles(root string, b pkgdb.Binary) uint64 {
 	return 0
 }
 
-// largest is the size of the largest file of that pattern, 0 if there is none.
+// largest returns the size of the largest file that matches a pattern, or 0.
 func largest(pattern string) uint64 {
 	files, _ := filepath.Glob(pattern)
 	var size uint64
@@ -113,7 +114,7 @@ func largest(pattern string) uint64 {
 	return size
 }
 
-// sizeOf is the size of a file in bytes, 0 if there is none.
+// sizeOf returns the size of a file in bytes, or 0 if it does not exist.
 func sizeOf(file string) uint64 {
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() {

@@ -1,9 +1,9 @@
-// Package divert puts a link in the place of a file of a root that is worked
-// on, for a while, so that packages can go on to bring, replace and remove that
-// file: by a local diversion, as dpkg-divert(1) makes them.
+// Package divert temporarily replaces a file of a root by a link, while packages may
+// still install, replace and remove the file. It uses a local diversion, like
+// dpkg-divert(1).
 //
-// A bind mount would not do: dpkg renames the new version of a file over the
-// old one, and rename(2) onto a mount point fails.
+// A bind mount is not possible: dpkg renames the new version of a file over the old
+// one, and rename(2) onto a mount point fails.
 package divert
 
 import (
@@ -20,26 +20,25 @@ import (
 	"github.com/apt-be/apt-be/internal/inroot"
 )
 
-// Suffix is what the name of the file gets meanwhile.
+// Suffix is appended to the name of the diverted file.
 const Suffix = ".apt-be"
 
-// Database is dpkg's list of diversions. Each is three lines: the file, where
-// it is instead, and the package that wants it so, or ":" for the administrator.
+// Database is dpkg's list of diversions. Each diversion has three lines: the file, its
+// new name, and the package that diverts it, or ":" for the administrator.
 const Database = "/var/lib/dpkg/diversions"
 
-// ErrDiverted says that somebody else diverts the file, or that there is one
-// by the name that it would get.
-var ErrDiverted = errors.New("it is diverted already")
+// ErrDiverted reports that the file is already diverted, or that its new name is taken.
+var ErrDiverted = errors.New("already diverted")
 
-// Diversion is one that was placed.
+// Diversion is an active diversion.
 type Diversion struct {
 	root, path, target string
-	made               bool // the database, which was not there
+	made               bool // Place created the database
 }
 
-// Place diverts path in a root, which may be there or not: what packages bring
-// under that name lies beside it. If it is there, a link to target takes its
-// place. The error is ErrDiverted where that can't be had.
+// Place diverts path in a root. The file need not exist: packages that install it later
+// put it at the new name. If it exists, a link to target replaces it. The error is
+// ErrDiverted if another diversion prevents that.
 func Place(root, path, target string) (*Diversion, error) {
 	d := &Diversion{root: root, path: path, target: target}
 	if err := d.place(); err != nil {
@@ -74,11 +73,11 @@ func (d *Diversion) place() error {
 	return d.edit(func(old []byte) []byte { return append(old, d.lines()...) })
 }
 
-// Remove takes a diversion back. What packages have made of the file meanwhile
-// has its name then; so has what somebody put there in spite of the diversion.
+// Remove removes a diversion. The file gets its name back, with all changes by
+// packages; so does a file that was put at the diverted name in spite of the diversion.
 func (d *Diversion) Remove() error {
 	if err := d.remove(); err != nil {
-		return fmt.Errorf("cannot take back the diversion of %s: %w", d.path, err)
+		return fmt.Errorf("cannot remove the diversion of %s: %w", d.path, err)
 	}
 	return nil
 }
@@ -87,7 +86,7 @@ func (d *Diversion) remove() error {
 	if err := d.edit(func(old []byte) []byte { return without(old, d.lines()) }); err != nil {
 		return err
 	}
-	// dpkg has kept the list as it was before it changed that.
+	// dpkg has saved the old list before changing it.
 	err := inroot.Edit(d.root, Database+"-old", func(old []byte) ([]byte, bool, error) {
 		data := without(slices.Clone(old), d.lines())
 		return data, len(data) != len(old), nil
@@ -131,7 +130,7 @@ func (d *Diversion) rename(dir *os.File, from, to string) error {
 	return unix.Renameat(int(dir.Fd()), from, int(dir.Fd()), to)
 }
 
-// edit changes the database, and leaves none where there was none.
+// edit changes the database, and deletes it if it did not exist before.
 func (d *Diversion) edit(change func(old []byte) []byte) error {
 	edit := inroot.Edit
 	if d.made {
@@ -143,8 +142,8 @@ func (d *Diversion) edit(change func(old []byte) []byte) error {
 	})
 }
 
-// mentions says whether a database has a file for diverted, or for where
-// another is diverted to.
+// mentions reports whether a database diverts a file, or diverts another file to its
+// name.
 func mentions(database []byte, path string) bool {
 	lines := strings.Split(string(database), "\n")
 	for i := 0; i+2 < len(lines); i += 3 {
@@ -155,7 +154,7 @@ func mentions(database []byte, path string) bool {
 	return false
 }
 
-// without is a database without one diversion, whose lines are given.
+// without returns a database without a diversion, given by its lines.
 func without(database []byte, diversion string) []byte {
 	lines := strings.SplitAfter(string(database), "\n")
 	for i := 0; i+2 < len(lines); i += 3 {

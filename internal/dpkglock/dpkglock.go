@@ -1,5 +1,5 @@
-// Package dpkglock takes the locks of dpkg's database as apt does, so that
-// each keeps the other out.
+// Package dpkglock takes the locks of dpkg's database in the same way as apt, so that
+// apt and apt-be exclude each other.
 package dpkglock
 
 import (
@@ -13,29 +13,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is dpkg's database, below a root.
+// Dir is the directory of dpkg's database in a root.
 const Dir = "/var/lib/dpkg"
 
-// BusyError says that another process holds a lock.
+// BusyError reports that another process holds a lock.
 type BusyError struct {
-	File    string // the lock's
+	File    string // the lock file
 	PID     int
-	Command string // the holder's, or "" if it is gone or not to be seen
+	Command string // the command of the holder; "" if it has ended or is invisible
 }
 
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("%s is held by process %d (%s)", e.File, e.PID, e.Command)
 }
 
-// Lock is the pair of locks. They are the process's, by fcntl(2): closing any
-// other descriptor of the same files would lose them, so nothing else in this
-// program may open them.
+// Lock holds both locks. fcntl(2) locks belong to the process: closing any other
+// descriptor of the same files releases them, so no other code in this program may open
+// these files.
 type Lock struct{ files []*os.File }
 
-// Take locks lock-frontend, which keeps apt and its kin out, and then lock,
-// which keeps dpkg out (dpkg(1), apt's FrontendLocking.md), of the packages of a
-// root. If one of them is held the error is a *BusyError. A root without packages
-// has nothing to lock.
+// Take locks lock-frontend, which excludes apt and similar programs, and then lock,
+// which excludes dpkg (dpkg(1), apt's FrontendLocking.md). If another process holds one
+// of them, the error is a *BusyError. A root without packages has no locks.
 func Take(root string) (*Lock, error) {
 	l := &Lock{}
 	dir := filepath.Join(root, Dir)
@@ -76,7 +75,7 @@ func (l *Lock) take(path string) error {
 	return busy
 }
 
-// Release gives the locks back.
+// Release releases the locks.
 func (l *Lock) Release() {
 	for _, f := range l.files {
 		f.Close()

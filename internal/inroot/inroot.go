@@ -57,7 +57,7 @@ func openFile(root, path string, flags uint64) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("cannot read %s: it is no regular file", path)
+		err = fmt.Errorf("cannot read %s: not a regular file", path)
 	}
 	if err != nil {
 		f.Close()

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// HeaderField is the header field that names the boot environment.
+// HeaderField is the mail header field that names the boot environment.
 const HeaderField = "X-Apt-Be"
 
-// Annotated is the text of a message with a header field of that value, and,
-// if it is plain text, with lines after its last one. Both are ASCII, which is
-// the same in all character sets that mail is written in.
+// Annotated returns the message's text with a header field of that value and, if the
+// body is plain text, with lines appended. Both are ASCII, which all character sets of
+// mail contain.
 func (m Message) Annotated(value string, lines []string) []byte {
 	header, body := split(m.Text)
 	newline := "\n"
@@ -32,8 +32,8 @@ func (m Message) Annotated(value string, lines []string) []byte {
 	return out.Bytes()
 }
 
-// split cuts a message between its header and the empty line after that, which
-// belongs to neither part. A text without a header is all body.
+// split splits a message at the empty line after the header, which belongs to neither
+// part. A text without a header is all body.
 func split(text []byte) (header, body []byte) {
 	rest := text
 	for len(rest) > 0 {
@@ -43,7 +43,8 @@ func split(text []byte) (header, body []byte) {
 		case len(trimmed) == 0:
 			return text[:len(text)-len(rest)], after
 		case !isField(trimmed, len(rest) == len(text)):
-			// No empty line: sendmail takes this for the first line of the body.
+			// Without an empty line, sendmail treats this line as the first line of the
+			// body.
 			return text[:len(text)-len(rest)], rest
 		}
 		rest = after
@@ -54,8 +55,8 @@ func split(text []byte) (header, body []byte) {
 	return text, nil
 }
 
-// isField says whether a line may be of a header (RFC 5322, 2.2): a field, the
-// rest of a folded one, or mbox(5)'s first line.
+// isField reports whether a line may belong to a header (RFC 5322, 2.2): a field, the
+// continuation of a folded field, or mbox(5)'s first line.
 func isField(line []byte, first bool) bool {
 	if line[0] == ' ' || line[0] == '\t' {
 		return !first
@@ -68,8 +69,8 @@ func isField(line []byte, first bool) bool {
 	return found && len(name) > 0 && !bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// appendTo appends plain text to a body of plain text, in its encoding. A body
-// of another kind, or that is not what its header says, stays as it is.
+// appendTo appends plain text to a plain-text body, in the body's encoding. It returns
+// other bodies, and bodies that contradict their header, unchanged.
 func appendTo(header, body []byte, note string) []byte {
 	fields := fieldsOf(header)
 	if kind := fields.Get("Content-Type"); kind != "" {
@@ -84,7 +85,7 @@ func appendTo(header, body []byte, note string) []byte {
 		out.WriteString(note)
 	case "quoted-printable":
 		out.Write(ended(body))
-		// Of what is printable in ASCII, it is this that has to be encoded.
+		// Of the printable ASCII characters, only this one must be encoded.
 		out.WriteString(strings.ReplaceAll(note, "=", "=3D"))
 	case "base64":
 		text, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(body)), ""))
@@ -104,7 +105,8 @@ func appendTo(header, body []byte, note string) []byte {
 	return out.Bytes()
 }
 
-// fieldsOf are the fields of a header, unfolded; the first of each name counts.
+// fieldsOf returns the fields of a header, unfolded. If a name occurs twice, the first
+// field counts.
 func fieldsOf(header []byte) textproto.MIMEHeader {
 	fields := textproto.MIMEHeader{}
 	unfolded := strings.NewReplacer("\r\n", "\n", "\n ", " ", "\n\t", " ").Replace(string(header))
@@ -116,7 +118,7 @@ func fieldsOf(header []byte) textproto.MIMEHeader {
 	return fields
 }
 
-// ended is a text whose last line is a whole one.
+// ended returns the text with a newline at the end.
 func ended(text []byte) []byte {
 	if len(text) > 0 && text[len(text)-1] != '\n' {
 		return append(bytes.Clone(text), '\n')
@@ -124,7 +126,7 @@ func ended(text []byte) []byte {
 	return text
 }
 
-// ascii has a question mark for all that is not printable ASCII.
+// ascii replaces everything except printable ASCII by question marks.
 func ascii(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -1,7 +1,7 @@
-// Package mailspool is for mail that was sent where it could not be delivered: in
-// the sandbox of an upgrade. It takes apart what the stand-in for sendmail(8)
-// has written (hooks/sandbox/mta), and adds to a message what became of that
-// upgrade. Maintainer scripts wrote all of it, so none of it is trusted.
+// Package mailspool handles mail that was sent in the sandbox of an upgrade and could
+// not be delivered there. It parses the files that the stand-in for sendmail(8) wrote
+// (hooks/sandbox/mta), and adds the result of the upgrade to a message. Maintainer
+// scripts wrote the files, so their content is not trusted.
 package mailspool
 
 import (
@@ -17,25 +17,25 @@ import (
 // Message is one call of sendmail(8).
 type Message struct {
 	Args []string // without argv[0]
-	Text []byte   // its standard input
+	Text []byte   // the standard input
 }
 
-// argsLimit is the most arguments of a call that are taken for such.
+// argsLimit is the maximum number of arguments that Parse accepts.
 const argsLimit = 10_000
 
-// Parse reads what the stand-in wrote: the number of arguments and the
-// arguments, each ended by a NUL, and the text.
+// Parse parses a file of the stand-in: the number of arguments, the arguments, each
+// ended by a NUL, and the text.
 func Parse(spooled []byte) (Message, error) {
 	count, rest, ok := bytes.Cut(spooled, []byte{0})
 	n, err := strconv.Atoi(string(count))
 	if !ok || err != nil || n < 0 || n > argsLimit {
-		return Message{}, errors.New("cannot read a message: it does not begin with the number of its arguments")
+		return Message{}, errors.New("cannot read a message: the number of arguments is missing")
 	}
 	var m Message
 	for range n {
 		var arg []byte
 		if arg, rest, ok = bytes.Cut(rest, []byte{0}); !ok {
-			return Message{}, fmt.Errorf("cannot read a message: it has fewer than %d arguments", n)
+			return Message{}, fmt.Errorf("cannot read a message: fewer than %d arguments", n)
 		}
 		m.Args = append(m.Args, string(arg))
 	}
@@ -43,16 +43,15 @@ func Parse(spooled []byte) (Message, error) {
 	return m, nil
 }
 
-// valued are the options of sendmail that take a value, which is the next
-// argument if nothing follows the letter (sendmail(1) of postfix, exim(8)).
+// valued are sendmail's options with a value, which is the next argument if no text
+// follows the letter (sendmail(1) of postfix, exim(8)).
 const valued = "BCFfhLNOpRrVX"
 
-// Recipients are the arguments with which to hand a message to a sendmail that
-// runs as root: who gets it and who sent it, and nothing else of what the
-// caller said, as some options of some sendmails read or write files. ok is
-// false if nobody is to get it.
+// Recipients returns arguments for a sendmail that runs as root: the recipients and the
+// sender only. It drops all other arguments, because some options of some sendmails
+// read or write files. ok is false if there are no recipients.
 func (m Message) Recipients() (args []string, ok bool) {
-	args = []string{"-i"} // the text ends where it ended
+	args = []string{"-i"} // a line with a single dot does not end the text
 	var to []string
 	fromHeader, sender := false, ""
 	for i := 0; i < len(m.Args); i++ {
@@ -88,8 +87,8 @@ func (m Message) Recipients() (args []string, ok bool) {
 	return append(append(args, "--"), to...), fromHeader || len(to) > 0
 }
 
-// isAddress says whether something may be an address, and not an option, a
-// file or a command.
+// isAddress reports whether s may be an address, and is not an option, a file or a
+// command.
 func isAddress(s string) bool {
 	return s != "" && !strings.ContainsAny(s[:1], "-/|:\"") && !strings.ContainsFunc(s, unicode.IsControl)
 }

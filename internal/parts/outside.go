@@ -9,28 +9,27 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// ErrOutside says that an upgrade would have to change files that no boot
-// environment holds.
-var ErrOutside = errors.New("it is not in the boot environment")
+// ErrOutside reports that an upgrade would have to change files that are in no boot
+// environment.
+var ErrOutside = errors.New("the mount is not in the boot environment")
 
-// AllowOutside is the setting that lists mount points on which files of packages may
-// keep their old version. Files that the upgrade adds there are copied there as the
+// AllowOutside is the setting that lists mount points on which packages' files may keep
+// their old version. Files that the upgrade adds there are copied there when the
 // machine leaves for the new environment.
 const AllowOutside = "Apt-Be::Allow-Outside"
 
-// OutsideHint is what to do about an ErrOutside.
-const OutsideHint = "move these files into the root file system, or onto a btrfs subvolume of it that /etc/fstab mounts there; " +
-	"-o Apt-Be::Redirect=no upgrades in place; " + AllowOutside + " in apt.conf names mounts of which the files may stay behind"
+// OutsideHint is the remedy for ErrOutside.
+const OutsideHint = "move these files to the root file system, or to a subvolume of it that /etc/fstab mounts there; " +
+	"or list the mount in " + AllowOutside + " in apt.conf, so that its files keep the old version; or upgrade in place with -o Apt-Be::Redirect=no"
 
-// Mount is a file system of the running system that a boot environment shares
-// with it.
+// Mount is a file system of the running system that boot environments do not copy.
 type Mount struct {
 	Place string `json:"place"`
-	What  string `json:"what"` // its type and source, for a message
+	What  string `json:"what"` // the type and source, for messages
 }
 
-// CheckOutside returns an ErrOutside, which names mounts and packages, if packages
-// that are about to be changed in a root have files on one of the mounts.
+// CheckOutside returns an ErrOutside, with mounts and packages, if packages that are
+// about to change have files on one of the mounts.
 func CheckOutside(root string, mounts []Mount, packages []string) error {
 	if len(mounts) == 0 || len(packages) == 0 {
 		return nil
@@ -65,7 +64,7 @@ func CheckOutside(root string, mounts []Mount, packages []string) error {
 	return nil
 }
 
-// innermost is the place of the mount that holds a path.
+// innermost returns the place of the mount that contains a path.
 func innermost(mounts []Mount, name string) (place string) {
 	for _, m := range mounts {
 		if within(m.Place, name) && len(m.Place) > len(place) {

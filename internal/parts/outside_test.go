@@ -37,11 +37,11 @@ func TestCheckOutside(t *testing.T) {
 	}{
 		{"no mounts", nil, []string{"foo"}, ""},
 		{"no packages", []Mount{opt}, nil, ""},
-		{"a file", []Mount{opt}, []string{"foo"}, "the files of foo in /opt (ext4 of /dev/sdb) cannot be upgraded: it is not in the boot environment"},
+		{"a file", []Mount{opt}, []string{"foo"}, "the files of foo in /opt (ext4 of /dev/sdb) cannot be upgraded: the mount is not in the boot environment"},
 		{"another package's", []Mount{opt}, []string{"other"}, ""},
-		{"a directory only", []Mount{opt, data}, []string{"bar"}, "the files of bar in /opt/data (nfs of host:/) cannot be upgraded: it is not in the boot environment"},
-		{"both", []Mount{opt}, []string{"foo", "bar"}, "the files of bar, foo in /opt (ext4 of /dev/sdb) cannot be upgraded: it is not in the boot environment"},
-		{"through the link of a merged /usr", []Mount{usr}, []string{"foo"}, "the files of foo in /usr (xfs of /dev/sdc) cannot be upgraded: it is not in the boot environment"},
+		{"a directory only", []Mount{opt, data}, []string{"bar"}, "the files of bar in /opt/data (nfs of host:/) cannot be upgraded: the mount is not in the boot environment"},
+		{"both", []Mount{opt}, []string{"foo", "bar"}, "the files of bar, foo in /opt (ext4 of /dev/sdb) cannot be upgraded: the mount is not in the boot environment"},
+		{"through the link of a merged /usr", []Mount{usr}, []string{"foo"}, "the files of foo in /usr (xfs of /dev/sdc) cannot be upgraded: the mount is not in the boot environment"},
 		{"a name that begins alike", []Mount{{"/op", "x"}}, []string{"foo"}, ""},
 	} {
 		got, err := "", CheckOutside(root, tt.mounts, tt.packages)

@@ -1,7 +1,7 @@
-// Package parts tells which of the file systems that a root mounts belong to it. A
-// subvolume of its own in which packages have files is a part of the root: an
-// upgrade that left it alone would leave files and package database of two
-// versions. What is on another file system can't be a part of it.
+// Package parts determines which of the file systems that a root mounts belong to the
+// root. A separate subvolume in which packages have files is a part of the root:
+// without it, an upgrade would leave files and a package database of different
+// versions. A mount of another file system cannot be a part.
 package parts
 
 import (
@@ -24,17 +24,17 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// database is dpkg's: what holds it is a part of the root whatever else is in it.
+// database is dpkg's database. The subvolume that contains it is always a part of the
+// root.
 const database = "/var/lib/dpkg"
 
-// never are the directories of which nothing is a part: apt-be init has rules of its
-// own for those of the boot loader, and what is in /home is the users', whatever a
-// package puts there.
+// never are directories in which no subvolume is a part. apt-be init handles those of
+// the boot loader; /home belongs to users, whatever a package puts there.
 var never = []string{"/boot", "/efi", "/home"}
 
-// Of returns the parts of an environment: subvolumes that its fstab mounts from the
-// file system that it is on, and in which packages have files. Of the running one
-// those count that are mounted.
+// Of returns the parts of an environment: subvolumes of the same file system that its
+// fstab mounts and in which packages have files. For the running environment, only
+// mounted ones count.
 func Of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	found, err := of(reg, e)
 	if err != nil {
@@ -43,9 +43,9 @@ func Of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	return found, nil
 }
 
-// Since returns the parts of the origin of an environment by now, of which some were
-// known when that was made. As the machine goes down they may be unmounted already,
-// which does not mean that they are gone: those count that the fstab still names.
+// Since returns the current parts of an environment's origin. known are its parts at
+// the time when the environment was made. During shutdown parts may already be
+// unmounted; they count as long as the fstab names them.
 func Since(reg *be.Registry, origin be.Env, known []be.Part) ([]be.Part, error) {
 	found, err := Of(reg, origin)
 	if err != nil || len(known) == 0 {
@@ -64,7 +64,7 @@ func Since(reg *be.Registry, origin be.Env, known []be.Part) ([]be.Part, error) 
 		}
 		i := slices.IndexFunc(entries, func(e fstab.Entry) bool { return e.Dir == cmp.Or(part.Named, part.Place) })
 		if i < 0 {
-			continue // it is a directory of the root again
+			continue // the place is a plain directory of the root again
 		}
 		subvolume, err := named(entries[i])
 		if err != nil {
@@ -94,7 +94,7 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	if e.Running {
 		for _, entry := range fstab.Entries(text) {
 			if strings.Contains(entry.Options, "x-systemd.automount") && entry.Type == "btrfs" {
-				_, _ = os.ReadDir(entry.Dir) // which mounts it, as any access of dpkg's would
+				_, _ = os.ReadDir(entry.Dir) // reading the directory triggers an automount, as dpkg's access would
 			}
 		}
 		if mounted, err = byMount(st, mounted, e); err != nil {
@@ -118,7 +118,7 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 		if part.Place != entry.Dir {
 			part.Named = entry.Dir
 		}
-		// An environment's own are nested in it.
+		// An environment's own parts are nested in it.
 		if subvolume == e.Subvolume.Path+part.Place || part.Place == "/usr" || within(part.Place, database) {
 			parts = append(parts, part)
 		} else {
@@ -132,8 +132,8 @@ func of(reg *be.Registry, e be.Env) ([]be.Part, error) {
 	return append(parts, packaged...), err
 }
 
-// place returns where a directory of a root really is, which the fstab may name
-// through a link: there it is mounted. If that can't be told it is as it is named.
+// place resolves a directory of a root that the fstab names, possibly through a link,
+// to the real mount point. If that fails, it returns dir.
 func place(root, dir string) string {
 	real, err := filepath.EvalSymlinks(filepath.Join(root, dir))
 	if err != nil {
@@ -150,19 +150,19 @@ func place(root, dir string) string {
 	return "/" + below
 }
 
-// apart says whether a subvolume is apt-be's own, or shared by all environments.
+// apart reports whether a subvolume is apt-be's own, or a share.
 func apart(subvolume string) bool {
 	return slices.ContainsFunc([]string{be.ShareDir, be.ShareSnapshotDir, be.HomeDir, be.BaseDir, be.GRUBDir}, func(dir string) bool {
 		return within(dir, subvolume)
 	})
 }
 
-// within says whether a path is a directory or below it.
+// within reports whether a path is dir or below dir.
 func within(dir, name string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
 
-// byMount returns a function that says which subvolume of the store is mounted at
-// the place of an entry in the running system, "" for none. An environment's own is
-// seen there in any case.
+// byMount returns a function that returns the subvolume of the store that is mounted at
+// an fstab entry's place in the running system, or "". It always includes an
+// environment's own parts.
 func byMount(st store.Store, named func(fstab.Entry) (string, error), running be.Env) (func(fstab.Entry) (string, error), error) {
 	points, err := mounts.Points()
 	if err != nil {
@@ -171,7 +171,7 @@ func byMount(st store.Store, named func(fstab.Entry) (string, error), running be
 	return func(e fstab.Entry) (string, error) {
 		dir := place("/", e.Dir)
 		subvolume := points[dir]
-		if store.CheckNewPath(subvolume) != nil { // nothing is mounted there, or no btrfs
+		if store.CheckNewPath(subvolume) != nil { // nothing is mounted there, or not a btrfs
 			if subvolume, err := named(e); err != nil || subvolume == running.Subvolume.Path+dir {
 				return subvolume, err
 			}
@@ -179,14 +179,14 @@ func byMount(st store.Store, named func(fstab.Entry) (string, error), running be
 		}
 		sub, err := st.Locate(dir)
 		if errors.Is(err, store.ErrUnsupported) || err == nil && sub.Path != subvolume {
-			return "", nil // of another file system, or a directory of a subvolume
+			return "", nil // another file system, or a directory of a subvolume
 		}
 		return sub.Path, err
 	}, nil
 }
 
-// byFstab does so for a system that does not run. What can't be told from its fstab
-// alone, such as a label, does not count.
+// byFstab is byMount for a system that does not run. It skips entries that the fstab
+// alone cannot resolve, such as labels.
 func byFstab(st store.Store, entries []fstab.Entry) func(fstab.Entry) (string, error) {
 	sources := map[string]bool{st.Device(): true}
 	if named, ok := st.(interface{ FileSystemUUID() string }); ok {
@@ -210,15 +210,15 @@ func byFstab(st store.Store, entries []fstab.Entry) func(fstab.Entry) (string, e
 	}
 }
 
-// withPackages returns those in which packages of a root have files, directories
-// not counted: base-files has /home and /srv. What is bound to other places has its
-// files there.
+// withPackages returns the candidates in which packages have files. Directories do not
+// count, because base-files contains /home and /srv. For bind mounts, the files at the
+// bound places count.
 func withPackages(st store.Store, root string, candidates []be.Part, bound map[string]string) ([]be.Part, error) {
 	if _, err := os.Lstat(filepath.Join(root, database, "info")); errors.Is(err, fs.ErrNotExist) {
 		if root == "/" {
-			return nil, nil // it is unmounted by now: Since knows which they were
+			return nil, nil // already unmounted; Since knows the parts
 		}
-		// The package database is a part itself, of a system that does not run.
+		// For a system that does not run, the package database may itself be in a part.
 		return slices.DeleteFunc(candidates, func(p be.Part) bool {
 			return !slices.ContainsFunc([]string{"/opt", "/usr", "/var"}, func(dir string) bool { return within(dir, p.Place) })
 		}), nil

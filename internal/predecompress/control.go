@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readControl makes a package's control files ready, the fields that
-// apt-listchanges asks for, and the note that it has no news. What can't be found
-// out is left to dpkg-deb.
+// readControl stores a package's control files, the fields that apt-listchanges asks
+// for, and a mark if the package has no news. If it fails, dpkg-deb does the work
+// later.
 func (q *queue) readControl(ctx context.Context, pkg string) {
 	place := q.place(pkg)
 	if exists(place + done) {
@@ -41,8 +41,8 @@ func (q *queue) readControl(ctx context.Context, pkg string) {
 	}
 }
 
-// reserve says whether there is room for so many bytes of control files: most of
-// the room is for what saves more time.
+// reserve reports whether there is space for size bytes of control files. Most of the
+// space is reserved for decompressed packages, which save more time.
 func (q *queue) reserve(size int) bool {
 	var st unix.Statfs_t
 	if err := unix.Statfs(q.Dir, &st); err != nil {
@@ -51,7 +51,7 @@ func (q *queue) reserve(size int) bool {
 	return uint64(q.small.Add(int64(size))) <= st.Blocks*uint64(st.Bsize)/4
 }
 
-// write makes a file that is whole when it appears.
+// write creates a file atomically.
 func write(name string, content []byte) error {
 	part := name + part
 	if err := os.WriteFile(part, content, 0o600); err != nil {
@@ -76,23 +76,23 @@ func member(archive []byte, name string) ([]byte, error) {
 	}
 }
 
-// asked are the fields that apt-listchanges (3.24, 4.8) has dpkg-deb print of
-// each package.
+// asked are the fields of each package that apt-listchanges (3.24, 4.8) reads by
+// dpkg-deb.
 var asked = []string{"Package", "Source", "Version", "Architecture", "Status"}
 
-// plain is a value that dpkg, which prints what it has understood, prints as it
-// is written. (An epoch of zero it drops.)
+// plain matches values that dpkg, which prints parsed values, prints unchanged. (dpkg
+// drops an epoch of zero.)
 var plain = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+:~-]*( \([A-Za-z0-9.+:~-]+\))?$`)
 
-// listchangesFields returns what "dpkg-deb --field PACKAGE" prints of a control
-// file if it is asked for those fields. It is an error if that is not certain.
+// listchangesFields returns the output of "dpkg-deb --field PACKAGE" for those fields
+// of a control file. It fails if the output is not certain.
 func listchangesFields(control []byte) ([]byte, error) {
 	values := map[string]string{}
 	last := ""
 	for line := range strings.Lines(string(control)) {
 		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
 			if _, ok := values[last]; ok {
-				return nil, fmt.Errorf("the field %q has more than a line", last)
+				return nil, fmt.Errorf("the field %q has more than one line", last)
 			}
 			continue
 		}
@@ -111,18 +111,19 @@ func listchangesFields(control []byte) ([]byte, error) {
 			continue
 		}
 		if !plain.MatchString(value) || field == "Version" && strings.HasPrefix(value, "0:") {
-			return nil, fmt.Errorf("dpkg-deb may print another %s than %q", field, value)
+			return nil, fmt.Errorf("dpkg-deb may print a different %s than %q", field, value)
 		}
 		fmt.Fprintf(&answer, "%s: %s\n", field, value)
 	}
 	return answer.Bytes(), nil
 }
 
-// news are the files that apt-listchanges(1) shows by default, as a package's
-// md5sums names them.
+// news matches the files that apt-listchanges(1) shows by default, in a package's
+// md5sums.
 var news = regexp.MustCompile(`^[0-9a-f]{32}  usr/share/doc/[^/]+/NEWS\.Debian(\.gz)?$`)
 
-// hasNews looks through md5sums. What it can't read may be news.
+// hasNews reports whether md5sums lists news. It returns true if it cannot read
+// md5sums.
 func hasNews(sums []byte) bool {
 	lines := bufio.NewScanner(bytes.NewReader(sums))
 	for lines.Scan() {

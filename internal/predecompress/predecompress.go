@@ -1,27 +1,26 @@
-// Package predecompress decompresses packages before dpkg asks for them. dpkg works on
-// one package after the other, and between two of them runs maintainer
-// scripts, on one processor; meanwhile the others can do what takes longest of
-// an unpack.
+// Package predecompress decompresses packages before dpkg needs them. dpkg unpacks one
+// package after the other, and runs maintainer scripts in between, on one processor.
+// Meanwhile the other processors can do the slowest part of unpacking.
 //
-// What is ready lies in a directory, one that is in memory, where dpkg's
-// backend dpkg-deb(1) is stood in for by a script (hooks/sandbox/bin/dpkg-deb).
-// For a package file P they agree on these names:
+// Results are files in a directory in memory. Inside the sandbox, a script
+// (hooks/sandbox/bin/dpkg-deb) replaces dpkg's backend dpkg-deb(1). For a package file
+// P, the two use these names:
 //
-//	P          a link to the package file: it is one that will be worked on
-//	P.part     is being written, with an exclusive flock(2) on it
+//	P          a link to the package file: it will be processed
+//	P.part     is being written; the writer holds an exclusive flock(2)
 //	P.group    the process group that writes it
 //	P.tar      is ready
-//	P.done     was unpacked by dpkg: what is ready is not needed any more
+//	P.done     dpkg has unpacked it; the result is no longer needed
 //	P.control  its control files, as a tar archive
 //	P.fields   the fields that apt-listchanges asks for
-//	P.no-news  has no NEWS.Debian
-//	.full      there is no room
+//	P.no-news  the package has no NEWS.Debian
+//	.full      the space is used up
 //
-// apt-listchanges(1) asks for the fields of all packages, one by one, and then
-// looks for news in them, before dpkg may begin. Most have none: the script
-// tells it so, by an archive without a file. What else somebody is first to want,
-// the script decompresses for him and for dpkg, unless there is no room. What is
-// not there for whatever reason is left to dpkg-deb.
+// Before dpkg begins, apt-listchanges(1) asks for the fields of each package and then
+// searches it for news. Most packages have none, and the script answers with an empty
+// archive. If a process needs a package that is not ready, the script decompresses it
+// for that process and for dpkg, if there is space. The script passes every other
+// request to dpkg-deb.
 package predecompress
 
 import (
@@ -44,23 +43,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say how to work.
+// Options are the parameters of Run.
 type Options struct {
-	Dir     string // what is ready lies there; a file system of its own, whose size is the bound
-	Backend string // dpkg-deb, by its path
-	Workers int    // how many packages at once
-	News    bool   // somebody will look for news before dpkg begins
+	Dir     string // the directory of the results; a separate file system, whose size is the limit
+	Backend string // the path of dpkg-deb
+	Workers int    // the number of packages to process in parallel
+	News    bool   // apt-listchanges will look for news before dpkg begins
 }
 
-// Run reads the packages' control files, and then decompresses the packages, in
-// their order but for those that somebody wants earlier. Where there is no room it
-// waits until dpkg has used something up. It returns when there is nothing left
-// that dpkg has not overtaken.
+// Run reads the packages' control files and then decompresses the packages, in order,
+// except for packages that another process needs earlier. If the space is used up, it
+// waits until dpkg has unpacked a package. It returns when every remaining package was
+// unpacked by dpkg or decompressed.
 func Run(ctx context.Context, packages []string, o Options) error {
 	q := queue{Options: o, packages: unambiguous(packages)}
 	for _, pkg := range q.packages {
 		if err := os.Symlink(pkg, q.place(pkg)); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("cannot unpack ahead: %w", err)
+			return fmt.Errorf("cannot predecompress packages: %w", err)
 		}
 	}
 	all := q.packages
@@ -75,9 +74,9 @@ func Run(ctx context.Context, packages []string, o Options) error {
 	return q.each(func(pkg string) error { return q.prepare(ctx, pkg) })
 }
 
-// inOrder puts those packages first that may have news: apt-listchanges asks for
-// them before dpkg begins. The largest take longest; and half of the room is for
-// those that dpkg begins with.
+// inOrder sorts packages that may have news first, because apt-listchanges asks for
+// them before dpkg begins. The largest packages take longest, so they come early; half
+// of the space is reserved for the first packages of dpkg's order.
 func (q *queue) inOrder(packages []string) []string {
 	if !q.News {
 		return packages
@@ -106,7 +105,7 @@ func (q *queue) inOrder(packages []string) []string {
 	return append(first, rest...)
 }
 
-// each has the workers take all packages.
+// each calls do for all packages, in parallel workers.
 func (q *queue) each(do func(pkg string) error) error {
 	var workers sync.WaitGroup
 	errs := make([]error, q.Workers)
@@ -123,7 +122,7 @@ func (q *queue) each(do func(pkg string) error) error {
 	return errors.Join(errs...)
 }
 
-// unambiguous drops packages whose file has the name of another one's.
+// unambiguous drops packages whose file name equals that of another package.
 func unambiguous(packages []string) []string {
 	count := map[string]int{}
 	for _, p := range packages {
@@ -138,12 +137,12 @@ func unambiguous(packages []string) []string {
 	return kept
 }
 
-// queue hands out packages to workers.
+// queue distributes packages to workers.
 type queue struct {
 	Options
 	mutex    sync.Mutex
 	packages []string
-	small    atomic.Int64 // bytes of control files
+	small    atomic.Int64 // the bytes of control files
 }
 
 func (q *queue) next() (pkg string, ok bool) {
@@ -156,7 +155,7 @@ func (q *queue) next() (pkg string, ok bool) {
 	return pkg, true
 }
 
-// Suffixes of the names in the directory.
+// The suffixes of the names in the directory.
 const (
 	part  = ".part"
 	group = ".group"
@@ -168,55 +167,54 @@ const (
 	noNews       = ".no-news"
 )
 
-// full is the name of the file that says so.
+// full is the file that marks the directory as full.
 const full = ".full"
 
-// place is where a package has its names.
+// place returns the path prefix of a package's files.
 func (q *queue) place(pkg string) string { return filepath.Join(q.Dir, filepath.Base(pkg)) }
 
-// growth is how many times its size a package takes when it is decompressed;
-// few take more. If that is wrong there is no room after all.
+// growth is the estimated ratio of a package's decompressed size to its file size; few
+// exceed it. If the estimate is too low, the space runs out.
 const growth = 6
 
-// prepare makes one package ready, unless dpkg was there first or it is too
-// large.
+// prepare decompresses one package, unless dpkg has it already or it is too large.
 func (q *queue) prepare(ctx context.Context, pkg string) error {
 	info, err := os.Stat(pkg)
 	if err != nil {
-		return nil // dpkg will say what is wrong
+		return nil // dpkg will report the problem
 	}
 	place := q.place(pkg)
 	for {
 		if exists(place+done) || exists(place+ready) {
 			return nil
 		}
-		if err := q.makeRoom(ctx, place, growth*uint64(info.Size())); err != nil {
+		if err := q.waitForSpace(ctx, place, growth*uint64(info.Size())); err != nil {
 			if errors.Is(err, errTooLarge) {
 				return nil
 			}
 			return err
 		}
 		err := q.decompress(ctx, pkg, place)
-		if !errors.Is(err, errNoRoom) {
+		if !errors.Is(err, errNoSpace) {
 			return err
 		}
 	}
 }
 
 var (
-	errTooLarge = errors.New("there will never be room for it")
-	errNoRoom   = errors.New("there is no room for it now")
+	errTooLarge = errors.New("larger than the space for decompressed packages")
+	errNoSpace  = errors.New("no space for decompressed packages")
 )
 
-// makeRoom waits until so many bytes are free, or dpkg has the package.
-func (q *queue) makeRoom(ctx context.Context, place string, wanted uint64) error {
-	// dpkg takes some hundredths of a second for a package at least.
+// waitForSpace waits until wanted bytes are free, or until dpkg has the package.
+func (q *queue) waitForSpace(ctx context.Context, place string, wanted uint64) error {
+	// dpkg needs at least some hundredths of a second for a package.
 	const pause = 20 * time.Millisecond
 	for {
 		q.removeUsed()
 		var st unix.Statfs_t
 		if err := unix.Statfs(q.Dir, &st); err != nil {
-			return fmt.Errorf("cannot unpack ahead: %w", err)
+			return fmt.Errorf("cannot predecompress packages: %w", err)
 		}
 		if total := st.Blocks * uint64(st.Bsize); wanted > total/2 {
 			return errTooLarge
@@ -226,7 +224,7 @@ func (q *queue) makeRoom(ctx context.Context, place string, wanted uint64) error
 			return nil
 		}
 		if err := os.WriteFile(filepath.Join(q.Dir, full), nil, 0o600); err != nil {
-			return fmt.Errorf("cannot unpack ahead: %w", err)
+			return fmt.Errorf("cannot predecompress packages: %w", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -236,7 +234,7 @@ func (q *queue) makeRoom(ctx context.Context, place string, wanted uint64) error
 	}
 }
 
-// removeUsed removes what dpkg needs no more.
+// removeUsed removes packages that dpkg has unpacked.
 func (q *queue) removeUsed() {
 	used, err := filepath.Glob(filepath.Join(q.Dir, "*"+done))
 	if err != nil {
@@ -249,48 +247,48 @@ func (q *queue) removeUsed() {
 	}
 }
 
-// decompress writes one package's files, as a tar archive, to its place.
+// decompress writes one package's files as a tar archive.
 func (q *queue) decompress(ctx context.Context, pkg, place string) error {
 	out, err := os.OpenFile(place+part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil // somebody else is at it
+		return nil // another process decompresses it
 	}
 	if err != nil {
-		return fmt.Errorf("cannot unpack ahead: %w", err)
+		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
 	defer out.Close()
 	if err := unix.Flock(int(out.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("cannot unpack ahead: %w", err)
+		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
 	backend := exec.CommandContext(ctx, q.Backend, "--fsys-tarfile", pkg)
 	backend.Stdout = out
 	backend.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = backend.Start()
 	if err == nil {
-		// Whoever waits for it gives it the priority of one that is waited for.
+		// A process that waits for the package raises the priority of this group.
 		_ = os.WriteFile(place+group, []byte(strconv.Itoa(backend.Process.Pid)+"\n"), 0o600)
 		err = backend.Wait()
 		_ = os.Remove(place + group)
 	}
 	if err != nil {
-		// A damaged package is dpkg's to complain of, and so is a backend that does
-		// not run while its libraries are being replaced.
+		// dpkg reports damaged packages, and failures of a backend whose libraries are
+		// being replaced.
 		_ = os.Remove(place + part)
 		if q.isFull() {
-			return errNoRoom
+			return errNoSpace
 		}
 		return ctx.Err()
 	}
 	return os.Rename(place+part, place+ready)
 }
 
-// isFull says whether a write that failed may have failed for lack of room.
+// isFull reports whether a failed write may have failed because the space is used up.
 func (q *queue) isFull() bool {
 	var st unix.Statfs_t
 	return unix.Statfs(q.Dir, &st) == nil && st.Bavail < 64
 }
 
-// size is 0 of a file that isn't there.
+// size returns the size of a file, or 0 if the file does not exist.
 func size(name string) int64 {
 	info, err := os.Stat(name)
 	if err != nil {

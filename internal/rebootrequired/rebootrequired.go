@@ -1,6 +1,6 @@
-// Package rebootrequired tells the running system's monitors and login messages
-// that a reboot is due, as packages of Debian do by /run/reboot-required, and
-// takes back what it told, and nothing that others did.
+// Package rebootrequired sets and clears /run/reboot-required, the flag by which
+// Debian's packages tell monitors and login messages that a reboot is required. It
+// clears only flags that it set.
 package rebootrequired
 
 import (
@@ -20,33 +20,34 @@ import (
 
 const (
 	flagName     = "reboot-required"
-	packagesName = "reboot-required.pkgs" // the packages that asked for it, one a line
+	packagesName = "reboot-required.pkgs" // the packages that asked for the reboot, one per line
 	noteName     = "apt-be/reboot-required.json"
 )
 
-// Text is what the file says, as that of update-notifier does.
+// Text is the content of the file, as update-notifier writes it.
 const Text = "*** System restart required ***\n"
 
-// Flag is that of a system.
+// Flag is the flag of one system.
 type Flag struct {
-	Dir string // its /run
+	Dir string // the system's /run
 }
 
-// note is what was written by Raise, so that just that can be taken back.
+// note records the data that Set wrote, so that Clear removes only this data.
 type note struct {
-	// Time is when the flag was changed last. Zero: somebody else's was there.
+	// Time is the time of the last change of the flag. Zero: the flag belongs to
+	// others.
 	Time     time.Time `json:"time,omitzero"`
 	Packages []string  `json:"packages,omitempty"`
 }
 
-// Set asks for a reboot in the name of packages, which may be none, instead
-// of what it was asked for before.
+// Set sets the flag in the name of packages, which may be empty, and replaces an
+// earlier Set.
 func (f Flag) Set(packages []string) error {
 	if err := f.Clear(); err != nil {
 		return err
 	}
 	if err := f.set(note{Time: time.Now().Round(0), Packages: packages}); err != nil {
-		return fmt.Errorf("cannot tell the running system that a reboot is due: %w", err)
+		return fmt.Errorf("cannot set /run/reboot-required: %w", err)
 	}
 	return nil
 }
@@ -57,8 +58,8 @@ func (f Flag) set(n note) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// First of all: what is cut off is taken back all the same. Nothing in /run
-	// outlives a power cut, so nothing is synced.
+	// Write the note first, so that Clear can undo an interrupted Set. /run does not
+	// survive a power cut, so nothing is synced.
 	data, err := json.Marshal(n)
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func (f Flag) set(n note) error {
 	return f.editPackages(func(lines []string) []string { return append(lines, n.Packages...) })
 }
 
-// makeFlag makes the flag with its time, by which it is known for this one's.
+// makeFlag creates the flag with a modification time that identifies it as apt-be's.
 func (f Flag) makeFlag(when time.Time) error {
 	file, err := os.CreateTemp(f.Dir, "."+flagName+"-*")
 	if err != nil {
@@ -96,28 +97,28 @@ func (f Flag) makeFlag(when time.Time) error {
 	}
 	err = os.Link(file.Name(), f.path(flagName))
 	if errors.Is(err, fs.ErrExist) {
-		return nil // somebody asked in this instant; it is not this one's then
+		return nil // another process created it meanwhile, so it is not apt-be's
 	}
 	return err
 }
 
-// IsSet says whether a reboot is due, whoever says so.
+// IsSet reports whether the flag exists, regardless of who set it.
 func (f Flag) IsSet() bool {
 	_, err := os.Lstat(f.path(flagName))
 	return err == nil
 }
 
-// SetByUs says whether Raise asked for a reboot and that was not withdrawn.
+// SetByUs reports whether Set has set the flag and Clear has not cleared it.
 func (f Flag) SetByUs() bool {
 	_, err := os.Lstat(f.path(noteName))
 	return err == nil
 }
 
-// Packages are those in whose name Raise asked for a reboot.
+// Packages returns the packages of the last Set.
 func (f Flag) Packages() []string {
 	n, err := f.note()
 	if err != nil {
-		return nil // Withdraw says so
+		return nil // Clear reports the error
 	}
 	return n.Packages
 }
@@ -130,8 +131,8 @@ func (f Flag) note() (n note, err error) {
 	return n, err
 }
 
-// Clear takes back what Raise wrote. The flag stays if somebody else has
-// written it, or any package has asked.
+// Clear removes the data that Set wrote. The flag stays if another process has written
+// it, or if a package asked for a reboot.
 func (f Flag) Clear() error {
 	n, err := f.note()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -141,7 +142,7 @@ func (f Flag) Clear() error {
 		err = f.clear(n)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot take back that a reboot is due: %w", err)
+		return fmt.Errorf("cannot clear /run/reboot-required: %w", err)
 	}
 	return nil
 }
@@ -170,7 +171,7 @@ func (f Flag) clear(n note) error {
 	return os.Remove(f.path(noteName))
 }
 
-// isOurs says whether nobody else wants the flag by now.
+// isOurs reports whether no other process or package needs the flag.
 func (f Flag) isOurs(n note) (bool, error) {
 	info, err := os.Lstat(f.path(flagName))
 	if errors.Is(err, fs.ErrNotExist) || n.Time.IsZero() {
@@ -186,7 +187,7 @@ func (f Flag) isOurs(n note) (bool, error) {
 	return false, err
 }
 
-// editPackages changes the list of packages; without any there is no list.
+// editPackages changes the list of packages, and deletes an empty list.
 func (f Flag) editPackages(change func(lines []string) []string) error {
 	data, err := regular.ReadFile(f.path(packagesName), regular.State)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -77,7 +77,7 @@ func TestUpgradesInSteps(t *testing.T) {
 func TestReadHookInputThatIsNone(t *testing.T) {
 	for _, text := range []string{"", "\n", "VERSION 2\n", "VERSION 4\n\n", "/var/cache/apt/archives/a.deb\n"} {
 		_, err := ReadHookInput(strings.NewReader(text))
-		if err == nil || err.Error() != "cannot read apt's hook protocol: it the first line is not VERSION 3" {
+		if err == nil || err.Error() != "cannot read apt's hook protocol: the first line is not VERSION 3" {
 			t.Errorf("ReadHookInput(%q) = %v", text, err)
 		}
 	}

@@ -19,7 +19,7 @@ const State = 16 << 20
 
 var (
 	// ErrKind says that what is at a path is no regular file.
-	ErrKind = errors.New("no regular file")
+	ErrKind = errors.New("not a regular file")
 	// ErrSize says that a file is larger than what it should hold ever is.
 	ErrSize = errors.New("too large")
 )

@@ -60,7 +60,7 @@ func TestOtherKinds(t *testing.T) {
 			if !errors.Is(err, regular.ErrKind) || !strings.Contains(err.Error(), "a "+name) || !strings.Contains(err.Error(), at(name)) {
 				t.Errorf("Open of a %s = %v", name, err)
 			}
-			if got := regular.Reason(err).Error(); got != "no regular file but a "+name {
+			if got := regular.Reason(err).Error(); got != "not a regular file but a "+name {
 				t.Errorf("Reason = %q", got)
 			}
 		}

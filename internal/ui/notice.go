@@ -1,6 +1,6 @@
-// Package ui is how apt-be talks: tables and JSON for results on standard
-// output, one voice for diagnostics on standard error. It writes no colours
-// and moves no cursor, so NO_COLOR has nothing to turn off.
+// Package ui formats apt-be's output: tables and JSON for results on standard output,
+// and notices on standard error. It uses no colours and no cursor movements, so
+// NO_COLOR has no effect.
 package ui
 
 import (
@@ -10,63 +10,62 @@ import (
 	"unicode/utf8"
 )
 
-// width is how many columns a notice takes at most. It does not ask the
-// terminal: what is in a log reads the same.
+// width is the maximum width of a notice in columns. It does not depend on the
+// terminal, so that logs are formatted in the same way.
 const width = 80
 
 const prefix = "apt-be: "
 
-// Notice writes diagnostics, every one as lines that begin with "apt-be: ".
-// Each call is one write, so that lines of several processes do not mix.
+// Notice writes diagnostics as lines with the prefix "apt-be: ". Each call is one
+// write, so that lines of several processes do not mix.
 type Notice struct {
 	w         io.Writer
 	quiet     bool
-	allNarrow bool // errors, too
+	allNarrow bool // wrap errors, too
 	heard     func(text string)
 }
 
-// NewNotice returns a Notice on w, which is standard error. A quiet one drops
-// what [Notice.Say] and [Notice.Hint] are given.
+// NewNotice returns a Notice that writes to w, usually standard error. If quiet is
+// true, it drops [Notice.Say] and [Notice.Hint].
 func NewNotice(w io.Writer, quiet bool) *Notice {
 	return &Notice{w: w, quiet: quiet}
 }
 
-// Narrow returns a Notice that wraps errors, too: for what is said between the
-// lines of another program, to somebody who asked for that one.
+// Narrow returns a Notice that wraps errors, too. It is used between the output lines
+// of another program.
 func (n *Notice) Narrow() *Notice {
 	narrow := *n
 	narrow.allNarrow = true
 	return &narrow
 }
 
-// Hear has a function get all that is told from now on, quiet or not, in lines that
-// are not wrapped: for logs and mail that tell the same. Nil ends that.
-func (n *Notice) Hear(heard func(text string)) { n.heard = heard }
+// Hear passes every message, unwrapped, to fn, even if the Notice is quiet. Logs and
+// mail use it. Nil ends it.
+func (n *Notice) Hear(fn func(text string)) { n.heard = fn }
 
-// Say writes a message, wrapped to 80 columns. A line in it that begins with
-// a blank is something to copy, such as a command, and is not wrapped.
+// Say writes a message, wrapped to 80 columns. A line that begins with a blank, such as
+// a command to copy, is not wrapped.
 func (n *Notice) Say(format string, args ...any) {
 	n.write("", fmt.Sprintf(format, args...), !n.quiet, true)
 }
 
-// Warn writes a message that is shown even if quiet.
+// Warn writes a warning, even if the Notice is quiet.
 func (n *Notice) Warn(format string, args ...any) {
 	n.write("warning: ", fmt.Sprintf(format, args...), true, true)
 }
 
-// Error writes an error, whose text should begin with "cannot". It is not
-// wrapped, so that it can be searched for, unless the Notice is a narrow one.
+// Error writes an error, whose text should begin with "cannot". It does not wrap the
+// text, so that it can be searched for, unless the Notice is narrow.
 func (n *Notice) Error(err error) {
 	n.write("error: ", err.Error(), true, n.allNarrow)
 }
 
-// Hint writes what the user can do about the error before it.
+// Hint writes the remedy for the preceding error.
 func (n *Notice) Hint(format string, args ...any) {
 	n.write("hint: ", fmt.Sprintf(format, args...), !n.quiet, true)
 }
 
-// write has nothing to do with an error of its writer: there is no other
-// place to report to.
+// write ignores errors of its writer, because there is no other place to report them.
 func (n *Notice) write(label, text string, shown, wrapped bool) {
 	if n.heard != nil {
 		n.heard(label + PrintableLines(text))
@@ -91,8 +90,8 @@ func (n *Notice) write(label, text string, shown, wrapped bool) {
 	io.WriteString(n.w, out.String())
 }
 
-// Wrap breaks a line at blanks into parts of at most columns characters. A
-// word that is longer stays whole: it may be a path.
+// Wrap breaks a line at blanks into parts of at most columns characters. It does not
+// break a longer word, because the word may be a path.
 func Wrap(line string, columns int) []string {
 	var parts []string
 	part, used := "", 0

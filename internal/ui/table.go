@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 )
 
-// Table writes rows of cells: in columns under a header for people, or, for
-// scripts, separated by tabs and without the header (-H).
+// Table writes rows of cells: in columns under a header, or, for scripts (-H),
+// separated by tabs and without the header.
 type Table struct {
 	plain   bool
 	out     io.Writer
@@ -17,7 +17,7 @@ type Table struct {
 	err     error
 }
 
-// NewTable begins a table on w, which is standard output. plain is -H.
+// NewTable returns a table that writes to w, usually standard output. plain is -H.
 func NewTable(w io.Writer, plain bool, header ...string) *Table {
 	t := &Table{plain: plain, out: w}
 	if !plain {
@@ -27,9 +27,8 @@ func NewTable(w io.Writer, plain bool, header ...string) *Table {
 	return t
 }
 
-// Row adds a row. Tabs, line ends and control characters in cells do not get
-// through (see [Printable]); an empty cell is "-", so that columns can be
-// counted.
+// Row adds a row. It removes tabs, line ends and control characters (see [Printable]).
+// It writes an empty cell as "-", so that scripts can count columns.
 func (t *Table) Row(cells ...string) {
 	line := make([]string, len(cells))
 	for i, cell := range cells {
@@ -48,7 +47,7 @@ func (t *Table) Row(cells ...string) {
 	}
 }
 
-// Flush ends the table. Its error is the first of writing it.
+// Flush writes the table. It returns the first write error.
 func (t *Table) Flush() error {
 	if t.columns != nil {
 		if err := t.columns.Flush(); err != nil && t.err == nil {
@@ -61,9 +60,9 @@ func (t *Table) Flush() error {
 	return nil
 }
 
-// JSON writes v, indented, with a newline at its end. Fields come in the
-// order of their structs and map keys sorted, so equal values are equal text.
-// What a terminal might act on is escaped, also where JSON does not ask for it.
+// JSON writes v, indented, with a newline at the end. Fields have the order of their
+// structs, and map keys are sorted, so equal values are equal text. It escapes
+// characters that a terminal may interpret, even where JSON does not require it.
 func JSON(w io.Writer, v any) error {
 	var text strings.Builder
 	encoder := json.NewEncoder(&text)
@@ -73,7 +72,7 @@ func JSON(w io.Writer, v any) error {
 	if err == nil {
 		var out strings.Builder
 		for _, r := range text.String() {
-			if r != '\n' && isHarmful(r) { // only in strings, where an escape is the same
+			if r != '\n' && isHarmful(r) { // only in strings, where the escape means the same
 				fmt.Fprintf(&out, "\\u%04x", r)
 			} else {
 				out.WriteRune(r)

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable makes a text from anywhere fit for a terminal: control
-// characters, which may be escape sequences, and marks that reverse the
-// direction of writing are shown as U+FFFD. Tabs and line ends become spaces.
+// Printable makes a text safe for a terminal: control characters, which may be escape
+// sequences, and marks that change the writing direction become U+FFFD. Tabs and line
+// ends become spaces.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -25,7 +25,7 @@ func Printable(text string) string {
 	}, text)
 }
 
-// PrintableLines is Printable for a text of several lines, which stay lines.
+// PrintableLines applies Printable to each line of a text.
 func PrintableLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -34,18 +34,17 @@ func PrintableLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// isHarmful says whether a terminal may do something else with a character than to
-// show it.
+// isHarmful reports whether a terminal may interpret a character instead of showing it.
 func isHarmful(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
-// Printer returns a writer that passes on to w what is fit for a terminal, as
-// Printable has it, but for tabs and line ends, which stay: the last resort for
-// what is written without a thought of where it came from.
+// Printer returns a writer that applies Printable to everything except tabs and line
+// ends, and passes it to w. It is the last protection for output that was not checked
+// before.
 func Printer(w io.Writer) io.Writer { return &printer{w: w} }
 
 type printer struct {
 	w    io.Writer
-	rest []byte // the beginning of a character
+	rest []byte // the beginning of an incomplete character
 }
 
 // Write implements io.Writer.
@@ -73,8 +72,8 @@ func (p *printer) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// Size writes a number of bytes in binary units with three digits or so:
-// "0 B", "1.2 GiB", "345 MiB".
+// Size formats a number of bytes in binary units with about three digits: "0 B", "1.2
+// GiB", "345 MiB".
 func Size(bytes int64) string {
 	sign := ""
 	size := float64(bytes)
@@ -83,7 +82,7 @@ func Size(bytes int64) string {
 	}
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	unit := 0
-	// 1023.5 would be written as 1024.
+	// 1023.5 would be formatted as 1024.
 	for size >= 1023.5 && unit < len(units)-1 {
 		size /= 1024
 		unit++
@@ -95,8 +94,8 @@ func Size(bytes int64) string {
 	return fmt.Sprintf("%s%.*f %s", sign, digits, size, units[unit])
 }
 
-// Age writes how long ago something was, in its largest whole unit: "0 min",
-// "5 min", "3 h", "12 days". A time in the future counts as now.
+// Age formats an age in its largest whole unit: "0 min", "5 min", "3 h", "12 days". A
+// time in the future counts as now.
 func Age(age time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

@@ -76,7 +76,7 @@ chmod 755 /usr/bin/dpkg
 		}
 		break
 	}
-	if said := m.Shell(t, "apt-be list 2>&1"); !strings.Contains(said, "no regular file but a FIFO") || !strings.Contains(said, "unreadable") {
+	if said := m.Shell(t, "apt-be list 2>&1"); !strings.Contains(said, "not a regular file but a FIFO") || !strings.Contains(said, "unreadable") {
 		t.Errorf("apt-be list says:\n%s", said)
 	}
 	result := m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}})

@@ -65,7 +65,7 @@ func testDiskSpace(t *testing.T, l lab) {
 		says    string // the beginning of what is said
 		options []string
 	}{
-		{"full from the start", packages.Good, 100 << 20, "cannot upgrade: the file system is too full: 128 MiB to be left, ", nil},
+		{"full from the start", packages.Good, 100 << 20, "cannot upgrade: the file system is too full: needs a reserve of 128 MiB; ", nil},
 		{"does not fit", packages.Large, 1 << 30, "cannot upgrade: the file system is too full: about 3.", nil},
 		{"does not fit, without speed", packages.Large, 1 << 30, "cannot upgrade: the file system is too full: about 3.", []string{"-o", "Apt-Be::Speed=no"}},
 	} {
@@ -138,8 +138,8 @@ func testMetadata(t *testing.T, release string) {
 		says    string
 		by      frontend
 	}{
-		{"full from the start", packages.Good, 28 << 20, "cannot upgrade: the file system is too full: 32 MiB of metadata to be left, ", frontends()[3]},
-		{"full on the way", packages.Crowded, 40 << 20, "the file system is too full: 32 MiB of metadata to be left, ", frontends()[0]},
+		{"full from the start", packages.Good, 28 << 20, "cannot upgrade: the file system is too full: needs a reserve of 32 MiB of metadata; ", frontends()[3]},
+		{"full on the way", packages.Crowded, 40 << 20, "the file system is too full: needs a reserve of 32 MiB of metadata; ", frontends()[0]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := l.system(t, with, running, c.archive)

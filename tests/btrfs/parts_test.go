@@ -229,7 +229,7 @@ func testOutside(t *testing.T, l lab) {
 	defer m.Shell(t, "umount /opt")
 	before, live := m.Fingerprint(t), m.Shell(t, listing)
 	refused := m.Run(t, machine.Command{Args: []string{"apt-get", "-y", "dist-upgrade"}})
-	want := fmt.Sprintf("cannot upgrade: the files of %s in /opt (ext4 of %s) cannot be upgraded: it is not in the boot environment", packages.Places, ext4)
+	want := fmt.Sprintf("cannot upgrade: the files of %s in /opt (ext4 of %s) cannot be upgraded: the mount is not in the boot environment", packages.Places, ext4)
 	if refused.Status != 100 || !strings.Contains(strings.Join(strings.Fields(refused.Output), " "), want) {
 		t.Errorf("status %d:\n%s\nwant\n%s", refused.Status, refused.Output, want)
 	}

@@ -86,7 +86,7 @@ func identity(in io.Reader, now time.Time) (key string, size int64, err error) {
 		return "", 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", 0, errors.New("it is no regular file")
+		return "", 0, errors.New("not a regular file")
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	changed := time.Time{}
