@@ -14,35 +14,35 @@ import (
 // BootSchema is the version of Boot's format that this program writes.
 const BootSchema = 1
 
-// Boot is what apt-be init noted of a machine, in @apt-be/boot.json. What
-// boots next is not in it: only the loader knows.
+// Boot is the data that apt-be init recorded about the machine, in @apt-be/boot.json.
+// It does not contain the default, which only the boot loader knows.
 type Boot struct {
 	Schema int    `json:"schema"`
 	Loader string `json:"loader"` // LoaderGRUB or LoaderSystemdBoot
-	// Origin is the subvolume in which apt-be init was run: its undo takes the
-	// machine back there.
+	// Origin is the subvolume in which apt-be init ran. apt-be init --undo returns the
+	// machine to it.
 	Origin string `json:"origin"`
-	// MenuInStore says that /boot/grub is the subvolume GRUBDir.
+	// MenuInStore is true if /boot/grub is the subvolume GRUBDir.
 	MenuInStore bool `json:"menu_in_store,omitempty"`
-	// KernelDir is where kernels are copied to for a loader that does not
-	// read them in the environments, as mounted: /boot/grub or the ESP's place.
+	// KernelDir is the mounted directory to which kernels are copied if the boot loader
+	// cannot read them in the environments: /boot/grub or the ESP's mount point.
 	KernelDir string `json:"kernel_dir,omitempty"`
-	// ESP is where the EFI system partition is mounted; "" without one.
+	// ESP is the mount point of the EFI system partition; "" without one.
 	ESP string `json:"esp,omitempty"`
 }
 
-// The loaders that there are.
+// The supported boot loaders.
 const (
 	LoaderGRUB        = "grub"
 	LoaderSystemdBoot = "systemd-boot"
 )
 
-// GRUBDir is the subvolume that is /boot/grub in all environments.
+// GRUBDir is the subvolume that all environments mount at /boot/grub.
 const GRUBDir = "@grub"
 
 const bootFile = HomeDir + "/boot.json"
 
-// Boot returns what apt-be init noted, or an ErrNotSetUp.
+// Boot returns the data that apt-be init recorded, or an ErrNotSetUp.
 func (r *Registry) Boot() (Boot, error) {
 	data, err := regular.ReadFile(r.store.Path(bootFile), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,7 +53,7 @@ func (r *Registry) Boot() (Boot, error) {
 		boot, err = parseBoot(data)
 	}
 	if err != nil {
-		return Boot{}, fmt.Errorf("cannot read what apt-be init noted: %w", r.UnreadableFile(path.Base(bootFile), err))
+		return Boot{}, fmt.Errorf("cannot read the record of apt-be init: %w", r.UnreadableFile(path.Base(bootFile), err))
 	}
 	return boot, nil
 }
@@ -71,13 +71,12 @@ func parseBoot(data []byte) (Boot, error) {
 		err = json.Unmarshal(data, &boot)
 	}
 	if err == nil && boot.Schema < 1 {
-		err = fmt.Errorf("its schema is %d, which means nothing", boot.Schema)
+		err = fmt.Errorf("invalid schema %d", boot.Schema)
 	}
 	return boot, err
 }
 
-// SetBoot keeps what apt-be init notes; nil forgets it. The caller holds the
-// Lock.
+// SetBoot stores the data of apt-be init; nil deletes it. The caller holds the Lock.
 func (r *Registry) SetBoot(boot *Boot) error {
 	if boot == nil {
 		return durable.Remove(r.store.Path(bootFile))

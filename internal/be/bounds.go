@@ -11,7 +11,8 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// What steps name that is out of their bounds: see docs/recovery.md for all kinds.
+// Reasons why the arguments of a step are out of bounds. docs/recovery.md has the
+// bounds of all kinds of steps.
 const (
 	notOfIt  = "is not of this transaction"
 	noPlace  = "is no place of a subvolume"
@@ -19,15 +20,16 @@ const (
 	noRecord = "is not the subvolume that its record is of"
 )
 
-// envPlace and basePlace are where a transaction builds an environment and its base.
+// envPlace and basePlace are the paths at which a transaction builds an environment and
+// its base.
 func envPlace(id string) string  { return EnvDir + "/" + newPrefix + id }
 func basePlace(id string) string { return BaseDir + "/" + newPrefix + id }
 
-// IsUUID says whether a string can be the UUID of a subvolume.
+// IsUUID reports whether a string has the form of a subvolume's UUID.
 func IsUUID(s string) bool { return uuidPattern.MatchString(s) }
 
-// IsEnvPlace says whether an environment that is whole can be at a path of the
-// store: one that has a name, or an original root.
+// IsEnvPlace reports whether a path of the store can be the place of a complete
+// environment: a named one, or an original root.
 func IsEnvPlace(place string) bool {
 	if store.CheckPath(place) != nil {
 		return false
@@ -40,7 +42,7 @@ func IsEnvPlace(place string) bool {
 	})
 }
 
-// isNew says whether a place is one of a transaction's, or of garbage.
+// isNew reports whether a place belongs to a transaction or to garbage.
 func isNew(place string) bool { return strings.HasPrefix(path.Base(place), newPrefix) }
 
 func checkSnapshot(id string, a txn.Args) error {
@@ -55,8 +57,8 @@ func checkSnapshot(id string, a txn.Args) error {
 	return a.Only("src", "dst", "parent")
 }
 
-// checkRename has what is in a directory, an environment or a base, get a name from
-// one that the transaction made or, as by apt-be rename, another name.
+// checkRename allows a rename in dir, from a place of the transaction or from another
+// name, to a name.
 func checkRename(dir string) func(id string, a txn.Args) error {
 	return func(id string, a txn.Args) error {
 		if a["from"] != dir+"/"+newPrefix+id {
@@ -68,7 +70,7 @@ func checkRename(dir string) func(id string, a txn.Args) error {
 	}
 }
 
-// checkExchange has what the transaction made change places with what has a name.
+// checkExchange allows an exchange of a place of the transaction with a named place.
 func checkExchange(dir string) func(id string, a txn.Args) error {
 	return func(id string, a txn.Args) error {
 		if a["from"] != dir+"/"+newPrefix+id {
@@ -91,8 +93,8 @@ func checkTo(dir string, a txn.Args) error {
 	return a.Only("uuid", "from", "to")
 }
 
-// checkName says what is wrong with a place in a directory that has a name, which
-// somebody may have given it by hand.
+// checkName fails if a place in dir has no valid name. A user may have created the name
+// by hand.
 func checkName(dir, place string) error {
 	if path.Dir(place) != dir || isNew(place) || store.CheckPath(place) != nil {
 		return txn.OutOfBounds(place, notOfIt)
@@ -112,8 +114,8 @@ func checkFiles(id string, a txn.Args) error {
 	return a.Only("from", "to", "at")
 }
 
-// checkRecord has the record written of what is built, and put back to what is said
-// of one that is.
+// checkRecord allows writing the record of the environment under construction, and
+// restoring its earlier content.
 func checkRecord(id string, a txn.Args) error {
 	switch {
 	case a["at"] != envPlace(id):
@@ -133,8 +135,8 @@ func checkRecord(id string, a txn.Args) error {
 	return a.Only("uuid", "at", "old", "new")
 }
 
-// undoSnapshot deletes what the step made, and nothing else that may be in that
-// place by now, such as an environment that it has changed places with.
+// undoSnapshot deletes the subvolume that the step made. It deletes nothing else that
+// may be at that place now, such as an environment that was exchanged with it.
 func (r *Registry) undoSnapshot(a txn.Args) error {
 	sub, err := r.store.Get(a["dst"])
 	if errors.Is(err, store.ErrNotFound) {
@@ -144,7 +146,7 @@ func (r *Registry) undoSnapshot(a txn.Args) error {
 		return err
 	}
 	if sub.ParentUUID != a["parent"] {
-		return fmt.Errorf("%w: %s is another subvolume than the one that was made there", ErrProtected, sub.Path)
+		return fmt.Errorf("%w: %s is not the subvolume that was created there", ErrProtected, sub.Path)
 	}
 	if err := r.CheckUnused(sub); err != nil {
 		return err
@@ -153,27 +155,27 @@ func (r *Registry) undoSnapshot(a txn.Args) error {
 	if err != nil {
 		return err
 	}
-	// A power cut may have left the record of this very step empty.
+	// A power cut may have left the record of this step empty.
 	if bad := c.bad[sub.UUID]; bad != nil && (!isNew(sub.Path) || c.newer()) {
 		return fmt.Errorf("%w: %s may be a boot environment: %w", ErrProtected, sub.Path, bad)
 	}
 	for _, record := range c.records {
 		if (record.UUID == sub.UUID || record.BaseUUID == sub.UUID) && record.State != Creating {
-			return fmt.Errorf("%w: %s belongs to a boot environment that is whole", ErrProtected, sub.Path)
+			return fmt.Errorf("%w: %s belongs to a complete boot environment", ErrProtected, sub.Path)
 		}
 	}
 	return r.destroy(sub.Path)
 }
 
-// undoRename gives what the step renamed its name back.
+// undoRename moves the subvolume of the step back.
 func (r *Registry) undoRename(a txn.Args) error { return r.moveBack(a, r.store.Rename) }
 
-// undoExchange has both go back to where they were.
+// undoExchange moves both subvolumes back.
 func (r *Registry) undoExchange(a txn.Args) error { return r.moveBack(a, r.store.Exchange) }
 
-// moveBack moves what has the UUID. An environment is moved by the last step of a
-// transaction, which no recovery undoes; a base that becomes garbage is that of no
-// environment.
+// moveBack moves the subvolume with the UUID back. Recovery never undoes the move of an
+// environment, because that is the last step of a transaction. A base may only become
+// garbage if no environment uses it.
 func (r *Registry) moveBack(a txn.Args, move func(path, to string) error) error {
 	sub, err := r.store.Get(a["to"])
 	if gone(err) || err == nil && sub.UUID != a["uuid"] {
@@ -188,7 +190,7 @@ func (r *Registry) moveBack(a txn.Args, move func(path, to string) error) error 
 	return move(a["to"], a["from"])
 }
 
-// CheckUnused returns an ErrProtected if a subvolume runs, or is mounted.
+// CheckUnused returns an ErrProtected if a subvolume runs or is mounted.
 func (r *Registry) CheckUnused(sub store.Subvolume) error {
 	used, err := r.used(sub)
 	if err == nil && used != "" {
@@ -197,7 +199,7 @@ func (r *Registry) CheckUnused(sub store.Subvolume) error {
 	return err
 }
 
-// used says in words how a subvolume is in use, "" if it is not.
+// used describes how a subvolume is in use; "" if it is not.
 func (r *Registry) used(sub store.Subvolume) (string, error) {
 	running, err := r.store.Locate(r.root)
 	if err != nil {
@@ -216,8 +218,8 @@ func (r *Registry) used(sub store.Subvolume) (string, error) {
 	return "", err
 }
 
-// checkNoBase returns an ErrProtected if a subvolume is the base of an environment
-// that has its name, or in use.
+// checkNoBase returns an ErrProtected if a subvolume is in use, or is the base of the
+// environment with the same name.
 func (r *Registry) checkNoBase(sub store.Subvolume) error {
 	if err := r.CheckUnused(sub); err != nil {
 		return err
@@ -234,8 +236,8 @@ func (r *Registry) checkNoBase(sub store.Subvolume) error {
 	return nil
 }
 
-// checkBuilt returns an ErrProtected if a subvolume is anywhere else than where it
-// was built.
+// checkBuilt returns an ErrProtected if a subvolume is not at the place where it was
+// built.
 func (r *Registry) checkBuilt(uuid, at string) error {
 	if here, err := r.isAt(at, uuid); err != nil || here {
 		return err

@@ -11,48 +11,48 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// BuildOptions say what to build.
+// BuildOptions are the parameters of a build.
 type BuildOptions struct {
-	Name      string   // "" for an automatic one
-	Prefix    string   // what an automatic name begins with
-	Origin    Env      // what to snapshot
-	CreatedBy Creator  // who makes it
-	Command   []string // what the user typed
+	Name      string   // "" for an automatic name
+	Prefix    string   // the prefix of an automatic name
+	Origin    Env      // the environment to snapshot
+	CreatedBy Creator  // the reason of the build
+	Command   []string // the user's command
 	LeaveOut  []string // globs of absolute paths in the origin: nested subvolumes there are not copied
-	Parts     []Part   // subvolumes of their own that belong to the origin
+	Parts     []Part   // the origin's parts
 }
 
-// Build is an environment under construction, in a transaction that ends with
-// Commit or Discard. If the process dies, the next Recover discards it.
+// Build is an environment under construction, in a transaction that ends with Commit or
+// Discard. If the process dies, the next Recover discards it.
 type Build struct {
 	Name   string
 	Record Record
-	Path   string // of its subvolume, in the store
-	Base   string // of the read-only snapshot of its origin
-	// Scratch is the UUID under which is kept what is written in its sandbox to
-	// other file systems: its own, or that of the environment that it is a copy of.
+	Path   string // the environment's subvolume, in the store
+	Base   string // the read-only snapshot of the origin
+	// Scratch is the UUID of the scratch directory: the build's own UUID, or that of
+	// the environment that it is a copy of.
 	Scratch string
 
-	HiddenParts []string // places of parts below whose mounts something lies: it is beside them, as PLACE.below-mount
+	HiddenParts []string // places of parts with files below their mount points; these files are beside the part, as PLACE.below-mount
 
 	registry *Registry
 	txn      *txn.Txn
-	emptied  []string // places of subvolumes that are swapped to, which are empty in it
-	copied   []string // places of what is nested in the environment that it is a copy of
+	emptied  []string // places of subvolumes with active swap files; they are empty in the build
+	copied   []string // places of nested subvolumes in the environment that the build is a copy of
 	foreign  []string // those of them that exist nowhere else
 }
 
-// Begin starts to build an environment: a writable and a read-only snapshot of
-// its origin, with what is nested in it. It takes the Lock meanwhile, and
-// recovers first; what it settled it returns even with an error.
+// Begin starts to build an environment: a writable and a read-only snapshot of its
+// origin, with nested subvolumes. It takes the Lock meanwhile, and recovers first. It
+// returns the recovered transactions even if it fails.
 func (r *Registry) Begin(ctx context.Context, o BuildOptions) (b *Build, recovered []txn.Recovered, err error) {
 	return r.begin(ctx, "building boot environment %s",
 		func() (string, error) { return r.freeName(o.Name, o.Prefix) },
 		func(b *Build) error { return b.snapshot(ctx, o) })
 }
 
-// begin begins a transaction that builds the environment that name returns, and
-// has snapshot make its subvolumes.
+// begin starts a transaction that builds the environment that name returns. snapshot
+// makes the subvolumes.
 func (r *Registry) begin(ctx context.Context, title string, name func() (string, error), snapshot func(*Build) error) (b *Build, recovered []txn.Recovered, err error) {
 	release, err := r.Lock(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *Registry) begin(ctx context.Context, title string, name func() (string,
 	return b, recovered, nil
 }
 
-// takeBack takes everything back because of an error, which it returns.
+// takeBack undoes the transaction because of an error, and returns the error.
 func (b *Build) takeBack(ctx context.Context, err error) error {
 	if undoErr := b.txn.Rollback(ctx); undoErr != nil {
 		return fmt.Errorf("%w (and %w)", err, undoErr)
@@ -90,13 +90,13 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	if err := r.adopt(o.Origin); err != nil {
 		return err
 	}
-	// The base becomes read-only when it has all that is below it.
+	// The base becomes read-only after its nested subvolumes were copied.
 	if err := b.copy(ctx, origin.Path, b.Base); err != nil {
 		return err
 	}
-	// The environment is a snapshot of the base, not of the origin again: both
-	// are of the same instant however busy the origin is. So it is for each
-	// subvolume below.
+	// The environment is a snapshot of the base, not of the origin, so that both are of
+	// the same instant even if the origin changes. The same holds for each nested
+	// subvolume.
 	if err := b.copy(ctx, b.Base, b.Path); err != nil {
 		return err
 	}
@@ -154,8 +154,8 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	})
 }
 
-// describe gives the environment, which belongs to a transaction until it has
-// its place, its record.
+// describe writes the record of the environment. The environment belongs to the
+// transaction until it has its place.
 func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvolume) Record) error {
 	base, err := b.registry.store.Get(b.Base)
 	if err != nil {
@@ -173,8 +173,8 @@ func (b *Build) describe(ctx context.Context, record func(sub, base store.Subvol
 	return b.putRecord(ctx, sub.UUID, nil, &b.Record)
 }
 
-// adopt gives an environment that has no record yet one of its own, so that
-// it stays known when another one runs.
+// adopt writes a record for an environment without one, so that it stays known when
+// another environment runs.
 func (r *Registry) adopt(e Env) error {
 	if _, err := os.Lstat(r.recordPath(e.Subvolume.UUID)); err == nil {
 		return nil
@@ -193,21 +193,21 @@ func matches(globs []string, file string) bool {
 	return false
 }
 
-// ID is unique to the build.
+// ID returns the unique ID of the build.
 func (b *Build) ID() string { return b.txn.ID }
 
-// LockFile is what a process must inherit that goes on with the build when
-// this one is gone.
+// LockFile returns the file that a process must inherit to continue the build after
+// this process has ended.
 func (b *Build) LockFile() *os.File { return b.txn.File() }
 
-// Discard takes everything back, nested subvolumes too.
+// Discard deletes the build, with nested subvolumes.
 func (b *Build) Discard(ctx context.Context) error {
 	return b.txn.Rollback(ctx)
 }
 
-// Commit makes the environment real: what was written in it is made durable,
-// its record gets its state and whatever edit sets, and one rename(2) gives it
-// its name. On an error everything is taken back.
+// Commit makes the environment's files durable, writes the record with its state and
+// the changes of edit, and gives the environment its name by one rename(2). If it
+// fails, it discards the build.
 func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (Env, error) {
 	record := b.Record
 	edit(&record)
@@ -222,14 +222,13 @@ func (b *Build) Commit(ctx context.Context, state State, edit func(*Record)) (En
 		})
 }
 
-// finish ends a build: it has prepare do what is left to do, makes all of it
-// durable, and then, with the Lock, has place give it its place. On an error
-// everything is taken back.
+// finish ends a build: it calls prepare, syncs the build, takes the Lock, and calls
+// place, which moves the build to its place. If a step fails, it discards the build.
 func (b *Build) finish(ctx context.Context, prepare, place func() error) (Env, error) {
 	err := prepare()
 	if err == nil {
-		// All of it is durable before anything has a name, the record too. It
-		// may take a while, so nobody is locked out meanwhile.
+		// Sync everything, with the record, before anything has a name. This may take
+		// long, so the Lock is not held.
 		err = b.sync()
 	}
 	if err != nil {
@@ -241,7 +240,7 @@ func (b *Build) finish(ctx context.Context, prepare, place func() error) (Env, e
 	}
 	defer release()
 	if err := place(); err != nil {
-		return Env{}, b.takeBack(ctx, err) // with the Lock: it writes to the registry too
+		return Env{}, b.takeBack(ctx, err) // with the Lock held, because undoing writes to the registry, too
 	}
 	return b.registry.Get(b.Name)
 }
@@ -253,8 +252,8 @@ func (b *Build) sync() error {
 	return nil
 }
 
-// note writes what the environment's record will be. That it is ready counts
-// only once its subvolume has its name.
+// note writes the future record of the environment. The state in it counts only after
+// the subvolume has its name.
 func (b *Build) note(ctx context.Context, record *Record) error {
 	if nested, err := b.registry.store.Nested(b.Path); err != nil {
 		return err

@@ -9,11 +9,10 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Destroy deletes an environment, its base and its record, unless something is
-// nested in it that exists nowhere else: a NestedError. The other rules are the
-// caller's to check, and the caller holds the Lock. One rename makes the
-// environment garbage; what a cut-off run has not collected of it, the next
-// command does.
+// Destroy deletes an environment, its base and its record. It returns a NestedError if
+// a nested subvolume exists nowhere else. The caller checks the other rules and holds
+// the Lock. One rename makes the environment garbage; if the process dies, the next
+// command deletes the garbage.
 func (r *Registry) Destroy(ctx context.Context, e Env) error {
 	if err := r.checkNested(e); err != nil {
 		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
@@ -21,14 +20,14 @@ func (r *Registry) Destroy(ctx context.Context, e Env) error {
 	return r.DestroyWithNested(ctx, e)
 }
 
-// DestroyWithNested is Destroy with all that is nested in the environment, also
-// what exists nowhere else.
+// DestroyWithNested is Destroy that also deletes nested subvolumes that exist nowhere
+// else.
 func (r *Registry) DestroyWithNested(_ context.Context, e Env) error {
 	garbage := EnvDir + "/" + newPrefix + e.Subvolume.UUID
 	err := r.store.Rename(e.Subvolume.Path, garbage)
 	if durable.Unwritable(err) {
-		// A disk that is too full for another name still takes the deletion, which
-		// is how it gets room again.
+		// On a full disk the rename fails, but the deletion works. Deleting
+		// environments is the way to free space.
 		garbage, err = e.Subvolume.Path, nil
 	}
 	if err != nil {
@@ -37,22 +36,22 @@ func (r *Registry) DestroyWithNested(_ context.Context, e Env) error {
 	if err := r.destroy(garbage); err != nil {
 		return fmt.Errorf("cannot destroy %s: %w", e.Name, err)
 	}
-	// What belonged to it is garbage now. If some of that can't be removed, or
-	// some of another one's, the next Recover tells.
+	// The environment's base, record and files are garbage now. If some garbage cannot
+	// be removed, the next Recover reports it.
 	_ = r.collect()
 	return nil
 }
 
-// ScratchDir is where, in the store, a sandbox keeps what was written to
-// other file systems in the environment whose subvolume has a UUID.
+// ScratchDir returns the path, in the store, of the scratch directory of the
+// environment with the UUID.
 func ScratchDir(uuid string) string { return HomeDir + "/scratch/" + uuid }
 
-// FailedDir is where, in the store, the journal is kept of the trial of an
-// environment that failed, whose subvolume has a UUID.
+// FailedDir returns the path, in the store, of the directory with the journal of a
+// failed trial of the environment with the UUID.
 func FailedDir(uuid string) string { return HomeDir + "/failed/" + uuid }
 
-// baseOf finds the base of an environment: under its name, or, after a rename
-// that was cut off, under another. "" if it has none.
+// baseOf returns the path of an environment's base: under the environment's name, or
+// under another name after an interrupted rename. It returns "" if there is none.
 func (r *Registry) baseOf(e Env) (string, error) {
 	if e.Record.BaseUUID == "" {
 		return "", nil
@@ -76,8 +75,8 @@ func (r *Registry) baseOf(e Env) (string, error) {
 	return "", nil
 }
 
-// BaseOf returns the base of an environment, the read-only snapshot of its
-// origin at the instant that it was made: ErrNotFound if it has none.
+// BaseOf returns the base of an environment: the read-only snapshot of its origin at
+// the instant of its creation. It returns ErrNotFound if there is none.
 func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 	path, err := r.baseOf(e)
 	if err == nil && path == "" {
@@ -89,8 +88,8 @@ func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 	return r.store.Get(path)
 }
 
-// ShareSnapshotsOf returns the snapshots of shares that are kept with an environment, by
-// the names of the shares.
+// ShareSnapshotsOf returns the share snapshots of an environment, by the names of the
+// shares.
 func (r *Registry) ShareSnapshotsOf(e Env) (map[string]store.Subvolume, error) {
 	if len(e.Record.ShareSnapshots) == 0 {
 		return nil, nil
@@ -110,7 +109,7 @@ func (r *Registry) ShareSnapshotsOf(e Env) (map[string]store.Subvolume, error) {
 	return found, nil
 }
 
-// Rename gives an environment another name. The caller holds the Lock.
+// Rename changes the name of an environment. The caller holds the Lock.
 func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 	if err := r.CheckFree(name); err != nil {
 		return fmt.Errorf("cannot rename %s: %w", e.Name, err)
@@ -119,13 +118,13 @@ func (r *Registry) Rename(ctx context.Context, e Env, name string) error {
 		return fmt.Errorf("cannot rename %s: %w", e.Name, e.Unreadable)
 	}
 	if e.DefaultErr != nil {
-		return fmt.Errorf("cannot rename %s: %w: it is not known what the next boot takes: %w", e.Name, ErrProtected, e.DefaultErr)
+		return fmt.Errorf("cannot rename %s: %w: the default is unknown: %w", e.Name, ErrProtected, e.DefaultErr)
 	}
 	if e.Record.Path != "" {
 		return fmt.Errorf("cannot rename %s: %w: %s is where the installer put it", e.Name, ErrProtected, e.Subvolume.Path)
 	}
 	if e.Origin {
-		return fmt.Errorf("cannot rename %s: %w: apt-be init was run in it, and apt-be init --undo goes back to it", e.Name, ErrProtected)
+		return fmt.Errorf("cannot rename %s: %w: apt-be init was run in it, and apt-be init --undo returns to it", e.Name, ErrProtected)
 	}
 	t, err := r.journal.Begin(fmt.Sprintf("renaming boot environment %s to %s", e.Name, name))
 	if err != nil {

@@ -7,20 +7,19 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Where things are in the top-level subvolume.
+// The directories and subvolumes in the top-level subvolume.
 const (
 	EnvDir  = "@be"
 	BaseDir = "@be-base"
 	HomeDir = "@apt-be"
-	// ShareDir holds the subvolumes that all environments mount.
+	// ShareDir contains the subvolumes of shares.
 	ShareDir = "@share"
-	// ShareSnapshotDir holds read-only snapshots of shares: what those were when the
-	// machine left for an environment.
+	// ShareSnapshotDir contains the share snapshots.
 	ShareSnapshotDir = "@share-past"
 )
 
-// newPrefix begins the name of a subvolume under construction. No
-// environment's name can begin so.
+// newPrefix is the prefix of subvolumes under construction. No environment's name can
+// begin with it.
 const newPrefix = ".new-"
 
 // Env is a boot environment.
@@ -29,20 +28,20 @@ type Env struct {
 	Record    Record
 	Subvolume store.Subvolume
 	Running   bool // mounted at /
-	Next      bool // what the next boot takes
-	Armed     bool // what the next boot takes on trial, if the machine is shut down for it
-	Default   bool // what boots where no trial is armed
-	Origin    bool // what apt-be init --undo goes back to
-	// Unreadable is why its record can't be read; nil if it can. Record is made up
-	// then, in the state Unreadable.
+	Next      bool // the next boot takes it
+	Armed     bool // the next boot takes it on trial, after an orderly shutdown
+	Default   bool // it boots if no trial is armed
+	Origin    bool // apt-be init --undo returns to it
+	// Unreadable is the reason why the record cannot be read; nil if it can. If it is
+	// set, Record is a placeholder in the state Unreadable.
 	Unreadable *UnreadableError
-	// Uncertain is why Next, Default and Armed are false of all, and Origin may be
-	// wrong; nil if what boots is known.
+	// DefaultErr is set if the default is unknown; then Next, Armed and Default are
+	// false in all environments, and Origin may be wrong.
 	DefaultErr error
 }
 
-// Flags returns the letters that lists show: N running, R next, T trial,
-// B blessed, K kept, F failed.
+// Flags returns the letters for lists: N running, R next, T trial, B blessed, K kept, F
+// failed.
 func (e Env) Flags() string {
 	var flags strings.Builder
 	for _, f := range []struct {
@@ -63,14 +62,13 @@ func (e Env) Flags() string {
 	return flags.String()
 }
 
-// Bootable says whether a boot environment may be booted at all.
+// Bootable reports whether the environment may be booted.
 func (e Env) Bootable() bool {
 	return e.Record.State != Failed && e.Record.State != Creating && len(e.Record.Kernels) > 0
 }
 
-// ShownState is the state that users are shown: Armed as long as its trial is
-// armed, or wanted, and it does not run, else that of its record, which it
-// keeps meanwhile.
+// ShownState returns the state to show to users: Armed if a trial is armed or wanted
+// and the environment does not run, otherwise the state in the record.
 func (e Env) ShownState() State {
 	if e.Armed && !e.Running && e.Record.State != Unreadable {
 		return Armed
@@ -78,19 +76,19 @@ func (e Env) ShownState() State {
 	return e.Record.State
 }
 
-// Pending says whether e is an upgraded system that waits for its first boot.
+// Pending reports whether e is an upgraded environment that waits for its first boot.
 func (e Env) Pending() bool { return !e.Running && e.NeverBooted() }
 
-// NeverBooted says whether e is an upgraded system that has never come up. Such a
-// one is the running system's successor, and gets what happens there meanwhile;
-// one that was made by hand may be meant to go back to.
+// NeverBooted reports whether e is an upgraded environment that was never booted
+// successfully. Only such an environment receives the drift of the running system; an
+// environment that the user created may be meant as a way back.
 func (e Env) NeverBooted() bool {
 	upgraded := e.Record.CreatedBy == Redirect || e.Record.CreatedBy == Command
 	return upgraded && e.Record.State == Ready
 }
 
-// ForkGeneration is the store's generation in which e was made, before anything was
-// changed in it.
+// ForkGeneration returns the store's generation in which e was created, before anything
+// in it changed.
 func (e Env) ForkGeneration() uint64 {
 	if e.Record.ForkGeneration > 0 {
 		return e.Record.ForkGeneration
@@ -98,12 +96,12 @@ func (e Env) ForkGeneration() uint64 {
 	return e.Subvolume.OTransID
 }
 
-// Original says whether e is the root that the installer made.
+// Original reports whether e is the root that the installer made.
 func (e Env) Original() bool { return e.Record.Path != "" }
 
-// setNext marks what the next boot takes: the trial that the loader has armed,
-// or else its default. Where apt-be init was not run, no loader is asked; then
-// it is the original root, whichever one was chosen from the menu this time.
+// setNext marks the environment that the next boot takes: the armed trial, otherwise
+// the boot loader's default. If apt-be init was not run, it marks the original root,
+// whatever the user selected in the menu for this boot.
 func setNext(envs []Env, defaultName, armedNonce string) {
 	next := slices.IndexFunc(envs, func(e Env) bool {
 		return armedNonce != "" && e.Record.Trial != nil && e.Record.Trial.Nonce == armedNonce
@@ -116,7 +114,7 @@ func setNext(envs []Env, defaultName, armedNonce string) {
 		envs[next].Armed = true
 	} else {
 		next = standing
-		for i := range envs { // a record that can't be read may be what tells of the trial
+		for i := range envs { // the trial may be in a record that cannot be read
 			envs[i].Armed = armedNonce != "" && envs[i].Unreadable != nil && !envs[i].Running
 		}
 	}
@@ -131,7 +129,7 @@ func setNext(envs []Env, defaultName, armedNonce string) {
 	}
 }
 
-// nameOf derives an environment's name from where its subvolume lies.
+// nameOf returns the environment's name, which is the name of its subvolume.
 func nameOf(path string) string {
 	if name, ok := strings.CutPrefix(path, EnvDir+"/"); ok {
 		return name
@@ -143,7 +141,7 @@ func nameOf(path string) string {
 	return name
 }
 
-// byAge orders environments, oldest first.
+// byAge sorts environments by age, oldest first.
 func byAge(envs []Env) {
 	slices.SortFunc(envs, func(a, b Env) int {
 		if c := a.Record.Created.Compare(b.Record.Created); c != 0 {

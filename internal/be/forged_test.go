@@ -205,7 +205,7 @@ func TestForgedJournals(t *testing.T) {
 				check(t, err)
 				i := slices.IndexFunc(bad, func(e *be.UnreadableError) bool { return strings.Contains(e.Path, v.build.ID()) })
 				says = strings.ReplaceAll(says, "FILE", v.build.ID()+".json")
-				if i < 0 || !strings.Contains(bad[i].Error(), says) || !strings.Contains(bad[i].Remedy(), " moved away what it tells of stays ") {
+				if i < 0 || !strings.Contains(bad[i].Error(), says) || !strings.Contains(bad[i].Remedy(), " away, its subvolumes stay as they are or become garbage") {
 					t.Errorf("Unreadable = %v, want one that says %q", bad, says)
 				}
 				// Another one is settled all the same.
@@ -245,12 +245,12 @@ func TestForgedJournalsInBounds(t *testing.T) {
 			check(v.T, v.store.Delete("@be/.new-"+id))
 			check(v.T, v.store.Rename("@be/plain", "@be/.new-"+id))
 			return nil
-		}, "is another subvolume than the one that was made there"},
+		}, "is not the subvolume that was created there"},
 		"snapshot with the right parent": {func(v *victims, id string) []txn.Step {
 			check(v.T, v.store.Delete("@be/.new-"+id))
 			check(v.T, v.store.Rename("@be/plain", "@be/.new-"+id))
 			return []txn.Step{{Kind: "snapshot", Args: txn.Args{"src": "@rootfs", "dst": "@be/.new-" + id, "parent": v.plain.Subvolume.ParentUUID}}}
-		}, "belongs to a boot environment that is whole"},
+		}, "belongs to a complete boot environment"},
 		"snapshot that is mounted": {func(v *victims, id string) []txn.Step {
 			v.mounted = "@be/.new-" + id
 			return nil

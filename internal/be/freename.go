@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// CheckFree returns an ErrExists if an environment can't get a name because
-// it is taken, or an ErrBadName.
+// CheckFree returns an ErrExists if a name is taken, or an ErrBadName if it is invalid.
 func (r *Registry) CheckFree(name string) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -23,12 +22,11 @@ func (r *Registry) CheckFree(name string) error {
 	case place == "":
 		return fmt.Errorf("%w: %s", ErrExists, name)
 	default:
-		return fmt.Errorf("%w, or something else in its place: %s", ErrExists, place)
+		return fmt.Errorf("%w, or its place is occupied: %s", ErrExists, place)
 	}
 }
 
-// freeName checks the name that was asked for, or finds one that begins with
-// prefix.
+// freeName checks the wanted name, or finds a free name that begins with prefix.
 func (r *Registry) freeName(wanted, prefix string) (string, error) {
 	if wanted != "" {
 		return wanted, r.CheckFree(wanted)
@@ -43,15 +41,15 @@ func (r *Registry) freeName(wanted, prefix string) (string, error) {
 	}), nil
 }
 
-// takenNames returns the names that are no use to a new environment: those of
-// environments, also of those under construction, with "", and those of which
-// a place is taken, such as by a base that could not be deleted, with that.
+// takenNames returns the names that a new environment cannot get. The value is "" for
+// names of environments, also of those under construction, and otherwise the path that
+// occupies the name, such as a base that could not be deleted.
 func (r *Registry) takenNames() (map[string]string, error) {
 	taken := map[string]string{}
 	for _, dir := range []string{EnvDir, BaseDir} {
 		entries, err := os.ReadDir(r.store.Path(dir))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("cannot read which names are taken: %w", err)
+			return nil, fmt.Errorf("cannot read the names that are taken: %w", err)
 		}
 		for _, entry := range entries {
 			taken[entry.Name()] = dir + "/" + entry.Name()

@@ -13,17 +13,16 @@ import (
 	"github.com/apt-be/apt-be/internal/swapfile"
 )
 
-// Part is a subvolume of its own that belongs to a root although it lies
-// elsewhere: the fstab of the root mounts it, and packages have files in it. In a
-// boot environment a snapshot of it is nested at that place, and the fstab there
-// mounts that one.
+// Part is a separate subvolume that belongs to a root: the root's fstab mounts it, and
+// packages have files in it. In a boot environment, a snapshot of it is nested at that
+// place, and the environment's fstab mounts the snapshot.
 type Part struct {
-	Place     string `json:"place"`           // where it is mounted, such as "/opt"
-	Named     string `json:"named,omitempty"` // the place by its name in the fstab, if that leads through a link
-	Subvolume string `json:"subvolume"`       // of the origin, from the top level
+	Place     string `json:"place"`           // the mount point, such as "/opt"
+	Named     string `json:"named,omitempty"` // the mount point as the fstab names it, if that path contains a link
+	Subvolume string `json:"subvolume"`       // the origin's subvolume, from the top level
 }
 
-// PlacesOf are the places of parts.
+// PlacesOf returns the places of parts.
 func PlacesOf(parts []Part) []string {
 	places := make([]string, len(parts))
 	for i, part := range parts {
@@ -32,15 +31,16 @@ func PlacesOf(parts []Part) []string {
 	return places
 }
 
-// SubvolumeBelow is a subvolume that is seen below a root: nested in it, or a part of it.
+// SubvolumeBelow is a subvolume that is visible below a root: nested in it, or a part
+// of it.
 type SubvolumeBelow struct {
-	Place     string // its path from the root, with a leading slash
-	Part      bool   // it lies elsewhere
+	Place     string // the path from the root, with a leading slash
+	Part      bool   // a part, which is not nested
 	Subvolume store.Subvolume
 }
 
-// SubvolumesBelow returns the subvolumes that are seen below a root, each before those
-// that it holds. What a part is mounted over is not seen.
+// SubvolumesBelow returns the subvolumes that are visible below a root, each before its
+// own nested subvolumes. Subvolumes hidden below a part's mount point are not visible.
 func SubvolumesBelow(st store.Store, root string, parts []Part) ([]SubvolumeBelow, error) {
 	var found []SubvolumeBelow
 	add := func(holder, at string) error {
@@ -60,7 +60,7 @@ func SubvolumesBelow(st store.Store, root string, parts []Part) ([]SubvolumeBelo
 	slices.SortFunc(parts, func(a, b Part) int { return store.ComparePaths(a.Place, b.Place) })
 	for _, part := range parts {
 		if part.Subvolume == root+part.Place {
-			continue // nested there, as in each environment
+			continue // it is nested there, as in each environment
 		}
 		sub, err := st.Get(part.Subvolume)
 		if err != nil {
@@ -78,9 +78,10 @@ func SubvolumesBelow(st store.Store, root string, parts []Part) ([]SubvolumeBelo
 	return found, nil
 }
 
-// sift separates what a new environment gets no copy of: other tools' read-only
-// snapshots, what is to be left out, with all below either, and what is so deep that
-// nobody can open it by its path: for that stands a directory that it is in.
+// sift separates the subvolumes that a new environment does not copy: read-only
+// snapshots of other tools, subvolumes to leave out, with everything below them, and
+// subvolumes so deep that their path is too long to open; these are represented by a
+// directory above them.
 func sift(all []SubvolumeBelow, leaveOut func(place string) bool) (kept []SubvolumeBelow, leftOut []string) {
 	for _, in := range all {
 		if IsTooDeep(in.Place) {
@@ -98,21 +99,22 @@ func sift(all []SubvolumeBelow, leaveOut func(place string) bool) (kept []Subvol
 	return kept, leftOut
 }
 
-// IsTooDeep says whether what has a place is left out of environments since it is so deep
-// that nobody can open it by its path: every user can make such subvolumes.
+// IsTooDeep reports whether a subvolume is left out of environments because its path is
+// too long to open. Every user can create such subvolumes.
 func IsTooDeep(place string) bool { return longpath.Is(place[1:]) }
 
-// copyToBase gives the base of a build a snapshot of a subvolume at its place, which
-// is writable until seal. there is false if it was moved meanwhile.
+// copyToBase makes a snapshot of a subvolume at its place in a build's base. The
+// snapshot is writable until seal. there is false if the subvolume was moved meanwhile.
 func (b *Build) copyToBase(in SubvolumeBelow) (there bool, err error) {
 	st, place := b.registry.store, b.Base+in.Place
 	if in.Part {
 		durable.Unlock(st.Path(place))
 	}
-	// Undoing the outer snapshot deletes what is nested in it: no step of its own.
+	// This needs no step of its own: undoing the outer snapshot deletes nested
+	// subvolumes, too.
 	err = st.SnapshotOver(in.Subvolume.Path, place, false)
 	if in.Part && errors.Is(err, store.ErrExists) {
-		// Below the mount something lies that nobody sees.
+		// Hidden files are below the mount point.
 		if err = durable.RemoveAll(st.Path(place)); err == nil {
 			err = os.Mkdir(st.Path(place), 0o755)
 		}
@@ -129,7 +131,7 @@ func (b *Build) copyToBase(in SubvolumeBelow) (there bool, err error) {
 	return true, nil
 }
 
-// seal makes the base of a build read-only, with what was copied to it.
+// seal makes the base of a build and the subvolumes copied to it read-only.
 func (b *Build) seal(copied []SubvolumeBelow) error {
 	for _, in := range copied {
 		if err := b.registry.store.SetReadOnly(b.Base+in.Place, true); err != nil {
@@ -139,19 +141,19 @@ func (b *Build) seal(copied []SubvolumeBelow) error {
 	return b.registry.store.SetReadOnly(b.Base, true)
 }
 
-// Hidden ends the name of what lay below the mount of a part, and lies beside that
-// in an environment.
+// Hidden is the suffix for the files that were below a part's mount point. They are
+// beside the part in an environment.
 const Hidden = ".below-mount"
 
-// onlySwap says whether nothing but swap files is in a subvolume.
+// onlySwap reports whether a subvolume contains only swap files.
 func (b *Build) onlySwap(in SubvolumeBelow) (bool, error) {
 	names, only, err := swapfile.In(b.registry.store.Path(in.Subvolume.Path))
 	return only && len(names) > 0, err
 }
 
-// empty gives the environment that is built an empty subvolume like the one that is
-// swapped to: there can't be a snapshot of a file that is, and none of one that is
-// not at the moment may be.
+// empty makes an empty subvolume in the build instead of a subvolume with swap files.
+// The kernel makes no snapshot of an active swap file, and a snapshot of an inactive
+// one can make both copies useless.
 func (b *Build) empty(in SubvolumeBelow) error {
 	if err := b.registry.store.EmptyOver(in.Subvolume.Path, b.Path+in.Place); err != nil {
 		return fmt.Errorf("cannot make the subvolume %s: %w", in.Place, err)
@@ -160,8 +162,8 @@ func (b *Build) empty(in SubvolumeBelow) error {
 	return nil
 }
 
-// copyInner gives the environment that is built a writable snapshot of source at
-// the place of a subvolume.
+// copyInner makes a writable snapshot of source in the build, at the place of a
+// subvolume.
 func (b *Build) copyInner(in SubvolumeBelow, source string) error {
 	st, place := b.registry.store, b.Path+in.Place
 	if in.Part {
@@ -172,7 +174,7 @@ func (b *Build) copyInner(in SubvolumeBelow, source string) error {
 		return b.empty(in)
 	}
 	if in.Part && errors.Is(err, store.ErrExists) {
-		// Whoever owns the directory can have something by that name.
+		// The owner of the directory may have created a file of that name.
 		if err = durable.RenameFree(st.Path(place), st.Path(place)+Hidden); err == nil {
 			b.HiddenParts = append(b.HiddenParts, in.Place)
 			err = os.Mkdir(st.Path(place), 0o755)
@@ -187,9 +189,9 @@ func (b *Build) copyInner(in SubvolumeBelow, source string) error {
 	return nil
 }
 
-// moved says whether a nested subvolume could not be copied because it is not,
-// or was not when the origin was snapshotted, where it was found to be: whoever
-// owns the directory above can rename it at any time, and put a link there.
+// moved reports whether a nested subvolume could not be copied because it is not, or
+// was not at the time of the snapshot, at the place where it was found. The owner of
+// the directory above can rename it at any time, and replace it by a link.
 func moved(err error) bool {
 	for _, is := range []error{store.ErrNotFound, store.ErrNotSubvolume, store.ErrExists, store.ErrBadPath} {
 		if errors.Is(err, is) {

@@ -10,17 +10,17 @@ import (
 	"github.com/apt-be/apt-be/internal/swapfile"
 )
 
-// Nested is a subvolume nested in an environment that came with it: a copy of what
-// the origin has, or made by the upgrade.
+// Nested records a nested subvolume that an environment had when it was committed: a
+// copy of the origin's, or one that the upgrade made.
 type Nested struct {
 	UUID       string `json:"uuid"`
-	Generation uint64 `json:"generation"` // in which it was as it came
+	Generation uint64 `json:"generation"` // the generation at that time
 }
 
-// NestedError says that subvolumes nested in an environment exist nowhere else.
+// NestedError reports that subvolumes nested in an environment exist nowhere else.
 type NestedError struct {
-	Name  string   // of the environment
-	Paths []string // in it, with a leading slash
+	Name  string   // the name of the environment
+	Paths []string // paths in the environment, with a leading slash
 }
 
 // Error implements error.
@@ -32,30 +32,29 @@ func (e *NestedError) Error() string {
 	return fmt.Sprintf("%v: "+what, ErrProtected, strings.Join(e.Paths, ", "))
 }
 
-// Is says that it is an error of kind ErrProtected.
+// Is reports that the error is of kind ErrProtected.
 func (e *NestedError) Is(target error) bool { return target == ErrProtected }
 
-// UniqueNested returns the subvolumes nested in an environment that would be lost with
-// it: others than those that came with it and are as they came, those in which is
-// nothing but swap files, and those that live on in a snapshot elsewhere, taken
-// when they were as they are now.
+// UniqueNested returns the subvolumes nested in an environment that exist nowhere else.
+// It skips those that are unchanged since the environment was committed, those that
+// contain only swap files, and those of which a current snapshot exists elsewhere.
 func (r *Registry) UniqueNested(e Env) ([]store.Subvolume, error) {
 	only, err := r.uniqueNested(e)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find out which subvolumes are in %s only: %w", e.Name, err)
+		return nil, fmt.Errorf("cannot find the subvolumes that exist only in %s: %w", e.Name, err)
 	}
 	return only, nil
 }
 
 func (r *Registry) uniqueNested(e Env) ([]store.Subvolume, error) {
-	if e.Subvolume.Path == "." { // all others are in it
+	if e.Subvolume.Path == "." { // all other subvolumes are nested in it
 		return nil, nil
 	}
 	nested, err := r.store.Nested(e.Subvolume.Path)
 	if err != nil || len(nested) == 0 {
 		return nil, err
 	}
-	if err := r.store.Sync(); err != nil { // what has changed counts once it is written
+	if err := r.store.Sync(); err != nil { // changes count only after they were written
 		return nil, err
 	}
 	var only []store.Subvolume
@@ -84,8 +83,9 @@ func (r *Registry) uniqueNested(e Env) ([]store.Subvolume, error) {
 	return only, nil
 }
 
-// isOwn says whether a subvolume nested in an environment is of no worth beyond
-// that: a part of its root, one that is as it came with it, or only swapped to.
+// isOwn reports whether a nested subvolume may be deleted with its environment: a part
+// of its root, one that is unchanged since the commit, or one that contains only swap
+// files.
 func (r *Registry) isOwn(e Env, sub store.Subvolume) (bool, error) {
 	place := strings.TrimPrefix(sub.Path, e.Subvolume.Path)
 	came := slices.ContainsFunc(e.Record.Nested, func(n Nested) bool { return n.UUID == sub.UUID })
@@ -104,7 +104,7 @@ func (r *Registry) isOwn(e Env, sub store.Subvolume) (bool, error) {
 	return only, err
 }
 
-// family is all subvolumes that there are, and the environments that they are in.
+// family is the set of all subvolumes, with the environments that contain them.
 type family struct {
 	r    *Registry
 	envs []Env
@@ -120,9 +120,8 @@ func (r *Registry) family() (*family, error) {
 	return &family{r, envs, all}, err
 }
 
-// livesOn says whether a subvolume nested in an environment has been handed on: it
-// has not changed since a snapshot of it was taken, which somebody keeps. That may
-// have changed since, as it should.
+// livesOn reports whether a current snapshot of a nested subvolume exists that is kept
+// independently. The snapshot itself may have changed since.
 func (f *family) livesOn(sub store.Subvolume, e Env) (bool, error) {
 	for _, heir := range f.all {
 		if heir.ParentUUID != sub.UUID || inside(heir.Path, e.Subvolume.Path) {
@@ -140,9 +139,9 @@ func (f *family) livesOn(sub store.Subvolume, e Env) (bool, error) {
 	return false, nil
 }
 
-// keeps says whether a snapshot does not go with something else, unasked: what is
-// apt-be's own does, and an unchanged copy in an environment that does not run. An
-// environment has its copy from its base.
+// keeps reports whether a snapshot is kept independently. Subvolumes of apt-be itself
+// are not, nor is an unchanged copy in an environment that does not run. An environment
+// gets its copies from its base.
 func (f *family) keeps(sub store.Subvolume) (bool, error) {
 	if inside(sub.Path, BaseDir) {
 		for _, copied := range f.all {
@@ -171,10 +170,11 @@ func (f *family) keeps(sub store.Subvolume) (bool, error) {
 	return f.livesOn(sub, f.envs[i])
 }
 
-// inside says whether a path is below a directory that is not the top level.
+// inside reports whether a path is below dir, unless dir is the top level.
 func inside(path, dir string) bool { return dir != "." && strings.HasPrefix(path, dir+"/") }
 
-// checkNested returns a NestedError if something would be lost with an environment.
+// checkNested returns a NestedError if destroying an environment would delete a unique
+// subvolume.
 func (r *Registry) checkNested(e Env) error {
 	only, err := r.UniqueNested(e)
 	if err != nil || len(only) == 0 {
@@ -187,8 +187,8 @@ func (r *Registry) checkNested(e Env) error {
 	return lost
 }
 
-// KeepUnique takes from those that are to be destroyed the environments with which more
-// would be lost than they are.
+// KeepUnique changes the decision to keep for environments that contain unique
+// subvolumes.
 func (r *Registry) KeepUnique(fates []PruneDecision) error {
 	for i, fate := range fates {
 		if !fate.Destroy {
@@ -204,8 +204,8 @@ func (r *Registry) KeepUnique(fates []PruneDecision) error {
 	return nil
 }
 
-// checkNested notes what of that which is nested in an environment has to stay
-// what it is in a copy: something that exists nowhere else.
+// checkNested records which of an environment's nested subvolumes are unique, so that a
+// copy must preserve them.
 func (b *Build) checkNested(e Env) error {
 	nested, err := b.registry.store.Nested(e.Subvolume.Path)
 	if err != nil {
@@ -225,8 +225,8 @@ func (b *Build) checkNested(e Env) error {
 	return nil
 }
 
-// noteNested writes into a record which subvolumes came with the build. All that
-// has changed in them has to be written.
+// noteNested writes the build's nested subvolumes to a record. All changes in them must
+// have been written to disk.
 func (b *Build) noteNested(record *Record) error {
 	nested, err := b.registry.store.Nested(b.Path)
 	if err != nil {
@@ -241,8 +241,8 @@ func (b *Build) noteNested(record *Record) error {
 	return nil
 }
 
-// checkCopied returns a NestedError if there is more nested in an environment by
-// now than the build has a copy of.
+// checkCopied returns a NestedError if an environment now has nested subvolumes that
+// the build has not copied.
 func (b *Build) checkCopied(e Env) error {
 	nested, err := b.registry.store.Nested(e.Subvolume.Path)
 	if err != nil {
@@ -266,11 +266,11 @@ func (b *Build) checkCopied(e Env) error {
 	return nil
 }
 
-// keepSwap gives the build the swap files of the environment that it has just
-// taken the place of, which is at old: they take no more room then.
+// keepSwap moves the swap files of the replaced environment, which is at old, to the
+// build, so that they take no additional space.
 func (b *Build) keepSwap(at, old string) {
 	for _, inside := range b.emptied {
-		// Where it can't be done there is none, as if the disk were too full.
+		// On failure the build has no swap file, as on a full disk.
 		_ = b.registry.store.Exchange(at+inside, old+inside)
 	}
 }

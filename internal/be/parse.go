@@ -18,17 +18,16 @@ var (
 	noncePattern = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 )
 
-// parseRecord makes a record of the content of its file, which the UUID of its
-// subvolume names. What means nothing is an error: a guess could make garbage of
-// what the record names.
+// parseRecord parses the content of a record file. It rejects invalid values: guessing
+// could make garbage of subvolumes that the record names.
 func parseRecord(uuid string, data []byte) (Record, error) {
 	if len(data) == 0 {
-		return Record{}, errors.New("it is empty")
+		return Record{}, errors.New("empty file")
 	}
 	if !utf8.Valid(data) {
-		return Record{}, errors.New("it is not UTF-8")
+		return Record{}, errors.New("not UTF-8")
 	}
-	// The schema first: a newer one may have other types.
+	// Check the schema first, because a newer schema may have other types.
 	var head struct {
 		Schema int `json:"schema"`
 	}
@@ -45,10 +44,10 @@ func parseRecord(uuid string, data []byte) (Record, error) {
 	return record, record.check(uuid)
 }
 
-// check says what in a record means nothing.
+// check returns an error for the first invalid field of a record.
 func (r *Record) check(uuid string) error {
 	nonsense := func(field string, value any) error {
-		return fmt.Errorf("its %s is %q, which means nothing", field, value)
+		return fmt.Errorf("invalid %s %q", field, value)
 	}
 	for _, u := range []struct{ field, value string }{
 		{"uuid", r.UUID}, {"origin_uuid", r.OriginUUID}, {"base_uuid", r.BaseUUID},
@@ -65,9 +64,9 @@ func (r *Record) check(uuid string) error {
 	t := r.Trial
 	switch {
 	case r.Schema < 1:
-		return fmt.Errorf("its schema is %d, which means nothing", r.Schema)
+		return fmt.Errorf("invalid schema %d", r.Schema)
 	case r.UUID != uuid:
-		return fmt.Errorf("it is that of another subvolume, %s", r.UUID)
+		return fmt.Errorf("it belongs to another subvolume, %s", r.UUID)
 	case !slices.Contains([]State{Creating, Ready, Trying, Blessed, FellBack, Stale, Superseded, Failed}, r.State):
 		return nonsense("state", r.State)
 	case r.Path != "" && store.CheckPath(r.Path) != nil:

@@ -13,16 +13,16 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Recover settles what runs that were cut off have left, and collects the
-// garbage, but for what only files tell of that can't be read: Unreadable has
-// those. The caller holds the Lock.
+// Recover settles the transactions of interrupted runs and deletes garbage. It leaves
+// everything that unreadable files may name; Unreadable lists these files. The caller
+// holds the Lock.
 func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	c, err := r.contents()
 	if err != nil {
 		return nil, err
 	}
 	if c.newer() {
-		return nil, nil // that one settles it
+		return nil, nil // that run will settle it
 	}
 	recovered, err := r.journal.Recover(ctx)
 	recovered = slices.DeleteFunc(recovered, func(t txn.Recovered) bool {
@@ -33,19 +33,18 @@ func (r *Registry) Recover(ctx context.Context) ([]txn.Recovered, error) {
 		return recovered, err
 	}
 	if err := r.collect(); err != nil {
-		// Such as a subvolume with an active swap file: it stays for now, and
-		// is no reason why nothing else can be done.
+		// Such as a subvolume with an active swap file: it stays for now, and does not
+		// block other operations.
 		recovered = append(recovered, txn.Recovered{Title: "removing a boot environment", Err: err})
 	}
 	return recovered, nil
 }
 
-// collect removes what belongs to no environment: subvolumes under
-// construction whose transaction is settled or that Destroy made such, then
-// records half written or without a subvolume, and bases, snapshots of shares and
-// scratch directories without a record. What can't be removed doesn't keep the
-// rest from it. What runs or is mounted stays, whatever it is, and so does what a
-// record may name that can't be read.
+// collect deletes everything that belongs to no environment: first subvolumes under
+// construction without an active transaction, then incomplete records, records without
+// a subvolume, and bases, share snapshots and scratch directories without a record. A
+// failure does not stop it from deleting the rest. It keeps everything that runs, is
+// mounted, or may be named by an unreadable record.
 func (r *Registry) collect() error {
 	c, err := r.contents()
 	if err != nil {
@@ -65,7 +64,7 @@ func (r *Registry) collect() error {
 	for uuid, record := range c.records {
 		if record.Path != "" && !here[uuid] {
 			if here[uuid], err = r.isAt(record.Path, uuid); err != nil {
-				return err // not to be read now, which does not mean that it is gone
+				return err // unreadable at the moment, which does not mean deleted
 			}
 		}
 		if !here[uuid] {
@@ -81,7 +80,7 @@ func (r *Registry) collect() error {
 		if len(c.bad) == 0 {
 			return func(uuid string) bool { return !wanted[uuid] }
 		}
-		// What nobody names may be named by a record that can't be read.
+		// An unreadable record may name a subvolume that no other record names.
 		gone := map[string]bool{}
 		for _, record := range dead {
 			for _, uuid := range named(record) {
@@ -99,7 +98,7 @@ func (r *Registry) collect() error {
 			}
 			return uuids
 		})))
-	// Last, since it says what is garbage.
+	// Delete records last, because they define which files are garbage.
 	for uuid := range dead {
 		delete(c.records, uuid)
 		if err := durable.Remove(r.recordPath(uuid)); err != nil {
@@ -107,7 +106,7 @@ func (r *Registry) collect() error {
 		}
 	}
 	if c.newer() {
-		return errors.Join(errs...) // what it keeps under which names is not known
+		return errors.Join(errs...) // the names of its files are unknown
 	}
 	for _, dir := range []string{"scratch", "use", "failed"} {
 		errs = append(errs, r.collectFiles(dir, c))
@@ -115,9 +114,9 @@ func (r *Registry) collect() error {
 	return errors.Join(errs...)
 }
 
-// collectUnfinished removes the subvolumes under construction that belong to no
-// transaction any more, but none if they may be a newer apt-be's. It returns the
-// UUIDs of all others, and why some could not be removed.
+// collectUnfinished deletes subvolumes under construction that belong to no active
+// transaction; if newer is true, it deletes none, because they may belong to a newer
+// apt-be. It returns the UUIDs of all other subvolumes, and the errors.
 func (r *Registry) collectUnfinished(newer bool) (here map[string]bool, errs []error, err error) {
 	unsettled, err := r.journal.Unsettled()
 	if err != nil {
@@ -153,8 +152,8 @@ func (r *Registry) collectUnfinished(newer bool) (here map[string]bool, errs []e
 	return here, errs, nil
 }
 
-// dropNameless removes unreadable files of the registry whose subvolume does not
-// exist: a power cut left them, or their environment was destroyed.
+// dropNameless deletes unreadable files of the registry whose subvolume does not exist:
+// a power cut left them, or their environment was destroyed.
 func (r *Registry) dropNameless(c contents) error {
 	found, err := r.found()
 	if err != nil {
@@ -176,8 +175,8 @@ func (r *Registry) dropNameless(c contents) error {
 	return nil
 }
 
-// collectTemporary removes what is left of records that were being written:
-// that is done under the Lock, so nobody is at it.
+// collectTemporary deletes temporary files of interrupted writes. Writers hold the
+// Lock, so no write is in progress.
 func (r *Registry) collectTemporary() error {
 	dir := path.Dir(r.recordPath(""))
 	entries, err := os.ReadDir(dir)
@@ -196,8 +195,8 @@ func (r *Registry) collectTemporary() error {
 	return errors.Join(errs...)
 }
 
-// collectSnapshots removes the subvolumes in a directory that are garbage, by
-// their UUIDs, but for those under construction.
+// collectSnapshots deletes the subvolumes in a directory that garbage selects by UUID,
+// except those under construction.
 func (r *Registry) collectSnapshots(dir string, garbage func(uuid string) bool) error {
 	subvolumes, err := r.store.List(dir)
 	if err != nil {
@@ -218,8 +217,8 @@ func (r *Registry) collectSnapshots(dir string, garbage func(uuid string) bool) 
 	return errors.Join(errs...)
 }
 
-// collectFiles removes the entries of a directory that are named by the UUID
-// of no record.
+// collectFiles deletes the entries of a directory whose name is not the UUID of a
+// record.
 func (r *Registry) collectFiles(dir string, c contents) error {
 	dir = r.store.Path(HomeDir + "/" + dir)
 	entries, err := os.ReadDir(dir)

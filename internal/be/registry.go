@@ -17,51 +17,50 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Identity is what a root file system says of itself.
+// Identity is the description that a root file system contains of itself.
 type Identity struct {
 	Title   string
 	Kernels []Kernel
 }
 
-// Registry knows the boot environments of a file system.
+// Registry manages the boot environments of a file system.
 type Registry struct {
 	store    store.Store
 	root     string
 	identify func(root string) (Identity, error)
 	journal  *txn.Journal
 
-	// Loader asks the boot loader for the name of the environment that boots
-	// unless a trial is armed, and for the nonce of the trial that is, or will be
-	// as the machine goes down. Nil
-	// where apt-be init was not run.
+	// Loader asks the boot loader for the name of the default environment, and for the
+	// nonce of the trial that is armed, or will be armed at shutdown. Nil if apt-be
+	// init was not run.
 	Loader func() (defaultName, armedNonce string, err error)
-	// Mounted returns the directories at which a subvolume of the store is mounted:
-	// recovery deletes none that is. Nil if nothing can be.
+	// Mounted returns the mount points of a subvolume. Recovery deletes no mounted
+	// subvolume. Nil if no subvolume can be mounted.
 	Mounted func(subvolume string) ([]string, error)
-	// LoaderErr is why Loader is nil where apt-be init was run: what the next boot
-	// takes is not known, so no environment is destroyed.
+	// LoaderErr is the reason why Loader is nil although apt-be init was run. The
+	// default is unknown then, so no environment is destroyed.
 	LoaderErr error
 }
 
-// NewRegistry returns the registry of the environments in st. root is the
-// directory at which the running one is mounted, "/" but for tests and
-// images. identify reads the identity of the root file system at a directory.
+// NewRegistry returns the registry of the environments in st. root is the directory at
+// which the running environment is mounted, "/" except for tests and images. identify
+// reads the identity of the root file system at a directory.
 func NewRegistry(st store.Store, root string, identify func(root string) (Identity, error)) *Registry {
 	r := &Registry{store: st, root: root, identify: identify}
 	r.journal = &txn.Journal{Dir: st.Path(HomeDir + "/journal"), Handlers: r.handlers()}
 	return r
 }
 
-// Handle has transactions of a package above this one recovered with those on
-// the registry: they may be of further kinds of steps.
+// Handle adds kinds of steps, which a higher package defines, to those that recovery
+// can undo.
 func (r *Registry) Handle(handlers txn.Handlers) { maps.Copy(r.journal.Handlers, handlers) }
 
-// Transaction begins one of the kinds of steps that Handle was called with. The
+// Transaction begins a transaction of the kinds of steps that Handle has added. The
 // caller holds the Lock.
 func (r *Registry) Transaction(title string) (*txn.Txn, error) { return r.journal.Begin(title) }
 
-// Building returns the names that environments will get which are being built.
-// The caller holds the Lock, and has recovered.
+// Building returns the names of environments under construction. The caller holds the
+// Lock and has recovered.
 func (r *Registry) Building() ([]string, error) {
 	records, err := r.records()
 	if err != nil {
@@ -77,8 +76,8 @@ func (r *Registry) Building() ([]string, error) {
 	return names, nil
 }
 
-// Dir is the directory at which all of an environment is seen, its parts too, but
-// for those of an original root that does not run.
+// Dir returns the directory at which an environment is visible with its parts. The
+// parts of an original root that does not run are not visible there.
 func (r *Registry) Dir(e Env) string {
 	dir := r.store.Path(e.Subvolume.Path)
 	if !e.Running {
@@ -89,16 +88,16 @@ func (r *Registry) Dir(e Env) string {
 		return dir
 	}
 	if there, err := os.Stat(dir); err != nil || !os.SameFile(here, there) {
-		return dir // of an image, or of a test
+		return dir // in an image, or in a test
 	}
 	return r.root
 }
 
-// Store is the store that holds the environments.
+// Store returns the store of the environments.
 func (r *Registry) Store() store.Store { return r.store }
 
-// Lock makes this process the one writer, or returns a *txn.HeldError when
-// ctx is done. Call release when the change is made.
+// Lock makes this process the only writer. It returns a *txn.HeldError if ctx ends
+// first. The caller calls release after the change.
 func (r *Registry) Lock(ctx context.Context) (release func(), err error) {
 	if err := r.ensureHome(); err != nil {
 		return nil, err
@@ -110,10 +109,9 @@ func (r *Registry) Lock(ctx context.Context) (release func(), err error) {
 	return lock.Release, nil
 }
 
-// Use marks an environment as in use by this process, until the lock is
-// released: nobody else can work in it or destroy it. It waits for the Lock
-// until ctx is done, but not for somebody who works in the environment: that
-// may take days.
+// Use marks an environment as in use by this process until the lock is released. Other
+// processes can then neither work in it nor destroy it. Use waits for the Lock until
+// ctx ends, but not for another user of the environment, because that may take days.
 func (r *Registry) Use(ctx context.Context, e Env) (*txn.Lock, error) {
 	release, err := r.Lock(ctx)
 	if err != nil {
@@ -133,7 +131,7 @@ func (r *Registry) Use(ctx context.Context, e Env) (*txn.Lock, error) {
 	return txn.TakeLock(now, r.usePath(e))
 }
 
-// InUse says whether some process works in an environment.
+// InUse reports whether a process works in an environment.
 func (r *Registry) InUse(e Env) bool {
 	if _, err := os.Lstat(r.usePath(e)); err != nil {
 		return false
@@ -152,16 +150,15 @@ func (r *Registry) usePath(e Env) string {
 	return r.store.Path(HomeDir + "/use/" + e.Subvolume.UUID)
 }
 
-// ensureHome makes the subvolume that holds the registry.
+// ensureHome creates the subvolume of the registry.
 func (r *Registry) ensureHome() error {
 	if err := r.store.Create(HomeDir); err != nil && !errors.Is(err, store.ErrExists) {
-		return fmt.Errorf("cannot make the registry: %w", err)
+		return fmt.Errorf("cannot create the registry: %w", err)
 	}
 	return nil
 }
 
-// List describes all boot environments, oldest first, without those under
-// construction.
+// List returns all boot environments, oldest first, without those under construction.
 func (r *Registry) List() ([]Env, error) {
 	c, err := r.contents()
 	if err != nil {
@@ -194,7 +191,7 @@ func (r *Registry) List() ([]Env, error) {
 				e.Unreadable.isOf(e.Name, e.Running)
 				e.Record.State, e.Record.Reason = Unreadable, e.Unreadable.Error()
 			}
-		} else if e.Running { // it goes on living
+		} else if e.Running { // its identity changes while it runs
 			if id, err := r.identify(r.Dir(e)); err == nil {
 				e.Record.Title, e.Record.Kernels = id.Title, id.Kernels
 			}
@@ -236,8 +233,8 @@ func (r *Registry) List() ([]Env, error) {
 	return envs, nil
 }
 
-// addUnreadable adds the environments elsewhere than in EnvDir whose records can't
-// be read, so don't tell where.
+// addUnreadable adds environments outside of EnvDir whose records cannot be read, and
+// so do not name the subvolume.
 func (r *Registry) addUnreadable(c contents, add func(store.Subvolume), known map[string]bool) error {
 	for uuid := range c.bad {
 		if known[uuid] {
@@ -281,8 +278,8 @@ func (r *Registry) find(what string, match func(Env) bool) (Env, error) {
 	return Env{}, fmt.Errorf("cannot find %s: %w", what, ErrNotFound)
 }
 
-// describe makes up the record of a subvolume that has none: what was
-// installed before apt-be was, or what somebody made by hand.
+// describe makes a record for a subvolume without one: a root that existed before
+// apt-be, or a subvolume that a user made.
 func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 	record := Record{Schema: RecordSchema, UUID: sub.UUID, State: Ready, CreatedBy: User, Created: sub.Created}
 	if running {
@@ -297,13 +294,13 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 	return record
 }
 
-// Identify reads again what the root file system of an environment says of
-// itself. The record that the result holds is to be kept by Change.
+// Identify reads the identity of an environment's root file system again. The caller
+// stores the returned record with Change.
 func (r *Registry) Identify(e Env) (Env, error) {
 	id, err := r.identify(r.Dir(e))
 	if errors.Is(err, fs.ErrNotExist) && e.Original() && !e.Running && e.Record.Title != "" {
-		// Its /usr is a subvolume of its own, which only it mounts: what is known
-		// is from when it ran, and nobody has changed it since.
+		// Its /usr is a separate subvolume that only this root mounts. The recorded
+		// identity is from the time when it ran, and it has not changed since.
 		return e, nil
 	}
 	if err != nil {
@@ -313,16 +310,15 @@ func (r *Registry) Identify(e Env) (Env, error) {
 	return e, nil
 }
 
-// Note keeps what Identify, or List for the running environment, has found: it
-// is what is known of the environment when another one runs. The caller holds
-// the Lock.
+// Note stores the identity that Identify, or List for the running environment, has
+// read. It is used while another environment runs. The caller holds the Lock.
 func (r *Registry) Note(e Env) error {
 	c, err := r.contents()
 	if err != nil {
 		return err
 	}
 	if c.bad[e.Subvolume.UUID] != nil {
-		return nil // there is nowhere to note it
+		return nil // the registry does not exist
 	}
 	old, ok := c.records[e.Subvolume.UUID]
 	if ok && old.Title == e.Record.Title && slices.Equal(old.Kernels, e.Record.Kernels) {
@@ -331,8 +327,7 @@ func (r *Registry) Note(e Env) error {
 	return r.Change(e, func(r *Record) { r.Title, r.Kernels = e.Record.Title, e.Record.Kernels })
 }
 
-// Change edits the record of an environment, as it is by now. The caller holds
-// the Lock.
+// Change edits the current record of an environment. The caller holds the Lock.
 func (r *Registry) Change(e Env, edit func(*Record)) error {
 	c, err := r.contents()
 	if err != nil {
@@ -363,7 +358,7 @@ func (r *Registry) write(record Record, put func(file string, data []byte, mode 
 	}
 	file := r.recordPath(record.UUID)
 	if err := os.MkdirAll(path.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("cannot keep the record of a boot environment: %w", err)
+		return fmt.Errorf("cannot write the record of a boot environment: %w", err)
 	}
 	return put(file, append(data, '\n'), 0o644)
 }

@@ -11,12 +11,11 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Renew starts to build an environment anew: a copy of it to be changed, and a
-// read-only snapshot of what its origin is by now, which will be its base.
-// Replace puts both in the place of what was there, at one stroke; until then,
-// whatever happens, that is as it was. Renew takes the Lock meanwhile, and
-// recovers first; what it settled it returns even with an error. parts are those
-// of the origin by now.
+// Renew starts to rebuild an environment: it makes a copy of the environment, to be
+// changed, and a read-only snapshot of the current origin, the new base. Replace then
+// exchanges both with the old ones atomically; until then the old ones stay unchanged.
+// Renew takes the Lock meanwhile, and recovers first. It returns the recovered
+// transactions even if it fails. parts are the origin's current parts.
 func (r *Registry) Renew(ctx context.Context, e, origin Env, parts []Part) (b *Build, recovered []txn.Recovered, err error) {
 	return r.begin(ctx, "building boot environment %s anew",
 		func() (string, error) {
@@ -29,7 +28,7 @@ func (r *Registry) Renew(ctx context.Context, e, origin Env, parts []Part) (b *B
 }
 
 func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
-	if err := b.sync(); err != nil { // what has changed counts once it is written
+	if err := b.sync(); err != nil { // changes count only after they were written
 		return err
 	}
 	st := b.registry.store
@@ -115,7 +114,7 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	})
 }
 
-// mergeParts are the parts of either list, each place once.
+// mergeParts returns the parts of both lists, each place once.
 func mergeParts(one, other []Part) []Part {
 	merged := slices.Clone(one)
 	for _, part := range other {
@@ -126,8 +125,8 @@ func mergeParts(one, other []Part) []Part {
 	return merged
 }
 
-// untouched says whether a subvolume in an environment is what it was when it was
-// made as a snapshot of that at a path in the base, where there may be none.
+// untouched reports whether a subvolume in an environment is unchanged since it was
+// created as a snapshot of the one at a path in the base. The path may not exist.
 func (r *Registry) untouched(sub store.Subvolume, base string) (bool, error) {
 	was, err := r.store.Get(base)
 	if gone(err) {
@@ -139,8 +138,8 @@ func (r *Registry) untouched(sub store.Subvolume, base string) (bool, error) {
 	return store.IsUnmodified(r.store, sub, was)
 }
 
-// CopyFromBase gives the build a subvolume that is in its base, by its path there, and
-// that it has an empty directory for.
+// CopyFromBase copies a subvolume from the build's base to the same path in the build,
+// where an empty directory must exist.
 func (b *Build) CopyFromBase(path string) error {
 	err := b.registry.store.SnapshotOver(b.Base+"/"+path, b.Path+"/"+path, false)
 	if err != nil {
@@ -149,8 +148,8 @@ func (b *Build) CopyFromBase(path string) error {
 	return nil
 }
 
-// Split makes a build that was begun with Renew that of an environment of its own,
-// with a name, or an automatic one for "": what it is a copy of stays what it is.
+// Split turns a build that Renew began into a new environment with a name, or with an
+// automatic name for "". The environment that it is a copy of stays unchanged.
 func (b *Build) Split(ctx context.Context, name string) error {
 	r := b.registry
 	release, err := r.Lock(ctx)
@@ -179,10 +178,10 @@ func (b *Build) Split(ctx context.Context, name string) error {
 	return nil
 }
 
-// Replace has the build take the place and the state of an environment, which it
-// was begun with, and destroys that; edit changes its record further. On an error
-// everything is taken back. What could not be destroyed is garbage for the next
-// command: the running root is, until another one runs.
+// Replace replaces the environment by the build, which takes its place and state, and
+// destroys the old subvolume. edit makes further changes of the record. If it fails, it
+// discards the build. A subvolume that cannot be destroyed, such as the running root,
+// becomes garbage.
 func (b *Build) Replace(ctx context.Context, e Env, edit func(*Record)) (Env, error) {
 	return b.finish(ctx,
 		func() error { return nil },
@@ -230,9 +229,9 @@ func (b *Build) replace(ctx context.Context, e Env, edit func(*Record)) error {
 	return nil
 }
 
-// recordOf returns the record of a build that takes the place of an environment:
-// that has the other one's as it is by now. It is an error if it became another
-// one meanwhile, or is of no use any more.
+// recordOf returns the record of a build that replaces an environment: the
+// environment's current record. It fails if the environment was replaced meanwhile, or
+// can no longer be booted.
 func (b *Build) recordOf(e Env) (Record, error) {
 	r := b.registry
 	if at, err := r.isAt(e.Subvolume.Path, e.Subvolume.UUID); err != nil || !at {
@@ -247,7 +246,7 @@ func (b *Build) recordOf(e Env) (Record, error) {
 		return Record{}, fmt.Errorf("%w: the record of %s", ErrNotFound, e.Name)
 	}
 	if record.State != e.Record.State {
-		return Record{}, fmt.Errorf("%w: %s is %s meanwhile", ErrProtected, e.Name, record.State)
+		return Record{}, fmt.Errorf("%w: %s is now %s", ErrProtected, e.Name, record.State)
 	}
 	record.UUID, record.BaseUUID, record.ForkGeneration = b.Record.UUID, b.Record.BaseUUID, b.Record.ForkGeneration
 	record.Parts = b.Record.Parts
@@ -255,14 +254,13 @@ func (b *Build) recordOf(e Env) (Record, error) {
 	return record, nil
 }
 
-// moveFiles has what is kept of an environment known by another UUID: what it
-// wrote to other file systems, and the journal of its failed trial. It may have
-// been moved before, and there may be nothing.
+// moveFiles moves the files of an environment to another UUID: its scratch directory
+// and the journal of its failed trial. They may be moved already, or may not exist.
 func (r *Registry) moveFiles(from, to string) error {
 	for _, dir := range []func(uuid string) string{ScratchDir, FailedDir} {
 		err := os.Rename(r.store.Path(dir(from)), r.store.Path(dir(to)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("cannot keep what belongs to a boot environment: %w", err)
+			return fmt.Errorf("cannot move the files of a boot environment: %w", err)
 		}
 	}
 	return nil

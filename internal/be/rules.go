@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// CheckDestroy says why the environment called name may not be destroyed.
-// mounted tells of one that is mounted or in use by a sandbox.
+// CheckDestroy returns an ErrProtected if the environment called name may not be
+// destroyed. mounted reports whether an environment is mounted or in use by a sandbox.
 func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 	i := slices.IndexFunc(envs, func(e Env) bool { return e.Name == name })
 	if i < 0 {
@@ -19,37 +19,37 @@ func CheckDestroy(envs []Env, name string, mounted func(Env) bool) error {
 	case e.Next:
 		return fmt.Errorf("%w: the next boot takes it", ErrProtected)
 	case e.Default:
-		return fmt.Errorf("%w: it is what boots by default", ErrProtected)
+		return fmt.Errorf("%w: it is the default", ErrProtected)
 	case e.Record.Kept:
-		return fmt.Errorf("%w: it is marked to be kept", ErrProtected)
+		return fmt.Errorf("%w: it is marked as kept", ErrProtected)
 	case e.Armed:
-		return fmt.Errorf("%w: the next boot tries it; apt-be deactivate takes that back", ErrProtected)
+		return fmt.Errorf("%w: the next boot tries it; `apt-be deactivate` cancels that", ErrProtected)
 	case e.Origin:
-		return fmt.Errorf("%w: apt-be init was run in it, and apt-be init --undo goes back to it", ErrProtected)
+		return fmt.Errorf("%w: apt-be init was run in it, and apt-be init --undo returns to it", ErrProtected)
 	case mounted(e):
 		return fmt.Errorf("%w: it is mounted or in use", ErrProtected)
 	case e.DefaultErr != nil:
-		return fmt.Errorf("%w: it is not known what the next boot takes: %w", ErrProtected, e.DefaultErr)
+		return fmt.Errorf("%w: the default is unknown: %w", ErrProtected, e.DefaultErr)
 	case e.Unreadable != nil:
-		return fmt.Errorf("%w: it may be one to be kept: %w", ErrProtected, e.Unreadable)
+		return fmt.Errorf("%w: it may be marked as kept: %w", ErrProtected, e.Unreadable)
 	case (e.Record.State == Blessed || e.Record.State == Unreadable) && !slices.ContainsFunc(envs, func(o Env) bool {
 		return o.Name != name && o.Record.State == Blessed
 	}):
-		return fmt.Errorf("%w: it is the last one that is known to be healthy", ErrProtected)
+		return fmt.Errorf("%w: it is the last blessed environment", ErrProtected)
 	}
 	return nil
 }
 
-// PruneDecision is what pruning does to an environment, and why.
+// PruneDecision is the action of pruning for an environment, and the reason.
 type PruneDecision struct {
 	Env     Env
 	Destroy bool
 	Reason  string
 }
 
-// Prune decides what becomes of each environment when at most keep of those
-// that have run may stay besides the running one. Only what apt-be made by
-// itself is ever destroyed.
+// Prune decides which environments to destroy, so that besides the running one at most
+// keep environments remain that have run. It destroys only environments that apt-be
+// created automatically.
 func Prune(envs []Env, keep int, mounted func(Env) bool) []PruneDecision {
 	envs = slices.Clone(envs)
 	byAge(envs)
@@ -98,7 +98,7 @@ func youngest(envs []Env, state State) string {
 	return ""
 }
 
-// reasonOf is the sentence of an ErrProtected without its sentinel.
+// reasonOf returns the text of an ErrProtected without the sentinel.
 func reasonOf(err error) string {
 	const prefix = "protected: "
 	if s := err.Error(); len(s) > len(prefix) && s[:len(prefix)] == prefix {

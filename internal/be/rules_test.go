@@ -39,13 +39,13 @@ func TestCheckDestroy(t *testing.T) {
 		{"none", []be.Env{running}, false, be.ErrNotFound, "none"},
 		{"running", []be.Env{running}, false, be.ErrProtected, "it is the running one"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Next = true })}, false, be.ErrProtected, "the next boot takes it"},
-		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.Kept = true })}, false, be.ErrProtected, "marked to be kept"},
-		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Default = true })}, false, be.ErrProtected, "boots by default"},
+		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.Kept = true })}, false, be.ErrProtected, "marked as kept"},
+		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Default = true })}, false, be.ErrProtected, "it is the default"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Origin = true })}, false, be.ErrProtected, "apt-be init --undo"},
 		{"x", []be.Env{running, env("x", 1, nil)}, true, be.ErrProtected, "mounted or in use"},
 		{"x", []be.Env{running, env("x", 1, armed)}, false, be.ErrProtected, "the next boot tries it"},
 		{"x", []be.Env{env("new", 0, func(e *be.Env) { e.Running = true }), env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })},
-			false, be.ErrProtected, "the last one that is known to be healthy"},
+			false, be.ErrProtected, "the last blessed environment"},
 		{"x", []be.Env{running, env("x", 1, func(e *be.Env) { e.Record.State = be.Blessed })}, false, nil, ""},
 	} {
 		err := be.CheckDestroy(tt.envs, tt.name, func(e be.Env) bool { return tt.mounted && e.Name == tt.name })
@@ -77,7 +77,7 @@ func TestPrune(t *testing.T) {
 		"running":    "stays: it is the running one",
 		"installer":  "stays: apt-be did not make it by itself",
 		"mine":       "stays: apt-be did not make it by itself",
-		"kept":       "stays: it is marked to be kept",
+		"kept":       "stays: it is marked as kept",
 		"mounted":    "stays: it is mounted or in use",
 		"oldest":     "goes: older than the newest 2",
 		"older":      "goes: older than the newest 2",
@@ -88,7 +88,7 @@ func TestPrune(t *testing.T) {
 		"failed2":    "stays: its upgrade failed; the newest such one is kept to be looked at",
 		"pending":    "stays: it has not been booted yet",
 		"stale":      "goes: it lacks what happened to packages of the running system since",
-		"armed":      "stays: the next boot tries it; apt-be deactivate takes that back",
+		"armed":      "stays: the next boot tries it; `apt-be deactivate` cancels that",
 	}
 	fates := be.Prune(envs, 2, func(e be.Env) bool { return e.Name == "mounted" })
 	if len(fates) != len(envs) {

@@ -10,30 +10,30 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// ErrNoAccounting says that the store can't tell what takes space.
-var ErrNoAccounting = errors.New("the store does not account for space")
+// ErrNoAccounting reports that the store cannot compute exclusive usage.
+var ErrNoAccounting = errors.New("the store cannot compute exclusive usage")
 
-// Space tells what destroying environments would free.
+// Space computes the space that destroying environments would free.
 type Space struct {
 	shares []store.ExclusiveUsage
 	units  map[string]int    // by the UUID of an environment's subvolume
-	beside map[string]uint64 // by the same: bytes of what is kept elsewhere for it
+	beside map[string]uint64 // by the same UUID: the bytes of its files outside of its subvolumes
 }
 
-// Space accounts for the space of environments, each with its base, all that is
-// nested in them, and its snapshots of shares: ErrNoAccounting. What others than these environments have
-// as well is not counted as theirs.
+// Space computes the usage of environments, each with its base, its nested subvolumes
+// and its share snapshots. Data shared with other subvolumes does not count. It returns
+// ErrNoAccounting if the store cannot compute that.
 func (r *Registry) Space(envs []Env) (*Space, error) {
 	accountant, ok := r.store.(store.Accountant)
 	if !ok {
-		return nil, fmt.Errorf("cannot tell what boot environments take: %w", ErrNoAccounting)
+		return nil, fmt.Errorf("cannot compute the disk usage of boot environments: %w", ErrNoAccounting)
 	}
 	space := &Space{units: map[string]int{}, beside: map[string]uint64{}}
 	var units [][]string
 	for _, e := range envs {
 		paths, err := r.unit(e)
 		if err != nil {
-			return nil, fmt.Errorf("cannot tell what %s takes: %w", e.Name, err)
+			return nil, fmt.Errorf("cannot compute the disk usage of %s: %w", e.Name, err)
 		}
 		space.units[e.Subvolume.UUID] = len(units)
 		units = append(units, paths)
@@ -46,8 +46,9 @@ func (r *Registry) Space(envs []Env) (*Space, error) {
 	return space, err
 }
 
-// unit lists the subvolumes that go with an environment. Where the installer's
-// root is the top level, all others lie in it, and are not its own.
+// unit lists the subvolumes that are destroyed with an environment. If the original
+// root is the top level, all other subvolumes are nested in it, but do not belong to
+// it.
 func (r *Registry) unit(e Env) ([]string, error) {
 	paths := []string{e.Subvolume.Path}
 	base, err := r.baseOf(e)
@@ -79,8 +80,8 @@ func (r *Registry) unit(e Env) ([]string, error) {
 	return paths, nil
 }
 
-// Freed is how many bytes destroying some environments, and no others, gives
-// back on the devices: what is stored twice counts twice.
+// Freed returns the bytes, on the devices, that destroying these environments and no
+// others would free. Data stored twice counts twice.
 func (s *Space) Freed(envs ...Env) uint64 {
 	var units []int
 	var freed uint64
@@ -93,12 +94,12 @@ func (s *Space) Freed(envs ...Env) uint64 {
 	return freed + store.Freed(s.shares, units...)
 }
 
-// Exclusive tells how many bytes each of some subvolumes holds that nobody else does,
-// and how many all of them together: ErrNoAccounting.
+// Exclusive returns the exclusive usage in bytes of each of some subvolumes, and of all
+// of them together, or ErrNoAccounting.
 func (r *Registry) Exclusive(subs []store.Subvolume) (each []uint64, together uint64, err error) {
 	accountant, ok := r.store.(store.Accountant)
 	if !ok {
-		return nil, 0, fmt.Errorf("cannot tell what subvolumes take: %w", ErrNoAccounting)
+		return nil, 0, fmt.Errorf("cannot compute the disk usage of subvolumes: %w", ErrNoAccounting)
 	}
 	units := make([][]string, len(subs))
 	all := make([]int, len(subs))
@@ -115,7 +116,7 @@ func (r *Registry) Exclusive(subs []store.Subvolume) (each []uint64, together ui
 	return each, store.Freed(shares, all...), nil
 }
 
-// sizeOf is the size in bytes of the files below dir, as far as it can be read.
+// sizeOf returns the size in bytes of the readable files below dir.
 func sizeOf(dir string) uint64 {
 	var size uint64
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {

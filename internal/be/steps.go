@@ -12,16 +12,16 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// The kinds of steps that transactions on the registry are made of. "at" is where the
+// The kinds of steps of transactions on the registry. "at" is the place where the
 // environment is built.
 const (
 	stepSnapshot     = "snapshot"    // src, dst, parent: the UUID of src
-	stepRename       = "rename"      // uuid, from, to: an environment, which ends the transaction
-	stepExchange     = "exchange"    // uuid, from, to: two of them, the first of which has the uuid; likewise
-	stepFiles        = "files"       // from, to: UUIDs, one of which an environment's files are kept under; at
-	stepRenameBase   = "rename-base" // as rename, of bases
+	stepRename       = "rename"      // uuid, from, to: an environment; this ends the transaction
+	stepExchange     = "exchange"    // uuid, from, to: two environments, of which the first has the uuid; this ends the transaction
+	stepFiles        = "files"       // from, to: the old and the new UUID of an environment's files; at
+	stepRenameBase   = "rename-base" // like rename, for bases
 	stepExchangeBase = "exchange-base"
-	stepRecord       = "record" // uuid, at, old, new: JSON, or "" for none; of an environment that is being built
+	stepRecord       = "record" // uuid, at, old, new: JSON, or "" for none; the record of an environment under construction
 )
 
 func (r *Registry) handlers() txn.Handlers {
@@ -78,8 +78,8 @@ func (r *Registry) handlers() txn.Handlers {
 	}
 }
 
-// isAt says whether the subvolume with a UUID is at a path, where there may be
-// nothing, or something else that must be left alone.
+// isAt reports whether the subvolume with a UUID is at a path. The path may not exist,
+// or have another subvolume, which must not be changed.
 func (r *Registry) isAt(path, uuid string) (bool, error) {
 	sub, err := r.store.Get(path)
 	if gone(err) {
@@ -88,13 +88,13 @@ func (r *Registry) isAt(path, uuid string) (bool, error) {
 	return err == nil && sub.UUID == uuid, err
 }
 
-// gone says whether an error of Get means that no subvolume is there. All
-// others, such as of a disk that can't be read, don't tell.
+// gone reports whether an error of Get means that the subvolume does not exist. Other
+// errors, such as of a failing disk, do not mean that.
 func gone(err error) bool {
 	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume)
 }
 
-// destroy deletes a subvolume if it is there.
+// destroy deletes a subvolume if it exists.
 func (r *Registry) destroy(path string) error {
 	err := r.store.Delete(path)
 	if errors.Is(err, store.ErrNotFound) {
@@ -114,9 +114,9 @@ func (r *Registry) putRecord(uuid, content string) error {
 	return r.write(record, durable.WriteFileLater)
 }
 
-// putRecord replaces old, or nothing, by new, of the environment that is built. What
-// is whole in it is garbage as long as its subvolume is under construction; but then
-// the journal must say so before a power cut leaves that alone.
+// putRecord replaces old, or nothing, by new, the record of the environment under
+// construction. A complete record is garbage as long as its subvolume is under
+// construction. The journal must say so before a power cut can leave the record alone.
 func (b *Build) putRecord(ctx context.Context, uuid string, old, new *Record) error {
 	args := txn.Args{"uuid": uuid, "at": b.Path}
 	for key, record := range map[string]*Record{"old": old, "new": new} {
@@ -133,8 +133,8 @@ func (b *Build) putRecord(ctx context.Context, uuid string, old, new *Record) er
 	return b.txn.Do(ctx, txn.Step{Kind: stepRecord, Args: args, Volatile: volatile})
 }
 
-// copy makes a writable snapshot of src at dst. dst is a name of this transaction: if
-// the transaction does not end, the snapshot there is garbage and is deleted.
+// copy makes a writable snapshot of src at dst. dst is a place of this transaction: if
+// the transaction does not end, the snapshot is garbage and is deleted.
 func (b *Build) copy(ctx context.Context, src, dst string) error {
 	from, err := b.registry.store.Get(src)
 	if err == nil {
@@ -159,7 +159,8 @@ func renameStep(uuid, from, to string) txn.Step {
 	return txn.Step{Kind: kindAt(to, stepRename, stepRenameBase), Args: txn.Args{"uuid": uuid, "from": from, "to": to}}
 }
 
-// kindAt is the kind of a step on an environment, or on a base.
+// kindAt returns env or base, depending on whether a place belongs to environments or
+// to bases.
 func kindAt(place, env, base string) string {
 	if strings.HasPrefix(place, BaseDir+"/") {
 		return base

@@ -14,30 +14,30 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// HomeMount is where the registry is to be seen, once apt-be init was run.
+// HomeMount is the mount point of the registry after apt-be init.
 const HomeMount = "/var/lib/apt-be"
 
-// RiskUnreadable is the risk of destroying an environment whose record can't be
-// read: it may be one that was to be kept.
+// RiskUnreadable is the risk of destroying an environment whose record cannot be read.
+// The environment may be marked as kept.
 const RiskUnreadable = "unreadable-record"
 
-// UnreadableError says that a file of apt-be's own state can't be read, or means
-// nothing. What it may name is protected as long as that is so.
+// UnreadableError reports that a state file of apt-be cannot be read or is invalid.
+// Everything that it may name is protected until it is repaired.
 type UnreadableError struct {
-	Path string // as an administrator finds it
-	Of   string // the environment that it is the record of; "" for none that is known
+	Path string // the path for the administrator
+	Of   string // the environment of the record; "" if unknown
 	Err  error
 
 	remedy  string
 	destroy string // a command that destroys Of, or ""
-	where   string // a command by which Path can be reached, or ""
+	where   string // a command that makes Path accessible, or ""
 }
 
 func (e *UnreadableError) Error() string {
 	return fmt.Sprintf("cannot %s %s: %v", e.Verb(), e.Path, e.Err)
 }
 
-// Verb is what can't be done with the file.
+// Verb returns the operation that failed, such as "read".
 func (e *UnreadableError) Verb() string {
 	var bounds *txn.BoundsError
 	if errors.As(e.Err, &bounds) {
@@ -48,14 +48,14 @@ func (e *UnreadableError) Verb() string {
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// Remedy is what can be done about it: sentences, and lines that are commands.
+// Remedy returns the remedy: sentences, and lines that are commands.
 func (e *UnreadableError) Remedy() string {
 	if errors.Is(e.Err, ErrNewerSchema) {
-		return "the apt-be of another boot environment is newer, and has been at work: upgrade this one's too (Apt-Be::Redirect=no has that done here)"
+		return "a newer apt-be, in another boot environment, wrote this. Upgrade apt-be here, too, with -o Apt-Be::Redirect=no"
 	}
 	text := e.remedy
 	if e.destroy != "" {
-		text += "; or destroy it:\n    " + e.destroy
+		text += "; or destroy the environment:\n    " + e.destroy
 	}
 	if e.where != "" {
 		text += fmt.Sprintf("\n%s is in the top-level subvolume:\n    %s", e.Path, e.where)
@@ -63,7 +63,7 @@ func (e *UnreadableError) Remedy() string {
 	return text
 }
 
-// UnreadableFile makes an UnreadableError of a file of the registry.
+// UnreadableFile returns an UnreadableError for a file of the registry.
 func (r *Registry) UnreadableFile(file string, err error) *UnreadableError {
 	e := &UnreadableError{Path: HomeDir + "/" + file, Err: regular.Reason(err)}
 	mounted := path.Join(r.root, HomeMount, file)
@@ -79,21 +79,21 @@ func (r *Registry) UnreadableFile(file string, err error) *UnreadableError {
 	case path.Base(bootFile):
 		e.remedy, e.where = "apt-be init writes it anew, from what it did", ""
 	case "setup.json":
-		e.remedy = fmt.Sprintf("restore %s from a copy: apt-be init --undo goes by it", e.Path)
+		e.remedy = fmt.Sprintf("restore %s from a copy, because apt-be init --undo needs it", e.Path)
 	default:
 		e.remedy = fmt.Sprintf("restore %s from a copy, or move it away", e.Path)
 	}
 	return e
 }
 
-// contents is what is in the registry.
+// contents is the content of the registry's directory.
 type contents struct {
-	records map[string]Record           // by the UUIDs of their subvolumes
-	bad     map[string]*UnreadableError // the other files, by their names without the suffix: UUIDs as a rule
+	records map[string]Record           // by the UUIDs of the subvolumes
+	bad     map[string]*UnreadableError // the other files, by name without suffix, which is usually a UUID
 }
 
-// newer says whether a newer apt-be has been at work: what looks like garbage may
-// be something else to that one.
+// newer reports whether a newer apt-be has written files. Apparent garbage may have a
+// meaning for the newer version.
 func (c contents) newer() bool {
 	for _, e := range c.bad {
 		if errors.Is(e, ErrNewerSchema) {
@@ -103,7 +103,7 @@ func (c contents) newer() bool {
 	return false
 }
 
-// errors are those of the files that can't be read, in order.
+// errors returns the errors of unreadable files, sorted.
 func (c contents) errors() []*UnreadableError {
 	var all []*UnreadableError
 	for _, name := range slices.Sorted(maps.Keys(c.bad)) {
@@ -137,7 +137,7 @@ func (r *Registry) contents() (contents, error) {
 	return c, nil
 }
 
-// records are those that can be read.
+// records returns the readable records.
 func (r *Registry) records() (map[string]Record, error) {
 	c, err := r.contents()
 	return c.records, err
@@ -151,8 +151,8 @@ func (r *Registry) readRecord(uuid string) (Record, error) {
 	return parseRecord(uuid, data)
 }
 
-// found are all subvolumes that there are, by UUID: for files that do not say
-// where theirs is.
+// found returns all subvolumes by UUID, for files that do not name the place of their
+// subvolume.
 func (r *Registry) found() (map[string]store.Subvolume, error) {
 	all, err := r.store.Nested(".")
 	if err != nil {
@@ -165,8 +165,8 @@ func (r *Registry) found() (map[string]store.Subvolume, error) {
 	return found, nil
 }
 
-// Unreadable lists the files of the registry that can't be read, or mean nothing,
-// the journals of transactions too, and what to do about each.
+// Unreadable lists the files of the registry, and the journals, that cannot be read or
+// are invalid, with a remedy for each.
 func (r *Registry) Unreadable() ([]*UnreadableError, error) {
 	c, err := r.contents()
 	if err != nil {
@@ -186,25 +186,25 @@ func (r *Registry) Unreadable() ([]*UnreadableError, error) {
 	return append(all, journals...), err
 }
 
-// UnreadableJournals lists those of a journal that is kept in the registry.
+// UnreadableJournals lists the unreadable journals among those in the registry.
 func (r *Registry) UnreadableJournals(j *txn.Journal) ([]*UnreadableError, error) {
 	bad, err := j.Unreadable()
 	var all []*UnreadableError
 	for _, b := range bad {
 		e := r.UnreadableFile(path.Join(path.Base(j.Dir), path.Base(b.Path)), b.Err)
-		who := "an apt-be that knows what is in it settles it"
+		who := "the apt-be that wrote the journal can settle it"
 		var bounds *txn.BoundsError
 		if errors.Is(b.Err, txn.ErrTampered) || errors.As(b.Err, &bounds) {
-			who = "no apt-be has written that, so find out who has"
+			who = "apt-be did not write this, so find out who did"
 		}
-		e.remedy = fmt.Sprintf("%s; with %s moved away what it tells of stays as it is now, or is garbage", who, e.Path)
+		e.remedy = fmt.Sprintf("%s; if you move %s away, its subvolumes stay as they are or become garbage", who, e.Path)
 		all = append(all, e)
 	}
 	return all, err
 }
 
-// CheckReadable returns the first of what Unreadable lists: for what must not go on
-// as long as not all is known.
+// CheckReadable returns the first error of Unreadable. Operations that need complete
+// knowledge call it.
 func (r *Registry) CheckReadable() error {
 	bad, err := r.Unreadable()
 	if err == nil && len(bad) > 0 {
@@ -213,8 +213,8 @@ func (r *Registry) CheckReadable() error {
 	return err
 }
 
-// nameUnreadable tells of each record that can't be read which environment it is
-// of, as far as that can be found out.
+// nameUnreadable sets, for each unreadable record, the environment that it belongs to,
+// if that can be determined.
 func (r *Registry) nameUnreadable(c contents) {
 	found, err := r.found()
 	running, runningErr := r.store.Locate(r.root)
@@ -225,7 +225,7 @@ func (r *Registry) nameUnreadable(c contents) {
 		}
 		switch {
 		case !ok && err == nil:
-			e.remedy = fmt.Sprintf("there is no such subvolume: move %s away", e.Path)
+			e.remedy = fmt.Sprintf("the subvolume does not exist; move %s away", e.Path)
 			continue
 		case !ok || strings.HasPrefix(path.Base(sub.Path), newPrefix):
 			continue
@@ -234,10 +234,10 @@ func (r *Registry) nameUnreadable(c contents) {
 	}
 }
 
-// isOf tells which environment it is the record of.
+// isOf records that the file is the record of the environment called name.
 func (e *UnreadableError) isOf(name string, running bool) {
 	e.Of = name
-	e.remedy = fmt.Sprintf("restore %s from a copy, or move it away: %s counts as made by hand then", e.Path, name)
+	e.remedy = fmt.Sprintf("restore %s from a copy, or move it away; then %s is treated as created by hand", e.Path, name)
 	if !running {
 		e.destroy = fmt.Sprintf("apt-be destroy --accept-risk %s %s", RiskUnreadable, name)
 	}

@@ -49,20 +49,20 @@ var damages = []struct {
 	do         func(w *fixture, file string)
 }{
 	{"truncated", "unexpected end of JSON input", false, func(w *fixture, file string) { check(w.T, os.Truncate(file, 40)) }},
-	{"empty", "it is empty", false, content("")},
+	{"empty", "empty file", false, content("")},
 	{"zeros", "invalid character", false, content(strings.Repeat("\x00", 512))},
 	{"not UTF-8", "not UTF-8", false, replaceIn("Debian 12", "Debian \xff\x9b")},
 	{"newer schema", "schema 2 is written by a newer apt-be", true, content(`{"schema": 2, "state": 7}`)},
-	{"no schema", "its schema is 0", false, replaceIn(`"schema": 1`, `"schema": 0`)},
-	{"null", "its uuid is \"\"", false, content("null")},
+	{"no schema", "invalid schema 0", false, replaceIn(`"schema": 1`, `"schema": 0`)},
+	{"null", "invalid uuid \"\"", false, content("null")},
 	{"a list", "cannot unmarshal array", false, content("[]")},
 	{"two values", "after top-level value", false, content("{} {}")},
 	{"wrong type", "cannot unmarshal string", false, replaceIn(`"created": `, `"kept": "yes", "created": `)},
-	{"no state", "its state is \"frozen\"", false, replaceIn(`"state": "ready"`, `"state": "frozen"`)},
-	{"bad UUID", "its uuid is", false, replaceIn(`"uuid": "`, `"uuid": "x`)},
-	{"bad base", "its base_uuid is", false, replaceIn(`"base_uuid": "`, `"base_uuid": "../../`)},
-	{"bad trial", "its trial's nonce is", false, replaceIn(`"created": `, `"trial": {"nonce": "../x", "method": "reboot"}, "created": `)},
-	{"bad path", "its path is", false, replaceIn(`"created": `, `"path": "/", "created": `)},
+	{"no state", "invalid state \"frozen\"", false, replaceIn(`"state": "ready"`, `"state": "frozen"`)},
+	{"bad UUID", "invalid uuid ", false, replaceIn(`"uuid": "`, `"uuid": "x`)},
+	{"bad base", "invalid base_uuid ", false, replaceIn(`"base_uuid": "`, `"base_uuid": "../../`)},
+	{"bad trial", "invalid trial's nonce ", false, replaceIn(`"created": `, `"trial": {"nonce": "../x", "method": "reboot"}, "created": `)},
+	{"bad path", "invalid path ", false, replaceIn(`"created": `, `"path": "/", "created": `)},
 	{"FIFO", "a FIFO", false, instead(func(file string) error { return unix.Mkfifo(file, 0o600) })},
 	{"directory", "a directory", false, instead(func(file string) error { return os.MkdirAll(file+"/x", 0o700) })},
 	{"symbolic link", "a symbolic link", false, instead(func(file string) error { return os.Symlink("/etc/passwd", file) })},
@@ -242,7 +242,7 @@ func TestNewerSchemaSettlesNothing(t *testing.T) {
 
 func TestUnreadableBoot(t *testing.T) {
 	for says, text := range map[string]string{
-		"schema 9 is written by a newer": `{"schema": 9, "origin": []}`, "unexpected end": `{"sch`, "unexpected end of JSON": "", "its schema is 0": "{}",
+		"schema 9 is written by a newer": `{"schema": 9, "origin": []}`, "unexpected end": `{"sch`, "unexpected end of JSON": "", "invalid schema 0": "{}",
 	} {
 		w := newFixture(t)
 		w.create("new")

@@ -183,7 +183,7 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 	}
 	app.shares = share.New(reg, host)
 	if err := app.attach(reg); err != nil && !errors.Is(err, be.ErrNotSetUp) {
-		app.Log.Warnf("it is not known what the next boot takes: %v", err)
+		app.Log.Warnf("the default is unknown: %v", err)
 	}
 	return reg, func() { st.Close() }, nil
 }

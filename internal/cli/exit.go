@@ -131,7 +131,7 @@ func Hint(err error) string {
 	case errors.Is(err, be.ErrNotFound):
 		return "apt-be list shows the boot environments that there are"
 	case errors.Is(err, be.ErrNewerSchema):
-		return "the apt-be of another boot environment is newer, and has been at work: upgrade this one's too"
+		return "a newer apt-be, in another boot environment, wrote this. Upgrade apt-be here, too"
 	case errors.Is(err, be.ErrNotSetUp):
 		return "apt-be init prepares the boot menu, and shows before what it does"
 	case errors.As(err, &alias):

@@ -115,7 +115,7 @@ func TestGuardVetoes(t *testing.T) {
 		}, exitLocked, []string{"error: cannot take a safety snapshot: ", "try again when it is done", off}},
 		"newer registry": {nil, func(f *fixture) {
 			f.write("@apt-be/be/99.json", `{"schema": 99}`)
-		}, exitError, []string{"written by a newer apt-be", "upgrade this one's too", off}},
+		}, exitError, []string{"written by a newer apt-be", "Upgrade apt-be here, too", off}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

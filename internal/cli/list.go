@@ -127,7 +127,7 @@ func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
 	}
 	for _, e := range envs[:min(1, len(envs))] {
 		if e.DefaultErr != nil && app.attachErr == nil {
-			app.Log.Warnf("it is not known what the next boot takes: %v", e.DefaultErr)
+			app.Log.Warnf("the default is unknown: %v", e.DefaultErr)
 		}
 	}
 	return show(reg, envs)

@@ -30,7 +30,7 @@ func newRename(app *App) *cobra.Command {
 				case e.Next && !e.Original():
 					return fmt.Errorf("cannot rename %s: %w: the next boot takes it", e.Name, be.ErrProtected)
 				case e.Default && !e.Original():
-					return fmt.Errorf("cannot rename %s: %w: it is what boots by default", e.Name, be.ErrProtected)
+					return fmt.Errorf("cannot rename %s: %w: it is the default", e.Name, be.ErrProtected)
 				case app.inUse(reg)(e):
 					return fmt.Errorf("cannot rename %s: %w: it is mounted or in use", e.Name, be.ErrProtected)
 				}

@@ -174,7 +174,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 		"make of a snapshot": {func(*fixture) {}, func(w *fixture, id string) txn.Step {
 			check(w.T, w.store.Snapshot("@be/other", "@share/.new-"+id, false))
 			return txn.Step{Kind: "share-make", Args: txn.Args{"dst": "@share/.new-" + id}}
-		}, "is another subvolume than the one that was made there"},
+		}, "is not the subvolume that was created there"},
 		"name of what others mount": {func(w *fixture) {
 			check(w.T, w.add())
 			check(w.T, os.WriteFile(w.store.Path("@rootfs/etc/fstab"), []byte(fstabText), 0o644))
@@ -206,7 +206,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 			step.Args["uuid"] = running(w).Subvolume.UUID
 			step.Args["src"], step.Args["parent"] = "@share-past/mail.x", running(w).Subvolume.UUID
 			return step
-		}, "is another subvolume than the one that was made there"},
+		}, "is not the subvolume that was created there"},
 		"leave of another share": {func(w *fixture) {
 			check(w.T, w.store.Create("@share/precious"))
 			w.write("@share/precious/file", "x")

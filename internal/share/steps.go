@@ -149,7 +149,7 @@ func (s *Shares) destroyUnmounted(at, parent string) error {
 		return nil
 	}
 	if err == nil && sub.ParentUUID != parent {
-		err = fmt.Errorf("%w: %s is another subvolume than the one that was made there", be.ErrProtected, at)
+		err = fmt.Errorf("%w: %s is not the subvolume that was created there", be.ErrProtected, at)
 	}
 	if err == nil {
 		err = s.checkUnmounted(sub)

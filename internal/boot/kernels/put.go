@@ -78,7 +78,7 @@ func (f *source) identify(files boot.Files, cache *cache) error {
 	defer in.Close()
 	f.sum, f.size, err = cache.sum(in)
 	if f.size == 0 && err == nil {
-		err = errors.New("it is empty")
+		err = errors.New("empty file")
 	}
 	f.copied = f.sum[:min(len(f.sum), 16)] + "-" + f.kind
 	return err
