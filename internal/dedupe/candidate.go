@@ -6,14 +6,15 @@ import (
 	"slices"
 )
 
-// candidate is a file of the new tree that may be equal to one of the base.
+// candidate is a file of the new tree that may be equal to a file of the base.
 type candidate struct {
-	path    string   // in the new tree
+	path    string   // path in the new tree
 	size    int64    // in bytes
 	sources []string // paths in the base, the most likely first
 }
 
-// mostSources is how many files of the base are compared with one candidate.
+// mostSources is the maximum number of files of the base that are compared with one
+// candidate.
 const mostSources = 3
 
 // candidates finds the candidates of two trees.
@@ -25,9 +26,8 @@ func (t *trees) candidates(ctx context.Context, workers int) ([]candidate, error
 	return choose(files, t.elsewhere(files)), nil
 }
 
-// elsewhere returns, by path in the new tree, where the base has a file of the
-// same checksum, for those files for which it has none of their size at their
-// own path.
+// elsewhere maps the paths of new files to paths in the base with the same checksum. It
+// skips files for which the base has a file of the same size at the same path.
 func (t *trees) elsewhere(files []found) map[string][]string {
 	wanted := map[string]string{}
 	for _, f := range files {
@@ -38,7 +38,7 @@ func (t *trees) elsewhere(files []found) map[string][]string {
 	if len(wanted) == 0 {
 		return nil
 	}
-	sums := map[string][]string{} // where the base has them
+	sums := map[string][]string{} // by checksum: paths in the base
 	names := readAliases(t.root)
 	readChecksums(t.root, func(sum, path []byte) {
 		file := names.resolve(string(path))
@@ -62,16 +62,16 @@ func (t *trees) elsewhere(files []found) map[string][]string {
 	return places
 }
 
-// choose makes candidates of the files for which there is something to compare
-// with: one for each inode, in the order of their inode numbers, which is that
-// in which they were made, and mostly that in which they are on disk.
+// choose returns candidates for the files that have something to compare with: one per
+// inode, sorted by inode number, which is the order of creation and mostly the order on
+// the disk.
 func choose(files []found, elsewhere map[string][]string) []candidate {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b found) int {
 		return cmp.Or(cmp.Compare(a.inode, b.inode), cmp.Compare(a.path, b.path))
 	})
 	var chosen []candidate
-	last := uint64(0) // inode of the last one chosen
+	last := uint64(0) // the inode of the last one chosen
 	for _, f := range files {
 		sources := elsewhere[f.path]
 		if f.samePath {
@@ -91,7 +91,7 @@ func choose(files []found, elsewhere map[string][]string) []candidate {
 	return chosen
 }
 
-// merge adds sources that are not there yet, up to the most that are compared.
+// merge adds sources that are not in the list yet, up to mostSources.
 func merge(sources, more []string) []string {
 	for _, s := range more {
 		if len(sources) < mostSources && !slices.Contains(sources, s) {

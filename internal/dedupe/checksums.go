@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// infoDir is where dpkg keeps the checksums of packages, deb-md5sums(5).
+// infoDir is the directory in which dpkg stores packages' checksums, deb-md5sums(5).
 const infoDir = "var/lib/dpkg/info"
 
-// checksumsLimit is the most that is read of one package's checksums, in
-// bytes: the largest are of some 2 MiB.
+// checksumsLimit is the maximum size in bytes of one package's checksums. The largest
+// have about 2 MiB.
 const checksumsLimit = 64 << 20
 
-// readChecksums calls each with every checksum of a tree's packages and the
-// path of its file, as the packages have it. Packages whose checksums can't be
-// read have none: they only give candidates.
+// readChecksums calls each with every checksum of a tree's packages and the path of the
+// file. It skips packages whose checksums cannot be read: checksums only produce
+// candidates.
 func readChecksums(root int, each func(sum []byte, path []byte)) {
 	fd, err := openBeneath(root, infoDir, unix.O_DIRECTORY)
 	if err != nil {
@@ -64,8 +64,8 @@ func readSmall(dir int, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, checksumsLimit))
 }
 
-// eachChecksum reads lines of 32 hexadecimal digits, two blanks, and a path
-// without its leading slash. What looks otherwise is passed over.
+// eachChecksum parses lines of 32 hexadecimal digits, two blanks, and a path without
+// leading slash. It skips other lines.
 func eachChecksum(data []byte, each func(sum, path []byte)) {
 	const digits = 32
 	for len(data) > 0 {
@@ -77,11 +77,11 @@ func eachChecksum(data []byte, each func(sum, path []byte)) {
 	}
 }
 
-// aliases are the top directories that are links into usr in a tree, where
-// packages may still name them: by name, where they lead.
+// aliases maps top directories that are links into usr, by which packages may still
+// name files, to their targets.
 type aliases map[string]string
 
-// readAliases reads those of a merged-/usr file system hierarchy.
+// readAliases reads the aliases of a merged-/usr tree.
 func readAliases(root int) aliases {
 	found := aliases{}
 	buffer := make([]byte, unix.PathMax)
@@ -97,7 +97,7 @@ func readAliases(root int) aliases {
 	return found
 }
 
-// resolve is where the file of a package is in the tree.
+// resolve returns the path, in the tree, of a package's file.
 func (a aliases) resolve(file string) string {
 	file = path.Clean(strings.TrimPrefix(file, "/"))
 	top, rest, ok := strings.Cut(file, "/")

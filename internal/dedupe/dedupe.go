@@ -1,14 +1,13 @@
-// Package dedupe shares the extents of files that an upgrade wrote again
-// unchanged. dpkg writes every file of a package, although most have the same
-// bytes as before; on btrfs each of them takes new space beside the one in the
-// snapshot. FIDEDUPERANGE (ioctl_fideduperange(2), Linux 4.5) takes it back: the
-// kernel locks both files, compares them byte by byte, and lets the new one
-// refer to the extents of the old. Owner, mode, times and attributes of the
-// new file stay. So a wrong candidate costs time and never content, and both
-// trees may be in use.
+// Package dedupe shares the extents of files that an upgrade wrote again unchanged.
+// dpkg writes every file of a package, although most have the same content as before;
+// on btrfs each new file takes space in addition to the snapshot's. FIDEDUPERANGE
+// (ioctl_fideduperange(2), Linux 4.5) frees this space: the kernel locks both files,
+// compares them byte by byte, and makes the new file refer to the extents of the old
+// one. Owner, mode, times and attributes of the new file stay. So a wrong candidate
+// costs time but never changes content, and both trees may be in use.
 //
-// Scripts of packages wrote these trees: no symbolic link in them is followed
-// (openat2(2), Linux 5.6), and nothing is opened that would wait.
+// Packages' scripts wrote these trees. So the pass follows no symbolic links in them
+// (openat2(2), Linux 5.6), and opens no file that would block.
 package dedupe
 
 import (
@@ -20,21 +19,21 @@ import (
 	"sync/atomic"
 )
 
-// Options say how a pass runs.
+// Options are the parameters of a pass.
 type Options struct {
-	// Workers is how many files are compared at a time; 0 is one for each
-	// processor.
+	// Workers is the number of files to compare in parallel; 0 means the number of
+	// processors.
 	Workers int
-	// Progress is told how many of the candidates are done, never by two
-	// goroutines at once. It may be nil.
+	// Progress, if not nil, is called with the number of finished candidates, from one
+	// goroutine at a time.
 	Progress func(done, total int)
-	// Parts are places, with a leading slash, of subvolumes below both directories
-	// that are looked at as well.
+	// Parts are the places, with a leading slash, of subvolumes below both directories
+	// that are included in the pass.
 	Parts []string
 }
 
-// Count is a number of files and of bytes in them, by their sizes and not by
-// what they take on disk.
+// Count is a number of files and the sum of their sizes. The sizes are not the space on
+// the disk.
 type Count struct {
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
@@ -45,41 +44,40 @@ func (c *Count) add(bytes int64) {
 	c.Bytes += bytes
 }
 
-// Report is what became of the candidates: each is counted once below Shared,
-// Already, Differing, NoCOW, Inline, Changed, Unsupported and Failed.
+// Report is the result of a pass. Each candidate is counted once in Shared, Already,
+// Differing, NoCOW, Inline, Changed, Unsupported or Failed.
 type Report struct {
-	// Candidates are files that could have been written again unchanged.
+	// Candidates are files that may have been written again unchanged.
 	Candidates Count `json:"candidates"`
-	// Shared are files that have their extents in common with the base now.
-	// Bytes are also those of the beginnings of files that differ farther on.
+	// Shared are files whose extents are now shared with the base. Bytes includes the
+	// equal beginnings of files that differ later.
 	Shared Count `json:"shared"`
-	// Already are files that had them in common before.
+	// Already are files whose extents were shared before.
 	Already Count `json:"already"`
-	// Differing are files whose content is not that of the base.
+	// Differing are files with other content than in the base.
 	Differing Count `json:"differing"`
-	// NoCOW are files of which one side is written in place (chattr +C): the
-	// kernel shares those with others of their kind alone.
+	// NoCOW are files of which exactly one side has the attribute NOCOW (chattr +C).
+	// The kernel shares extents only between files with the same attribute.
 	NoCOW Count `json:"nocow"`
-	// Inline are files that are stored with their metadata.
+	// Inline are files that are stored in metadata.
 	Inline Count `json:"inline"`
 	// Changed are files that were replaced or resized during the pass.
 	Changed Count `json:"changed"`
-	// Unsupported are files for which the file system can't do it at all.
+	// Unsupported are files that the file system cannot share at all.
 	Unsupported Count `json:"unsupported"`
-	// Failed are files with which something else was wrong.
+	// Failed are files with any other error.
 	Failed Count `json:"failed"`
-	// Failure is what was wrong with the first of those.
+	// Failure is the first of these errors.
 	Failure string `json:"failure,omitempty"`
-	// Compressed are those of the candidates, whatever became of them, that
-	// were stored compressed. Shared ones are stored as in the base now.
+	// Compressed are the candidates that were stored compressed, whatever their result.
+	// Shared files are now stored as in the base.
 	Compressed Count `json:"compressed"`
 }
 
-// Run shares the files below directory root with those below directory base,
-// of which root was a snapshot once. It stays in the two subvolumes, but for the
-// parts that it is told of. An error
-// says that there was no pass, or that it was cut off (ctx): the report tells
-// how far it came. What is wrong with single files is in the report alone.
+// Run shares the files below directory root with the files below directory base, of
+// which root was a snapshot. It does not leave the two subvolumes, except for the given
+// parts. It returns an error if the pass did not run or was interrupted (ctx); the
+// report shows the progress. Errors of single files are only in the report.
 func Run(ctx context.Context, base, root string, o Options) (Report, error) {
 	report, err := run(ctx, base, root, o)
 	for _, part := range o.Parts {
@@ -87,7 +85,7 @@ func Run(ctx context.Context, base, root string, o Options) (Report, error) {
 			return report, err
 		}
 		if _, none := os.Lstat(base + part); none != nil {
-			continue // it became a part since
+			continue // the subvolume became a part since
 		}
 		var more Report
 		more, err = run(ctx, base+part, root+part, o)
@@ -96,7 +94,7 @@ func Run(ctx context.Context, base, root string, o Options) (Report, error) {
 	return report, err
 }
 
-// join adds what became of the candidates of another part.
+// join adds the results of another part.
 func (r *Report) join(more Report) {
 	for _, count := range [][2]*Count{
 		{&r.Candidates, &more.Candidates}, {&r.Shared, &more.Shared}, {&r.Already, &more.Already}, {&r.Differing, &more.Differing},
@@ -135,12 +133,12 @@ type pass struct {
 	kernel kernel
 }
 
-// run shares candidates in a pool of workers. Each takes the next one by
-// itself: to be handed one costs more than to share it.
+// run shares candidates with a pool of workers. Each worker takes the next candidate
+// itself, because a channel would cost more time than sharing.
 func (p *pass) run(ctx context.Context, candidates []candidate, workers int, progress func(done, total int)) (Report, error) {
 	var (
 		next   atomic.Int64
-		mu     sync.Mutex // for what follows
+		mu     sync.Mutex // protects the following fields
 		report Report
 		done   int
 		pool   sync.WaitGroup
@@ -156,7 +154,7 @@ func (p *pass) run(ctx context.Context, candidates []candidate, workers int, pro
 				}
 				r := p.reflink(ctx, candidates[i])
 				if r.err != nil && ctx.Err() != nil {
-					return // stopped in the middle of it
+					return // interrupted in the middle of the candidate
 				}
 				mu.Lock()
 				report.add(r)

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dirent is an entry of a directory. That of a nested subvolume has another
-// inode number than stat(2) tells.
+// dirent is an entry of a directory. For a nested subvolume, the inode number differs
+// from stat(2)'s.
 type dirent struct {
 	inode uint64
 	kind  byte // unix.DT_REG and so on
 	name  string
 }
 
-// direntBytes is how much of a directory is read at a time.
+// direntBytes is the number of bytes to read from a directory at a time.
 const direntBytes = 64 << 10
 
-// readDir reads an open directory, but for "." and "..".
+// readDir returns the entries of an open directory, without "." and "..".
 func readDir(fd int, buffer []byte) ([]dirent, error) {
 	var all []dirent
 	for {
@@ -34,8 +34,8 @@ func readDir(fd int, buffer []byte) ([]dirent, error) {
 	}
 }
 
-// appendDirents adds what getdents64(2) returned: records of an inode number,
-// an offset, the record's length, a type and a name that ends with NUL.
+// appendDirents parses the result of getdents64(2): records of an inode number, an
+// offset, the record's length, a type, and a name that ends with NUL.
 func appendDirents(all []dirent, data []byte) []dirent {
 	const head = 8 + 8 + 2 + 1
 	for len(data) > head {

@@ -7,44 +7,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel is what is asked of the kernel about open files.
+// kernel is the interface of the kernel for open files.
 type kernel interface {
-	// dedupe shares length bytes at offset of dst with those of src, if they
-	// are equal, and returns how many it did: errDiffers if they are not.
+	// dedupe shares length bytes at offset of dst with those of src, if they are equal.
+	// It returns the number of shared bytes, or errDiffers.
 	dedupe(src, dst int, offset, length int64) (int64, error)
-	// readAhead has the kernel begin to read a range of a file. dedupe itself
-	// reads one page after the other, and waits for each.
+	// readAhead starts to read a range of a file. dedupe itself reads page by page and
+	// waits for each.
 	readAhead(fd int, offset, length int64)
-	// extents describes where a file is stored.
+	// extents returns the locations of a file's data.
 	extents(fd int) ([]extent, error)
-	// noCOW says whether a file is written in place.
+	// noCOW reports whether a file has the attribute NOCOW.
 	noCOW(fd int) (bool, error)
 }
 
-// errDiffers says that two ranges are not equal.
+// errDiffers reports that two ranges are not equal.
 var errDiffers = errors.New("the contents differ")
 
 // extent is a piece of a file (struct fiemap_extent of linux/fiemap.h).
 type extent struct {
-	logical, physical, length uint64 // in bytes; physical is an address of the file system
+	logical, physical, length uint64 // in bytes; physical is an address in the file system
 	flags                     uint32
 }
 
 // Flags of extents, and limits, from linux/fiemap.h.
 const (
 	extentLast    = 0x1
-	extentEncoded = 0x8 // compressed, where the file system is btrfs
+	extentEncoded = 0x8 // on btrfs: compressed
 	extentInline  = 0x200
-	extentShared  = 0x2000 // by any other file or snapshot
+	extentShared  = 0x2000 // shared with another file or snapshot
 
-	fiemapSync    = 0x1                // write what is dirty before
+	fiemapSync    = 0x1                // write dirty data first
 	fiemapIoctl   = 0xc020660b         // FS_IOC_FIEMAP, the same on all architectures
-	fiemapExtents = 64                 // asked for in one call
-	wholeFile     = uint64(1)<<63 - 1  // fiemap's length is of the file
+	fiemapExtents = 64                 // the number of extents per call
+	wholeFile     = uint64(1)<<63 - 1  // fiemap's length, for the whole file
 	noCOWFlag     = uint32(0x00800000) // FS_NOCOW_FL of linux/fs.h
 )
 
-// fiemap is struct fiemap, with room for extents.
+// fiemap is struct fiemap with space for extents.
 type fiemap struct {
 	start, length                 uint64
 	flags, mapped, room, reserved uint32
@@ -58,7 +58,7 @@ type fiemapExtent struct {
 	_                         [3]uint32
 }
 
-// linux is the kernel itself.
+// linux is the real kernel.
 type linux struct{}
 
 func (linux) dedupe(src, dst int, offset, length int64) (int64, error) {
@@ -87,7 +87,7 @@ func (linux) dedupe(src, dst int, offset, length int64) (int64, error) {
 }
 
 func (linux) readAhead(fd int, offset, length int64) {
-	// What it does not read ahead is read later.
+	// An error only means that the data is read later.
 	_ = unix.Fadvise(fd, offset, length, unix.FADV_WILLNEED)
 }
 

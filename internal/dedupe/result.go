@@ -1,6 +1,6 @@
 package dedupe
 
-// outcome is what became of a candidate.
+// outcome is the result of a candidate.
 type outcome int
 
 const (
@@ -14,13 +14,13 @@ const (
 	unsupported
 )
 
-// result is what was found of a candidate, and done with it.
+// result describes the result of a candidate.
 type result struct {
 	outcome    outcome
 	size       int64 // of the file
-	shared     int64 // bytes that are newly shared
+	shared     int64 // newly shared bytes
 	compressed bool
-	err        error // why it failed
+	err        error // the error of a failed candidate
 }
 
 func (r *Report) add(f result) {

@@ -11,24 +11,23 @@ import (
 	"github.com/apt-be/apt-be/internal/longpath"
 )
 
-// smallest is the size from which on files are looked at, in bytes: up to it
-// btrfs stores them with their metadata (mount option max_inline, 2048 unless
-// it is set), and there is nothing to share.
+// smallest is the minimum size of files to share, in bytes. btrfs stores smaller files
+// in metadata (mount option max_inline, 2048 by default), where nothing can be shared.
 const smallest = 2049
 
-// found is a file of the new tree that is not the one of the base.
+// found is a file of the new tree that differs in inode from the base.
 type found struct {
-	path     string // below the top directory
+	path     string // the path below the top directory
 	inode    uint64
 	size     int64
 	samePath bool // the base has a regular file of this size at this path
 }
 
-// scan finds what is new in the tree: regular files that the base hasn't, or
-// has with another inode number. btrfs gives out no inode number twice, so a
-// file of the same number is the one of the base. It may have been written in
-// place, but no upgrade was seen that wrote the same there; to find out takes
-// a look at each file, and not only at the directories.
+// scan finds the new files of the tree: regular files that the base does not have, or
+// has with another inode number. btrfs never reuses inode numbers, so a file with the
+// same number is the base's. Such a file may have been rewritten in place with the same
+// content, but no upgrade was seen to do that, and detecting it would need a look at
+// each file instead of each directory.
 func (t *trees) scan(ctx context.Context, workers int) ([]found, error) {
 	var top unix.Stat_t
 	if err := unix.Fstatat(t.root, "", &top, unix.AT_EMPTY_PATH); err != nil {
@@ -52,21 +51,21 @@ func (t *trees) scan(ctx context.Context, workers int) ([]found, error) {
 	return s.found, s.err
 }
 
-// scanner walks two trees in a pool of workers.
+// scanner walks two trees with a pool of workers.
 type scanner struct {
 	trees  *trees
-	device uint64 // of the subvolume: those nested in it are not in the base
+	device uint64 // the device number of the subvolume; nested subvolumes are not in the base
 	ctx    context.Context
 
 	mu    sync.Mutex
 	wake  sync.Cond
-	todo  []string // directories
-	busy  int      // workers that may still find some
+	todo  []string // directories to scan
+	busy  int      // workers that may still find directories
 	found []found
-	err   error // why the walk failed
+	err   error // the first error of the walk
 }
 
-// work scans directories until there are no more.
+// work scans directories until none are left.
 func (s *scanner) work() {
 	buffer := make([]byte, direntBytes)
 	s.mu.Lock()
@@ -96,7 +95,7 @@ func (s *scanner) work() {
 	}
 }
 
-// directory returns what is new in a directory, and the directories in it.
+// directory returns the new files in a directory, and its subdirectories.
 func (s *scanner) directory(dir string, buffer []byte) (files []found, below []string, err error) {
 	now, err := openDir(s.trees.root, dir)
 	if err != nil || now == nil {
@@ -114,7 +113,7 @@ func (s *scanner) directory(dir string, buffer []byte) (files []found, below []s
 		if e.kind != unix.DT_DIR {
 			continue
 		}
-		// A user's trees may be of any depth, and no upgrade makes any such.
+		// Users may make trees of any depth; upgrades do not.
 		if name := path.Join(dir, e.name); !longpath.Is(name) {
 			below = append(below, name)
 		}
@@ -130,13 +129,13 @@ func (s *scanner) directory(dir string, buffer []byte) (files []found, below []s
 	return files, below, err
 }
 
-// newFiles returns those of the entries of a directory that the one of the
-// base, which may be nil, has not.
+// newFiles returns the entries of a directory that are not in the base's directory,
+// which may be nil.
 func newFiles(dir string, now, before *directory, entries []dirent, buffer []byte) (files []found, err error) {
 	old := map[string]uint64{}
 	if before != nil {
 		if before.stat.Ino == now.stat.Ino && before.stat.Ctim == now.stat.Ctim {
-			return nil, nil // no entry was made or replaced since the snapshot
+			return nil, nil // no entry was created or replaced since the snapshot
 		}
 		inBase, err := readDir(before.fd, buffer)
 		if err != nil {
@@ -179,7 +178,8 @@ type directory struct {
 	stat unix.Stat_t
 }
 
-// openDir opens a directory below a top directory: nil if there is none.
+// openDir opens a directory below a top directory. It returns nil if the directory does
+// not exist.
 func openDir(root int, name string) (*directory, error) {
 	fd, err := openBeneath(root, name, unix.O_DIRECTORY)
 	if gone(err) {
@@ -198,7 +198,7 @@ func openDir(root int, name string) (*directory, error) {
 
 func (d *directory) close() { unix.Close(d.fd) }
 
-// statFile describes a file in a directory, if it is a regular one.
+// statFile describes a file in a directory, if it is regular.
 func statFile(dir int, name string) (stat unix.Stat_t, ok bool, err error) {
 	err = unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is how much is compared by one call, in bytes: btrfs of old kernels
-// takes no more at once, and between two calls the pass can be stopped.
+// step is the number of bytes to compare in one call. btrfs of old kernels accepts no
+// more, and the pass can be interrupted between two calls.
 const step = 16 << 20
 
-// errNoProgress says that the kernel shared nothing and gives no reason.
+// errNoProgress reports that the kernel shared nothing and gave no reason.
 var errNoProgress = errors.New("the kernel shared nothing")
 
 // reflink shares a candidate with the first of its sources that is equal.
@@ -23,7 +23,7 @@ func (p *pass) reflink(ctx context.Context, c candidate) result {
 		return r.failedBy(c, err)
 	}
 	defer unix.Close(dst)
-	// Where the file system can't tell, as some can't, sharing is tried.
+	// Some file systems do not report extents; then sharing is tried anyway.
 	extents, _ := p.kernel.extents(dst)
 	r.compressed = has(extents, extentEncoded)
 	if has(extents, extentInline) {
@@ -39,12 +39,12 @@ func (p *pass) reflink(ctx context.Context, c candidate) result {
 	return r
 }
 
-// reflinkFrom shares an open candidate, which has these extents, with a file of
-// the base.
+// reflinkFrom shares an open candidate, which has these extents, with a file of the
+// base.
 func (p *pass) reflinkFrom(ctx context.Context, c candidate, path string, dst int, extents []extent, r *result) {
 	src, err := openFile(p.trees.base, path, c.size)
 	if errors.Is(err, errChanged) {
-		return // the package's checksums may tell of a file that is not there
+		return // a package's checksums may name a file that does not exist
 	}
 	if err != nil {
 		*r = r.failedBy(c, err)
@@ -67,7 +67,7 @@ func (p *pass) reflinkFrom(ctx context.Context, c candidate, path string, dst in
 	*r = r.failedBy(c, err)
 }
 
-// failedBy is a result with what an error means.
+// failedBy returns the result for an error.
 func (r result) failedBy(c candidate, err error) result {
 	switch {
 	case errors.Is(err, errDiffers):
@@ -82,8 +82,8 @@ func (r result) failedBy(c candidate, err error) result {
 	return r
 }
 
-// reflink shares two files of the same size step by step, up to the first that
-// differs, and returns how many bytes are shared.
+// reflink shares two files of the same size step by step, up to the first difference,
+// and returns the number of shared bytes.
 func reflink(ctx context.Context, k kernel, src, dst int, size int64) (int64, error) {
 	offset := int64(0)
 	for offset < size {
@@ -104,9 +104,9 @@ func reflink(ctx context.Context, k kernel, src, dst int, size int64) (int64, er
 	return offset, nil
 }
 
-// sameExtents says whether a file has just these extents, all of them shared.
-// The kernel is only asked of it if they are: it looks for others that refer
-// to each.
+// sameExtents reports whether a file has exactly these extents, all of them shared. It
+// asks the kernel only if all are shared, because the kernel searches for other
+// references of each extent.
 func (p *pass) sameExtents(fd int, extents []extent) bool {
 	for _, e := range extents {
 		if e.flags&extentShared == 0 {
@@ -120,7 +120,7 @@ func (p *pass) sameExtents(fd int, extents []extent) bool {
 	return err == nil && same(extents, others)
 }
 
-// same says whether two files are stored at the same place.
+// same reports whether two files have the same extents.
 func same(a, b []extent) bool {
 	if len(a) != len(b) {
 		return false
@@ -133,7 +133,7 @@ func same(a, b []extent) bool {
 	return true
 }
 
-// has says whether one of some extents has a flag.
+// has reports whether one of the extents has a flag.
 func has(extents []extent, flag uint32) bool {
 	for _, e := range extents {
 		if e.flags&flag != 0 {

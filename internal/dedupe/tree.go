@@ -9,8 +9,7 @@ import (
 	"github.com/apt-be/apt-be/internal/openat2"
 )
 
-// trees are the two sides of a pass, by the descriptors of their top
-// directories.
+// trees are the two sides of a pass, by the descriptors of their top directories.
 type trees struct {
 	base, root int
 }
@@ -39,8 +38,8 @@ func (t *trees) close() {
 	}
 }
 
-// openBeneath opens what a path names below a directory. Neither a link nor a
-// mount point is followed: what was scanned was on no other side of one.
+// openBeneath opens a path below a directory. It follows neither links nor mount
+// points.
 func openBeneath(root int, path string, flags uint64) (int, error) {
 	return openat2.Open(root, path, unix.OpenHow{
 		Flags:   flags | unix.O_RDONLY | unix.O_NOFOLLOW,
@@ -48,12 +47,12 @@ func openBeneath(root int, path string, flags uint64) (int, error) {
 	})
 }
 
-// errChanged says that a file is not what it was when it was looked at.
+// errChanged reports that a file changed since it was scanned.
 var errChanged = errors.New("it is not what it was")
 
-// openFile opens a regular file of a size.
+// openFile opens a regular file of a given size.
 func openFile(root int, path string, size int64) (int, error) {
-	// Not to wait for the writer of a FIFO.
+	// Do not wait for the writer of a FIFO.
 	fd, err := openBeneath(root, path, unix.O_NONBLOCK|unix.O_NOCTTY)
 	if gone(err) {
 		return -1, errChanged
@@ -73,8 +72,8 @@ func openFile(root int, path string, size int64) (int, error) {
 	return fd, nil
 }
 
-// gone says whether something could not be opened because there is nothing of
-// its name, or something else than a file or directory by now.
+// gone reports whether a file could not be opened because it no longer exists, or is no
+// longer a file or directory.
 func gone(err error) bool {
 	for _, is := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EXDEV, unix.ENXIO, unix.ENODEV} {
 		if errors.Is(err, is) {

@@ -1,5 +1,5 @@
-// Package durable writes small files so that a power cut leaves either the
-// old content or the new one.
+// Package durable writes small files so that a power cut leaves either the old or the
+// new content.
 package durable
 
 import (
@@ -13,29 +13,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Unwritable says whether an error is that of a file system which takes nothing
-// more: it is full, a quota is, or it became read-only. What is there can be read,
-// and may be removed.
+// Unwritable reports whether an error means that the file system accepts no more
+// writes: it is full, over a quota, or read-only. Files can still be read, and possibly
+// removed.
 func Unwritable(err error) bool {
 	return slices.ContainsFunc([]error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO}, func(target error) bool {
 		return errors.Is(err, target)
 	})
 }
 
-// Before, if a test has set it, is asked before each file is written; an error is
-// that of the write.
+// Before is a hook for tests. If set, it is called before each write, and its error
+// becomes the error of the write.
 var Before func(path string) error
 
-// temporary begins the names of temporary files.
+// temporary is the prefix of temporary files.
 const temporary = ".tmp-"
 
-// IsTemporary says whether a name is one of WriteFile's temporary files. A
-// crash leaves them behind; whoever knows that nobody writes can remove them.
+// IsTemporary reports whether a name is that of a temporary file of WriteFile. A crash
+// leaves such files; they can be removed while no process writes.
 func IsTemporary(name string) bool { return strings.HasPrefix(name, temporary) }
 
-// WriteFile replaces the file at path: it writes a temporary file beside it,
-// fsyncs that, renames it over path and fsyncs the directory. Once it has
-// returned nil the new content outlives a power cut.
+// WriteFile replaces the file at path: it writes and fsyncs a temporary file, renames
+// it to path, and fsyncs the directory. After it has returned nil, the new content
+// survives a power cut.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
 	if err := write(path, data, mode, (*os.File).Sync); err != nil {
 		return err
@@ -43,9 +43,8 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// WriteFileLater is WriteFile without any fsync: what a power cut leaves is not
-// said before the file system is synced. Other processes see the old content or
-// the new one.
+// WriteFileLater is WriteFile without fsync. Other processes see either the old or the
+// new content. After a power cut before the next sync, the content is undefined.
 func WriteFileLater(path string, data []byte, mode os.FileMode) error {
 	return write(path, data, mode, func(*os.File) error { return nil })
 }
@@ -84,7 +83,7 @@ func write(path string, data []byte, mode os.FileMode, sync func(*os.File) error
 	return nil
 }
 
-// Remove removes the file at path durably. A file that isn't there is no error.
+// Remove removes the file at path durably. It returns nil if the file does not exist.
 func Remove(path string) error {
 	if err := os.Remove(path); err != nil {
 		if os.IsNotExist(err) {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RemoveAll is os.RemoveAll, also of files and directories that are immutable or
-// append-only (chattr(1)), as scripts make them: what is garbage must not stay.
+// RemoveAll is os.RemoveAll that also removes immutable and append-only files
+// (chattr(1)), which scripts may have made.
 func RemoveAll(path string) error {
 	shallow(path)
 	err := os.RemoveAll(path)
@@ -19,7 +19,7 @@ func RemoveAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// unlockTree is Unlock for all that is in a directory, however long the paths are.
+// unlockTree calls Unlock for all files below a directory, with paths of any length.
 func unlockTree(at int, name string) {
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -45,8 +45,8 @@ func unlockTree(at int, name string) {
 // locking is FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h.
 const locking = 0x10 | 0x20
 
-// Unlock takes the attributes i and a (chattr(1)) from a file or a directory, where it
-// has them: the mount points of some machines are immutable.
+// Unlock removes the attributes i and a (chattr(1)) from a file or directory. Some
+// machines have immutable mount points.
 func Unlock(name string) { unlockAt(unix.AT_FDCWD, name) }
 
 func unlockAt(at int, name string) {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RenameFree gives something another name, with a number after it if that is taken.
+// RenameFree renames a file. If the new name is taken, it appends a number.
 func RenameFree(from, to string) error {
 	const tries = 1000
 	free := to

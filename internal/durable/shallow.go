@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deepest is how many directories may be in one another for os.RemoveAll, which has
-// all of them open at a time, with the names of what is in them.
+// deepest is the maximum depth of directories for os.RemoveAll, which keeps all of them
+// open, with the names of their files in memory.
 const deepest = 100
 
-// shallow moves directories that are deeper than that in another one up to the top of
-// that, which is garbage: scripts may make a million, one in the other, and there are
-// neither descriptors nor memory for so many. What can't be moved stays.
+// shallow moves directories below that depth to the top of the tree, which is garbage.
+// Scripts may nest a million directories, more than there are descriptors and memory.
+// Directories that cannot be moved stay.
 func shallow(path string) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *shallower) level(dir *os.File, depth int) {
 				s.move(dir, name)
 			}
 		}
-		if err != nil { // io.EOF, mostly
+		if err != nil { // usually io.EOF
 			return
 		}
 	}
@@ -84,8 +84,8 @@ func (s *shallower) move(dir *os.File, name string) {
 	}
 }
 
-// loosen takes the attributes from two directories that keep one from being moved out
-// of the other, and says whether there were any.
+// loosen removes the attributes from two directories that prevent moving one out of the
+// other, and reports whether there were any.
 func (s *shallower) loosen(dir *os.File, name string) (had bool) {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

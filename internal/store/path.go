@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// CheckPath returns an error that wraps ErrBadPath unless p is a path as a
-// Store takes it: relative to the top level, cleaned, and inside the store.
-// "." is the top level itself. Names may hold every byte but NUL.
+// CheckPath returns an ErrBadPath unless p is a valid path for a Store: relative to the
+// top level, cleaned, and inside the store. "." is the top level. Names may contain
+// every byte except NUL.
 func CheckPath(p string) error {
 	switch {
 	case p == "":
@@ -26,8 +26,7 @@ func CheckPath(p string) error {
 	return nil
 }
 
-// CheckNewPath is CheckPath for a place where a subvolume is made, moved or
-// deleted, which "." is not.
+// CheckNewPath is CheckPath for a subvolume to create, move or delete; it rejects ".".
 func CheckNewPath(p string) error {
 	if p == "." {
 		return fmt.Errorf("%w: %q is the top level", ErrBadPath, p)
@@ -35,7 +34,7 @@ func CheckNewPath(p string) error {
 	return CheckPath(p)
 }
 
-// CheckExchange is CheckNewPath for two subvolumes that change their places.
+// CheckExchange is CheckNewPath for two subvolumes to exchange.
 func CheckExchange(p, with string) error {
 	for _, each := range []string{p, with} {
 		if err := CheckNewPath(each); err != nil {
@@ -48,8 +47,8 @@ func CheckExchange(p, with string) error {
 	return nil
 }
 
-// ComparePaths compares two paths name by name, as slices.SortFunc wants it:
-// what is in a directory comes right after it.
+// ComparePaths compares two paths name by name, for slices.SortFunc. A directory sorts
+// directly before its content.
 func ComparePaths(a, b string) int {
 	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
 }

@@ -2,26 +2,23 @@ package store
 
 import "slices"
 
-// ExclusiveUsage is space that one or more units hold, and nobody else does: it is given
-// back when the last of them is deleted. A unit is a set of subvolumes that are
-// only deleted together.
+// ExclusiveUsage is the space that only the named units occupy. It is freed when the
+// last of them is deleted. A unit is a set of subvolumes that are deleted together.
 type ExclusiveUsage struct {
-	Units []int  // by their number, ascending
-	Bytes uint64 // on the devices: what is stored twice counts twice
+	Units []int  // unit numbers, ascending
+	Bytes uint64 // on the devices: data stored twice counts twice
 }
 
-// Accountant is implemented by stores that can tell who holds what space.
+// Accountant is implemented by stores that can compute exclusive usage.
 type Accountant interface {
-	// ExclusiveUsage tells what would be given back if units, each a list of paths of
-	// subvolumes, were deleted. No subvolume may be in two units. What is shared
-	// with a subvolume in no unit is in no share. What was written and has not
-	// reached the file system yet (Sync) may be missing. It tells of the file
-	// system as a whole, deletions that are still under way counted as done.
+	// ExclusiveUsage computes the space that deleting units would free. A unit is a
+	// list of paths of subvolumes; no subvolume may be in two units. Space shared with
+	// a subvolume in no unit does not count. Unwritten data (Sync) may be missing.
+	// Deletions in progress count as done.
 	ExclusiveUsage(units [][]string) ([]ExclusiveUsage, error)
 }
 
-// Freed is how many bytes are given back if these units are deleted, and no
-// others.
+// Freed returns the bytes that deleting exactly these units frees.
 func Freed(shares []ExclusiveUsage, units ...int) uint64 {
 	var freed uint64
 	for _, share := range shares {

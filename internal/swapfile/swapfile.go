@@ -1,7 +1,7 @@
-// Package swapfile knows files that the kernel swaps to (swapon(8)). Such a file
-// belongs to the system that runs: a snapshot of it shares its blocks, with which
-// the kernel takes neither, and there is nothing in it that anybody misses. So
-// another root gets one of its own, of the same size and by the same name.
+// Package swapfile handles files that the kernel swaps to (swapon(8)). A swap file
+// belongs to the running system. A snapshot of it would share its blocks, which the
+// kernel does not accept, and its content is worthless elsewhere. So another root gets
+// its own swap file, with the same size and name.
 package swapfile
 
 import (
@@ -17,11 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signature ends the first page of a swap area (mkswap(8), linux/swap.h). That of
-// one that holds a hibernated system is another.
+// signature ends the first page of a swap area (mkswap(8), linux/swap.h). A swap area
+// with a hibernated system has another signature.
 const signature = "SWAPSPACE2"
 
-// Active returns the files that the kernel swaps to, of this process's name space.
+// Active returns the active swap files, by their paths in this process's mount
+// namespace.
 func Active() ([]string, error) {
 	f, err := os.Open("/proc/swaps")
 	if err != nil {
@@ -44,15 +45,15 @@ func parse(table io.Reader) ([]string, error) {
 	return files, lines.Err()
 }
 
-// unescape takes back what seq_file does to names (lib/seq_file.c, mangle_path).
+// unescape reverses the escaping of names by seq_file (lib/seq_file.c, mangle_path).
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// most is how many names a directory for swap files may have.
+// most is the maximum number of names in a directory for swap files.
 const most = 64
 
-// In returns the names of the swap files directly in a directory, and whether
-// there is nothing else in it. Where no directory is there are none: whoever owns the
-// one above may have moved it.
+// In returns the names of the swap files directly in a directory, and whether the
+// directory contains nothing else. For a missing directory it returns none: the owner
+// of the directory above may have moved it.
 func In(dir string) (names []string, only bool, err error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
@@ -79,10 +80,10 @@ func In(dir string) (names []string, only bool, err error) {
 
 var errNone = errors.New("it is no swap file")
 
-// header returns the first page of a swap file, in which its UUID and its label
-// are, and what the file is like.
+// header returns the first page of a swap file, which contains UUID and label, and the
+// file's description.
 func header(file string) ([]byte, os.FileInfo, error) {
-	// An active one can be read as any other.
+	// An active swap file can be read like any other file.
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, nil, err
@@ -102,14 +103,14 @@ func header(file string) ([]byte, os.FileInfo, error) {
 	return page, info, nil
 }
 
-// roots says whether a file belongs to root, or to whom this process does: what another
-// user made only looks like a swap file, and may be of any size.
+// roots reports whether a file belongs to root, or to the user of this process. A file
+// of another user only looks like a swap file, and may have any size.
 func roots(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || st.Uid == 0 || int(st.Uid) == os.Geteuid()
 }
 
-// Size is that of a swap file.
+// Size returns the size of a swap file in bytes.
 func Size(file string) (int64, error) {
 	_, info, err := header(file)
 	if err != nil {
@@ -118,9 +119,9 @@ func Size(file string) (int64, error) {
 	return info.Size(), nil
 }
 
-// Like makes a swap file that is like another one: by size, owner and mode, and by
-// the UUID and the label by which an fstab may name it. On btrfs its blocks are
-// written in place, without which it could not be used.
+// Like makes a swap file with the size, owner, mode, UUID and label of another one. An
+// fstab may name it by UUID or label. On btrfs it sets NOCOW, without which swapon(2)
+// fails.
 func Like(file, fresh string) error {
 	if err := like(file, fresh); err != nil {
 		return fmt.Errorf("cannot make a swap file like %s: %w", filepath.Base(file), err)
@@ -145,7 +146,7 @@ func like(file, fresh string) error {
 }
 
 func fill(f *os.File, page []byte, like os.FileInfo) error {
-	// Before there is anything in it.
+	// NOCOW can only be set while the file is empty.
 	if err := writeInPlace(f); err != nil && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}

@@ -6,22 +6,22 @@ import (
 	"slices"
 )
 
-// BoundsError says that a step names what steps of its kind do not touch.
+// BoundsError reports that an argument of a step is out of bounds for its kind.
 type BoundsError struct {
-	Kind string // of the step
-	Name string // what it names
-	Why  string // such as "is not of this transaction"
+	Kind string // the kind of the step
+	Name string // the argument's value
+	Why  string // the reason, such as "is not of this transaction"
 }
 
 func (e *BoundsError) Error() string {
 	return fmt.Sprintf("its step %s names %q, which %s", e.Kind, e.Name, e.Why)
 }
 
-// OutOfBounds is what a Handler's Check returns: the step names something which,
-// in words, is out of its bounds.
+// OutOfBounds returns the error for a Handler's Check: the value name is out of bounds,
+// because of why.
 func OutOfBounds(name, why string) error { return &BoundsError{Name: name, Why: why} }
 
-// Only is OutOfBounds if there is an argument with another key than these.
+// Only returns OutOfBounds if args has a key that is not in keys.
 func (a Args) Only(keys ...string) error {
 	for key := range a {
 		if !slices.Contains(keys, key) {
@@ -31,7 +31,7 @@ func (a Args) Only(keys ...string) error {
 	return nil
 }
 
-// boundsOf says of which kind of step an error of Check is.
+// boundsOf adds the kind of the step to an error of Check.
 func boundsOf(kind string, err error) error {
 	var bounds *BoundsError
 	if errors.As(err, &bounds) {

@@ -7,28 +7,31 @@ import (
 	"errors"
 )
 
-// chain is the checksum of a line of a journal, over that of the line before and
-// what it says. The first one follows on the transaction's ID, which is the file's
-// name: so no line, and no whole journal, is taken for one of another transaction.
+// chain is the checksum of a journal line, over the previous line's checksum and the
+// line's text. The first line's checksum includes the transaction's ID, which is the
+// file's name. So neither a line nor a whole journal can be taken for one of another
+// transaction.
 //
-// It has no key. Who can write to a journal can read a key beside it, and what a
-// line with a right checksum may name is limited by Handler.Check.
+// The checksum has no key: a process that can write to a journal could also read a key
+// beside it. Handler.Check limits the values that a line with a right checksum may
+// contain.
 type chain [sha256.Size]byte
 
-// ErrTampered says that a journal is not what its transaction has written.
+// ErrTampered reports that a journal differs from the journal that its transaction
+// wrote.
 var ErrTampered = errors.New("its checksum does not fit: it is not what the transaction wrote there")
 
 func seed(id string) chain { return sha256.Sum256([]byte("apt-be journal " + id)) }
 
 func (c chain) next(text []byte) chain { return sha256.Sum256(append(c[:len(c):len(c)], text...)) }
 
-// seal returns the line, as the file has it, of which c is the checksum.
+// seal returns the line as it is in the file. c is its checksum.
 func (c chain) seal(text []byte) []byte {
 	return append(hex.AppendEncode(append(text, ' '), c[:]), '\n')
 }
 
-// open returns what a whole line says that comes after one with the checksum c,
-// and its own.
+// open returns the text of a line that follows a line with the checksum c, and the
+// line's own checksum.
 func (c chain) open(sealed []byte) (text []byte, next chain, err error) {
 	at := bytes.LastIndexByte(sealed, ' ')
 	if at < 0 {

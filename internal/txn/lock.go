@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// HeldError says who holds a lock.
+// HeldError reports which process holds a lock.
 type HeldError struct {
 	Holder string // such as "process 4711 (apt-be destroy old)"
 }
@@ -27,12 +27,11 @@ func (e *HeldError) Error() string {
 	return e.Holder + " is at work"
 }
 
-// Lock is a lock that this process holds on a file.
+// Lock is a flock(2) that this process holds on a file.
 type Lock struct{ file *os.File }
 
-// TakeLock takes the lock that the file at path stands for, by flock(2), and
-// waits for it until ctx is done: then the error is a *HeldError. The file
-// stays, and names the holder.
+// TakeLock takes the flock(2) of the file at path, and waits for it until ctx ends;
+// then the error is a *HeldError. The file stays, and names the holder.
 func TakeLock(ctx context.Context, path string) (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot take a lock: %w", err)
@@ -58,28 +57,28 @@ func TakeLock(ctx context.Context, path string) (*Lock, error) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	// What it says is for humans; the lock is held with or without it.
+	// The content is only information; the lock does not depend on it.
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(fmt.Sprintf("process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))), 0)
 	return &Lock{f}, nil
 }
 
-// openLock opens the file at path, and makes it if there is none. It reads what
-// the holder wrote later on: that is not to be waited for.
+// openLock opens or creates the file at path. It does not wait for the lock; the
+// holder's name is read later.
 func openLock(path string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, os.ErrExist) {
 			if f, err = regular.Open(path, os.O_RDWR); errors.Is(err, os.ErrNotExist) {
-				continue // it was removed in between
+				continue // the file was removed in between
 			}
 		}
 		return f, err
 	}
 }
 
-// File is the locked file: a child that inherits it shares the lock.
+// File returns the locked file. A child process that inherits it shares the lock.
 func (l *Lock) File() *os.File { return l.file }
 
-// Release gives the lock back.
+// Release releases the lock.
 func (l *Lock) Release() { l.file.Close() }

@@ -19,18 +19,18 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// Recovered tells of an abandoned transaction that Recover settled.
+// Recovered describes an abandoned transaction that Recover has settled.
 type Recovered struct {
 	ID      string
 	Title   string
 	PID     int
 	Started time.Time
-	Done    bool  // it had committed; only the journal was left
-	Err     error // why it could not be settled; the next Recover tries again
+	Done    bool  // the transaction had committed; only the journal was left
+	Err     error // the reason why it could not be settled; the next Recover tries again
 }
 
-// Recover settles the transactions whose runner is gone: those that had
-// committed are ended, the others are undone.
+// Recover settles the transactions whose process has ended: it ends those that
+// committed, and undoes the others.
 func (j *Journal) Recover(ctx context.Context) ([]Recovered, error) {
 	entries, err := os.ReadDir(j.Dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -54,9 +54,8 @@ func (j *Journal) Recover(ctx context.Context) ([]Recovered, error) {
 	return all, nil
 }
 
-// Unsettled returns the IDs of the transactions that have neither ended nor
-// been undone: those under way, and, after Recover, those that it could not
-// settle.
+// Unsettled returns the IDs of transactions that have neither ended nor been undone:
+// active ones, and, after Recover, those that it could not settle.
 func (j *Journal) Unsettled() (map[string]bool, error) {
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -71,8 +70,8 @@ func (j *Journal) Unsettled() (map[string]bool, error) {
 	return ids, nil
 }
 
-// lockAbandoned opens and locks a journal file: EWOULDBLOCK if its runner lives,
-// and fs.ErrNotExist if it is settled.
+// lockAbandoned opens and locks a journal file. It returns EWOULDBLOCK if the
+// transaction's process lives, and fs.ErrNotExist if the transaction is settled.
 func lockAbandoned(path string) (*os.File, error) {
 	f, err := regular.Open(path, os.O_RDWR)
 	if err != nil {
@@ -89,8 +88,8 @@ func lockAbandoned(path string) (*os.File, error) {
 	return f, nil
 }
 
-// checkFile says what keeps an open file from being a journal that only this user
-// has written: fs.ErrNotExist if it was removed.
+// checkFile fails if an open file may not be a journal that only this user has written.
+// It returns fs.ErrNotExist if the file was removed.
 func checkFile(f *os.File, path string) error {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
@@ -117,7 +116,7 @@ func checkFile(f *os.File, path string) error {
 	return err
 }
 
-// sweep removes a journal that never got its name.
+// sweep removes a journal that never got its final name.
 func (j *Journal) sweep(name string) {
 	path := filepath.Join(j.Dir, name)
 	if f, err := lockAbandoned(path); err == nil {
@@ -157,11 +156,10 @@ func (j *Journal) settle(ctx context.Context, id string) (r Recovered, abandoned
 	return r, true
 }
 
-// parse reads the journal of the transaction that has an ID. Its last line may be
-// torn: that step did not run. So may the first one be, if no step was to outlive a
-// power cut yet. Whatever else can't be read, or names what is out of its bounds,
-// makes all of it so: to undo some steps and not others might be worse than to
-// leave them all.
+// parse reads the journal of the transaction with an ID. An incomplete last line is
+// allowed: its step did not run. An incomplete first line is allowed, too, before the
+// first durable step. Any other unreadable or out-of-bounds line makes the whole
+// journal unreadable, because undoing only some steps may be worse than undoing none.
 func (j *Journal) parse(f *os.File, id string) (head header, steps []Step, commit *Step, err error) {
 	in := bufio.NewReader(io.LimitReader(f, fileLimit))
 	first, err := in.ReadBytes('\n')
@@ -208,8 +206,8 @@ func (j *Journal) parse(f *os.File, id string) (head header, steps []Step, commi
 	return head, steps, commit, nil
 }
 
-// parseHeader reads the first line of a journal. Of another schema nothing is said
-// but that it begins with a value that tells of it.
+// parseHeader reads the first line of a journal. A journal of another schema only needs
+// to begin with a value that contains the schema.
 func parseHeader(f *os.File, id string, sealed []byte) (head header, next chain, err error) {
 	var of struct {
 		Schema int `json:"schema"`
@@ -242,7 +240,7 @@ func parseHeader(f *os.File, id string, sealed []byte) (head header, next chain,
 	return head, next, nil
 }
 
-// checkLine says what is wrong with a line after the first one.
+// checkLine returns an error if a line after the first one is invalid.
 func (j *Journal) checkLine(id string, l line, commit *Step) error {
 	if _, ok := j.Handlers[l.Step.Kind]; !ok {
 		return fmt.Errorf("it has a step %q, which this apt-be does not know", l.Step.Kind)

@@ -1,19 +1,17 @@
-// Package txn runs named steps that can be undone, and keeps a journal of
-// them, so that a run that was cut off (by a signal, a crash, a power cut)
-// can be settled by the next one.
+// Package txn runs named steps that can be undone, and records them in a journal, so
+// that the next run can settle a run that was interrupted by a signal, a crash or a
+// power cut.
 //
-// A step is a kind and its arguments, both plain data; what they do is in the
-// Handlers of the kind. The journal names a step before it runs, and durably so
-// unless the step is Volatile. So an undo must cope with a step that ran whole,
-// in part, or not at all.
+// A step is a kind and its arguments, both plain data; the kind's Handler implements
+// it. The journal records a step before it runs, durably unless the step is Volatile.
+// So an undo must handle steps that ran completely, in part, or not at all.
 //
-// Recovery does not trust a journal. Each line has a checksum over itself and all
-// that is before it, which begins with the transaction's ID (see chain), and each
-// kind says what its arguments may name (Handler.Check). If a
-// line was appended, changed, moved, or copied from another journal, or if an argument
-// is out of bounds, Recover does nothing and leaves the journal as it is. Lines that
-// somebody removed at the end look like lines that a crash kept from being written.
-// So each undo looks at the machine before it changes something.
+// Recovery does not trust a journal. Each line has a checksum over the line and all
+// lines before, starting with the transaction's ID (see chain), and each kind limits
+// its arguments (Handler.Check). If a line was appended, changed, moved, or copied from
+// another journal, or if an argument is out of bounds, Recover leaves the journal and
+// its subvolumes unchanged. Lines removed at the end look like lines that a crash
+// prevented. So each undo checks the actual state before it changes anything.
 package txn
 
 import (
@@ -37,63 +35,62 @@ import (
 // Args are the arguments of a step.
 type Args map[string]string
 
-// Step is one thing to do, as the journal records it.
+// Step is an operation, as the journal records it.
 type Step struct {
 	Kind string `json:"kind"`
 	Args Args   `json:"args,omitempty"`
-	// Volatile says that what the step leaves is known for garbage without a
-	// journal: a power cut may take the journal with it.
+	// Volatile is true if the step's result is recognizable as garbage without a
+	// journal, so that a power cut may take the journal.
 	Volatile bool `json:"-"`
 }
 
-// Handler is what a kind of step does.
+// Handler implements a kind of step.
 type Handler struct {
-	// Check says, of the arguments alone, whether they name only what a step of
-	// this kind may touch in the transaction that has an ID: OutOfBounds if not.
-	// It is asked before Do, and before anything of a journal is undone.
+	// Check returns OutOfBounds if the arguments name anything that a step of this kind
+	// may not touch in the transaction with the ID. It is called before Do, and for all
+	// steps of a journal before the first one is undone.
 	Check func(id string, args Args) error
 	// Do runs the step.
 	Do func(ctx context.Context, args Args) error
-	// Undo takes it back, however far Do came. For a step that can't be
-	// taken back, such as a deletion, Undo finishes it. What the journal says of
-	// the machine may be wrong by now: it looks.
+	// Undo undoes the step, whether Do ran completely, in part, or not at all. If the
+	// step cannot be undone, such as a deletion, Undo completes it. The state may have
+	// changed since the journal was written, so Undo checks it.
 	Undo func(ctx context.Context, args Args) error
-	// Happened says whether Do had its effect. Only kinds that Commit is called
-	// with have it. Recover never undoes a step of such a kind; Rollback does,
-	// after a Commit that failed.
+	// Happened reports whether Do took effect. Only the kinds for Commit have it.
+	// Recover never undoes a step of such a kind; Rollback does, after a failed Commit.
 	Happened func(ctx context.Context, args Args) (bool, error)
 }
 
-// Handlers maps kinds to what they do.
+// Handlers maps kinds to their handlers.
 type Handlers map[string]Handler
 
-// Journal is a directory with one file per transaction, and what can be done
-// in them.
+// Journal is a directory with one file per transaction, and the handlers of their
+// steps.
 type Journal struct {
-	Dir      string // absolute
+	Dir      string // an absolute path
 	Handlers Handlers
-	// InOrder says that a step is undone only if all that came after it are:
-	// the first one that can't be undone ends Rollback, and the next Recover
-	// begins with the last step again. Without it, one that can't be undone
-	// doesn't keep the others from it.
+	// InOrder requires that a step is undone only after all later steps were undone:
+	// Rollback stops at the first step that cannot be undone, and the next Recover
+	// starts again with the last step. Otherwise Rollback continues with the other
+	// steps.
 	InOrder bool
 }
 
-// fileLimit is how much is read of a journal, in bytes. A step may hold a whole
-// command line, which Linux limits to 2 MiB.
+// fileLimit is the maximum size of a journal in bytes. A step may contain a command
+// line, which Linux limits to 2 MiB.
 const fileLimit = 64 << 20
 
 // header is the first line of a journal file.
 type header struct {
 	Schema  int       `json:"schema"`
-	Inode   uint64    `json:"inode"` // of the file: a copy has no lock, and is not undone
+	Inode   uint64    `json:"inode"` // the inode of the file: a copy of a journal has another one, and is not undone
 	Title   string    `json:"title"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 }
 
-// schema is the version of the journal's format. A file of another one is
-// left alone.
+// schema is the version of the journal's format. Files of other versions are left
+// alone.
 const schema = 2
 
 // line is each further line of a journal file.
@@ -102,21 +99,21 @@ type line struct {
 	Commit bool `json:"commit,omitempty"`
 }
 
-// Txn is a transaction under way.
+// Txn is an active transaction.
 type Txn struct {
-	ID      string // unique; of hexadecimal digits
+	ID      string // unique; hexadecimal digits
 	journal *Journal
 	file    *os.File
 	named   bool // the file's name is durable
 	size    int64
 	chain   chain
 	steps   []Step
-	commit  *Step // the one that Commit was called with
+	commit  *Step // the step of Commit
 }
 
-// Begin opens a transaction, of which a power cut leaves nothing before its
-// first step that is not Volatile. The title says to a human what is under way,
-// such as "upgrade to boot environment 2026-11-20".
+// Begin opens a transaction. Before the first step that is not Volatile, a power cut
+// leaves nothing of it. The title describes the transaction for people, such as
+// "upgrade to boot environment 2026-11-20".
 func (j *Journal) Begin(title string) (*Txn, error) {
 	for kind, handler := range j.Handlers {
 		if handler.Check == nil {
@@ -131,8 +128,8 @@ func (j *Journal) Begin(title string) (*Txn, error) {
 		return nil, err
 	}
 	id := hex.EncodeToString(random[:])
-	// Locked under a name that Recover passes over, and only then given its own:
-	// at no moment is there a journal that looks abandoned.
+	// The file is locked under a name that Recover ignores, and then renamed, so that
+	// it never looks like an abandoned journal.
 	hidden := filepath.Join(j.Dir, ".new-"+id)
 	f, err := os.OpenFile(hidden, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -159,12 +156,12 @@ func (j *Journal) Begin(title string) (*Txn, error) {
 	return t, nil
 }
 
-// File is the locked journal file: a child that inherits it keeps the
-// transaction from being taken for abandoned.
+// File returns the locked journal file. While a child process has it open, the
+// transaction does not count as abandoned.
 func (t *Txn) File() *os.File { return t.file }
 
-// Do enters a step in the journal and runs it. On an error nothing is undone
-// yet: that is Rollback's.
+// Do writes a step to the journal and runs it. If it fails, it undoes nothing; the
+// caller calls Rollback.
 func (t *Txn) Do(ctx context.Context, step Step) error {
 	handler, err := t.journal.handler(t.ID, step)
 	if err == nil && handler.Happened != nil {
@@ -184,9 +181,9 @@ func (t *Txn) Do(ctx context.Context, step Step) error {
 	return handler.Do(ctx, step.Args)
 }
 
-// Commit runs the one step after which nothing is undone any more, and ends
-// the transaction. On an error Rollback is the caller's, which takes that step
-// back as well: it may have happened, but not so that a power cut spares it.
+// Commit runs the step after which the transaction can no longer be undone, and ends
+// the transaction. If it fails, the caller calls Rollback, which undoes this step, too:
+// the step may have taken effect without being durable.
 func (t *Txn) Commit(ctx context.Context, step Step) error {
 	handler, err := t.journal.handler(t.ID, step)
 	if err != nil {
@@ -206,14 +203,14 @@ func (t *Txn) Commit(ctx context.Context, step Step) error {
 	if err := handler.Do(ctx, step.Args); err != nil {
 		return err
 	}
-	// A journal that can't be removed, or comes back after a power cut, says that
-	// the step happened: Recover ends it.
+	// If the journal cannot be removed, or reappears after a power cut, Recover sees
+	// that the step took effect, and ends the transaction.
 	_ = os.Remove(t.path())
 	t.close()
 	return nil
 }
 
-// End closes the transaction as it is and forgets its journal.
+// End ends the transaction without undoing anything, and removes its journal.
 func (t *Txn) End() error {
 	if t.file == nil {
 		return nil
@@ -228,12 +225,11 @@ func (t *Txn) close() {
 	t.file = nil
 }
 
-// Rollback undoes the steps, last one first, and ends the transaction. A step
-// that can't be undone doesn't keep the others from it, unless the journal is
-// one in order; the journal then stays for the next command to try again. But
-// if that is the one of a Commit that failed, nothing else is undone: what
-// belongs to what that step made stays with it, and the next command finds out
-// whether it happened.
+// Rollback undoes the steps in reverse order and ends the transaction. If a step cannot
+// be undone, Rollback continues with the others, unless the journal is InOrder; the
+// journal stays for the next command. If the step of a failed Commit cannot be undone,
+// Rollback undoes nothing else, because the earlier steps belong to its result; the
+// next command determines whether the step took effect.
 func (t *Txn) Rollback(ctx context.Context) error {
 	if t.file == nil {
 		return nil
@@ -262,14 +258,15 @@ func (t *Txn) append(v any) error {
 	next := t.chain.next(data)
 	text := next.seal(data)
 	if _, err := t.file.Write(text); err != nil {
-		// Half a line would be one that was tampered with if another one came after it.
+		// If another line followed an incomplete one, the journal would look tampered
+		// with.
 		return errors.Join(err, t.file.Truncate(t.size))
 	}
 	t.size, t.chain = t.size+int64(len(text)), next
 	return nil
 }
 
-// sync makes the journal durable as it is by now.
+// sync makes the current journal durable.
 func (t *Txn) sync() error {
 	if err := t.file.Sync(); err != nil || t.named {
 		return err
@@ -281,8 +278,8 @@ func (t *Txn) sync() error {
 	return nil
 }
 
-// handler returns what is to be done for a step of the transaction that has an
-// ID, which names nothing that is out of its bounds.
+// handler returns the handler of a step, after checking that the arguments are in
+// bounds.
 func (j *Journal) handler(id string, step Step) (Handler, error) {
 	h, ok := j.Handlers[step.Kind]
 	if !ok {
@@ -292,7 +289,7 @@ func (j *Journal) handler(id string, step Step) (Handler, error) {
 		return Handler{}, fmt.Errorf("step %s has no bounds", step.Kind)
 	}
 	for _, value := range step.Args {
-		if !utf8.ValidString(value) { // JSON would have another one
+		if !utf8.ValidString(value) { // JSON would change the value
 			return h, boundsOf(step.Kind, OutOfBounds(value, "is not UTF-8"))
 		}
 	}

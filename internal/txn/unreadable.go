@@ -10,8 +10,8 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// UnreadableError says that a journal can't be read, or means nothing to this
-// program. It is left as it is, and so is what it tells of.
+// UnreadableError reports that a journal cannot be read or is invalid. The journal, and
+// the subvolumes that it names, are left unchanged.
 type UnreadableError struct {
 	Path string
 	Err  error
@@ -27,8 +27,8 @@ func (e *UnreadableError) Error() string {
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// Unreadable returns what is wrong with the journals that Recover could make
-// nothing of, and changes none.
+// Unreadable returns the errors of the journals that Recover could not read. It changes
+// nothing.
 func (j *Journal) Unreadable() ([]*UnreadableError, error) {
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -41,7 +41,7 @@ func (j *Journal) Unreadable() ([]*UnreadableError, error) {
 		}
 		path := filepath.Join(j.Dir, entry.Name())
 		err := j.check(path, strings.TrimSuffix(entry.Name(), ".json"))
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // that has ended meanwhile
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // except for transactions that have ended meanwhile
 			found = append(found, &UnreadableError{path, regular.Reason(err)})
 		}
 	}

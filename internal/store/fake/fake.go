@@ -1,13 +1,13 @@
-// Package fake is a snapshot store in a plain directory, for tests without
-// root and without btrfs. It passes the suite of package storetest.
+// Package fake implements a snapshot store in a plain directory, for tests without root
+// and without btrfs. It passes the suite of package storetest.
 //
-// Subvolumes are directories and snapshots are copies. What a directory does
-// not have, such as a UUID, is kept in a file beside the tree and read anew by
-// each call: several processes may open one store, and it outlives them.
+// Subvolumes are directories, and snapshots are copies. Other properties, such as
+// UUIDs, are in a file beside the tree that every call reads again. So several
+// processes may use one store, and it survives them.
 //
-// Two things differ from a real store. Nothing keeps others from writing into
-// a read-only subvolume through Path. And a crash in the middle of a call can
-// leave the tree and that file in disagreement.
+// Two things differ from a real store. Other processes can write to a read-only
+// subvolume through Path. And a crash in the middle of a call can leave the tree and
+// the file inconsistent.
 package fake
 
 import (
@@ -22,15 +22,15 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Store is a directory that behaves as a file system with subvolumes.
+// Store is a directory that behaves like a file system with subvolumes.
 type Store struct {
 	dir string
 }
 
 var _ store.Store = (*Store)(nil)
 
-// New opens the store in directory dir, and makes it if the directory is empty
-// or missing. In it, the top level is dir/top.
+// New opens the store in directory dir, and creates it if the directory is empty or
+// missing. The top level is dir/top.
 func New(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -45,25 +45,24 @@ func New(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Path implements store.Store. It can't leave the store by "..".
+// Path implements store.Store. ".." cannot leave the store.
 func (s *Store) Path(p string) string {
 	return filepath.Join(s.dir, "top", path.Clean("/"+p))
 }
 
-// scratch is the directory in which copies are made before they get a name.
+// scratch is the directory in which copies are made before they get their names.
 func (s *Store) scratch() string { return filepath.Join(s.dir, "scratch") }
 
 // Device implements store.Store: the directory that New was given.
 func (s *Store) Device() string { return s.dir }
 
-// Close implements store.Store; there is nothing to let go.
+// Close implements store.Store; it does nothing.
 func (s *Store) Close() error { return nil }
 
-// FileSystemUUID is the same for all.
+// FileSystemUUID returns a constant.
 func (s *Store) FileSystemUUID() string { return "11111111-2222-3333-4444-555555555555" }
 
-// Free implements store.Store: what the files in the store leave of its
-// capacity.
+// Free implements store.Store: the capacity minus the size of the files.
 func (s *Store) Free() (store.Free, error) {
 	const capacity = 1 << 40
 	free := store.Free{Spare: capacity, DataCopies: 1, MetadataCopies: 1}
@@ -83,11 +82,11 @@ func (s *Store) Free() (store.Free, error) {
 	return free, nil
 }
 
-// WaitForDeletions implements store.Store; what is deleted is gone.
+// WaitForDeletions implements store.Store. Deletions are immediate.
 func (s *Store) WaitForDeletions(context.Context) error { return nil }
 
-// SetRunning says which subvolume this process's own "/" is: Locate then finds
-// all files outside the store in it. "" takes that back.
+// SetRunning sets the subvolume of this process's own "/": Locate then finds all files
+// outside of the store in it. "" unsets it.
 func (s *Store) SetRunning(p string) error {
 	err := s.update(func(st *state) error {
 		if p == "" {
@@ -107,8 +106,8 @@ func (s *Store) SetRunning(p string) error {
 	return nil
 }
 
-// SetBusy makes Delete refuse the subvolume at p with store.ErrBusy, as if a
-// swap file were active in it, or no longer so.
+// SetBusy sets whether Delete refuses the subvolume at p with store.ErrBusy, as if a
+// swap file were active in it.
 func (s *Store) SetBusy(p string, busy bool) error {
 	err := s.update(func(st *state) error {
 		record, err := s.lookup(st, p)
@@ -124,7 +123,7 @@ func (s *Store) SetBusy(p string, busy bool) error {
 	return nil
 }
 
-// lookup returns the record of the subvolume at p: ErrBadPath, ErrNotFound,
+// lookup returns the record of the subvolume at p. Errors: ErrBadPath, ErrNotFound,
 // ErrNotSubvolume.
 func (s *Store) lookup(st *state, p string) (*record, error) {
 	if err := store.CheckPath(p); err != nil {
@@ -142,7 +141,7 @@ func (s *Store) lookup(st *state, p string) (*record, error) {
 	return nil, store.ErrNotSubvolume
 }
 
-// checkAbove returns ErrBadPath if there is a symbolic link above p.
+// checkAbove returns ErrBadPath if a symbolic link is above p.
 func (s *Store) checkAbove(p string) error {
 	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
 		if info, err := os.Lstat(s.Path(dir)); err == nil && info.Mode().Type() == os.ModeSymlink {
@@ -152,7 +151,7 @@ func (s *Store) checkAbove(p string) error {
 	return nil
 }
 
-// newPlace makes the directories above p: ErrBadPath, ErrExists.
+// newPlace creates the directories above p. Errors: ErrBadPath, ErrExists.
 func (s *Store) newPlace(p string) error {
 	if err := store.CheckNewPath(p); err != nil {
 		return err
@@ -168,8 +167,8 @@ func (s *Store) newPlace(p string) error {
 	return os.MkdirAll(s.Path(path.Dir(p)), 0o755)
 }
 
-// checkEmpty returns nil if an empty directory is at p: ErrBadPath,
-// ErrNotFound, ErrExists.
+// checkEmpty returns nil if p is an empty directory. Errors: ErrBadPath, ErrNotFound,
+// ErrExists.
 func (s *Store) checkEmpty(st *state, p string) error {
 	if err := s.checkAbove(p); err != nil {
 		return err

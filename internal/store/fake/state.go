@@ -16,26 +16,26 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// topLevelID is the id of the top level, and firstID of the first subvolume,
-// as on btrfs.
+// topLevelID and firstID are the IDs of the top level and of the first subvolume, as on
+// btrfs.
 const (
 	topLevelID = 5
 	firstID    = 256
 )
 
-// state is what the file beside the tree holds.
+// state is the content of the file beside the tree.
 type state struct {
 	NextID     uint64
-	Generation uint64             // of the running transaction
-	Running    string             // UUID of the subvolume that is "/"
+	Generation uint64             // of the current transaction
+	Running    string             // the UUID of the subvolume that is "/"
 	Subvolumes map[string]*record // by path
 }
 
-// record is what the state has of one subvolume.
+// record is the state's data about a subvolume.
 type record struct {
-	store.Subvolume        // Path is left empty: it is the key
+	store.Subvolume        // Path is empty: it is the key
 	Busy            bool   // Delete refuses it
-	Fingerprint     uint64 // of its files at the last Sync
+	Fingerprint     uint64 // of the files at the last Sync
 }
 
 func newState() *state {
@@ -46,7 +46,7 @@ func newState() *state {
 	return st
 }
 
-// add enters a new subvolume in a transaction of its own.
+// add adds a new subvolume in a transaction of its own.
 func (st *state) add(p string, parentUUID string, readOnly bool, fingerprint uint64) {
 	st.Generation++
 	st.Subvolumes[p] = &record{Fingerprint: fingerprint, Subvolume: store.Subvolume{
@@ -56,15 +56,15 @@ func (st *state) add(p string, parentUUID string, readOnly bool, fingerprint uin
 	st.NextID++
 }
 
-// describe is the subvolume at p, which is in the state.
+// describe returns the subvolume at p, which must be in the state.
 func (st *state) describe(p string) store.Subvolume {
 	subvolume := st.Subvolumes[p].Subvolume
 	subvolume.Path = p
 	return subvolume
 }
 
-// within returns those that lie in directory dir at any depth, each before
-// those that it holds.
+// within returns the subvolumes below directory dir, at any depth, each before its
+// nested ones.
 func (st *state) within(dir string) []string {
 	var found []string
 	for p := range st.Subvolumes {
@@ -76,7 +76,7 @@ func (st *state) within(dir string) []string {
 	return found
 }
 
-// move enters the subvolume at p, and all nested in it, at another path.
+// move moves the subvolume at p, with nested ones, to another path.
 func (st *state) move(p, to string) {
 	for _, nested := range st.within(p) {
 		st.Subvolumes[to+strings.TrimPrefix(nested, p)] = st.Subvolumes[nested]
@@ -94,8 +94,8 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// update calls change with the state, alone among all processes that have the
-// store open, and keeps the changed state if it returns nil.
+// update calls change with the state, while no other process uses the store, and stores
+// the changed state if change returns nil.
 func (s *Store) update(change func(*state) error) (err error) {
 	lock, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -117,8 +117,7 @@ func (s *Store) update(change func(*state) error) (err error) {
 
 func (s *Store) stateFile() string { return filepath.Join(s.dir, "state.json") }
 
-// read returns the state without the subvolumes whose directory somebody
-// removed by other means.
+// read returns the state without subvolumes whose directory was removed by other means.
 func (s *Store) read() (*state, error) {
 	data, err := os.ReadFile(s.stateFile())
 	if errors.Is(err, os.ErrNotExist) {

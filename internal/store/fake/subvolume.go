@@ -206,8 +206,8 @@ func (s *Store) EmptyOver(like, dst string) error {
 	return nil
 }
 
-// snapshot makes dst, where there is nothing or an empty directory, a snapshot
-// of from, which is at src.
+// snapshot makes dst, which is missing or an empty directory, a snapshot of from, which
+// is at src.
 func (s *Store) snapshot(st *state, from *record, src, dst string, readOnly bool) error {
 	if from.Busy {
 		return store.ErrSwapFile
@@ -227,7 +227,7 @@ func (s *Store) snapshot(st *state, from *record, src, dst string, readOnly bool
 	st.add(dst, from.UUID, readOnly, fingerprint)
 	from.Generation = st.Generation
 	if err == nil {
-		from.Fingerprint, err = s.fingerprint(st, src) // what was dirty is written before
+		from.Fingerprint, err = s.fingerprint(st, src) // as if dirty data were written first
 	}
 	return err
 }

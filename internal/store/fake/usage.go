@@ -12,8 +12,8 @@ import (
 
 var _ store.Accountant = (*Store)(nil)
 
-// ExclusiveUsage implements store.Accountant. Files of equal content count once, however
-// many subvolumes have one, and directories take nothing.
+// ExclusiveUsage implements store.Accountant. Files with equal content count once, in
+// however many subvolumes they are. Directories take no space.
 func (s *Store) ExclusiveUsage(units [][]string) (shares []store.ExclusiveUsage, err error) {
 	err = s.update(func(st *state) error {
 		shares, err = s.exclusiveUsage(st, units)
@@ -25,11 +25,11 @@ func (s *Store) ExclusiveUsage(units [][]string) (shares []store.ExclusiveUsage,
 	return shares, nil
 }
 
-// content is what is stored once.
+// content is a content that is stored once.
 type content struct {
 	bytes  uint64
 	units  []int
-	others bool // a subvolume in no unit has it too
+	others bool // a subvolume in no unit has it, too
 }
 
 func (s *Store) exclusiveUsage(st *state, units [][]string) ([]store.ExclusiveUsage, error) {
@@ -75,7 +75,7 @@ func (s *Store) exclusiveUsage(st *state, units [][]string) ([]store.ExclusiveUs
 	return addUp(contents), nil
 }
 
-// addUp makes one share of all that the same units have.
+// addUp adds the sizes of all contents with the same set of units.
 func addUp(contents map[[sha256.Size]byte]*content) []store.ExclusiveUsage {
 	var shares []store.ExclusiveUsage
 	for _, c := range contents {
