@@ -61,7 +61,7 @@ func wrap(f redirect.Frontend) {
 				s.Boot = host.Boot{Activator: act}
 			} else if !errors.Is(err, be.ErrNotSetUp) {
 				s.Registry.LoaderErr = err
-				s.Log.WithError(err).Warn("the next boot will not take what an upgrade makes")
+				s.Log.WithError(err).Warn("the next boot will not take the result of an upgrade")
 			}
 			return s
 		},

@@ -49,7 +49,7 @@ type Options struct {
 func (c *Syncer) Sync(ctx context.Context, l Pair, o Options) (*drift.Drift, error) {
 	found, err := c.sync(ctx, l, o)
 	if err != nil {
-		return nil, fmt.Errorf("cannot bring %s up to date with %s: %w", l.Target.Name, l.Source.Name, err)
+		return nil, fmt.Errorf("cannot carry the changes of %s to %s: %w", l.Source.Name, l.Target.Name, err)
 	}
 	return found, nil
 }

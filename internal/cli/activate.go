@@ -53,9 +53,9 @@ func (app *App) methodFor(ctx context.Context, reg *be.Registry, e be.Env, o act
 	}
 	option := method.Of(plan.Methods, wanted)
 	if !option.Possible {
-		return "", fmt.Errorf("%w: no %s: %s", be.ErrProtected, wanted, strings.Join(option.Reasons, "; "))
+		return "", fmt.Errorf("%w: %s is not possible: %s", be.ErrProtected, wanted, strings.Join(option.Reasons, "; "))
 	}
-	app.notice().Say("By %s: %s", wanted, option.Summary())
+	app.notice().Say("Method %s: %s", wanted, option.Summary())
 	return wanted, nil
 }
 
@@ -63,24 +63,23 @@ func newActivate(app *App) *cobra.Command {
 	var o activateOptions
 	cmd := &cobra.Command{
 		Use:   "activate [-t] [--now | --reboot | --kexec | --soft] NAME",
-		Short: "Make the next boot take a boot environment",
-		Long: `Make the next boot take a boot environment, on trial unless it has proved
-healthy before: if it comes up healthy it is what boots from then on, and if not
-the machine comes back to the present one by itself. apt-be doctor says from
-which mishaps.
+		Short: "Boot a boot environment next",
+		Long: `Boot NAME at the next boot. If NAME is not blessed yet, that boot is a trial: if
+NAME is healthy it becomes the default, otherwise the machine falls back to the
+present default. apt-be doctor lists the failures that fallback does not cover.
 
-With --now the machine goes there at once, in the way that apt-be plan picks;
-with --reboot, --kexec or --soft, in that one if it is possible at all: a soft
-reboot keeps the running kernel, also where the other one has a new one.
+With --now the machine goes to NAME immediately, by the method that apt-be plan
+picks; with --reboot, --kexec or --soft by that method, if it is possible. A soft
+reboot keeps the running kernel, even if NAME has another one.
 
-What happens in the running system until then is carried over to an upgraded
-boot environment as the machine goes down (apt-be drift). If packages were
-installed, removed or upgraded in the running system, it takes --replay-packages,
-or the same upgrade again, which makes one anew.
+Until then, changes of the running system are carried to an upgraded NAME at
+shutdown (apt-be drift). If packages of the running system were installed,
+removed or upgraded, use --replay-packages, or repeat the upgrade, which makes a
+new boot environment.
 
-A boot environment that the machine has left by itself takes --accept-risk
-fell-back. Where the boot loader leaves it to the initramfs to end a trial, one
-whose initramfs does not do so takes --accept-risk no-fallback.`,
+After a fallback from NAME, activating it again needs --accept-risk fell-back. If
+the initramfs must end trials on this machine, and NAME's initramfs does not, use
+--accept-risk no-fallback.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := app.checkReadable(); err != nil {
@@ -101,12 +100,12 @@ whose initramfs does not do so takes --accept-risk no-fallback.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&o.once, "once", "t", false, "for one boot: the one after it takes the present one again")
-	flags.BoolVar(&o.replay, "replay-packages", false, "first install, remove and upgrade in it what was in the running system since it was made")
-	flags.BoolVar(&o.now, "now", false, "go there now, by the cheapest way that is enough")
+	flags.BoolVarP(&o.once, "once", "t", false, "for one boot only: the default stays the same")
+	flags.BoolVar(&o.replay, "replay-packages", false, "first repeat the package changes of the running system in NAME")
+	flags.BoolVar(&o.now, "now", false, "go to NAME now, by the method with the shortest outage")
 	flags.BoolVar(&o.reboot, "reboot", false, "reboot now")
-	flags.BoolVar(&o.kexec, "kexec", false, "boot its kernel now, without the firmware and the boot loader")
-	flags.BoolVar(&o.soft, "soft", false, "restart the services in it now, under the running kernel")
+	flags.BoolVar(&o.kexec, "kexec", false, "boot NAME's kernel now, without firmware and boot loader")
+	flags.BoolVar(&o.soft, "soft", false, "restart the services of NAME now, under the running kernel")
 	cmd.MarkFlagsMutuallyExclusive("now", "reboot", "kexec", "soft")
 	return cmd
 }
@@ -117,7 +116,7 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		return err
 	}
 	if e.Running && e.Next {
-		app.notice().Say("%s runs, and is what boots.", name)
+		app.notice().Say("%s is running and is the default.", name)
 		return nil
 	}
 	// Its kernels may be others by now, as after apt-be run.
@@ -149,7 +148,7 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		if err := act.Choose(e); err != nil {
 			return err
 		}
-		app.notice().Say("%s is what boots from now on.", name)
+		app.notice().Say("%s is the default from now on.", name)
 	} else if err := app.try(ctx, act, e, way, o.once); err != nil {
 		return err
 	}
@@ -170,7 +169,7 @@ func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method
 	if o.goes() {
 		app.would("go to %s by %s", e.Name, way)
 	} else {
-		app.would("make the next boot take %s", e.Name)
+		app.would("boot %s next", e.Name)
 	}
 	return nil
 }
@@ -178,7 +177,7 @@ func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method
 // refusal explains why no trial of an environment is armed.
 func (app *App) refusal(err error, e be.Env) error {
 	if errors.Is(err, activation.ErrNoFallback) {
-		err = fmt.Errorf("%w: %w (apt-be run %s -- update-initramfs -u -k all adds them; --accept-risk %s boots it all the same)",
+		err = fmt.Errorf("%w: %w (to add them, run apt-be run %s -- update-initramfs -u -k all; to boot it without fallback, use --accept-risk %s)",
 			be.ErrProtected, err, e.Name, riskNoFallback)
 	}
 	if err != nil {
@@ -207,11 +206,11 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 		return nil
 	}
 	if arming.NoFallback {
-		app.notice().Say("The next boot tries %s, and so does each one after it until its services are up.", e.Name)
+		app.notice().Say("The next boot tries %s. Until its services are up, each further boot tries it again.", e.Name)
 		return nil
 	}
 	level, why := act.Loader.Level()
-	app.notice().Say("The next boot tries %s. It is safe from what goes wrong from the %s on: %s.", e.Name, level, why)
+	app.notice().Say("The next boot tries %s. Fallback level %s: %s.", e.Name, level, why)
 	return nil
 }
 
@@ -235,7 +234,7 @@ func (app *App) checkState(reg *be.Registry, e be.Env) error {
 		return fmt.Errorf("%w: its upgrade failed: %s", be.ErrProtected, e.Record.Reason)
 	case be.FellBack:
 		if !app.accepts(riskFellBack) {
-			return fmt.Errorf("%w: the machine has come back from it by itself, and would not again: %s (--accept-risk %s boots it all the same)",
+			return fmt.Errorf("%w: the machine fell back from it, and would not fall back again: %s (to boot it all the same, use --accept-risk %s)",
 				be.ErrProtected, e.Record.Reason, riskFellBack)
 		}
 	}
@@ -263,7 +262,7 @@ func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 		return err
 	}
 	if !l.Source.Running {
-		app.notice().Warn("%s was made of %s: what happened in the running system will not be in it.", e.Name, l.Source.Name)
+		app.notice().Warn("%s was made from %s, so changes of the running system are not carried to it.", e.Name, l.Source.Name)
 	}
 	found, err := l.Drift()
 	if err != nil {

@@ -90,7 +90,7 @@ func NewCommand(app *App) *cobra.Command {
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			for _, risk := range app.options.Accept {
 				if !slices.Contains(risks, risk) {
-					return usageError{fmt.Errorf("cannot accept the risk %q: there is none of that name", risk)}
+					return usageError{fmt.Errorf("unknown risk %q", risk)}
 				}
 			}
 			app.setLevel()
@@ -98,7 +98,7 @@ func NewCommand(app *App) *cobra.Command {
 		},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("cannot %s: there is no such verb", args[0])}
+				return usageError{fmt.Errorf("unknown command %q", args[0])}
 			}
 			return nil
 		},
@@ -109,11 +109,11 @@ func NewCommand(app *App) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.BoolVar(&app.options.JSON, "json", false, "print results as JSON")
 	flags.BoolVarP(&app.options.Plain, "no-header", "H", false, "print tables tab-separated and without a header")
-	flags.BoolVarP(&app.options.Quiet, "quiet", "q", false, "say nothing but results and errors")
-	flags.BoolVarP(&app.options.Verbose, "verbose", "v", false, "say what is done")
-	flags.BoolVar(&app.options.DryRun, "dry-run", false, "say what would be done and change nothing")
-	flags.StringSliceVar(&app.options.Accept, "accept-risk", nil, "do what is refused for the risk of that name: "+strings.Join(risks, ", "))
-	flags.StringVar(&app.options.Root, "root", "/", "the running root, for images and tests")
+	flags.BoolVarP(&app.options.Quiet, "quiet", "q", false, "print only results and errors")
+	flags.BoolVarP(&app.options.Verbose, "verbose", "v", false, "print debug messages")
+	flags.BoolVar(&app.options.DryRun, "dry-run", false, "print the changes without making them")
+	flags.StringSliceVar(&app.options.Accept, "accept-risk", nil, "accept a risk that is otherwise refused: "+strings.Join(risks, ", "))
+	flags.StringVar(&app.options.Root, "root", "/", "the directory of the running root, for images and tests")
 	root.AddCommand(
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
@@ -142,13 +142,13 @@ func (app *App) noteBeginOf(cmd *cobra.Command) {
 	}
 }
 
-const longHelp = `apt-be upgrades Debian in a boot environment: a snapshot of the running
-system that becomes the system of the next boot. The running system stays as
-it is meanwhile, and can be booted again.
+const longHelp = `apt-be upgrades Debian in a boot environment: a snapshot of the running system
+that becomes the next system to boot. The running system stays unchanged and can
+be booted again.
 
 EXIT STATUS
   0 done  1 error  2 usage  3 done in part  10 not a btrfs root, or not set up
-  11 locked  12 refused by a rule or policy  14 failed back  130 interrupted`
+  11 locked  12 refused by a rule or policy  14 fell back  130 interrupted`
 
 func (app *App) setLevel() {
 	switch {
@@ -193,7 +193,7 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 func (app *App) activator() (*activation.Activator, error) { return app.act, app.attachErr }
 
 // errNotLive says that something can be done on the machine that runs only.
-var errNotLive = errors.New("it is not in the system that runs")
+var errNotLive = errors.New("not in the running system")
 
 // live says whether the running root is that of the machine that runs.
 func (app *App) live() bool { return app.Live && app.options.Root == "/" }

@@ -26,11 +26,11 @@ func newApt(app *App, verb string) *cobra.Command {
 	return &cobra.Command{
 		Use:   verb + " [--in NAME | --name NAME] [APT-GET-OPTION-OR-PACKAGE...]",
 		Short: "Run apt-get " + verb + " in a boot environment",
-		Long: fmt.Sprintf(`Run apt-get %s in a new boot environment, or with --in in one that there
-is. With --name the new one gets that name instead of the date. All other
-arguments are apt-get's. Its exit status is apt-be's; but a new boot environment
-with an upgrade that ended half-way is kept as a failed one, and the exit status
-is not 0 then. With --in it is for you to see what apt-get left.`, verb),
+		Long: fmt.Sprintf(`Run apt-get %s in a new boot environment, or, with --in, in an existing one. With
+--name the new one gets that name instead of the date. All other arguments are
+passed to apt-get. The exit status is apt-get's, with one exception: if an upgrade
+ended half-way, the new boot environment is kept as failed, and the exit status is
+not 0. With --in, apt-be does not check the result.`, verb),
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, rest, err := splitAptArgs(args)
@@ -78,7 +78,7 @@ func splitAptArgs(args []string) (own aptArgs, rest []string, err error) {
 		}
 		if !joined {
 			if i++; i == len(args) {
-				return own, nil, usageError{fmt.Errorf("cannot make sense of that: %s wants the name of a boot environment", arg)}
+				return own, nil, usageError{fmt.Errorf("%s needs the name of a boot environment", arg)}
 			}
 			value = args[i]
 		}
@@ -92,7 +92,7 @@ func splitAptArgs(args []string) (own aptArgs, rest []string, err error) {
 		}
 	}
 	if own.in != "" && own.name != "" {
-		return own, nil, usageError{errors.New("cannot take both --in and --name")}
+		return own, nil, usageError{errors.New("cannot use both --in and --name")}
 	}
 	return own, rest, nil
 }

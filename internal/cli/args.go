@@ -12,7 +12,7 @@ func noArgs(cmd *cobra.Command, args []string) error { return takes(0, 0)(cmd, a
 func takes(min, max int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < min || max >= 0 && len(args) > max {
-			return usageError{fmt.Errorf("cannot make sense of that: the form is %q", cmd.UseLine())}
+			return usageError{fmt.Errorf("wrong arguments; usage: %q", cmd.UseLine())}
 		}
 		return nil
 	}

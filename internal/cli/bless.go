@@ -12,9 +12,9 @@ import (
 func newBless(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "bless",
-		Short: "End the trial of the running boot environment well",
-		Long: `End the trial of the running boot environment well: it is what boots from now
-on. apt-be-bless.service does so when all health checks have passed.`,
+		Short: "End the trial of the running boot environment with success",
+		Long: `End the trial of the running boot environment with success: it becomes the default.
+apt-be-bless.service runs this command after all health checks have passed.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return app.record(cmd.Context(), func(*be.Registry) error { return app.bless() })
@@ -31,13 +31,13 @@ func (app *App) bless() error {
 	if err != nil {
 		return fmt.Errorf("cannot bless %s: %w", e.Name, err)
 	}
-	if app.would("make %s what boots", e.Name) {
+	if app.would("make %s the default", e.Name) {
 		return nil
 	}
 	if _, err := act.Bless(); err != nil {
 		return fmt.Errorf("cannot bless %s: %w", e.Name, err)
 	}
-	app.notice().Say("%s has proved healthy.", e.Name)
+	app.notice().Say("%s is healthy and is the default.", e.Name)
 	return app.endTrial()
 }
 

@@ -17,11 +17,11 @@ import (
 func newBoot(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "boot",
-		Short:  "Settle what became of trials; apt-be-boot.service runs it early in each boot",
+		Short:  "Determine the results of trials; apt-be-boot.service runs it early in each boot",
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if app.would("settle what became of trials") {
+			if app.would("determine the results of trials") {
 				return nil
 			}
 			if app.live() {
@@ -69,7 +69,7 @@ func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) er
 		return err
 	}
 	for _, e := range found.Failed {
-		app.Log.Warnf("the machine has come back from %s: %s", e.Name, e.Record.Reason)
+		app.Log.Warnf("the machine fell back from %s: %s", e.Name, e.Record.Reason)
 		err = errors.Join(err, host.KeepJournal(ctx, reg.Store(), e))
 	}
 	if found.Trial != nil {
@@ -112,16 +112,16 @@ func (app *App) announce(reg *be.Registry) error {
 		return err
 	}
 	if cut {
-		text = "apt-be: an apt-be init was cut off: run apt-be init to settle it before kernels are installed or removed.\n"
+		text = "apt-be: apt-be init was interrupted. Before kernels are installed or removed, run apt-be init.\n"
 	}
 	for _, e := range envs {
 		if why, again := app.held(reg, e); why != "" {
-			text += fmt.Sprintf("apt-be: %s was not booted: %s.\napt-be: apt-be drift %s tells more; %s tries again.\n",
+			text += fmt.Sprintf("apt-be: %s was not booted: %s.\napt-be: for details, run apt-be drift %s; %s tries again.\n",
 				e.Name, ui.Printable(why), e.Name, again)
 		}
 	}
 	for _, e := range unseen(envs) {
-		text += fmt.Sprintf("apt-be: the machine came back from %s by itself: %s.\napt-be: apt-be status tells more; apt-be status --acknowledge ends this message.\n",
+		text += fmt.Sprintf("apt-be: the machine fell back from %s: %s.\napt-be: for details, run apt-be status; to remove this message, run apt-be status --acknowledge.\n",
 			e.Name, ui.Printable(e.Record.Reason))
 	}
 	return host.SetMotd(ui.PrintableLines(text))

@@ -48,10 +48,10 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 			// What runs is not in the registry any more.
 			return true, errors.Join(fmt.Errorf("cannot boot %s again: %w", e.Name, err), app.leave(ctx))
 		}
-		app.Log.Warnf("what happened since %s was made was not in it yet: the machine boots it once more", e.Name)
+		app.Log.Warnf("%s lacked the latest changes of the old system: the machine boots it once more", e.Name)
 		return true, app.leave(ctx)
 	}
-	lacks := fmt.Errorf("cannot carry over to %s what happened since it was made: %w", e.Name, err)
+	lacks := fmt.Errorf("cannot carry the changes of the old system to %s: %w", e.Name, err)
 	if nonce == "" {
 		// Somebody has chosen it from the menu, and may have no other.
 		return false, errors.Join(lacks, app.settled(ctx, reg, act.Disarm))

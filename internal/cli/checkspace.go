@@ -20,16 +20,16 @@ import (
 func newCheckSpace(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "check-space",
-		Short:  "Stop apt if what it is about to unpack does not fit",
+		Short:  "Stop apt if the packages do not fit on the disk",
 		Hidden: true, // apt calls it
 		Args:   noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := os.Lstat(sandbox.Marker); err != nil {
-				return errors.New("cannot check the room for an upgrade: this is not inside a boot environment's sandbox")
+				return errors.New("cannot check the disk space for an upgrade: not inside a boot environment's sandbox")
 			}
 			err := app.checkSpace()
 			if err != nil && !errors.Is(err, diskspace.ErrNoSpace) && !errors.Is(err, parts.ErrOutside) {
-				app.Log.WithError(err).Warn("cannot find out whether the upgrade fits")
+				app.Log.WithError(err).Warn("cannot determine whether the upgrade fits on the disk")
 				return nil
 			}
 			return err

@@ -11,7 +11,7 @@ import (
 func newCloseNetwork(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "close-network",
-		Short:  "End that what runs in the sandbox has the machine's network",
+		Short:  "Close the machine's network for the processes in the sandbox",
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(*cobra.Command, []string) error {

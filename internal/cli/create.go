@@ -17,13 +17,13 @@ func newCreate(app *App) *cobra.Command {
 	var origin string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Make a boot environment, of the running one or of another",
+		Short: "Create a boot environment from the running one or from another",
 		Args:  takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.create(cmd.Context(), args[0], origin)
 		},
 	}
-	cmd.Flags().StringVarP(&origin, "environment", "e", "", "what to make it of, instead of the running one")
+	cmd.Flags().StringVarP(&origin, "environment", "e", "", "the boot environment to copy, instead of the running one")
 	return cmd
 }
 
@@ -45,7 +45,7 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		if err := reg.CheckFree(name); err != nil {
 			return fmt.Errorf("cannot create %s: %w", name, err)
 		}
-		app.notice().Say("Would create %s of %s.", name, origin.Name)
+		app.notice().Say("Would create %s from %s.", name, origin.Name)
 		return nil
 	}
 	unlock, err := app.hold(ctx, reg, origin)
@@ -85,10 +85,10 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
 	for _, place := range build.HiddenParts {
-		app.notice().Say("What lies below the mount of %s is %s%s in it.", place, place, be.Hidden)
+		app.notice().Say("Files below the mount point %s are in %s%s there.", place, place, be.Hidden)
 	}
 	for _, path := range build.Record.LeftOut {
-		app.notice().Say("The subvolume %s is not in it.", path)
+		app.notice().Say("The subvolume %s is not copied.", path)
 	}
 	for _, text := range swap {
 		app.notice().Say("%s", text)

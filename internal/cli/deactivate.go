@@ -11,10 +11,10 @@ import (
 func newDeactivate(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "deactivate",
-		Short: "Take back what apt-be activate or rollback has prepared",
-		Long: `Take back what apt-be activate or apt-be rollback has prepared and the machine
-has not booted yet: the next boot takes what it took before. A kernel that is
-loaded for kexec and what is prepared for a soft reboot go too.`,
+		Short: "Cancel an apt-be activate or rollback",
+		Long: `Cancel an apt-be activate or apt-be rollback that the machine has not booted yet: the
+next boot takes the default, as before. This also unloads a kernel that was loaded
+for kexec, and cancels a prepared soft reboot.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return app.change(cmd.Context(), func(*be.Registry) error { return app.deactivate() })
@@ -30,7 +30,7 @@ func (app *App) deactivate() error {
 	if app.options.DryRun {
 		e, _, err := act.AfterDeactivate()
 		if err == nil {
-			app.notice().Say("Would make the next boot take %s.", e.Name)
+			app.notice().Say("Would boot %s next.", e.Name)
 		}
 		return err
 	}

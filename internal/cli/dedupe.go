@@ -28,9 +28,9 @@ func newDedupe(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "dedupe NAME",
 		Short: "Share unchanged files of a boot environment with its origin",
-		Long: `Let files of a boot environment take no space of their own that are the same
-as when it was made, though they were written again. Upgrades do so by
-themselves. What is in the files, their times and their owners do not change.`,
+		Long: `Make files of a boot environment share disk space with its origin if they were
+written again unchanged. Upgrades do this automatically. Contents, times and owners
+of files do not change.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.dedupe(cmd.Context(), args[0])
@@ -53,7 +53,7 @@ func (app *App) dedupe(ctx context.Context, name string) error {
 	}
 	base, err := reg.BaseOf(e)
 	if errors.Is(err, be.ErrNotFound) {
-		return fmt.Errorf("cannot share the files of %s: there is no snapshot of what it was made from", name)
+		return fmt.Errorf("cannot share the files of %s: it has no base", name)
 	}
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (app *App) dedupe(ctx context.Context, name string) error {
 		return err
 	}
 	if report.Failed.Files > 0 {
-		return partly{fmt.Errorf("cannot share %d files, the first because of this: %s", report.Failed.Files, report.Failure)}
+		return partly{fmt.Errorf("cannot share %d files; the first error: %s", report.Failed.Files, report.Failure)}
 	}
 	return nil
 }

@@ -92,14 +92,14 @@ func (app *App) tellAdditions(reg *be.Registry, e be.Env) error {
 			return err
 		}
 		if n := len(found.Added); n > 0 {
-			app.notice().Say("What the upgrade added to %s will be there when %s is booted: %s.", layer.Mount, e.Name, some(found.Added))
+			app.notice().Say("Files that the upgrade added to %s will be copied there when %s is booted: %s.", layer.Mount, e.Name, some(found.Added))
 		}
 		var reported []string
 		for _, r := range found.Reported {
 			reported = append(reported, fmt.Sprintf("%s (%s)", r.Path, r.Outcome))
 		}
 		if len(reported) > 0 {
-			app.notice().Warn("What the upgrade did besides to %s stays undone: %s.", layer.Mount, some(reported))
+			app.notice().Warn("Not applied to %s: %s.", layer.Mount, some(reported))
 		}
 	}
 	return nil

@@ -16,17 +16,16 @@ func newDestroy(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "destroy NAME...",
 		Short: "Delete boot environments",
-		Long: `Delete boot environments and all that is in them. The running one, the one
-that the next boot takes, kept and mounted ones, and the last one that is known
-to be healthy are not deleted. One whose record can't be read may be one to be
-kept: it takes --accept-risk unreadable-record.
+		Long: `Delete boot environments with their files. Protected are: the running one, the next
+one, the default, kept and mounted ones, and the last blessed one. If the record of
+one cannot be read, deleting it needs --accept-risk unreadable-record, because it may
+be marked as kept.
 
-Nor is one in which there is a subvolume that exists nowhere else, such as
-another tool's snapshot or a container that was made there: --accept-risk
-delete-nested deletes these too.
+If a boot environment contains a subvolume that exists nowhere else, such as another
+tool's snapshot or a container, deleting both needs --accept-risk delete-nested.
 
---dry-run tells what that would free: of several also what is only freed with
-the last of them, since they share it with each other.`,
+--dry-run prints the freed space, for each one and for all of them together. Space
+that several of them share is only freed with the last one.`,
 		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
@@ -136,16 +135,16 @@ func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env, nested map
 	}
 	for _, e := range doomed {
 		if bytes := freedSpace(space, e); bytes != nil {
-			app.notice().Say("Would destroy %s, which frees %s.", e.Name, ui.Size(*bytes))
+			app.notice().Say("Would destroy %s. Freed space: %s.", e.Name, ui.Size(*bytes))
 		} else {
 			app.notice().Say("Would destroy %s.", e.Name)
 		}
 		for _, n := range nested[e.Name] {
-			app.notice().Say("With it goes the subvolume %v, which exists nowhere else.", n)
+			app.notice().Say("This also deletes the subvolume %v, which exists nowhere else.", n)
 		}
 	}
 	if len(doomed) > 1 && together != nil {
-		app.notice().Say("Together that frees %s.", ui.Size(*together))
+		app.notice().Say("Freed space in total: %s.", ui.Size(*together))
 	}
 	return nil
 }

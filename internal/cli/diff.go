@@ -40,17 +40,16 @@ func newDiff(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff A [B]",
 		Short: "Compare the packages of boot environments, or their files",
-		Long: `Show which packages boot environment B has that A has not, the other way
-round, and in which versions they differ. Without B, A is compared with the
-running one: what is shown is what A would change.
+		Long: `Show which packages exist only in boot environment A or B, and which have different
+versions. Without B, compare A with the running one: the result shows what booting A
+would change.
 
-With --files, show which files B has that A has not, the other way round, and
-which differ, in their content or only in mode, owner or attributes. Times are
-not compared.`,
+With --files, show which files exist only in A or B, and which differ in content,
+mode, owner or attributes. Times are not compared.`,
 		Args: takes(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !packages && !files {
-				return usageError{errors.New("cannot compare anything but packages and files")}
+				return usageError{errors.New("cannot compare anything except packages and files")}
 			}
 			reg, done, err := app.registry()
 			if err != nil {

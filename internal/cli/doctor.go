@@ -31,10 +31,10 @@ type doctorJSON struct {
 func newDoctor(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Look for what boots and their fallback depend on",
-		Long: `Look for what boots and their fallback depend on, and tell what this machine
-comes back from by itself. The exit status is 0 if there is no problem, 1 if
-there is one, and 10 if the machine can't be set up for boot environments.`,
+		Short: "Check the prerequisites of booting and of fallback",
+		Long: `Check the prerequisites of booting and of fallback, and print the fallback level of
+this machine. The exit status is 0 if there is no problem, 1 if there is one, and 10
+if this machine cannot be set up for boot environments.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			reg, done, err := app.openRegistry() // what it warns of is found
@@ -63,7 +63,7 @@ func (app *App) doctor(ctx context.Context, reg *be.Registry) error {
 	case report.SetUp:
 		app.examineLoader(reg, &report)
 	case errors.Is(err, be.ErrNotSetUp) && unfit == nil:
-		report.add("set-up", setup.Problem, err.Error(), "apt-be init prepares it, and shows before what it does")
+		report.add("set-up", setup.Problem, err.Error(), "to prepare the machine, run apt-be init, which first shows its steps")
 	case !errors.Is(err, be.ErrNotSetUp):
 		report.add("set-up", setup.Problem, err.Error(), "")
 	}
@@ -94,10 +94,10 @@ func (r *doctorJSON) add(check string, grade setup.Grade, text, hint string) {
 
 // uncovered says what each level of fallback does not help against.
 var uncovered = map[boot.Level]string{
-	boot.LevelKernel:    "whatever goes wrong in the first boot, the next one takes the old system",
-	boot.LevelInitramfs: "not covered: a kernel or initrd of the new system that is missing, hangs or panics before its initramfs has run; then choose the old system in the menu",
-	boot.LevelUserspace: "not covered: all that goes wrong before services start; then choose the old system in the menu",
-	boot.LevelNone:      "not covered: anything; no trial can be armed",
+	boot.LevelKernel:    "covers every failure of the first boot",
+	boot.LevelInitramfs: "not covered: a kernel or initrd of the new system that is missing, hangs or panics before its initramfs has run. Then choose the old system in the menu",
+	boot.LevelUserspace: "not covered: every failure before services start. Then choose the old system in the menu",
+	boot.LevelNone:      "covers nothing: no trial can be armed",
 }
 
 // examineLoader looks at the loader and at its menu.
@@ -121,7 +121,7 @@ func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
 	}
 	e, err := reg.Get(name)
 	if err != nil {
-		report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, which is no boot environment: %v", name, err), "apt-be activate chooses another")
+		report.add("menu", setup.Problem, fmt.Sprintf("the default is %s, which is not a boot environment: %v", name, err), "to choose another one, run apt-be activate")
 		return
 	}
 	examineDefault(reg, act.Loader, e, report)
@@ -132,24 +132,24 @@ func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
 func examineDefault(reg *be.Registry, loader boot.Loader, e be.Env, report *doctorJSON) {
 	kernel, err := activation.KernelOf(e)
 	if err != nil {
-		report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, and %v", e.Name, err), "apt-be activate chooses another")
+		report.add("menu", setup.Problem, fmt.Sprintf("the default is %s, but %v", e.Name, err), "to choose another one, run apt-be activate")
 		return
 	}
 	var size int64
 	for _, file := range []string{kernel.Image, kernel.Initrd} {
 		info, err := os.Stat(reg.Store().Path(e.Subvolume.Path + "/" + file))
 		if err != nil {
-			report.add("menu", setup.Problem, fmt.Sprintf("%s boots by default, and its %s is missing", e.Name, file), "apt-be activate chooses another")
+			report.add("menu", setup.Problem, fmt.Sprintf("the default is %s, but its %s is missing", e.Name, file), "to choose another one, run apt-be activate")
 			return
 		}
 		size += info.Size()
 	}
-	report.add("menu", setup.OK, fmt.Sprintf("%s boots by default, with kernel %s", e.Name, kernel.Version), "")
+	report.add("menu", setup.OK, fmt.Sprintf("the default is %s, with kernel %s", e.Name, kernel.Version), "")
 	if err := loader.CheckSpace(size); err != nil {
-		report.add("room", setup.Problem, fmt.Sprintf("another kernel and initrd have no room where the boot loader reads them: %v", err), "apt-be destroy old boot environments")
+		report.add("room", setup.Problem, fmt.Sprintf("no space for another kernel and initrd where the boot loader reads them: %v", err), "to free space, run apt-be destroy for old boot environments")
 		return
 	}
-	report.add("room", setup.OK, fmt.Sprintf("there is room for another kernel and initrd (%s)", ui.Size(size)), "")
+	report.add("room", setup.OK, fmt.Sprintf("space for another kernel and initrd is available (%s)", ui.Size(size)), "")
 }
 
 func examineKexec(report *doctorJSON) {
@@ -157,7 +157,7 @@ func examineKexec(report *doctorJSON) {
 		report.add("kexec", setup.Warning, err.Error(), "")
 		return
 	}
-	report.add("kexec", setup.OK, "kexec is possible: with apt-be activate --kexec, any reset leads back to the old system", "")
+	report.add("kexec", setup.OK, "kexec is possible: after apt-be activate --kexec, any reset returns to the old system", "")
 }
 
 func (app *App) printFindings(report doctorJSON) error {

@@ -42,23 +42,21 @@ func newDrift(app *App) *cobra.Command {
 	var files bool
 	cmd := &cobra.Command{
 		Use:   "drift [NAME]",
-		Short: "Show what happened in the running system since a boot environment was made",
-		Long: `Show which files of the running system have changed since boot environment
-NAME was made of it, or the one that waits to be booted, and what becomes of
-them there:
+		Short: "Show the changes of the running system since a boot environment was made",
+		Long: `Show which files of the running system have changed since boot environment NAME, or
+the pending one, was made from it, and the outcome of each change:
 
-  carried   they will be in the environment as they are here
-  merged    what both systems changed will be in it
-  conflict  both systems changed them: one's is there, and the other's beside it,
-            the environment's as NAME.apt-be-dist, the running system's as
-            NAME.apt-be-running; or it is told what of the environment's is lost
-  skipped   they stay behind: it is told why, or by which rule
-  refused   both systems changed them, and somebody has to decide
+  carried   NAME gets the running system's version
+  merged    NAME gets the changes of both systems
+  conflict  both systems changed the file. One version is in place, the other is
+            beside it: NAME's as FILE.apt-be-dist, the running system's as
+            FILE.apt-be-running; or the lost part is shown
+  skipped   NAME does not get the change; the reason or the rule is shown
+  refused   both systems changed the file, and you have to decide
 
-A repository or a database that is many files is shown as one, and what becomes
-of it is one thing for all of them.
+A repository or a database of many files counts as one file with one outcome.
 
-Nothing is carried over yet: what is shown is what would be.`,
+This command changes nothing.`,
 		Args: takes(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			reg, done, err := app.registry()
@@ -91,7 +89,7 @@ func driftOf(reg *be.Registry, args []string) (be.Env, error) {
 			return e, nil
 		}
 	}
-	return be.Env{}, errors.New("cannot find an upgraded boot environment that waits to be booted: name one")
+	return be.Env{}, errors.New("no boot environment is pending; name one")
 }
 
 func (app *App) drift(reg *be.Registry, e be.Env, files bool) error {
@@ -132,7 +130,7 @@ func (app *App) tellDrift(name string, d *drift.Drift, packages, files bool) err
 		app.line("%v", r)
 	}
 	if packages {
-		app.line("Packages were installed, removed or upgraded in the running system: %s lacks that.", name)
+		app.line("Packages were installed, removed or upgraded in the running system. %s lacks these changes.", name)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ const (
 
 // errFellBack says that the machine came back from an environment, and that
 // nobody has acknowledged it; the status that it ends has said so.
-var errFellBack = errors.New("a boot environment failed back")
+var errFellBack = errors.New("the machine fell back from a boot environment")
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
@@ -101,39 +101,39 @@ func Hint(err error) string {
 	var silent *redirect.UnresponsiveError
 	switch {
 	case errors.As(err, &usageError{}):
-		return "apt-be --help lists the verbs and options"
+		return "apt-be --help lists the commands and options"
 	case errors.As(err, &unreadable):
 		return unreadable.Remedy()
 	case errors.As(err, &held):
-		return "try again when it is done"
+		return "try again when the other command has finished"
 	case errors.As(err, &handMade):
-		return fmt.Sprintf("apt-be destroy %s gives it up, apt-be keep %s keeps both", handMade.Name, handMade.Name)
+		return fmt.Sprintf("to discard its changes, run apt-be destroy %s; to keep both, run apt-be keep %s", handMade.Name, handMade.Name)
 	case errors.As(err, &nested):
 		return nestedHint(nested.Name)
 	case errors.As(err, &silent):
 		return silent.Hint()
 	case errors.Is(err, store.ErrSwapFile):
-		return "swapoff it for as long as that takes, or give it a subvolume of its own, which is left out: btrfs subvolume create /swap && btrfs filesystem mkswapfile --size 2g /swap/swapfile, and name that in /etc/fstab instead"
+		return "deactivate it with swapoff meanwhile, or move it to a subvolume of its own, which is not copied: btrfs subvolume create /swap && btrfs filesystem mkswapfile --size 2g /swap/swapfile, and change /etc/fstab"
 	case errors.Is(err, syscalls.ErrNetworkOpen):
-		return `Apt-Be::Sandbox::Network "full" in apt.conf lets them have it`
+		return `to allow network access, set Apt-Be::Sandbox::Network "full" in apt.conf`
 	case errors.Is(err, fs.ErrPermission):
-		return "boot environments are root's: try it with sudo"
+		return "only root can manage boot environments: use sudo"
 	case errors.Is(err, drift.ErrRefused):
-		return "apt-be drift shows all such files; " + catchup.Synclist + " says for each whose is to be kept: OVERWRITE the running system's, IGNORE the environment's, APPEND both; or apt-be destroy gives the environment up, and the same upgrade makes one that has all"
+		return "apt-be drift lists all such files. Write a rule for each to " + catchup.Synclist + ": OVERWRITE keeps the running system's version, IGNORE the boot environment's, APPEND both. Or destroy the boot environment with apt-be destroy, and repeat the upgrade"
 	case errors.Is(err, parts.ErrOutside):
 		return parts.OutsideHint
 	case errors.Is(err, drift.ErrPackages):
-		return "the same upgrade once more makes a boot environment that has them; apt-be activate --replay-packages does there what was done here"
+		return "to make a boot environment with these changes, repeat the upgrade; to repeat the package changes in this one, use apt-be activate --replay-packages"
 	case errors.As(err, &no):
 		return no.Hint
 	case errors.Is(err, share.ErrNotFound):
-		return "apt-be share list shows the shares that there are"
+		return "apt-be share list shows the shares"
 	case errors.Is(err, be.ErrNotFound):
-		return "apt-be list shows the boot environments that there are"
+		return "apt-be list shows the boot environments"
 	case errors.Is(err, be.ErrNewerSchema):
 		return "a newer apt-be, in another boot environment, wrote this. Upgrade apt-be here, too"
 	case errors.Is(err, be.ErrNotSetUp):
-		return "apt-be init prepares the boot menu, and shows before what it does"
+		return "to prepare the boot menu, run apt-be init, which first shows its steps"
 	case errors.As(err, &alias):
 		return alias.Hint()
 	case errors.As(err, &obstacle):
@@ -141,17 +141,17 @@ func Hint(err error) string {
 	case errors.As(err, &setting):
 		where := ""
 		if setting.Where == "" {
-			where = ", grep -r -i apt-be /etc/apt/apt.conf* where that is"
+			where = "; to find the setting, run grep -r -i apt-be /etc/apt/apt.conf*"
 		}
-		return fmt.Sprintf("apt-config dump %s shows what apt has of it%s; what upgrades nothing still works", setting.Name, where)
+		return fmt.Sprintf("apt-config dump %s shows the settings that apt reads%s. Commands that upgrade nothing still work", setting.Name, where)
 	case errors.Is(err, aptconf.ErrApt):
-		return "apt itself can't read it either, before that is mended; dpkg needs none of it"
+		return "apt cannot read its configuration, either. Correct it; dpkg works without it"
 	case errors.Is(err, redirect.ErrReadOnly):
-		return "mount -o remount,rw / makes it writable, unless a fault has made it read-only: dmesg tells of that"
+		return "to make it writable, run mount -o remount,rw /. If an error made it read-only, dmesg shows the error"
 	case errors.Is(err, diskspace.ErrNoSpace):
 		return diskspace.Hint
 	case errors.Is(err, boot.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
-		return "apt-be destroy makes room: what only that boot environment has goes with it, kernels too"
+		return "to free space, delete a boot environment with apt-be destroy, which also deletes its kernels"
 	case errors.Is(err, store.ErrUnsupported):
 		return "boot environments need the root file system to be a btrfs subvolume"
 	}

@@ -21,7 +21,7 @@ func newFallback(app *App) *cobra.Command {
 			// Whoever types this on a machine that is in production has not
 			// asked for a reboot.
 			if !app.live() || !host.OnTrial() {
-				app.notice().Say("The running system is not on trial: it stays.")
+				app.notice().Say("The running system is not on trial, so nothing changes.")
 				return nil
 			}
 			if app.would("leave the running boot environment") {
@@ -39,12 +39,12 @@ func newFallback(app *App) *cobra.Command {
 			if back || err != nil {
 				return errors.Join(err, host.Reboot(cmd.Context()))
 			}
-			app.Log.Warn("the running boot environment is not healthy, and the machine has left it once: it stays")
+			app.Log.Warn("the running boot environment is unhealthy, but the machine fell back from it before, so it stays")
 			return app.endTrial()
 		},
 	}
-	cmd.Flags().StringVar(&kind, "kind", string(be.FaultHealth), "what kind of fault it is")
-	cmd.Flags().StringVar(&reason, "reason", "it did not prove healthy", "why, in a sentence")
+	cmd.Flags().StringVar(&kind, "kind", string(be.FaultHealth), "the kind of fault")
+	cmd.Flags().StringVar(&reason, "reason", "it did not become healthy", "the reason, as a sentence")
 	return cmd
 }
 

@@ -56,7 +56,7 @@ func loadKernel(act *activation.Activator, e be.Env) error {
 		return err
 	}
 	if e.Record.Trial == nil {
-		return fmt.Errorf("cannot load the kernel of %s: its trial was taken back meanwhile", e.Name)
+		return fmt.Errorf("cannot load the kernel of %s: its trial was cancelled meanwhile", e.Name)
 	}
 	entry.Options = activation.TrialParameters(entry.Options, e.Record.Trial)
 	line, err := entry.CommandLine()
@@ -83,7 +83,7 @@ func open(act *activation.Activator, path string) (*os.File, error) {
 	}
 	file, ok := f.(*os.File)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("cannot load %s: it is in no file", path), f.Close())
+		return nil, errors.Join(fmt.Errorf("cannot load %s: it is not a file", path), f.Close())
 	}
 	return file, nil
 }

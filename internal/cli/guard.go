@@ -106,7 +106,7 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 	app.tellSafety(e)
 	// What fails from here on is no reason to stop apt: the snapshot is there.
 	if err := noteGuarded(run); err != nil {
-		app.Log.WithError(err).Warn("cannot note that a safety snapshot was taken: this run of apt may take more")
+		app.Log.WithError(err).Warn("cannot record that a safety snapshot was taken; this run of apt may take more")
 	}
 	return nil
 }
@@ -123,15 +123,15 @@ func noteGuarded(run string) error {
 
 // tellSafety says what was made and how to go back to it.
 func (app *App) tellSafety(e be.Env) {
-	app.notice().Say("The running system as it is now is kept as boot environment %s.", e.Name)
+	app.notice().Say("The present state of the running system is saved as boot environment %s.", e.Name)
 	_, err := app.activator()
 	switch {
 	case !e.Bootable():
-		app.notice().Say("It can't boot: there is no kernel in it. To look into it: apt-be shell %s", e.Name)
+		app.notice().Say("It cannot boot, because it has no kernel. To inspect it, run apt-be shell %s", e.Name)
 	case errors.Is(err, be.ErrNotSetUp):
-		app.notice().Say("To go back to it takes apt-be init; to look into it: apt-be shell %s", e.Name)
+		app.notice().Say("To boot it, you need apt-be init. To inspect it, run apt-be shell %s", e.Name)
 	default:
-		app.notice().Say("To go back to it: apt-be activate %s, and a reboot.", e.Name)
+		app.notice().Say("To return to it, run apt-be activate %s, and reboot.", e.Name)
 	}
 }
 
@@ -145,7 +145,7 @@ func (app *App) explainVeto(err error) error {
 	status := Status(err)
 	if errors.Is(err, errGuardVeto) {
 		status.Code = exitRefused
-		app.notice().Hint("apt-get dist-upgrade does it in a new boot environment. " + guardOffHint)
+		app.notice().Hint("To upgrade in a new boot environment, run apt-get dist-upgrade. " + guardOffHint)
 		return ended{status}
 	}
 	if hint := Hint(err); hint != "" {
@@ -155,7 +155,7 @@ func (app *App) explainVeto(err error) error {
 	return ended{status}
 }
 
-const guardOffHint = "Apt-Be::Guard=off, by -o or in /etc/apt/apt.conf.d, lets it be done here without a safety snapshot."
+const guardOffHint = "To upgrade the running system without a safety snapshot, set Apt-Be::Guard=off with -o or in /etc/apt/apt.conf.d."
 
 // aptErrors writes each line as libapt prints an error. Of all that is printed
 // while packages change, PackageKit gives its client these, if there are any.
@@ -250,7 +250,7 @@ func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) e
 		if be.CheckDestroy(envs, e.Name, app.inUse(reg)) == nil {
 			err := reg.Destroy(ctx, e)
 			if lost := (*be.NestedError)(nil); errors.As(err, &lost) {
-				app.notice().Say("The safety snapshot %s is not removed: %v.", e.Name, lost)
+				app.notice().Say("The safety snapshot %s is not deleted: %v.", e.Name, lost)
 				app.notice().Hint("%s", nestedHint(e.Name))
 				continue
 			}

@@ -49,7 +49,7 @@ func TestGuardSnapshot(t *testing.T) {
 		len(r.Kernels) != 1 || r.Kernels[0].Version != "6.1.1" {
 		t.Errorf("the record is %+v", r)
 	}
-	if said := f.said(); !strings.Contains(said, "kept as boot environment\napt-be: "+name) || !strings.Contains(said, "apt-be activate "+name) {
+	if said := f.said(); !strings.Contains(said, "saved as boot environment\napt-be: "+name) || !strings.Contains(said, "apt-be activate "+name) {
 		t.Errorf("it says\n%s", said)
 	}
 	f.run(0, "list")
@@ -94,7 +94,7 @@ func (s failing) Snapshot(string, string, bool) error { return s.err }
 // Whatever keeps the guard from its snapshot stops apt, with the reason and
 // what to do.
 func TestGuardVetoes(t *testing.T) {
-	off := "Apt-Be::Guard=off, by -o or in"
+	off := "To upgrade the running system without a safety snapshot, set Apt-Be::Guard=off"
 	for name, c := range map[string]struct {
 		items   []string
 		prepare func(*fixture)
@@ -106,13 +106,13 @@ func TestGuardVetoes(t *testing.T) {
 		"no space": {nil, func(f *fixture) {
 			full := failing{f.store, fmt.Errorf("cannot snapshot: %w", syscall.ENOSPC)}
 			f.app.OpenStore = func(string) (store.Store, error) { return full, nil }
-		}, exitError, []string{"error: cannot take a safety snapshot: ", "no space left", "apt-be destroy makes room", off}},
+		}, exitError, []string{"error: cannot take a safety snapshot: ", "no space left", "to free space, delete a boot environment with apt-be destroy", off}},
 		"locked": {nil, func(f *fixture) {
 			f.app.Patience = 20 * time.Millisecond
 			release, err := f.registry().Lock(context.Background())
 			must(f.T, err)
 			f.Cleanup(release)
-		}, exitLocked, []string{"error: cannot take a safety snapshot: ", "try again when it is done", off}},
+		}, exitLocked, []string{"error: cannot take a safety snapshot: ", "try again when the other command has finished", off}},
 		"newer registry": {nil, func(f *fixture) {
 			f.write("@apt-be/be/99.json", `{"schema": 99}`)
 		}, exitError, []string{"written by a newer apt-be", "Upgrade apt-be here, too", off}},

@@ -14,21 +14,21 @@ import (
 )
 
 // errUnhealthy says that a health check failed; which one has been said.
-var errUnhealthy = errors.New("the running system is not healthy")
+var errUnhealthy = errors.New("the running system is unhealthy")
 
 func newHealth(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Run the health checks",
 		Long: `Run the health checks: the executable files in /etc/apt-be/health.d and
-/usr/lib/apt-be/health.d. One in the former takes the place of one in the latter
-that has the same name.`,
+/usr/lib/apt-be/health.d. A file in the former replaces a file of the same name in
+the latter.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return app.health(cmd.Context()) },
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "services",
-		Short: "Check that the services run that ran before the trial",
+		Short: "Check that all services run that ran before the trial",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return app.healthServices(cmd.Context()) },
 	})

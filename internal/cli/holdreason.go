@@ -26,13 +26,13 @@ func (app *App) held(reg *be.Registry, e be.Env) (why, again string) {
 	}
 	again = "the next reboot"
 	if why = e.Record.HoldReason; why == "" {
-		why = "the machine went down before what happened in the running system was carried over to it"
+		why = "the machine went down before the changes of the running system were carried"
 	}
 	free, err := reg.Store().Free()
 	if err == nil {
 		if err := (diskspace.Estimate{}).Check(free); err != nil {
 			why = fmt.Sprintf("%s (%v)", why, err)
-			again = "the next reboot, once there is room (apt-be prune, apt-be list -s, apt-get clean),"
+			again = "the next reboot after freeing space (apt-be list -s, apt-be prune, apt-get clean)"
 		}
 	}
 	return why, again

@@ -23,10 +23,9 @@ func newInit(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Prepare the machine for boot environments, once",
-		Long: `Prepare the machine for boot environments, once: its boot menu is one that
-belongs to none of them and names them all. What is done is shown first, and
---undo takes it back. Run again, it completes boot environments that came from
-elsewhere.`,
+		Long: `Prepare the machine for boot environments, once: install a boot menu that belongs to
+none of them and lists all of them. The command shows its steps first. --undo undoes
+them. If it runs again, it completes boot environments that were copied from elsewhere.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := app.onlyRunning(); err != nil {
@@ -45,8 +44,8 @@ elsewhere.`,
 			return verb.run(cmd.Context(), yes)
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it without asking")
-	cmd.Flags().BoolVar(&undo, "undo", false, "make the machine boot as it did before")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&undo, "undo", false, "restore the way in which the machine booted before")
 	return cmd
 }
 
@@ -163,12 +162,12 @@ func (p preparing) offered() string {
 func (app *App) offerShares() string {
 	dirs, err := app.shares.Candidates()
 	if err != nil {
-		app.Log.WithError(err).Warn("cannot find out what could be shared by all boot environments")
+		app.Log.WithError(err).Warn("cannot determine which directories could be shared by all boot environments")
 	}
 	if len(dirs) == 0 {
 		return ""
 	}
-	return "These directories go back with a rollback, unless boot environments share them:\n  apt-be share add " +
+	return "A rollback also reverts these directories, unless boot environments share them:\n  apt-be share add " +
 		strings.Join(dirs, "\n  apt-be share add ")
 }
 
@@ -204,7 +203,7 @@ func (app *App) init(ctx context.Context, reg *be.Registry) error {
 	if err := installer.Install(ctx, m); err != nil {
 		return err
 	}
-	app.notice().Say("The machine is set up for boot environments. apt-be doctor tells what its boots are safe from; apt-be init --undo takes it back.")
+	app.notice().Say("The machine is set up for boot environments. apt-be doctor lists the failures that fallback covers; apt-be init --undo undoes the setup.")
 	if offer := app.offerShares(); offer != "" {
 		app.notice().Say("%s", offer)
 	}
@@ -213,7 +212,7 @@ func (app *App) init(ctx context.Context, reg *be.Registry) error {
 
 // initAgain completes environments that came from elsewhere.
 func (app *App) initAgain(ctx context.Context, reg *be.Registry, installer *setup.Installer, m setup.Layout) error {
-	app.notice().Say("The machine is set up for boot environments already.")
+	app.notice().Say("The machine is already set up for boot environments.")
 	if app.options.DryRun {
 		return nil
 	}
@@ -246,7 +245,7 @@ func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *se
 		}
 		ready, err := installer.InitrdReady(ctx, e, kernel)
 		if err != nil || !ready {
-			app.notice().Say("%s was made before: what fails early in its first boot does not lead back by itself, until apt-be run %s -- update-initramfs -u -k all has been run.", e.Name, e.Name)
+			app.notice().Say("%s was made before the setup: an early failure of its first boot does not lead to fallback. To change that, run apt-be run %s -- update-initramfs -u -k all", e.Name, e.Name)
 		}
 	}
 	return nil
@@ -261,19 +260,19 @@ func (app *App) undoSteps(reg *be.Registry) ([]setup.Step, error) {
 		steps, err = installer.Removal(m)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot take back what apt-be init did: %w", err)
+		return nil, fmt.Errorf("cannot undo apt-be init: %w", err)
 	}
 	return steps, nil
 }
 
 func (app *App) undoInit(ctx context.Context, reg *be.Registry) error {
 	if err := app.attach(reg); err != nil {
-		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
+		return fmt.Errorf("cannot undo apt-be init: %w", err)
 	}
 	installer := app.installer(reg)
 	m, err := setup.Detect(installer.Host)
 	if err != nil {
-		return fmt.Errorf("cannot take back what apt-be init did: %w", err)
+		return fmt.Errorf("cannot undo apt-be init: %w", err)
 	}
 	if err := app.act.Disarm(); err != nil {
 		return err
@@ -282,7 +281,7 @@ func (app *App) undoInit(ctx context.Context, reg *be.Registry) error {
 		return err
 	}
 	app.act, app.attachErr = nil, be.ErrNotSetUp
-	app.notice().Say("The machine boots as before. The boot environments stay, but nothing boots them.")
+	app.notice().Say("The machine boots as before apt-be init. The boot environments still exist, but cannot be booted.")
 	return nil
 }
 
@@ -316,9 +315,9 @@ func (app *App) agree(what string, steps []setup.Step, offer string, yes bool) (
 		return true, nil
 	}
 	if _, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS); err != nil {
-		return false, usageError{fmt.Errorf("cannot ask whether to do that: standard input is no terminal; with -y, %s does not ask", what)}
+		return false, usageError{fmt.Errorf("cannot ask for confirmation, because standard input is not a terminal. To run without confirmation, use -y with %s", what)}
 	}
-	fmt.Fprint(app.Stdout, "Do that? [y/N] ")
+	fmt.Fprint(app.Stdout, "Continue? [y/N] ")
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 		app.notice().Say("Nothing was changed.")

@@ -7,7 +7,7 @@ import (
 )
 
 func newKeep(app *App) *cobra.Command {
-	return app.newMark("keep NAME...", "Keep boot environments from being destroyed", true)
+	return app.newMark("keep NAME...", "Protect boot environments from being destroyed", true)
 }
 
 func newUnkeep(app *App) *cobra.Command {

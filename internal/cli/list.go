@@ -97,12 +97,10 @@ func newList(app *App) *cobra.Command {
 		Short: "List the boot environments",
 		Long: `List the boot environments, oldest first.
 
-Flags: N running, R the next boot takes it, T on trial, B booted and found
-healthy, K kept, F failed.
+Flags: N running now, R next boot, T on trial, B blessed, K kept, F failed.
 
--s adds what destroying each of them would free. What several have in common and
-nobody else has is freed with the last of them: apt-be destroy --dry-run tells
-that of a set.`,
+-s adds the space that destroying each one would free. Space that several share is
+only freed with the last of them; apt-be destroy --dry-run computes that for a set.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return app.look(func(reg *be.Registry, envs []be.Env) error {
@@ -110,7 +108,7 @@ that of a set.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&space, "space", "s", false, "show what destroying each one would free")
+	cmd.Flags().BoolVarP(&space, "space", "s", false, "show the space that destroying each one would free")
 	return cmd
 }
 
@@ -148,7 +146,7 @@ func (app *App) printList(reg *be.Registry, envs []be.Env, withSpace bool) error
 	}
 	header := []string{"NAME", "FLAGS", "STATE", "CREATED", "SYSTEM", "PACKAGES"}
 	if withSpace {
-		header = append(header, "FREES")
+		header = append(header, "FREED")
 	}
 	table := ui.NewTable(app.Stdout, app.options.Plain, header...)
 	for _, e := range envs {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/ui"
@@ -20,7 +19,7 @@ func Main(ctx context.Context, app *App, args []string) redirect.Exit {
 	err := command.ExecuteContext(ctx)
 	if err != nil && !app.began && !errors.As(err, &usageError{}) {
 		// The parser of options has errors of its own.
-		err = usageError{fmt.Errorf("cannot make sense of that: %w", err)}
+		err = usageError{err}
 	}
 	if err != nil && !Silent(err) {
 		app.notice().Error(err)

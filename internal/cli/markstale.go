@@ -16,7 +16,7 @@ import (
 func newMarkStale(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "mark-stale",
-		Short:  "Find out which boot environments a change of packages has made stale",
+		Short:  "Mark the boot environments that a change of packages makes stale",
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,7 +41,7 @@ func (app *App) markStale(reg *be.Registry) error {
 		return err
 	}
 	for _, name := range stale {
-		app.notice().Say("The boot environment %s lacks this change, so it can't be booted any more. The same upgrade again makes one anew; apt-be activate %s --replay-packages does there what was done here.", name, name)
+		app.notice().Say("The pending boot environment %s lacks this change and can no longer be booted. To make a new one, repeat the upgrade; to repeat the change in it, run apt-be activate %s --replay-packages", name, name)
 	}
 	if left {
 		return nil

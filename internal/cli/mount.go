@@ -19,11 +19,11 @@ func newMount(app *App) *cobra.Command {
 	var writable bool
 	cmd := &cobra.Command{
 		Use:   "mount NAME [DIRECTORY]",
-		Short: "Mount a boot environment to look into it",
-		Long: "Mount a boot environment at a directory, or at one below " + mountDir + `, which
-only root can enter, and print which. It can't be changed there, but with
---writable; no upgrade replaces an environment then that waits to be booted. In
-either case its setuid programs have no effect, and neither have its devices.`,
+		Short: "Mount a boot environment to inspect it",
+		Long: "Mount a boot environment at a directory, or at one below " + mountDir + `, which only root can enter, and
+print that directory. The mount is read-only without --writable. After a mount with
+--writable, no upgrade replaces the boot environment while it is pending. Setuid
+programs and device nodes have no effect there.`,
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.change(cmd.Context(), func(reg *be.Registry) error {
@@ -31,7 +31,7 @@ either case its setuid programs have no effect, and neither have its devices.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&writable, "writable", "w", false, "so that it can be changed")
+	cmd.Flags().BoolVarP(&writable, "writable", "w", false, "allow changes")
 	return cmd
 }
 
@@ -53,7 +53,7 @@ func (app *App) mount(reg *be.Registry, name string, where []string, writable bo
 	}
 	if len(where) == 0 {
 		if at := app.Mounted(reg.Store(), e); len(at) > 0 && at[0] == dir {
-			return fmt.Errorf("cannot mount %s: it is mounted at %s", e.Name, dir)
+			return fmt.Errorf("cannot mount %s: it is already mounted at %s", e.Name, dir)
 		}
 		err := mounts.MakePrivate(mountDir)
 		if err == nil {
@@ -118,7 +118,7 @@ func (app *App) unmount(reg *be.Registry, name string) error {
 	}
 	edit, err := describe(reg, e)
 	if err := errors.Join(err, reg.Change(e, edit)); err != nil {
-		app.Log.WithError(err).Warnf("cannot note what changed in %s", e.Name)
+		app.Log.WithError(err).Warnf("cannot record the changes in %s", e.Name)
 	}
 	return nil
 }

@@ -66,6 +66,6 @@ func (app *App) checkNested(e be.Env, only []nestedJSON) error {
 // nestedHint is what to do about an environment that is not destroyed because of
 // them.
 func nestedHint(name string) string {
-	return fmt.Sprintf("apt-be mount %s shows them, to be moved elsewhere (btrfs send, or btrfs subvolume snapshot); apt-be destroy --accept-risk %s %s deletes them too",
+	return fmt.Sprintf("to save them, mount the boot environment with apt-be mount %s, and use btrfs send or btrfs subvolume snapshot; to delete them, too, run apt-be destroy --accept-risk %s %s",
 		name, riskDeleteNested, name)
 }

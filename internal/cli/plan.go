@@ -33,14 +33,14 @@ func newPlan(app *App) *cobra.Command { return newPlanOn(app, method.ThisHost) }
 func newPlanOn(app *App, machine func(root string) method.Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan NAME",
-		Short: "Tell what it takes to go to a boot environment",
-		Long: `Tell what would change if boot environment NAME ran, and how the machine can
-go there: by a soft-reboot, which keeps the kernel that runs, by kexec, which
-starts the other kernel without firmware and boot loader, or by a reboot. The
-first that is enough is picked, unless ` + method.PolicyItem + ` in
-apt's configuration does not list it.
+		Short: "Show how the machine can go to a boot environment",
+		Long: `Show the changes if boot environment NAME ran, and the methods by which the machine
+can go there: soft-reboot keeps the running kernel, kexec starts NAME's kernel without
+firmware and boot loader, reboot does everything. The first sufficient method is
+picked, unless ` + method.PolicyItem + ` in apt's configuration
+excludes it.
 
-fallback is what a trial by that method is safe from, see apt-be doctor.`,
+fallback is the fallback level of a trial by that method; see apt-be doctor.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return app.look(func(reg *be.Registry, _ []be.Env) error {
@@ -71,7 +71,7 @@ func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.H
 		return planJSON{}, err
 	}
 	if e.Running {
-		return planJSON{}, errors.New("it is the running one")
+		return planJSON{}, errors.New("already running")
 	}
 	// Its kernels may be others by now, as after apt-be run.
 	if e, err = reg.Identify(e); err != nil {

@@ -77,7 +77,7 @@ func TestPlanRefuses(t *testing.T) {
 	f.run(0, "create", "new")
 	must(t, os.RemoveAll(f.store.Path("@be/new/boot")))
 	for name, want := range map[string]string{
-		"new": "there is no kernel in it", "rootfs": "it is the running one", "none": "no such boot environment",
+		"new": "there is no kernel in it", "rootfs": "already running", "none": "no such boot environment",
 	} {
 		if _, err := f.plan(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("plan %s: %v, want %q", name, err, want)

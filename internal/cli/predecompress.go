@@ -22,7 +22,7 @@ func newPredecompress(app *App) *cobra.Command {
 	var work bool
 	cmd := &cobra.Command{
 		Use:    "predecompress",
-		Short:  "Decompress packages before dpkg asks for them, in the sandbox",
+		Short:  "Decompress packages before dpkg needs them, in the sandbox",
 		Hidden: true, // apt calls it
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,7 +35,7 @@ func newPredecompress(app *App) *cobra.Command {
 			return leaveToChild()
 		},
 	}
-	cmd.Flags().BoolVar(&work, "work", false, "do it, for the package files on standard input")
+	cmd.Flags().BoolVar(&work, "work", false, "do it now, for the package files on standard input")
 	return cmd
 }
 

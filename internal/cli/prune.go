@@ -25,9 +25,9 @@ func newPrune(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Delete old boot environments that upgrades made",
-		Long: `Delete old boot environments that upgrades made, and say of each why it goes
-or stays. Those that somebody made, kept, mounted or has not booted yet stay,
-and those in which there is a subvolume that exists nowhere else.`,
+		Long: `Delete old boot environments that upgrades made, and print the action for each with
+its reason. Boot environments stay if a user made them, if they are kept, mounted or
+not booted yet, or if they contain a subvolume that exists nowhere else.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if keep < 0 {
@@ -49,7 +49,7 @@ and those in which there is a subvolume that exists nowhere else.`,
 			})
 		},
 	}
-	cmd.Flags().IntVar(&keep, "keep", keep, "how many that have run stay besides the running one")
+	cmd.Flags().IntVar(&keep, "keep", keep, "how many booted ones to keep besides the running one")
 	return cmd
 }
 

@@ -20,7 +20,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 	var parameters string
 	cmd := &cobra.Command{
 		Use:    "refresh-menu",
-		Short:  "Write the boot menu anew; update-grub and kernel hooks run it",
+		Short:  "Update the boot menu; update-grub and kernel hooks run it",
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,7 +30,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 			if os.Getenv(setup.QuietVar) != "" {
 				return nil // apt-be init runs what runs this
 			}
-			if app.would("write the boot menu anew") {
+			if app.would("update the boot menu") {
 				return nil
 			}
 			err := app.record(cmd.Context(), func(reg *be.Registry) error {

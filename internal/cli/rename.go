@@ -12,7 +12,7 @@ import (
 func newRename(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rename NAME NEW",
-		Short: "Give a boot environment another name",
+		Short: "Rename a boot environment",
 		Args:  takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := be.CheckName(args[1]); err != nil {

@@ -13,9 +13,9 @@ import (
 func newRollback(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback",
-		Short: "Make the last other boot environment that was healthy what boots",
-		Long: `Make the boot environment that proved healthy last, but for the running one,
-what boots from now on: without a trial, and from the next reboot.`,
+		Short: "Make the previous blessed boot environment the default",
+		Long: `Make the boot environment that was blessed last, except for the running one, the
+default. It boots at the next reboot, without a trial.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := app.checkReadable(); err != nil {
@@ -43,7 +43,7 @@ func lastBlessed(envs []be.Env) (be.Env, error) {
 		return e.Running || e.Record.State != be.Blessed
 	})
 	if len(blessed) == 0 {
-		return be.Env{}, fmt.Errorf("cannot roll back: %w: no other one is known to be healthy", be.ErrProtected)
+		return be.Env{}, fmt.Errorf("cannot roll back: %w: no other boot environment is blessed", be.ErrProtected)
 	}
 	return slices.MaxFunc(blessed, func(a, b be.Env) int {
 		if c := a.Record.BlessedAt.Compare(b.Record.BlessedAt); c != 0 {

@@ -21,15 +21,15 @@ func newRun(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [-r] NAME -- COMMAND [ARGUMENT...]",
 		Short: "Run a command in a boot environment",
-		Long: `Run a command in a boot environment that is not running, in the sandbox in
-which upgrades run: it sees no process of the running system, starts no
-service, and writes nothing but the boot environment. It has the machine's
-network until dpkg is run in it, as by apt-get; the setting
-Apt-Be::Sandbox::Network is for that. Its exit status is apt-be's.
+		Long: `Run a command in a boot environment that is not running, in the same sandbox as
+upgrades: the command sees no process of the running system, starts no service, and
+can only write to the boot environment. It has the machine's network until dpkg runs
+in it, for example by apt-get; see the setting Apt-Be::Sandbox::Network. The exit
+status is the command's.
 
-A boot environment that waits to be booted counts as worked in by hand then,
-and no upgrade replaces it. With --read-only nothing in it can be changed, and
-it doesn't count so.`,
+After this, a pending boot environment counts as modified by hand, and no upgrade
+replaces it. With --read-only the command cannot change it, and it does not count as
+modified.`,
 		Args: takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, argv := args[0], args[1:]
@@ -68,7 +68,7 @@ func newShell(app *App) *cobra.Command {
 }
 
 func readOnlyFlag(cmd *cobra.Command, readOnly *bool) {
-	cmd.Flags().BoolVarP(readOnly, "read-only", "r", false, "nothing in the boot environment can be changed")
+	cmd.Flags().BoolVarP(readOnly, "read-only", "r", false, "allow no changes of the boot environment")
 }
 
 // runIn runs a command in the sandbox of an existing environment. find returns
@@ -111,7 +111,7 @@ func (app *App) runIn(ctx context.Context, name string, readOnly bool, argv []st
 	}
 	if !root.ReadOnly {
 		if err := app.describe(ctx, reg, e); err != nil {
-			app.Log.WithError(err).Warnf("cannot note what changed in %s", e.Name)
+			app.Log.WithError(err).Warnf("cannot record the changes in %s", e.Name)
 		}
 	}
 	return ended{exit}
@@ -211,5 +211,5 @@ func lookInside(root, name string) (string, error) {
 			continue
 		}
 	}
-	return "", fmt.Errorf("cannot run %s: there is no such command in the boot environment", name)
+	return "", fmt.Errorf("cannot run %s: the boot environment has no such command", name)
 }

@@ -21,13 +21,13 @@ import (
 func newShare(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "share",
-		Short: "Keep data that all boot environments have in common",
-		Long: `Keep data that all boot environments have in common: mail, logs, spools, home
-directories, databases. A share is a subvolume that each of them mounts, so what
-is in it does not go back when an older one boots.`,
+		Short: "Keep data that all boot environments share",
+		Long: `Keep data that all boot environments share: mail, logs, spools, home directories,
+databases. A share is a subvolume that each of them mounts, so a rollback does not
+revert its data.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("cannot share %s: there is no such verb", args[0])}
+				return usageError{fmt.Errorf("unknown command \"share %s\"", args[0])}
 			}
 			return nil
 		},
@@ -93,9 +93,9 @@ func newShareList(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the shares",
-		Long: `List the shares: where they are mounted, by which boot environments, and of
-which of those there is a snapshot of what the share was when the machine left
-for it. A share that no boot environment mounts is not deleted by itself.`,
+		Long: `List the shares: the mount points, the boot environments that mount them, and the
+share snapshots, which were taken when the machine left for a boot environment. A
+share that no boot environment mounts is not deleted automatically.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return app.look(func(*be.Registry, []be.Env) error {

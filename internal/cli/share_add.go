@@ -18,18 +18,16 @@ func newShareAdd(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add [--name NAME] PATH",
 		Short: "Turn a directory of the running system into a share",
-		Long: `Turn a directory of the running system into a share: a subvolume that has what
-is in it, without a copy of the data, takes its place, and all boot environments
-mount it from now on. What those have at PATH themselves is hidden then.
+		Long: `Turn a directory of the running system into a share: a new subvolume with the same
+files replaces it, without copying data, and all boot environments mount it from now
+on. It hides files that they have at PATH themselves.
 
-Services that have files open there, or listen, have to be stopped before; they
-are named.
-If it is interrupted, or there was written to the directory meanwhile, all is as
-it was.`,
+First stop the services that have files or sockets open there; the command lists them.
+If the command is interrupted, or if files change meanwhile, nothing is changed.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !filepath.IsAbs(args[0]) {
-				return usageError{fmt.Errorf("cannot make %s a share: it is not an absolute path", args[0])}
+				return usageError{fmt.Errorf("cannot make %s a share: not an absolute path", args[0])}
 			}
 			o.Path, o.OpenFiles = filepath.Clean(args[0]), app.accepts(share.RiskOpenFiles)
 			return app.changeShares(cmd.Context(), func(ctx context.Context, reg *be.Registry) error {
@@ -37,7 +35,7 @@ it was.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&o.Name, "name", "", "what to call it, instead of by its path")
+	cmd.Flags().StringVar(&o.Name, "name", "", "the name of the share, instead of one made from its path")
 	return cmd
 }
 
@@ -69,10 +67,10 @@ func (app *App) addShare(ctx context.Context, reg *be.Registry, o share.AddOptio
 // tellHidden names the environments that the share means something else for.
 func (app *App) tellHidden(plan *share.Addition, what string) {
 	if len(plan.Hides) > 0 {
-		app.notice().Say("What is at %s in %s itself %s.", plan.Path, namesOf(plan.Hides), what)
+		app.notice().Say("The content of %s in %s itself %s.", plan.Path, namesOf(plan.Hides), what)
 	}
 	if len(plan.Without) > 0 {
-		app.notice().Warn("%s can't be changed and will not mount it.", namesOf(plan.Without))
+		app.notice().Warn("%s cannot be changed and will not mount it.", namesOf(plan.Without))
 	}
 }
 
@@ -87,12 +85,12 @@ func namesOf(envs []be.Env) string {
 func newShareRemove(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove NAME | PATH",
-		Short: "Put what is in a share back into the running system",
-		Long: `Put what is in a share back into a directory of the running system. Other boot
-environments that mount it go on doing so; if there are none, the share is gone.
+		Short: "Move the data of a share back into the running system",
+		Long: `Move the data of a share back into a directory of the running system. Other boot
+environments continue to mount the share; if there are none, it is deleted.
 
-A share that no boot environment mounts is deleted, with all that is in it: that
-takes --accept-risk ` + share.RiskDeleteShare + `.`,
+Deleting a share that no boot environment mounts, with its data, needs
+--accept-risk ` + share.RiskDeleteShare + `.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := share.RemoveOptions{NameOrPath: args[0], Delete: app.accepts(share.RiskDeleteShare)}
@@ -109,7 +107,7 @@ func (app *App) removeShare(ctx context.Context, reg *be.Registry, o share.Remov
 		return err
 	}
 	switch {
-	case plan.Back && app.would("put what is in the share %s back into %s", plan.Share.Name, plan.Share.Path),
+	case plan.Back && app.would("move the data of the share %s back into %s", plan.Share.Name, plan.Share.Path),
 		!plan.Back && app.would("delete the share %s", plan.Share.Name):
 		return nil
 	}
@@ -125,9 +123,9 @@ func (app *App) removeShare(ctx context.Context, reg *be.Registry, o share.Remov
 	case !plan.Back:
 		app.notice().Say("The share %s is deleted.", plan.Share.Name)
 	case errors.Is(err, share.ErrNotFound):
-		app.notice().Say("%s is a directory of the running system again.", plan.Share.Path)
+		app.notice().Say("%s is a plain directory of the running system again.", plan.Share.Path)
 	default:
-		app.notice().Say("%s is a directory of the running system again. The share %s stays, for %s.", plan.Share.Path, plan.Share.Name, namesOf(plan.Others))
+		app.notice().Say("%s is a plain directory of the running system again. The share %s stays for %s.", plan.Share.Path, plan.Share.Name, namesOf(plan.Others))
 	}
 	return nil
 }

@@ -13,12 +13,13 @@ func newShareRestore(app *App) *cobra.Command {
 	o := share.RestoreOptions{}
 	cmd := &cobra.Command{
 		Use:   "restore --from ENVIRONMENT [--in-place] NAME | PATH",
-		Short: "Have again what a share was when the machine left for a boot environment",
-		Long: `Have again what a share was when the machine left for a boot environment, in case
-the new system has damaged it. It will be beside the share, in PATH.ENVIRONMENT.
+		Short: "Restore the data of a share from a share snapshot",
+		Long: `Restore the data of a share from the snapshot that was taken when the machine left for
+a boot environment, for example if the new system has damaged the data. The data is
+restored beside the share, at PATH.ENVIRONMENT.
 
-With --in-place it takes the place of what the share is now, which is kept as
-another share that nobody mounts, and is named. No file may be open there.`,
+With --in-place it replaces the present data, which is kept as another share that no
+boot environment mounts. No file may be open there.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.NameOrPath = args[0]
@@ -28,7 +29,7 @@ another share that nobody mounts, and is named. No file may be open there.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.From, "from", "", "the boot environment that the machine left for")
-	cmd.Flags().BoolVar(&o.InPlace, "in-place", false, "replace what the share is now")
+	cmd.Flags().BoolVar(&o.InPlace, "in-place", false, "replace the present data of the share")
 	_ = cmd.MarkFlagRequired("from")
 	return cmd
 }
@@ -40,21 +41,21 @@ func (app *App) restoreShare(ctx context.Context, o share.RestoreOptions) error 
 	}
 	when := plan.Snapshot.Taken.Local().Format("2006-01-02 15:04")
 	if plan.Dir != "" {
-		if app.would("put what %s was on %s into %s", plan.Share.Path, when, plan.Dir) {
+		if app.would("restore %s of %s to %s", plan.Share.Path, when, plan.Dir) {
 			return nil
 		}
 		if err := app.shares.Restore(ctx, plan); err != nil {
 			return err
 		}
-		app.notice().Say("What %s was on %s is in %s.", plan.Share.Path, when, plan.Dir)
+		app.notice().Say("The data of %s of %s is in %s.", plan.Share.Path, when, plan.Dir)
 		return nil
 	}
-	if app.would("make %s what it was on %s, and keep what it is as the share %s", plan.Share.Path, when, plan.Kept) {
+	if app.would("restore %s of %s in place, and keep the present data as the share %s", plan.Share.Path, when, plan.Kept) {
 		return nil
 	}
 	if err := app.shares.Restore(ctx, plan); err != nil {
 		return err
 	}
-	app.notice().Say("%s is what it was on %s. What was there is kept as the share %s, which nobody mounts.", plan.Share.Path, when, plan.Kept)
+	app.notice().Say("%s has the data of %s again. The data before the restore is kept as the share %s, which no boot environment mounts.", plan.Share.Path, when, plan.Kept)
 	return nil
 }

@@ -49,11 +49,11 @@ func (app *App) printSpace(envs []be.Env, space *be.Space) {
 	for _, e := range envs {
 		if !e.Running && space != nil {
 			idle = append(idle, e)
-			app.line("%-12s destroying %s frees %s", label, e.Name, app.freesCell(space, e))
+			app.line("%-12s destroying %s: freed space %s", label, e.Name, app.freesCell(space, e))
 			label = ""
 		}
 	}
 	if len(idle) > 1 {
-		app.line("%-12s destroying these %d frees %s", label, len(idle), ui.Size(*freedSpace(space, idle...)))
+		app.line("%-12s destroying these %d: freed space %s", label, len(idle), ui.Size(*freedSpace(space, idle...)))
 	}
 }

@@ -47,11 +47,10 @@ func newStatus(app *App) *cobra.Command {
 	var acknowledge bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Tell what runs, what boots next and what waits",
-		Long: `Tell what runs, what boots next and what waits.
+		Short: "Show the running, the next and the pending boot environments",
+		Long: `Show the running, the next and the pending boot environments.
 
-The exit status is 14 after the machine came back by itself from an environment
-that was not healthy, until somebody acknowledges that.`,
+After a fallback the exit status is 14, until you acknowledge the fallback.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if acknowledge {
@@ -60,7 +59,7 @@ that was not healthy, until somebody acknowledges that.`,
 			return app.look(app.showStatus)
 		},
 	}
-	cmd.Flags().BoolVar(&acknowledge, "acknowledge", false, "say that you know of what failed back")
+	cmd.Flags().BoolVar(&acknowledge, "acknowledge", false, "acknowledge a fallback")
 	return cmd
 }
 
@@ -71,7 +70,7 @@ func (app *App) acknowledge(reg *be.Registry) error {
 	}
 	for _, e := range unseen(envs) {
 		if app.options.DryRun {
-			app.notice().Say("Would acknowledge that %s failed back.", e.Name)
+			app.notice().Say("Would acknowledge the fallback from %s.", e.Name)
 			continue
 		}
 		if err := reg.Change(e, func(r *be.Record) { r.Acknowledged = true }); err != nil {
@@ -131,7 +130,7 @@ func (app *App) driftOfPending(reg *be.Registry) *trialStateJSON {
 		found, err = l.Drift()
 	}
 	if err != nil {
-		app.Log.WithError(err).Warnf("cannot tell what happened since %s was made", e.Name)
+		app.Log.WithError(err).Warnf("cannot determine the changes since %s was made", e.Name)
 		return nil
 	}
 	return &trialStateJSON{e.Name, packages, found.Count()}
@@ -182,7 +181,7 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		}
 	}
 	if len(envs) > 0 && envs[0].DefaultErr != nil {
-		line("next", "not known: %v", envs[0].DefaultErr)
+		line("next", "unknown: %v", envs[0].DefaultErr)
 	}
 	for _, e := range envs {
 		switch {
@@ -196,12 +195,12 @@ func (app *App) printStatus(reg *be.Registry, envs []be.Env) {
 		case e.Record.State == be.Failed:
 			line("failed", "%s, %s old: %s", e.Name, ui.Age(time.Since(e.Record.Created)), e.Record.Reason)
 		case e.Record.State == be.FellBack:
-			line("failed back", "%s: %s", e.Name, e.Record.Reason)
+			line("fell back", "%s: %s", e.Name, e.Record.Reason)
 			if journal := reg.Store().Path(be.FailedDir(e.Subvolume.UUID)); exists(journal) {
 				line("", "its journal: /var/lib/apt-be/failed/%s/journal.txt", e.Subvolume.UUID)
 			}
 			if !e.Record.Acknowledged {
-				line("", "apt-be status --acknowledge says that you know")
+				line("", "to acknowledge the fallback, run apt-be status --acknowledge")
 			}
 		}
 	}

@@ -17,13 +17,13 @@ func newSync(app *App) *cobra.Command {
 	var showRules, shutdown bool
 	cmd := &cobra.Command{
 		Use:   "sync [NAME]",
-		Short: "Carry over to a boot environment what happened in the running system",
-		Long: `Carry over to boot environment NAME, or to the one that waits to be booted,
-what has changed in the running system since it was made, as apt-be drift
-shows it. It can be done any number of times: each begins where the last ended.
-If it is interrupted, the environment is as it was.
+		Short: "Carry the changes of the running system to a boot environment",
+		Long: `Carry the changes of the running system since boot environment NAME, or the pending
+one, was made to that environment, as apt-be drift shows them. You can repeat this;
+each run continues after the last one. If it is interrupted, the environment stays
+unchanged.
 
-Files that services are writing to are carried over as they are at that moment.`,
+Files that services write to are carried in their state at that moment.`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reg, done, err := app.registry()
@@ -48,7 +48,7 @@ Files that services are writing to are carried over as they are at that moment.`
 		},
 	}
 	cmd.Flags().BoolVar(&showRules, "show-rules", false, "show the rules for files that both systems may change")
-	cmd.Flags().BoolVar(&shutdown, "shutdown", false, "to the one that the machine goes to next, as it goes down")
+	cmd.Flags().BoolVar(&shutdown, "shutdown", false, "at shutdown: to the next boot environment")
 	_ = cmd.Flags().MarkHidden("shutdown")
 	return cmd
 }
@@ -76,9 +76,9 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 	}
 	carrier := app.syncer(reg)
 	if err := carrier.CheckUnmounted(e); err != nil {
-		return fmt.Errorf("cannot bring %s up to date: %w", e.Name, err)
+		return fmt.Errorf("cannot carry the changes of the running system to %s: %w", e.Name, err)
 	}
-	if app.would("carry over to %s what happened in %s", e.Name, l.Source.Name) {
+	if app.would("carry to %s the changes of %s", e.Name, l.Source.Name) {
 		return nil
 	}
 	found, err := carrier.Sync(ctx, l, catchup.Options{})

@@ -29,10 +29,10 @@ func (app *App) syncer(reg *be.Registry) *catchup.Syncer {
 func pairOfRunning(reg *be.Registry, e be.Env) (catchup.Pair, error) {
 	l, err := catchup.PairOf(reg, e)
 	if err == nil && !l.Source.Running {
-		err = errors.New("it was not made of the running system")
+		err = errors.New("it was not made from the running system")
 	}
 	if err != nil {
-		return l, fmt.Errorf("cannot tell what happened since %s was made: %w", e.Name, err)
+		return l, fmt.Errorf("cannot determine the changes since %s was made: %w", e.Name, err)
 	}
 	return l, nil
 }
@@ -58,7 +58,7 @@ func (app *App) replayPackages(ctx context.Context, name string) (would bool, er
 	if err != nil || !changed {
 		return false, err
 	}
-	if app.would("do to the packages of %s what was done to those of %s", e.Name, l.Source.Name) {
+	if app.would("repeat in the packages of %s the changes of %s", e.Name, l.Source.Name) {
 		return true, nil
 	}
 	_, err = app.syncer(reg).Sync(ctx, l, catchup.Options{Replay: true, EditRecord: func(r *be.Record) {
@@ -78,6 +78,6 @@ func (app *App) replayPackages(ctx context.Context, name string) (would bool, er
 // warnOfInitramfs says so if what the initramfs is made from was changed.
 func (app *App) warnOfInitramfs(e be.Env, found *drift.Drift) {
 	if catchup.NeedsInitramfs(found) {
-		app.notice().Warn("What the initramfs holds was changed: apt-be sync %s; apt-be run %s -- update-initramfs -u brings it up to date.", e.Name, e.Name)
+		app.notice().Warn("Files of the initramfs changed. To update it, run apt-be sync %s, and then apt-be run %s -- update-initramfs -u", e.Name, e.Name)
 	}
 }

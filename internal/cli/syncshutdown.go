@@ -40,7 +40,7 @@ func (app *App) syncAtShutdown(ctx context.Context, reg *be.Registry) error {
 		return err
 	}
 	if app.live() && !host.Stopping(ctx) {
-		app.notice().Say("The running system is not going down: apt-be sync %s carries over now what happened in it.", e.Name)
+		app.notice().Say("The running system is not going down. To carry its changes now, run apt-be sync %s", e.Name)
 		return nil
 	}
 	if e.Unreadable != nil && e.Armed {
@@ -115,9 +115,9 @@ func summary(name string, found *drift.Drift, took time.Duration) string {
 	}
 	figures := fmt.Sprintf("files: %d, seconds: %.2f", len(found.Changes)-left, took.Seconds())
 	if len(byRule) == 0 {
-		return fmt.Sprintf("What happened since %s was made is in it now (%s).", name, figures)
+		return fmt.Sprintf("The changes of the running system were carried to %s (%s).", name, figures)
 	}
-	return fmt.Sprintf("What happened since %s was made is in it now (%s), but for what is left behind by a rule (apt-be sync --show-rules): %s.",
+	return fmt.Sprintf("The changes of the running system were carried to %s (%s), except for those that a rule skips (apt-be sync --show-rules): %s.",
 		name, figures, strings.Join(few(byRule), ", "))
 }
 
@@ -138,7 +138,7 @@ func (app *App) warnOfBehind(name string, found *drift.Drift) {
 		behind = append(behind, ui.Printable("/"+shorten(c.Path))+" ("+ui.Printable(shorten(c.Conflict))+")")
 	}
 	if len(behind) > 0 {
-		app.notice().Warn("Not carried over to %s: %s.", name, strings.Join(few(behind), "; "))
+		app.notice().Warn("Not carried to %s: %s.", name, strings.Join(few(behind), "; "))
 	}
 }
 

@@ -14,7 +14,7 @@ func (app *App) warnUnreadable(reg *be.Registry) {
 		if e.Of != "" {
 			whose = fmt.Sprintf(", the record of %s", e.Of)
 		}
-		app.notice().Warn("cannot %s %s%s: %v. No upgrade is made and no boot armed as long as that is so. To mend it: %s", e.Verb(), e.Path, whose, e.Err, e.Remedy())
+		app.notice().Warn("cannot %s %s%s: %v. Until that is repaired, no upgrade runs and no trial is armed. Remedy: %s", e.Verb(), e.Path, whose, e.Err, e.Remedy())
 	}
 }
 

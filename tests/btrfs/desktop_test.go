@@ -295,7 +295,7 @@ func testNoSnapshot(t *testing.T, l lab) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { lock.Close() })
-		}, []string{"try again when it is done"}},
+		}, []string{"try again when the other command has finished"}},
 		"a newer apt-be has been at work": {func(t *testing.T, m *machine.Machine) {
 			m.Shell(t, "apt-be create one")
 			if err := os.WriteFile(l.Path("@apt-be/be/new.json"), []byte(`{"schema": 99}`), 0o600); err != nil {
