@@ -1,6 +1,5 @@
-// Command apt-be is the command line of boot environments. Under the name of
-// a package frontend, such as apt-get, it is the wrapper that stands in that
-// frontend's place.
+// Command apt-be manages boot environments. Under the name of a package frontend, such
+// as apt-get, it is the wrapper that replaces that frontend.
 package main
 
 import (
@@ -26,7 +25,7 @@ import (
 // version is set when a release is built.
 var version = "development"
 
-// lib is where apt-be's own files are installed.
+// lib is the directory of apt-be's own files.
 const lib = "/usr/lib/apt-be"
 
 func main() {
@@ -39,7 +38,7 @@ func main() {
 	command()
 }
 
-// wrap stands in for a frontend.
+// wrap runs a command line of the frontend f.
 func wrap(f redirect.Frontend) {
 	notice := ui.NewNotice(os.Stderr, false).Narrow()
 	w := &redirect.Wrapper{
@@ -55,7 +54,7 @@ func wrap(f redirect.Frontend) {
 			}
 			s.Registry.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
 			catchup.Attach(s)
-			share.New(s.Registry, share.RunningHost{Root: "/", Device: st.Device()}) // what was cut off is settled before a snapshot
+			share.New(s.Registry, share.RunningHost{Root: "/", Device: st.Device()}) // recovery settles interrupted operations on shares, too, before a snapshot
 			act, err := host.Attach(s.Registry, "/")
 			if err == nil {
 				s.Boot = host.Boot{Activator: act}
@@ -78,14 +77,14 @@ func wrap(f redirect.Frontend) {
 	exit.Die()
 }
 
-// hint says what to do about an error, if anything can be.
+// hint prints the remedy for an error, if one is known.
 func hint(notice *ui.Notice, err error) {
 	if text := cli.Hint(err); text != "" {
 		notice.Hint("%s", text)
 	}
 }
 
-// command is apt-be itself.
+// command runs apt-be's own command line.
 func command() {
 	app := &cli.App{
 		Stdout:    os.Stdout,

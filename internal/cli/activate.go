@@ -17,13 +17,13 @@ import (
 	"github.com/apt-be/apt-be/internal/share"
 )
 
-// riskFellBack is the risk of booting what the machine has left by itself.
+// riskFellBack is the risk of booting an environment from which the machine fell back.
 const riskFellBack = "fell-back"
 
-// riskNoFallback is the risk of a trial that nothing ends but its own userspace.
+// riskNoFallback is the risk of a trial that only its own userspace can end.
 const riskNoFallback = "no-fallback"
 
-// risks are all that --accept-risk knows.
+// risks are the values of --accept-risk.
 var risks = []string{riskFellBack, riskNoFallback, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable, riskDeleteNested}
 
 type activateOptions struct {
@@ -31,11 +31,11 @@ type activateOptions struct {
 	now, reboot, kexec, soft bool
 }
 
-// goes says whether the machine is to go there at once.
+// goes reports whether the machine must go to the environment immediately.
 func (o activateOptions) goes() bool { return o.now || o.reboot || o.kexec || o.soft }
 
-// methodFor is how to go to an environment: what the user says, if that can be
-// done, or what plan picks.
+// methodFor returns the method for going to an environment: the user's choice, if it is
+// possible, otherwise the method that plan picks.
 func (app *App) methodFor(ctx context.Context, reg *be.Registry, e be.Env, o activateOptions) (be.Method, error) {
 	if !o.now && !o.kexec && !o.soft {
 		return be.Reboot, nil
@@ -119,7 +119,7 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 		app.notice().Say("%s is running and is the default.", name)
 		return nil
 	}
-	// Its kernels may be others by now, as after apt-be run.
+	// The kernels may have changed, for example by apt-be run.
 	if e, err = reg.Identify(e); err != nil {
 		return fmt.Errorf("cannot activate %s: %w", name, err)
 	}
@@ -128,7 +128,7 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 	}
 	act, err := app.activator()
 	if err == nil {
-		// Before apt-be init, kernels may be in a file system of their own.
+		// Before apt-be init, the kernels may be in a separate file system.
 		_, err = activation.KernelOf(e)
 	}
 	if errors.Is(err, activation.ErrNoKernel) {
@@ -161,7 +161,8 @@ func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o a
 	return app.goTo(ctx, act, e, way)
 }
 
-// wouldActivate is activate in a dry run, from where it would arm something.
+// wouldActivate is the part of activate that a dry run prints instead of arming a
+// trial.
 func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method, o activateOptions) error {
 	if err := app.refusal(act.Check(e, activation.ArmOptions{Method: way, NoFallback: app.accepts(riskNoFallback)}), e); err != nil {
 		return err
@@ -174,7 +175,7 @@ func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method
 	return nil
 }
 
-// refusal explains why no trial of an environment is armed.
+// refusal adds a remedy to the error of Arm.
 func (app *App) refusal(err error, e be.Env) error {
 	if errors.Is(err, activation.ErrNoFallback) {
 		err = fmt.Errorf("%w: %w (to add them, run apt-be run %s -- update-initramfs -u -k all; to boot it without fallback, use --accept-risk %s)",
@@ -186,8 +187,8 @@ func (app *App) refusal(err error, e be.Env) error {
 	return nil
 }
 
-// proven says whether an environment needs no trial: the one that runs has
-// come up, and one that was blessed has been left alone since.
+// proven reports whether an environment needs no trial: the running one, and a blessed
+// one that was not modified since.
 func proven(e be.Env) bool {
 	return e.Running || e.Record.State == be.Blessed && !e.Record.Modified
 }
@@ -214,7 +215,7 @@ func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, wa
 	return nil
 }
 
-// trialOptions are those of a trial by what runs now and the policy.
+// trialOptions returns the options of a trial, from the active services and the policy.
 func (app *App) trialOptions(ctx context.Context, way be.Method) (activation.ArmOptions, error) {
 	conf, err := app.readConfig(ctx, aptconf.Query{})
 	if err != nil {
@@ -227,7 +228,7 @@ func (app *App) trialOptions(ctx context.Context, way be.Method) (activation.Arm
 	return app.Arming(ctx, way, policy.Deadline)
 }
 
-// checkState says why an environment may not be booted, by what became of it.
+// checkState fails if an environment's state forbids booting it.
 func (app *App) checkState(reg *be.Registry, e be.Env) error {
 	switch e.Record.State {
 	case be.Failed:
@@ -241,8 +242,8 @@ func (app *App) checkState(reg *be.Registry, e be.Env) error {
 	return app.checkFresh(reg, e)
 }
 
-// checkFresh refuses an upgraded environment that could not be given what
-// happened in the running system since.
+// checkFresh fails if the changes of the running system cannot be carried to an
+// upgraded environment.
 func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
 	if !e.Pending() && e.Record.State != be.Stale {
 		return nil

@@ -1,5 +1,5 @@
-// Package cli is the command line of apt-be: one file per verb, each a
-// constructor that takes what the verb depends on.
+// Package cli is the command line of apt-be. It has one file per verb; each has a
+// constructor that takes the verb's dependencies.
 package cli
 
 import (
@@ -29,40 +29,40 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// App is what the verbs depend on.
+// App has the dependencies of the verbs.
 type App struct {
 	Stdout, Stderr io.Writer
 	Log            *logrus.Logger
 	Version        string
-	Lib            string                                                             // where apt-be's own files are
-	OpenStore      func(root string) (store.Store, error)                             // the store that holds a directory
-	FreeRoom       func(dir string) (store.Free, error)                               // the room in the file system of a directory, from within a sandbox too
-	Mounted        func(st store.Store, e be.Env) []string                            // where an environment is mounted
-	LockDpkg       func(root string) (release func(), err error)                      // keeps packages of the running root as they are
+	Lib            string                                                             // the directory of apt-be's own files
+	OpenStore      func(root string) (store.Store, error)                             // opens the store that contains a directory
+	FreeRoom       func(dir string) (store.Free, error)                               // the free space of a directory's file system, also inside a sandbox
+	Mounted        func(st store.Store, e be.Env) []string                            // the mount points of an environment
+	LockDpkg       func(root string) (release func(), err error)                      // prevents changes of the running root's packages
 	ReadConfig     func(ctx context.Context, q aptconf.Query) (aptconf.Config, error) // nil: aptconf.Read
-	Patience       time.Duration                                                      // how long to wait for another that writes to the registry
-	// Attach makes a registry ask the machine's boot loader what boots next:
-	// be.ErrNotSetUp where apt-be init was not run.
+	Patience       time.Duration                                                      // how long to wait for another process that writes to the registry
+	// Attach connects a registry to the boot loader, which knows the default. It
+	// returns be.ErrNotSetUp if apt-be init was not run.
 	Attach func(reg *be.Registry, root string) (*activation.Activator, error)
-	// Arming prepares the options of a trial, from what runs now.
+	// Arming returns the options of a trial, from the active services.
 	Arming func(ctx context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error)
-	// Booted tells of this boot: the nonce of the trial that it is, or "", and
-	// the boot id of the kernel.
+	// Booted returns the nonce of the trial that this boot is, or "", and the kernel's
+	// boot ID.
 	Booted func() (nonce, bootID string, err error)
-	// Live says that the running root is this machine's: what is not in a store
-	// or a loader, such as its watchdog, is only touched then.
+	// Live is true if the running root is this machine's. Only then may state outside
+	// of the store and the boot loader be changed, such as the watchdog.
 	Live bool
 
 	options   Options
-	shares    *share.Shares         // beside the environments of the registry that is open
-	act       *activation.Activator // of that registry
-	attachErr error                 // why there is none
-	began     bool                  // the command line made sense, and its verb runs
-	hook      bool                  // a package manager runs it, and shows what it says
-	warned    bool                  // it was told what can't be read
+	shares    *share.Shares         // the shares of the open registry
+	act       *activation.Activator // for the open registry
+	attachErr error                 // the reason why act is nil
+	began     bool                  // the command line was valid, and its verb runs
+	hook      bool                  // a package manager runs this command and shows its output
+	warned    bool                  // the warning about unreadable files was printed
 }
 
-// Options are the global ones.
+// Options are the global options.
 type Options struct {
 	JSON    bool
 	Plain   bool // -H: tab-separated, without a header
@@ -70,10 +70,10 @@ type Options struct {
 	Verbose bool
 	DryRun  bool
 	Root    string   // the directory at which the running environment is mounted
-	Accept  []string // names of risks
+	Accept  []string // names of accepted risks
 }
 
-// Patience is App.Patience for people: such writes take well under a second.
+// Patience is the App.Patience for interactive use. Writes take well under a second.
 const Patience = 10 * time.Second
 
 // NewCommand returns the command apt-be.
@@ -85,7 +85,7 @@ func NewCommand(app *App) *cobra.Command {
 		Version:       app.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// Flags before an apt verb are apt-be's, those after it are apt's.
+		// Flags before an apt verb are apt-be's, flags after it are apt's.
 		TraverseChildren: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			for _, risk := range app.options.Accept {
@@ -128,8 +128,8 @@ func NewCommand(app *App) *cobra.Command {
 	return root
 }
 
-// noteBeginOf notes when the verb of a command runs: until then, an error is
-// about the command line.
+// noteBeginOf records that a command's verb runs. Before that, an error is a usage
+// error.
 func (app *App) noteBeginOf(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -159,8 +159,8 @@ func (app *App) setLevel() {
 	}
 }
 
-// registry opens the store and the registry in it. Call done when both are
-// no longer needed.
+// registry opens the store and its registry. The caller calls done when it no longer
+// needs them.
 func (app *App) registry() (reg *be.Registry, done func(), err error) {
 	reg, done, err = app.openRegistry()
 	if err == nil && !app.hook && !app.warned {
@@ -188,17 +188,18 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 	return reg, func() { st.Close() }, nil
 }
 
-// activator activates the environments of the registry that is open, unless
-// the machine can't.
+// activator returns the activator for the open registry, or an error if the machine has
+// none.
 func (app *App) activator() (*activation.Activator, error) { return app.act, app.attachErr }
 
-// errNotLive says that something can be done on the machine that runs only.
+// errNotLive reports that an operation is only possible on the running machine.
 var errNotLive = errors.New("not in the running system")
 
-// live says whether the running root is that of the machine that runs.
+// live reports whether the running root is the root of the running machine.
 func (app *App) live() bool { return app.Live && app.options.Root == "/" }
 
-// would says what is not done in a dry run.
+// would prints, in a dry run, the operation that is not done. It reports whether this
+// is a dry run.
 func (app *App) would(format string, args ...any) bool {
 	if app.options.DryRun {
 		app.notice().Say("Would "+format+".", args...)
@@ -206,11 +207,11 @@ func (app *App) would(format string, args ...any) bool {
 	return app.options.DryRun
 }
 
-// accepts says whether the user accepts a risk.
+// accepts reports whether the user accepts a risk.
 func (app *App) accepts(risk string) bool { return slices.Contains(app.options.Accept, risk) }
 
-// change opens the registry to write to it: as the only writer, after what
-// earlier runs left has been settled.
+// change opens the registry for writing: it takes the lock and recovers from
+// interrupted runs before it calls do.
 func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) error {
 	return app.changeFromHook(ctx, func(reg *be.Registry) error {
 		if !app.options.DryRun && app.options.Root == "/" {
@@ -222,9 +223,9 @@ func (app *App) change(ctx context.Context, do func(reg *be.Registry) error) err
 	})
 }
 
-// changeFromHook is change for what a unit or a package's script runs. It
-// leaves an apt-be init that was cut off alone: to undo that takes long, and
-// runs what may have run this.
+// changeFromHook is change for units and package scripts. It does not undo an
+// interrupted apt-be init, because that takes long and runs programs that may have
+// called this command.
 func (app *App) changeFromHook(ctx context.Context, do func(reg *be.Registry) error) error {
 	return app.record(ctx, func(reg *be.Registry) error {
 		err := do(reg)
@@ -236,7 +237,8 @@ func (app *App) changeFromHook(ctx context.Context, do func(reg *be.Registry) er
 	})
 }
 
-// record is changeFromHook for what does not change the menu, or does so itself.
+// record is changeFromHook for operations that do not change the boot menu, or update
+// it themselves.
 func (app *App) record(ctx context.Context, do func(reg *be.Registry) error) error {
 	reg, done, err := app.registry()
 	if err != nil {
@@ -249,8 +251,7 @@ func (app *App) record(ctx context.Context, do func(reg *be.Registry) error) err
 	return app.settled(ctx, reg, func() error { return do(reg) })
 }
 
-// settled does something as the only writer to a registry, after what earlier
-// runs left has been settled.
+// settled takes the registry's lock, recovers from interrupted runs, and calls do.
 func (app *App) settled(ctx context.Context, reg *be.Registry, do func() error) error {
 	release, err := app.lock(ctx, reg)
 	if err != nil {
@@ -265,9 +266,8 @@ func (app *App) settled(ctx context.Context, reg *be.Registry, do func() error) 
 	return do()
 }
 
-// refresh has the boot menu name the environments that there are by now. The
-// caller holds the lock. Without it what boots by default still boots, so an
-// error is no reason to fail.
+// refresh updates the boot menu to the existing environments. The caller holds the
+// lock. If it fails, the default still boots, so it only logs the error.
 func (app *App) refresh() {
 	if app.act == nil {
 		return
@@ -277,7 +277,7 @@ func (app *App) refresh() {
 	}
 }
 
-// begin begins to build an environment, and says what earlier runs had left.
+// begin starts to build an environment, and prints what recovery did.
 func (app *App) begin(ctx context.Context, reg *be.Registry, o be.BuildOptions) (*be.Build, error) {
 	ctx, cancel := context.WithTimeout(ctx, app.Patience)
 	defer cancel()
@@ -286,7 +286,7 @@ func (app *App) begin(ctx context.Context, reg *be.Registry, o be.BuildOptions) 
 	return build, err
 }
 
-// leaveOutItem lists the nested subvolumes that are not copied.
+// leaveOutItem is the setting with the nested subvolumes that are not copied.
 const leaveOutItem = "Apt-Be::Nested::Leave-Out"
 
 // readConfig reads apt's configuration.
@@ -298,19 +298,20 @@ func (app *App) readConfig(ctx context.Context, q aptconf.Query) (aptconf.Config
 	return aptconf.Read(ctx, q)
 }
 
-// lock makes this process the one writer, if nobody else is for long.
+// lock takes the registry's lock. It waits at most for Patience.
 func (app *App) lock(ctx context.Context, reg *be.Registry) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, app.Patience)
 	defer cancel()
 	return reg.Lock(ctx)
 }
 
-// tellRecovered says what earlier runs had left that were cut off.
+// tellRecovered prints what recovery did after interrupted runs.
 func (app *App) tellRecovered(recovered []txn.Recovered) {
 	redirect.TellRecovered(app.notice(), app.Log, recovered)
 }
 
-// inUse says whether an environment is mounted or something runs in it.
+// inUse returns a function that reports whether an environment is mounted, or a process
+// runs in it.
 func (app *App) inUse(reg *be.Registry) func(be.Env) bool {
 	return func(e be.Env) bool {
 		return reg.InUse(e) || len(app.Mounted(reg.Store(), e)) > 0
@@ -325,7 +326,7 @@ func (app *App) notice() *ui.Notice {
 	return notice
 }
 
-// line prints a line of a result: whatever is in it, it is one.
+// line prints a line of a result. Line breaks in the arguments become blanks.
 func (app *App) line(format string, args ...any) {
 	fmt.Fprintln(app.Stdout, ui.Printable(fmt.Sprintf(format, args...)))
 }
@@ -346,7 +347,7 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 	return s
 }
 
-// LockDpkg is App.LockDpkg for the machine.
+// LockDpkg is the App.LockDpkg of a real machine.
 func LockDpkg(root string) (release func(), err error) {
 	lock, err := dpkglock.Take(root)
 	if err != nil {

@@ -54,14 +54,14 @@ not 0. With --in, apt-be does not check the result.`, verb),
 	}
 }
 
-// aptArgs are apt-be's own among the arguments of an apt verb.
+// aptArgs are apt-be's own arguments of an apt verb.
 type aptArgs struct {
 	in, name string
 	help     bool
 }
 
-// splitAptArgs takes apt-be's own arguments out. They come before apt-get's
-// "--", if there is one.
+// splitAptArgs separates apt-be's own arguments from apt-get's. apt-be's own precede
+// apt-get's "--", if there is one.
 func splitAptArgs(args []string) (own aptArgs, rest []string, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]

@@ -13,26 +13,26 @@ import (
 	"github.com/apt-be/apt-be/internal/redirect"
 )
 
-// ancestor is a process that this one descends from.
+// ancestor is a process from which this one descends.
 type ancestor struct {
 	pid   int
-	start string // when it was started, in ticks since the boot
+	start string // its start time, in ticks since the boot
 	name  string // the first 15 bytes of its program's name
 	args  []string
-	lock  bool // it has dpkg's frontend lock
+	lock  bool // it holds dpkg's frontend lock
 }
 
-// id is no other process's: numbers are given again.
+// id returns a unique ID: process IDs are reused.
 func (a ancestor) id() string { return fmt.Sprintf("%d %s", a.pid, a.start) }
 
-// aptRun identifies the run of apt that calls to change packages: "" if that is
-// not to be seen. unattended-upgrades and other python-apt programs call each
-// hook twice; unattended-upgrades is one run with all its steps. PackageKit's
-// daemon, Synaptic and aptitude may each live long and have many.
+// aptRun identifies the run of apt that changes packages, or returns "" if that is not
+// visible. unattended-upgrades and other python-apt programs call each hook twice; all
+// steps of unattended-upgrades are one run. PackageKit's daemon, Synaptic and aptitude
+// may each have many runs.
 func aptRun(packages []string) string { return nameRun(ancestors(), packages) }
 
 func nameRun(line []ancestor, packages []string) string {
-	line = slices.DeleteFunc(slices.Clone(line), func(a ancestor) bool { return a.name == "sh" }) // which libapt has run the hook
+	line = slices.DeleteFunc(slices.Clone(line), func(a ancestor) bool { return a.name == "sh" }) // the hook's shell, which libapt has started
 	holder := slices.IndexFunc(line, func(a ancestor) bool { return a.lock })
 	if holder < 0 {
 		return ""
@@ -43,8 +43,7 @@ func nameRun(line []ancestor, packages []string) string {
 	return fmt.Sprintf("%s %x", line[0].id(), sha256.Sum256([]byte(strings.Join(packages, "\n"))))
 }
 
-// ancestors returns the line of this process's, its parent first, as far as it
-// is to be seen.
+// ancestors returns the visible ancestors of this process, its parent first.
 func ancestors() []ancestor {
 	var line []ancestor
 	for pid := os.Getppid(); pid > 1; {
@@ -66,9 +65,9 @@ func ancestors() []ancestor {
 	return line
 }
 
-// parseStat reads a process's stat (proc_pid_stat(5)).
+// parseStat parses a process's stat file (proc_pid_stat(5)).
 func parseStat(stat string) (a ancestor, parent int, ok bool) {
-	// The name, in parentheses, may hold blanks and parentheses.
+	// The name, in parentheses, may contain blanks and parentheses.
 	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if open < 0 || end < open {
 		return a, 0, false
@@ -86,9 +85,8 @@ func parseStat(stat string) (a ancestor, parent int, ok bool) {
 	return a, parent, err == nil
 }
 
-// holdsFrontendLock says whether a process has dpkg's frontend lock. Opening
-// the file to ask the kernel would do no harm here, but fcntl(2) names only a
-// process that this one may see; /proc/locks has them all.
+// holdsFrontendLock reports whether a process holds dpkg's frontend lock. fcntl(2)
+// names only processes that are visible to this one, but /proc/locks lists all.
 func holdsFrontendLock(pid int) bool {
 	info, err := os.Stat(dpkglock.Dir + "/lock-frontend")
 	if err != nil {
@@ -100,7 +98,7 @@ func holdsFrontendLock(pid int) bool {
 	}
 	inode := fmt.Sprintf(":%d", info.Sys().(*syscall.Stat_t).Ino)
 	for _, line := range strings.Split(string(locks), "\n") {
-		fields := strings.Fields(line) // 1: POSIX ADVISORY WRITE 4711 00:21:257 0 EOF
+		fields := strings.Fields(line) // such as: 1: POSIX ADVISORY WRITE 4711 00:21:257 0 EOF
 		if len(fields) >= 6 && fields[1] == "POSIX" && fields[4] == strconv.Itoa(pid) && strings.HasSuffix(fields[5], inode) {
 			return true
 		}

@@ -41,7 +41,7 @@ func (app *App) bless() error {
 	return app.endTrial()
 }
 
-// endTrial ends what guards a trial of the system that runs.
+// endTrial stops the watchdog and timer of the running system's trial.
 func (app *App) endTrial() error {
 	if !app.live() {
 		return nil

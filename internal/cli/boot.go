@@ -35,7 +35,7 @@ func newBoot(app *App) *cobra.Command {
 			}
 			leaving, err := app.catchUp(cmd.Context(), nonce)
 			if errors.Is(err, store.ErrUnsupported) {
-				return nil // the unit is there on every machine
+				return nil // the unit exists on every machine
 			}
 			if leaving {
 				return err
@@ -47,7 +47,7 @@ func newBoot(app *App) *cobra.Command {
 			}
 			err = errors.Join(err, app.changeFromHook(cmd.Context(), settle))
 			if !began {
-				// As on a full disk: what has to be told can be told all the same.
+				// The message can be shown even on a full disk.
 				err = errors.Join(err, app.tellOnly())
 			}
 			return err
@@ -65,7 +65,7 @@ func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) er
 	}
 	found, err := act.Boot(nonce, id)
 	if err != nil && nonce != "" && found.Trial == nil {
-		// It is not known whether this is a trial: its watchdog decides.
+		// It is unknown whether this boot is a trial; its watchdog decides.
 		return err
 	}
 	for _, e := range found.Failed {
@@ -79,14 +79,14 @@ func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) er
 		}
 		return err
 	}
-	// What is left of an earlier trial, or of one that nobody knows of any more.
+	// Remove the leftovers of an earlier or unknown trial.
 	if nonce != "" || host.OnTrial() {
 		err = errors.Join(err, app.endTrial())
 	}
 	return errors.Join(err, app.announce(reg))
 }
 
-// tellOnly is announce where nothing can be settled.
+// tellOnly is announce without settling anything.
 func (app *App) tellOnly() error {
 	reg, done, err := app.registry()
 	if err != nil {
@@ -96,8 +96,8 @@ func (app *App) tellOnly() error {
 	return app.announce(reg)
 }
 
-// announce puts a line for whoever logs in where pam_motd(8) finds it, as long
-// as somebody has to know that the machine came back, or has to settle something.
+// announce writes the login message (pam_motd(8)) as long as a fallback is not
+// acknowledged, or the user has to decide something.
 func (app *App) announce(reg *be.Registry) error {
 	envs, err := reg.List()
 	if err != nil {
@@ -127,8 +127,7 @@ func (app *App) announce(reg *be.Registry) error {
 	return host.SetMotd(ui.PrintableLines(text))
 }
 
-// unseen are the environments that failed back, and nobody has said that he
-// knows.
+// unseen returns the environments with a fallback that is not acknowledged.
 func unseen(envs []be.Env) []be.Env {
 	var found []be.Env
 	for _, e := range envs {

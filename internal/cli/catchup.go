@@ -11,10 +11,10 @@ import (
 	"github.com/apt-be/apt-be/internal/host"
 )
 
-// catchUp does, early in the first boot of an environment, what syncNext has not
-// done: somebody has chosen the environment from the boot menu. What runs can't be replaced under
-// its own feet: a copy that has everything takes its place, and the machine boots
-// once more, into that. leaving says so.
+// catchUp syncs an environment early in its first boot, if syncAtShutdown did not: the
+// user has selected it in the boot menu. The running root cannot be replaced while it
+// runs. So a copy with all changes takes its place, and the machine boots once more,
+// into the copy; then leaving is true.
 func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err error) {
 	reg, done, err := app.registry()
 	if err != nil {
@@ -45,7 +45,7 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 	if err == nil {
 		app.depart(ctx, reg, e.Name)
 		if err := app.confirm(ctx, reg, act, e.Name); err != nil {
-			// What runs is not in the registry any more.
+			// The running root is no longer in the registry.
 			return true, errors.Join(fmt.Errorf("cannot boot %s again: %w", e.Name, err), app.leave(ctx))
 		}
 		app.Log.Warnf("%s lacked the latest changes of the old system: the machine boots it once more", e.Name)
@@ -53,21 +53,21 @@ func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err er
 	}
 	lacks := fmt.Errorf("cannot carry the changes of the old system to %s: %w", e.Name, err)
 	if nonce == "" {
-		// Somebody has chosen it from the menu, and may have no other.
+		// The user has selected it in the menu, and may have no other choice.
 		return false, errors.Join(lacks, app.settled(ctx, reg, act.Disarm))
 	}
 	return true, errors.Join(lacks, app.stay(ctx, reg, act, e.Name, err), app.leave(ctx))
 }
 
-// lacksSync says whether the running environment has come up for the first time
-// without what happened in the system that it was made of.
+// lacksSync reports whether the running environment boots for the first time without
+// the changes of its origin.
 func lacksSync(e be.Env) bool {
 	t := e.Record.Trial
 	return e.NeverBooted() && (t == nil || t.Started.IsZero() && t.Synced.IsZero())
 }
 
-// armAgain arms a trial of the running environment, like the one that this boot is
-// if it is one.
+// armAgain arms a trial of the running environment, with the options of the present
+// trial.
 func (app *App) armAgain(ctx context.Context, reg *be.Registry, act *activation.Activator) error {
 	e, err := reg.Running()
 	if err != nil {
@@ -80,12 +80,12 @@ func (app *App) armAgain(ctx context.Context, reg *be.Registry, act *activation.
 	if t := e.Record.Trial; t != nil {
 		o.Once, o.Deadline, o.Units = t.Once, t.Deadline, t.Units
 	}
-	o.NoFallback = true // it was accepted, or found to have one
+	o.NoFallback = true // the risk was accepted before
 	_, err = act.Arm(e, o)
 	return err
 }
 
-// leave reboots, and ends with the machine.
+// leave reboots and blocks until the machine goes down.
 func (app *App) leave(ctx context.Context) error {
 	if !app.live() {
 		return nil
@@ -93,7 +93,7 @@ func (app *App) leave(ctx context.Context) error {
 	if err := host.Reboot(ctx); err != nil {
 		return err
 	}
-	// What is started after this unit must not be.
+	// Units after this one must not start.
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -14,9 +14,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// newCheckSpace is a DPkg::Pre-Install-Pkgs hook of the configuration that apt
-// has in a sandbox (redirect/speed.go): an error keeps apt from unpacking
-// anything.
+// newCheckSpace returns a verb that apt runs in a sandbox as a DPkg::Pre-Install-Pkgs
+// hook (redirect/speed.go). If it fails, apt unpacks nothing.
 func newCheckSpace(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "check-space",
@@ -37,8 +36,8 @@ func newCheckSpace(app *App) *cobra.Command {
 	}
 }
 
-// checkSpace returns room.ErrShort if what apt tells of does not fit, and
-// parts.ErrOutside if it has files that no boot environment holds.
+// checkSpace returns diskspace.ErrNoSpace if apt's packages do not fit, and
+// parts.ErrOutside if they have files that are in no boot environment.
 func (app *App) checkSpace() error {
 	in, err := hookInput()
 	if err != nil {
@@ -47,7 +46,7 @@ func (app *App) checkSpace() error {
 	if err := checkOutside(in); err != nil {
 		return veto(err)
 	}
-	if len(in.Archives) == 0 { // packages are removed, or configured
+	if len(in.Archives) == 0 { // packages are only removed or configured
 		return notePass()
 	}
 	need, err := diskspace.ForUpgrade("/", in.Archives)
@@ -64,14 +63,14 @@ func (app *App) checkSpace() error {
 	return veto(err)
 }
 
-// veto notes for the supervisor why apt is stopped.
+// veto records for the supervisor why apt is stopped.
 func veto(err error) error {
 	err = fmt.Errorf("cannot upgrade: %w", err)
 	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))
 }
 
-// checkOutside looks for files of the packages on mounts that are the running
-// system's. That it can't be told stops nothing.
+// checkOutside searches for files of the packages on mounts of the running system. If
+// it cannot determine that, it does not stop apt.
 func checkOutside(in redirect.HookInput) error {
 	text, err := os.ReadFile(redirect.OutsideNote)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
-// newCloseNetwork is what dpkg calls in a sandbox before it begins with anything. An
-// error keeps it from that.
+// newCloseNetwork returns a verb that dpkg runs in a sandbox before everything else. If
+// it fails, dpkg stops.
 func newCloseNetwork(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "close-network",

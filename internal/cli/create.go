@@ -96,8 +96,8 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 	return nil
 }
 
-// readConfigMeanwhile reads apt's configuration, for which apt-config(8) takes
-// longer than a snapshot, and returns what waits for it.
+// readConfigMeanwhile starts to read apt's configuration, for which apt-config(8) takes
+// longer than a snapshot, and returns a function that waits for the result.
 func (app *App) readConfigMeanwhile(ctx context.Context) func() (aptconf.Config, error) {
 	var conf aptconf.Config
 	var err error
@@ -119,8 +119,8 @@ func findOrigin(reg *be.Registry, name string) (be.Env, error) {
 	return reg.Get(name)
 }
 
-// hold keeps an environment as it is while it is snapshotted: dpkg away from
-// the running one, other commands away from another one.
+// hold prevents changes of an environment while it is snapshotted: by dpkg's lock for
+// the running one, by its use lock for another one.
 func (app *App) hold(ctx context.Context, reg *be.Registry, e be.Env) (release func(), err error) {
 	if e.Running {
 		release, err := app.LockDpkg(app.options.Root)

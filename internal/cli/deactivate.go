@@ -45,7 +45,7 @@ func (app *App) deactivate() error {
 	return nil
 }
 
-// disarm takes back a trial alone: what somebody chose to boot stays.
+// disarm cancels only a trial, not a user's choice of the default.
 func (app *App) disarm() error {
 	act, err := app.activator()
 	if err != nil {

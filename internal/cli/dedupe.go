@@ -18,7 +18,7 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// dedupeJSON is what dedupe --json prints.
+// dedupeJSON is the output of dedupe --json.
 type dedupeJSON struct {
 	Name string `json:"name"`
 	dedupe.Report
@@ -81,7 +81,7 @@ func (app *App) dedupe(ctx context.Context, name string) error {
 	return nil
 }
 
-// tellShared prints what became of the files of an environment.
+// tellShared prints the result of the pass.
 func (app *App) tellShared(name string, r dedupe.Report) error {
 	if app.options.JSON {
 		return ui.JSON(app.Stdout, dedupeJSON{name, r})
@@ -106,8 +106,8 @@ func (app *App) tellShared(name string, r dedupe.Report) error {
 	return table.Flush()
 }
 
-// progress returns what shows on a terminal how far something is, at most ten
-// times a second, and what clears that away. Elsewhere it shows nothing.
+// progress returns a function that shows the progress on a terminal, at most ten times
+// a second, and one that clears it. Without a terminal both do nothing.
 func (app *App) progress(what string) (show func(done, total int), end func()) {
 	terminal, ok := app.Stderr.(*os.File)
 	if ok {

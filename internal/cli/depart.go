@@ -11,8 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/overlay"
 )
 
-// destination is the environment that the machine goes to next, if that is not the
-// one that runs.
+// destination returns the next environment, unless it is the running one.
 func destination(reg *be.Registry, act *activation.Activator) (e be.Env, ok bool, err error) {
 	if e, ok, err = act.Next(); err != nil || ok {
 		return e, ok, err
@@ -29,10 +28,9 @@ func destination(reg *be.Registry, act *activation.Activator) (e be.Env, ok bool
 	return be.Env{}, false, nil
 }
 
-// depart does what is left to do as the machine leaves for an environment, which
-// is brought up to date: it keeps what shares are, and adds to other file systems
-// what maintainer scripts added there in the sandbox. What fails is told, and no
-// reason to stay.
+// depart does the last work before the machine leaves for an environment that is in
+// sync: it takes share snapshots, and copies additions to other file systems. It
+// reports errors, but they do not stop the machine.
 func (app *App) depart(ctx context.Context, reg *be.Registry, name string) {
 	e, err := reg.Get(name)
 	if err == nil {
@@ -44,8 +42,8 @@ func (app *App) depart(ctx context.Context, reg *be.Registry, name string) {
 	app.addLayers(reg, e)
 }
 
-// addLayers adds to other file systems what was added there in an environment. It
-// may have been done before.
+// addLayers copies the additions of an environment to other file systems. Repeating it
+// does no harm.
 func (app *App) addLayers(reg *be.Registry, e be.Env) {
 	layers, err := app.layers(reg, e)
 	if err != nil {
@@ -58,8 +56,7 @@ func (app *App) addLayers(reg *be.Registry, e be.Env) {
 	}
 }
 
-// layers are what was written in an environment to other file systems, of those
-// that are mounted.
+// layers returns the overlays of an environment whose file systems are mounted.
 func (app *App) layers(reg *be.Registry, e be.Env) ([]overlay.Layer, error) {
 	st := reg.Store()
 	all, err := overlay.Layers(st.Path(be.ScratchDir(e.Subvolume.UUID)), app.options.Root, st.Path(e.Subvolume.Path))
@@ -79,8 +76,8 @@ func (app *App) layers(reg *be.Registry, e be.Env) ([]overlay.Layer, error) {
 	return mounted, nil
 }
 
-// tellAdditions says what becomes of what was written in an environment to other
-// file systems.
+// tellAdditions prints which files will be copied to other file systems, and which
+// changes will not be applied.
 func (app *App) tellAdditions(reg *be.Registry, e be.Env) error {
 	layers, err := app.layers(reg, e)
 	if err != nil {
@@ -105,7 +102,7 @@ func (app *App) tellAdditions(reg *be.Registry, e be.Env) error {
 	return nil
 }
 
-// some names a few of many.
+// some returns a few of many names.
 func some(names []string) string {
 	const few = 5
 	if len(names) <= few {

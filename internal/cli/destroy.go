@@ -35,7 +35,7 @@ that several of them share is only freed with the last one.`,
 	}
 }
 
-// destroy checks each name before it deletes the first.
+// destroy checks all names before it deletes the first environment.
 func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) error {
 	envs, err := app.destroyable(reg)
 	if err != nil {
@@ -72,8 +72,7 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 	}
 	var errs []error
 	for i, name := range names {
-		// Again, because of the ones that are gone by now: two may be the last
-		// healthy ones together.
+		// Check again: two environments may be the last blessed ones together.
 		if i > 0 {
 			if envs, err = app.destroyable(reg); err != nil {
 				return err
@@ -96,8 +95,8 @@ func (app *App) destroy(ctx context.Context, reg *be.Registry, names []string) e
 	return nil
 }
 
-// destroyable lists the environments as the rules see them: with the risk
-// accepted, a record that can't be read protects none.
+// destroyable returns the environments for the rules. If the risk is accepted, an
+// unreadable record does not protect its environment.
 func (app *App) destroyable(reg *be.Registry) ([]be.Env, error) {
 	envs, err := reg.List()
 	for i := range envs {
@@ -108,7 +107,7 @@ func (app *App) destroyable(reg *be.Registry) ([]be.Env, error) {
 	return envs, err
 }
 
-// destructionJSON is what destroy --dry-run --json prints.
+// destructionJSON is the output of destroy --dry-run --json.
 type destructionJSON struct {
 	Environments []destroyedJSON `json:"environments"`
 	FreedSpace   *int64          `json:"freed_space,omitempty"`
@@ -121,8 +120,8 @@ type destroyedJSON struct {
 	Nested     []nestedJSON `json:"nested,omitempty"`
 }
 
-// wouldDestroy tells what destroying environments, of all that there are, would
-// free. nested is what would be lost with each, by its name.
+// wouldDestroy prints the space that destroying environments would free. nested has the
+// unique nested subvolumes of each, by name.
 func (app *App) wouldDestroy(reg *be.Registry, envs, doomed []be.Env, nested map[string][]nestedJSON) error {
 	space := app.space(reg, envs, logrus.WarnLevel)
 	together := freedSpace(space, doomed...)

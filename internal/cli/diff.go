@@ -16,14 +16,14 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// diffJSON is what diff --json prints.
+// diffJSON is the output of diff --json.
 type diffJSON struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 	pkgdb.Diff
 }
 
-// filesJSON is what diff --files --json prints.
+// filesJSON is the output of diff --files --json.
 type filesJSON struct {
 	From  string     `json:"from"`
 	To    string     `json:"to"`
@@ -154,7 +154,7 @@ func (app *App) diffFiles(reg *be.Registry, from, to be.Env) error {
 	return table.Flush()
 }
 
-// openFiles opens the files of an environment, those of its parts too.
+// openFiles opens the root of an environment with its parts.
 func openFiles(reg *be.Registry, e be.Env) (*rootfs.Root, error) {
 	own, err := parts.Of(reg, e)
 	if err != nil {
@@ -163,7 +163,7 @@ func openFiles(reg *be.Registry, e be.Env) (*rootfs.Root, error) {
 	return drift.Open(reg.Store(), e.Subvolume.Path, own)
 }
 
-// changeOf says in a word what differs.
+// changeOf describes a difference in one word.
 func changeOf(d merge.Difference) string {
 	switch {
 	case d.Before.Kind == merge.Missing:

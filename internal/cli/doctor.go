@@ -17,13 +17,13 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// errProblems says that doctor has found some, and told of them.
+// errProblems reports that doctor found and printed problems.
 var errProblems = errors.New("there are problems")
 
-// doctorJSON is what doctor --json prints.
+// doctorJSON is the output of doctor --json.
 type doctorJSON struct {
 	SetUp    bool            `json:"set_up"`
-	Level    boot.Level      `json:"level"` // of fallback; "none" where apt-be init was not run
+	Level    boot.Level      `json:"level"` // the fallback level; "none" if apt-be init was not run
 	Kexec    bool            `json:"kexec"`
 	Findings []setup.Finding `json:"findings"`
 }
@@ -37,7 +37,7 @@ this machine. The exit status is 0 if there is no problem, 1 if there is one, an
 if this machine cannot be set up for boot environments.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			reg, done, err := app.openRegistry() // what it warns of is found
+			reg, done, err := app.openRegistry() // its warnings are among the findings
 			if err != nil {
 				return err
 			}
@@ -92,7 +92,7 @@ func (r *doctorJSON) add(check string, grade setup.Grade, text, hint string) {
 	r.Findings = append(r.Findings, setup.Finding{Check: check, Grade: grade, Text: text, Hint: hint})
 }
 
-// uncovered says what each level of fallback does not help against.
+// uncovered describes the failures that each fallback level does not cover.
 var uncovered = map[boot.Level]string{
 	boot.LevelKernel:    "covers every failure of the first boot",
 	boot.LevelInitramfs: "not covered: a kernel or initrd of the new system that is missing, hangs or panics before its initramfs has run. Then choose the old system in the menu",
@@ -100,7 +100,7 @@ var uncovered = map[boot.Level]string{
 	boot.LevelNone:      "covers nothing: no trial can be armed",
 }
 
-// examineLoader looks at the loader and at its menu.
+// examineLoader checks the boot loader and its menu.
 func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
 	act, err := app.activator()
 	if err != nil {
@@ -127,8 +127,8 @@ func (app *App) examineLoader(reg *be.Registry, report *doctorJSON) {
 	examineDefault(reg, act.Loader, e, report)
 }
 
-// examineDefault looks at what boots by default: whether its files are there,
-// and whether those of an upgraded one would have room.
+// examineDefault checks the files of the default, and the space for the files of one
+// more environment.
 func examineDefault(reg *be.Registry, loader boot.Loader, e be.Env, report *doctorJSON) {
 	kernel, err := activation.KernelOf(e)
 	if err != nil {

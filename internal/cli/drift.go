@@ -13,7 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// driftJSON is what drift --json prints.
+// driftJSON is the output of drift --json.
 type driftJSON struct {
 	Name       string           `json:"name"`
 	Packages   bool             `json:"packages"`
@@ -75,7 +75,7 @@ This command changes nothing.`,
 	return cmd
 }
 
-// driftOf returns the environment that is meant.
+// driftOf returns the environment that args name, or the pending one.
 func driftOf(reg *be.Registry, args []string) (be.Env, error) {
 	if len(args) == 1 {
 		return reg.Get(args[0])
@@ -165,8 +165,8 @@ func (app *App) driftTable(d *drift.Drift, files bool) error {
 	return table.Flush()
 }
 
-// why is the reason for a change's fate: what clashes, or the rule. Of what is many
-// files it also says what that is.
+// why returns the reason for a change's outcome: the conflict or the rule. For a unit
+// it also names the unit.
 func why(c drift.Change) string {
 	reason := c.Conflict
 	if reason == "" && c.Outcome() == drift.Skipped {
@@ -177,7 +177,7 @@ func why(c drift.Change) string {
 	}
 	words := []string{c.Description, reason, c.Note}
 	if c.Conflict != "" {
-		words[0] = "" // which names it
+		words[0] = "" // the reason names the unit
 	}
 	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), ": ")
 }

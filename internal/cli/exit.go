@@ -23,7 +23,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Exit statuses. docs/json.md and apt-be --help tell of them.
+// Exit statuses. docs/json.md and apt-be --help describe them.
 const (
 	exitError       = 1
 	exitUsage       = 2
@@ -35,26 +35,26 @@ const (
 	exitInterrupted = 130
 )
 
-// errFellBack says that the machine came back from an environment, and that
-// nobody has acknowledged it; the status that it ends has said so.
+// errFellBack reports a fallback that is not acknowledged. status has already printed
+// it.
 var errFellBack = errors.New("the machine fell back from a boot environment")
 
-// usageError is a command line that makes no sense.
+// usageError is an invalid command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// partly is returned when some of several things were done.
+// partly reports that only some of several operations were done.
 type partly struct{ error }
 
 func (e partly) Unwrap() error { return e.error }
 
-// ended is how a command that ran in a sandbox ended: it has said all.
+// ended is the exit of a command in a sandbox, which has printed its own messages.
 type ended struct{ redirect.Exit }
 
 func (e ended) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
 
-// Status is the exit status that stands for an error.
+// Status returns the exit status for an error.
 func Status(err error) redirect.Exit {
 	var (
 		usage usageError
@@ -88,7 +88,7 @@ func Status(err error) redirect.Exit {
 	return redirect.Exit{Code: code}
 }
 
-// Hint is what a user can do about an error, or "".
+// Hint returns the remedy for an error, or "".
 func Hint(err error) string {
 	var held *txn.HeldError
 	var no *share.Refusal
@@ -158,5 +158,5 @@ func Hint(err error) string {
 	return ""
 }
 
-// Silent says whether an error has been told to the user already.
+// Silent reports whether the user has already seen an error.
 func Silent(err error) bool { return errors.As(err, &ended{}) || errors.Is(err, errFellBack) }

@@ -18,8 +18,7 @@ func newFallback(app *App) *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Whoever types this on a machine that is in production has not
-			// asked for a reboot.
+			// On a production machine, a user who types this does not want a reboot.
 			if !app.live() || !host.OnTrial() {
 				app.notice().Say("The running system is not on trial, so nothing changes.")
 				return nil
@@ -35,7 +34,7 @@ func newFallback(app *App) *cobra.Command {
 			if errors.Is(err, activation.ErrNoTrial) {
 				return nil
 			}
-			// Whatever went wrong: a machine on trial that is not healthy is left.
+			// Leave an unhealthy trial even after an error.
 			if back || err != nil {
 				return errors.Join(err, host.Reboot(cmd.Context()))
 			}

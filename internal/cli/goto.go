@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/internal/host"
 )
 
-// goTo takes the machine to an environment that was armed for a method. What
-// fails before it goes is taken back.
+// goTo takes the machine to an environment whose trial is armed for a method. If a step
+// fails before that, it undoes the preparation.
 func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, method be.Method) (err error) {
 	if !app.live() {
 		_, err := act.Deactivate()
@@ -48,8 +48,8 @@ func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, m
 	return host.Systemctl(ctx, "kexec")
 }
 
-// loadKernel loads the kernel, initrd and command line that the menu's entry
-// would have, for kexec.
+// loadKernel loads the kernel, initrd and command line of the environment's menu entry,
+// for kexec.
 func loadKernel(act *activation.Activator, e be.Env) error {
 	entry, err := act.Entry(e)
 	if err != nil {
@@ -88,8 +88,7 @@ func open(act *activation.Activator, path string) (*os.File, error) {
 	return file, nil
 }
 
-// unprepare takes back what a plain reboot would take for a kexec or a
-// soft-reboot.
+// unprepare cancels a prepared kexec or soft reboot, which a plain reboot would use.
 func (app *App) unprepare() error {
 	if !app.live() {
 		return nil

@@ -21,13 +21,13 @@ import (
 	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
-// guardsKept is how many safety snapshots stay.
+// guardsKept is the number of safety snapshots to keep.
 const guardsKept = 3
 
-// guardPrefix begins the names of safety snapshots; the date follows.
+// guardPrefix is the prefix of the names of safety snapshots, before the date.
 const guardPrefix = "before-"
 
-// guardStamp names the run of apt for which the last safety snapshot was taken.
+// guardStamp contains the run of apt that made the last safety snapshot.
 const guardStamp = "/run/apt-be/guarded"
 
 func newGuard(app *App) *cobra.Command {
@@ -38,7 +38,8 @@ func newGuard(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			app.hook = true
-			// In a sandbox: before debconf runs what packages have for it to ask.
+			// In a sandbox, close the network before debconf runs packages' config
+			// scripts.
 			if err := syscalls.CloseNetwork(); err != nil {
 				return err
 			}
@@ -57,13 +58,12 @@ func newGuard(app *App) *cobra.Command {
 	}
 }
 
-// errGuardVeto says that the policy is to leave the running system alone.
+// errGuardVeto reports that the policy forbids changes of the running system.
 var errGuardVeto = errors.New(`Apt-Be::Guard is "veto"`)
 
-// guard is apt's DPkg::Pre-Install-Pkgs hook: an error keeps apt from
-// unpacking anything.
+// guard is apt's DPkg::Pre-Install-Pkgs hook. If it fails, apt unpacks nothing.
 func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
-	if in.ChangesNothing() { // before the policy, which may be broken: packages can be removed all the same
+	if in.ChangesNothing() { // before reading the policy, which may be broken: packages can be removed in any case
 		return nil
 	}
 	policy, err := in.Config.Policy()
@@ -92,7 +92,7 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 	}
 	if app.live() {
 		if state, err := redirect.RootState(reg); err != nil || state != redirect.RootOK {
-			return err // a snapshot would not have all of the system
+			return err // a snapshot would not contain the whole system
 		}
 	}
 	run := aptRun(in.Packages)
@@ -104,7 +104,7 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 		return fmt.Errorf("cannot take a safety snapshot: %w", err)
 	}
 	app.tellSafety(e)
-	// What fails from here on is no reason to stop apt: the snapshot is there.
+	// The snapshot exists, so later errors do not stop apt.
 	if err := noteGuarded(run); err != nil {
 		app.Log.WithError(err).Warn("cannot record that a safety snapshot was taken; this run of apt may take more")
 	}
@@ -121,7 +121,7 @@ func noteGuarded(run string) error {
 	return os.WriteFile(guardStamp, []byte(run), 0o644)
 }
 
-// tellSafety says what was made and how to go back to it.
+// tellSafety prints the safety snapshot and how to return to it.
 func (app *App) tellSafety(e be.Env) {
 	app.notice().Say("The present state of the running system is saved as boot environment %s.", e.Name)
 	_, err := app.activator()
@@ -135,8 +135,8 @@ func (app *App) tellSafety(e be.Env) {
 	}
 }
 
-// explainVeto says why apt is stopped, and what to do instead. Frontends show
-// what is written here and nothing else of it.
+// explainVeto prints why apt is stopped, and the alternatives. Frontends show only this
+// output.
 func (app *App) explainVeto(err error) error {
 	if err == nil {
 		return nil
@@ -157,8 +157,8 @@ func (app *App) explainVeto(err error) error {
 
 const guardOffHint = "To upgrade the running system without a safety snapshot, set Apt-Be::Guard=off with -o or in /etc/apt/apt.conf.d."
 
-// aptErrors writes each line as libapt prints an error. Of all that is printed
-// while packages change, PackageKit gives its client these, if there are any.
+// aptErrors writes each line like an error of libapt. PackageKit passes only such lines
+// to its client.
 type aptErrors struct{ w io.Writer }
 
 func (a aptErrors) Write(text []byte) (int, error) {
@@ -170,7 +170,7 @@ func (a aptErrors) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// hookInput reads what apt says, on the descriptor that it names.
+// hookInput reads apt's input for the hook from the descriptor that apt names.
 func hookInput() (redirect.HookInput, error) {
 	fd := 0
 	if name := os.Getenv("APT_HOOK_INFO_FD"); name != "" {
@@ -225,8 +225,8 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirec
 	return e, nil
 }
 
-// dropGuards destroys all but the newest safety snapshots, of which one has
-// just been made, and has the menu name those that are left.
+// dropGuards destroys old safety snapshots after a new one was made, and updates the
+// boot menu.
 func (app *App) dropGuards(ctx context.Context, reg *be.Registry, made string) error {
 	release, err := app.lock(ctx, reg)
 	if err != nil {

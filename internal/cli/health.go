@@ -13,7 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/health"
 )
 
-// errUnhealthy says that a health check failed; which one has been said.
+// errUnhealthy reports that a health check failed; the check was printed.
 var errUnhealthy = errors.New("the running system is unhealthy")
 
 func newHealth(app *App) *cobra.Command {
@@ -45,7 +45,7 @@ func (app *App) health(ctx context.Context) error {
 	if fault == "" {
 		return nil
 	}
-	// On trial it is noted why; else this is somebody who looks.
+	// In a trial, record the fault; otherwise a user runs the checks by hand.
 	err := app.record(ctx, func(*be.Registry) error {
 		_, err := app.fail(be.Fault{Kind: be.FaultHealth, Text: fault})
 		return err
@@ -56,7 +56,7 @@ func (app *App) health(ctx context.Context) error {
 	return errors.Join(fmt.Errorf("%w: %s", errUnhealthy, fault), err)
 }
 
-// settling is how long services may take to settle before they are judged.
+// settling is how long services may take to start before they are checked.
 const settling = 5 * time.Minute
 
 func (app *App) healthServices(ctx context.Context) error {

@@ -8,10 +8,10 @@ import (
 	"github.com/apt-be/apt-be/internal/diskspace"
 )
 
-// held tells why an environment was not booted although it was to be, and what
-// tries again; "" if it was not to be, or nothing has gone wrong yet. What is not in
-// the record, since the disk was full or the power failed, follows from the trial,
-// which is still wanted.
+// held returns why an environment was not booted although its trial was wanted, and
+// which action tries again. It returns "" if no trial was wanted, or nothing failed. If
+// the disk was full or the power failed, the reason is not in the record; then it
+// follows from the trial, which is still wanted.
 func (app *App) held(reg *be.Registry, e be.Env) (why, again string) {
 	passed := false
 	if e.Armed && !e.Running {

@@ -49,7 +49,7 @@ them. If it runs again, it completes boot environments that were copied from els
 	return cmd
 }
 
-// installer prepares the machine whose registry is open.
+// installer returns the installer for the machine of the open registry.
 func (app *App) installer(reg *be.Registry) *setup.Installer {
 	return &setup.Installer{
 		Host:     setup.Live(),
@@ -77,7 +77,7 @@ func (app *App) installer(reg *be.Registry) *setup.Installer {
 	}
 }
 
-// attach asks anew what the loader is, which init changes.
+// attach detects the boot loader again, because init changes it.
 func (app *App) attach(reg *be.Registry) error {
 	app.act, app.attachErr = app.Attach(reg, app.options.Root)
 	reg.LoaderErr = nil
@@ -87,7 +87,7 @@ func (app *App) attach(reg *be.Registry) error {
 	return app.attachErr
 }
 
-// mendBoot writes anew what init noted of the machine, if that can't be read.
+// mendBoot writes the record of init again if it cannot be read.
 func (app *App) mendBoot(ctx context.Context) error {
 	if app.options.DryRun {
 		return nil
@@ -105,7 +105,7 @@ func (app *App) mendBoot(ctx context.Context) error {
 	return app.installer(reg).Mend()
 }
 
-// recoverSetup settles an init that was cut off.
+// recoverSetup settles an interrupted init.
 func (app *App) recoverSetup(ctx context.Context, reg *be.Registry) error {
 	recovered, err := app.installer(reg).Recover(ctx)
 	app.tellRecovered(recovered)
@@ -124,14 +124,13 @@ type preparing struct {
 	name  string
 	steps func(reg *be.Registry) ([]setup.Step, error)
 	do    func(ctx context.Context, reg *be.Registry) error
-	offer func() string // what is not done, and can be afterwards
+	offer func() string // optional steps that the user can do afterwards
 }
 
-// run shows what is to be done, asks, and does it. Nothing is locked while the
-// user thinks.
+// run prints the steps, asks, and runs them. It holds no lock while the user reads.
 func (p preparing) run(ctx context.Context, yes bool) error {
 	if !p.app.options.DryRun {
-		settle := func(*be.Registry) error { return nil } // what was cut off, before it is looked at
+		settle := func(*be.Registry) error { return nil } // settles an interrupted run before the steps are computed
 		if err := p.app.change(ctx, settle); err != nil {
 			return err
 		}
@@ -157,8 +156,7 @@ func (p preparing) offered() string {
 	return p.offer()
 }
 
-// offerShares names directories that hold data, and how to have them shared by all
-// boot environments.
+// offerShares lists directories with data, and the commands that turn them into shares.
 func (app *App) offerShares() string {
 	dirs, err := app.shares.Candidates()
 	if err != nil {
@@ -171,7 +169,7 @@ func (app *App) offerShares() string {
 		strings.Join(dirs, "\n  apt-be share add ")
 }
 
-// initSteps is what init does; nothing where it was done.
+// initSteps returns the steps of init; none if it was done.
 func (app *App) initSteps(reg *be.Registry) ([]setup.Step, error) {
 	installer := app.installer(reg)
 	m, err := setup.Detect(installer.Host)
@@ -210,7 +208,7 @@ func (app *App) init(ctx context.Context, reg *be.Registry) error {
 	return app.tellUnready(ctx, reg, installer)
 }
 
-// initAgain completes environments that came from elsewhere.
+// initAgain completes environments that were copied from elsewhere.
 func (app *App) initAgain(ctx context.Context, reg *be.Registry, installer *setup.Installer, m setup.Layout) error {
 	app.notice().Say("The machine is already set up for boot environments.")
 	if app.options.DryRun {
@@ -231,8 +229,8 @@ func (app *App) initAgain(ctx context.Context, reg *be.Registry, installer *setu
 	return nil
 }
 
-// tellUnready names the environments from before, whose initrds know nothing
-// of trials.
+// tellUnready lists the environments whose initrds were made before init and cannot end
+// a trial.
 func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *setup.Installer) error {
 	envs, err := reg.List()
 	if err != nil {
@@ -251,7 +249,7 @@ func (app *App) tellUnready(ctx context.Context, reg *be.Registry, installer *se
 	return nil
 }
 
-// undoSteps is what init --undo does.
+// undoSteps returns the steps of init --undo.
 func (app *App) undoSteps(reg *be.Registry) ([]setup.Step, error) {
 	installer := app.installer(reg)
 	m, err := setup.Detect(installer.Host)
@@ -285,8 +283,8 @@ func (app *App) undoInit(ctx context.Context, reg *be.Registry) error {
 	return nil
 }
 
-// onlyRunning refuses to prepare an image: its boot loader is the business of
-// whoever makes it.
+// onlyRunning fails for an image: the maker of the image is responsible for its boot
+// loader.
 func (app *App) onlyRunning() error {
 	if app.options.Root != "/" {
 		return usageError{errors.New("cannot prepare a machine that does not run")}
@@ -294,7 +292,7 @@ func (app *App) onlyRunning() error {
 	return nil
 }
 
-// agree shows what is to be done, and asks whether it should.
+// agree prints the steps and asks for confirmation.
 func (app *App) agree(what string, steps []setup.Step, offer string, yes bool) (bool, error) {
 	if len(steps) == 0 {
 		return true, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// envJSON is an environment as --json prints it. docs/json.md describes it.
+// envJSON is an environment in --json. docs/json.md describes it.
 type envJSON struct {
 	Name       string      `json:"name"`
 	State      be.State    `json:"state"`
@@ -112,7 +112,7 @@ only freed with the last of them; apt-be destroy --dry-run computes that for a s
 	return cmd
 }
 
-// look opens the registry to show what is in it.
+// look opens the registry for reading.
 func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
 	reg, done, err := app.registry()
 	if err != nil {
@@ -132,7 +132,7 @@ func (app *App) look(show func(reg *be.Registry, envs []be.Env) error) error {
 }
 
 func (app *App) printList(reg *be.Registry, envs []be.Env, withSpace bool) error {
-	var space *be.Space // nil: not asked for, or not to be had
+	var space *be.Space // nil: not requested, or not available
 	if withSpace {
 		space = app.space(reg, envs, logrus.WarnLevel)
 	}

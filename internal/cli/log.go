@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// NewLog returns the log of diagnostics. It talks as all of apt-be does.
+// NewLog returns the log of diagnostics, in the format of apt-be's notices.
 func NewLog(w io.Writer) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(w)
@@ -21,11 +21,11 @@ func NewLog(w io.Writer) *logrus.Logger {
 	return log
 }
 
-// voice writes the entries of a log as a ui.Notice.
+// voice formats log entries as a ui.Notice.
 type voice struct{}
 
-// Format implements logrus.Formatter. What is known of the error comes after a
-// colon, as in the text of an error.
+// Format implements logrus.Formatter. The entry's error follows a colon, as in an
+// error's text.
 func (voice) Format(entry *logrus.Entry) ([]byte, error) {
 	text := entry.Message
 	for _, key := range slices.Sorted(maps.Keys(entry.Data)) {

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// Main runs a command line, without the name of the command, tells the user
-// about an error, and returns how the process is to end.
+// Main runs a command line, without argv[0], prints the error, and returns how the
+// process must end.
 func Main(ctx context.Context, app *App, args []string) redirect.Exit {
 	out := app.Stdout
 	app.Stdout = ui.Printer(out)
@@ -18,7 +18,7 @@ func Main(ctx context.Context, app *App, args []string) redirect.Exit {
 	command.SetArgs(args)
 	err := command.ExecuteContext(ctx)
 	if err != nil && !app.began && !errors.As(err, &usageError{}) {
-		// The parser of options has errors of its own.
+		// Errors of the option parser are usage errors, too.
 		err = usageError{err}
 	}
 	if err != nil && !Silent(err) {

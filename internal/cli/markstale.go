@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// newMarkStale is what dpkg calls after it changed the running system.
+// newMarkStale returns a verb that dpkg runs after it changed the running system.
 func newMarkStale(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "mark-stale",
@@ -22,7 +22,7 @@ func newMarkStale(app *App) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			app.hook = true
 			if app.live() && !redirect.OnMachine() {
-				return nil // a chroot's /run may be the machine's
+				return nil // /run of a chroot may be the machine's
 			}
 			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.markStale(reg) })
 			if errors.Is(err, store.ErrUnsupported) {
@@ -33,8 +33,8 @@ func newMarkStale(app *App) *cobra.Command {
 	}
 }
 
-// markStale tells which pending environments a change has made stale, in that
-// very run, and takes away what makes dpkg call this if none is left.
+// markStale prints which pending environments a change made stale. If none is left, it
+// disables dpkg's hook.
 func (app *App) markStale(reg *be.Registry) error {
 	stale, left, err := app.makeStale(reg)
 	if err != nil {
@@ -49,8 +49,8 @@ func (app *App) markStale(reg *be.Registry) error {
 	return noteNothingPending()
 }
 
-// noteNothingPending keeps dpkg's hook from asking again until there is an
-// upgrade that waits, or a reboot.
+// noteNothingPending makes dpkg's hook return early until an environment is pending
+// again, or until a reboot.
 func noteNothingPending() error {
 	if err := os.MkdirAll(filepath.Dir(redirect.NothingPending), 0o755); err != nil {
 		return err
@@ -58,8 +58,8 @@ func noteNothingPending() error {
 	return os.WriteFile(redirect.NothingPending, nil, 0o644)
 }
 
-// makeStale makes pending environments stale whose origin's packages changed,
-// and takes them out of the boot menu. left says whether others are pending.
+// makeStale marks pending environments as stale if packages of their origin changed,
+// and removes them from the boot menu. left reports whether others are pending.
 func (app *App) makeStale(reg *be.Registry) (stale []string, left bool, err error) {
 	envs, err := reg.List()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 )
 
-// mountDir is where environments are mounted that nobody chose a place for.
+// mountDir is the directory of mount points that the user did not choose.
 const mountDir = "/run/apt-be/mnt"
 
 func newMount(app *App) *cobra.Command {
@@ -35,7 +35,7 @@ programs and device nodes have no effect there.`,
 	return cmd
 }
 
-// mount mounts an environment at the directory that was asked for, if any.
+// mount mounts an environment at the directory in where, or at one below mountDir.
 func (app *App) mount(reg *be.Registry, name string, where []string, writable bool) error {
 	e, err := reg.Get(name)
 	if err != nil {
@@ -110,7 +110,7 @@ func (app *App) unmount(reg *be.Registry, name string) error {
 			return err
 		}
 		if filepath.Dir(dirs[i]) == mountDir {
-			_ = os.Remove(dirs[i]) // empty by now; if not, somebody else uses it
+			_ = os.Remove(dirs[i]) // if it is not empty, another process uses it
 		}
 	}
 	if app.options.DryRun || !e.Record.Modified {

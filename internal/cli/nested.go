@@ -13,14 +13,14 @@ import (
 // riskDeleteNested is the risk of deleting subvolumes that exist nowhere else.
 const riskDeleteNested = "delete-nested"
 
-// nestedJSON is a subvolume in an environment that would be lost with it.
+// nestedJSON is a nested subvolume that exists nowhere else.
 type nestedJSON struct {
 	Path  string `json:"path"` // in the environment
 	Bytes *int64 `json:"bytes,omitempty"`
 }
 
-// uniqueNested describes the subvolumes that would be lost with an environment, with
-// what each holds that nobody else does, where that can be told.
+// uniqueNested returns the nested subvolumes of an environment that exist nowhere else,
+// with their exclusive usage if it is available.
 func (app *App) uniqueNested(reg *be.Registry, e be.Env) ([]nestedJSON, error) {
 	only, err := reg.UniqueNested(e)
 	if err != nil || len(only) == 0 {
@@ -42,7 +42,7 @@ func (app *App) uniqueNested(reg *be.Registry, e be.Env) ([]nestedJSON, error) {
 	return found, nil
 }
 
-// String names it for people, with its size.
+// String returns the path and the size.
 func (n nestedJSON) String() string {
 	if n.Bytes == nil {
 		return n.Path
@@ -50,8 +50,8 @@ func (n nestedJSON) String() string {
 	return fmt.Sprintf("%s (%s)", n.Path, ui.Size(*n.Bytes))
 }
 
-// checkNested returns an error that names them, unless the user accepts that they
-// are lost.
+// checkNested returns an error that names the subvolumes, unless the user accepts their
+// loss.
 func (app *App) checkNested(e be.Env, only []nestedJSON) error {
 	if len(only) == 0 || app.accepts(riskDeleteNested) {
 		return nil
@@ -63,8 +63,7 @@ func (app *App) checkNested(e be.Env, only []nestedJSON) error {
 	return fmt.Errorf("cannot destroy %s: %w", e.Name, lost)
 }
 
-// nestedHint is what to do about an environment that is not destroyed because of
-// them.
+// nestedHint returns the remedy for that error.
 func nestedHint(name string) string {
 	return fmt.Sprintf("to save them, mount the boot environment with apt-be mount %s, and use btrfs send or btrfs subvolume snapshot; to delete them, too, run apt-be destroy --accept-risk %s %s",
 		name, riskDeleteNested, name)

@@ -16,12 +16,12 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// planJSON is what plan --json prints.
+// planJSON is the output of plan --json.
 type planJSON struct {
 	Name       string          `json:"name"`
 	From       string          `json:"from"` // the running one
 	Changes    be.Changes      `json:"changes"`
-	KernelFrom string          `json:"kernel_from"` // that runs
+	KernelFrom string          `json:"kernel_from"` // the running kernel
 	KernelTo   string          `json:"kernel_to"`
 	Methods    []method.Option `json:"methods"`
 	Picked     be.Method       `json:"picked"`
@@ -29,7 +29,7 @@ type planJSON struct {
 
 func newPlan(app *App) *cobra.Command { return newPlanOn(app, method.ThisHost) }
 
-// newPlanOn takes the machine on which a root runs.
+// newPlanOn returns the verb plan. machine returns the host of a root.
 func newPlanOn(app *App, machine func(root string) method.Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan NAME",
@@ -73,7 +73,7 @@ func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.H
 	if e.Running {
 		return planJSON{}, errors.New("already running")
 	}
-	// Its kernels may be others by now, as after apt-be run.
+	// The kernels may have changed, for example by apt-be run.
 	if e, err = reg.Identify(e); err != nil {
 		return planJSON{}, err
 	}
@@ -105,7 +105,7 @@ func (app *App) makePlan(ctx context.Context, reg *be.Registry, machine method.H
 	}, nil
 }
 
-// packageChanges counts the packages in which two environments differ.
+// packageChanges counts the packages that differ between two environments.
 func packageChanges(reg *be.Registry, from, to be.Env) (be.Changes, error) {
 	before, err := pkgdb.Read(reg.Dir(from))
 	if err != nil {
@@ -119,7 +119,7 @@ func packageChanges(reg *be.Registry, from, to be.Env) (be.Changes, error) {
 	return redirect.Count(diff), err
 }
 
-// methodFacts finds what decides how the machine can go to an environment.
+// methodFacts gathers the facts for choosing a method.
 func (app *App) methodFacts(reg *be.Registry, machine method.Host, e be.Env) (method.Facts, error) {
 	act, err := app.activator()
 	if err != nil {
@@ -133,7 +133,7 @@ func (app *App) methodFacts(reg *be.Registry, machine method.Host, e be.Env) (me
 	if err != nil {
 		return method.Facts{}, err
 	}
-	// The command line of a trial is the longest that it gets.
+	// The command line of a trial is the longest possible one.
 	trial := be.Trial{Nonce: "0123456789abcdef", Deadline: aptconf.DefaultDeadline}
 	entry.Options = activation.TrialParameters(entry.Options, &trial)
 	line, err := entry.CommandLine()

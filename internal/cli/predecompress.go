@@ -16,8 +16,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// newPredecompress is a DPkg::Pre-Install-Pkgs hook of the configuration that apt
-// has in a sandbox (redirect/speed.go).
+// newPredecompress returns a verb that apt runs in a sandbox as a
+// DPkg::Pre-Install-Pkgs hook (redirect/speed.go).
 func newPredecompress(app *App) *cobra.Command {
 	var work bool
 	cmd := &cobra.Command{
@@ -39,13 +39,13 @@ func newPredecompress(app *App) *cobra.Command {
 	return cmd
 }
 
-// leaveToChild starts a process that does the work while apt goes on.
+// leaveToChild starts a background process for the work, so that apt continues.
 func leaveToChild() error {
 	in, err := hookInput()
 	if err != nil {
 		return err
 	}
-	// apt's descriptors are not for a process that outlives its hook.
+	// The child must not inherit apt's descriptors, because it outlives the hook.
 	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
@@ -55,7 +55,8 @@ func leaveToChild() error {
 	if err != nil {
 		return err
 	}
-	// Priority is a thread's, and a child has that of the thread that started it.
+	// The priority belongs to the thread, and a child inherits it from its parent
+	// thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, niceness); err != nil {
@@ -72,8 +73,8 @@ func leaveToChild() error {
 	return list.Close()
 }
 
-// niceness lets dpkg and maintainer scripts go first: they are what is waited
-// for. The stand-in for dpkg-deb takes it back from what it waits for itself.
+// niceness gives dpkg and maintainer scripts priority. The stand-in for dpkg-deb raises
+// the priority of a decompression that it waits for.
 const niceness = 15
 
 func (app *App) predecompress(cmd *cobra.Command) error {

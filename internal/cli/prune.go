@@ -53,8 +53,8 @@ not booted yet, or if they contain a subvolume that exists nowhere else.`,
 	return cmd
 }
 
-// prune destroys what is to go. One that can't be destroyed doesn't keep the
-// others.
+// prune destroys the selected environments. If one cannot be destroyed, it continues
+// with the others.
 func (app *App) prune(ctx context.Context, reg *be.Registry, decisions []be.PruneDecision) error {
 	if app.options.DryRun {
 		return nil

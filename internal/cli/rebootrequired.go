@@ -4,12 +4,12 @@ import (
 	"github.com/apt-be/apt-be/internal/rebootrequired"
 )
 
-// rebootFlag is the running system's.
+// rebootFlag is the running system's reboot-required flag.
 var rebootFlag = rebootrequired.Flag{Dir: "/run"}
 
-// settleFlag has what apt-be told of a reboot that is due be there as long as a
-// reboot leads to an upgraded environment: not when that was deactivated, or
-// is stale, or runs by now. The caller holds the lock.
+// settleFlag clears apt-be's reboot-required flag if the next boot takes no upgraded
+// environment: it was deactivated, is stale, or runs already. The caller holds the
+// lock.
 func (app *App) settleFlag() {
 	if !app.live() {
 		return

@@ -28,7 +28,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 				return err // a sandbox has no menu
 			}
 			if os.Getenv(setup.QuietVar) != "" {
-				return nil // apt-be init runs what runs this
+				return nil // apt-be init runs the hooks that run this
 			}
 			if app.would("update the boot menu") {
 				return nil
@@ -37,7 +37,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 				return app.refreshMenu(reg, parameters, cmd.Flags().Changed("parameters"))
 			})
 			if errors.Is(err, store.ErrUnsupported) || errors.Is(err, be.ErrNotSetUp) {
-				return ended{redirect.Exit{Code: exitNotSetUp}} // what runs this does so on every machine
+				return ended{redirect.Exit{Code: exitNotSetUp}} // the hooks run this on every machine
 			}
 			return err
 		},

@@ -25,7 +25,8 @@ func newRename(app *App) *cobra.Command {
 				}
 				switch {
 				case e.Running:
-					// Its kernel command line and fstab name the old one, until the next boot.
+					// Until the next boot, the kernel command line and the fstab
+					// contain the old name.
 					return fmt.Errorf("cannot rename %s: %w: it is the running one", e.Name, be.ErrProtected)
 				case e.Next && !e.Original():
 					return fmt.Errorf("cannot rename %s: %w: the next boot takes it", e.Name, be.ErrProtected)
@@ -44,8 +45,8 @@ func newRename(app *App) *cobra.Command {
 				if err := reg.Rename(cmd.Context(), e, args[1]); err != nil {
 					return err
 				}
-				// If this is cut off, booting the entry that activate writes still
-				// finds its root: rootflags come from there.
+				// If this is interrupted, the entry that activate writes still finds
+				// its root, because the rootflags contain the new name.
 				place := be.EnvDir + "/" + args[1]
 				return redirect.SetRoot(reg.Store(), place, place, e.Record.Parts)
 			})

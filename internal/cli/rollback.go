@@ -36,8 +36,8 @@ default. It boots at the next reboot, without a trial.`,
 	}
 }
 
-// lastBlessed is the environment that rollback goes to: of those that have
-// proved healthy and do not run, the one that did so last.
+// lastBlessed returns the environment for a rollback: the one that was blessed last and
+// does not run.
 func lastBlessed(envs []be.Env) (be.Env, error) {
 	blessed := slices.DeleteFunc(slices.Clone(envs), func(e be.Env) bool {
 		return e.Running || e.Record.State != be.Blessed

@@ -43,7 +43,7 @@ modified.`,
 		},
 	}
 	readOnlyFlag(cmd, &readOnly)
-	// The command's own options are not apt-be's.
+	// Options after the command belong to the command.
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
@@ -71,8 +71,8 @@ func readOnlyFlag(cmd *cobra.Command, readOnly *bool) {
 	cmd.Flags().BoolVarP(readOnly, "read-only", "r", false, "allow no changes of the boot environment")
 }
 
-// runIn runs a command in the sandbox of an existing environment. find returns
-// the path of a command in the root file system at a directory.
+// runIn runs a command in the sandbox of an existing environment. find returns the
+// command's path in the root file system at a directory.
 func (app *App) runIn(ctx context.Context, name string, readOnly bool, argv []string, find func(root, command string) (path string, err error)) error {
 	reg, done, err := app.registry()
 	if err != nil {
@@ -117,8 +117,7 @@ func (app *App) runIn(ctx context.Context, name string, readOnly bool, argv []st
 	return ended{exit}
 }
 
-// touch notes that somebody works in an environment, so that no upgrade
-// replaces it.
+// touch records that a user works in an environment, so that no upgrade replaces it.
 func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
 	release, err := app.lock(ctx, reg)
 	if err != nil {
@@ -128,11 +127,10 @@ func (app *App) touch(ctx context.Context, reg *be.Registry, e be.Env) error {
 	return reg.Change(e, func(r *be.Record) { r.Modified = true })
 }
 
-// describe brings the record of an environment in which somebody worked up to
-// date: what system it is, its kernels, and in what packages it differs from
-// its base, if it has one.
+// describe updates the record of an environment after a user worked in it: its title,
+// its kernels, and the number of packages that differ from its base.
 func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error {
-	edit, readErr := describe(reg, e) // which takes a while, so before the lock
+	edit, readErr := describe(reg, e) // this takes long, so it runs without the lock
 	release, err := app.lock(ctx, reg)
 	if err != nil {
 		return err
@@ -143,8 +141,8 @@ func (app *App) describe(ctx context.Context, reg *be.Registry, e be.Env) error 
 	return errors.Join(readErr, err)
 }
 
-// describe returns what brings the record of an environment up to date, as far
-// as it could be read.
+// describe returns a function that updates the record of an environment, with the data
+// that could be read.
 func describe(reg *be.Registry, e be.Env) (edit func(*be.Record), err error) {
 	identified, identifyErr := reg.Identify(e)
 	changes, changesErr := changesOf(reg, e)
@@ -162,8 +160,8 @@ func describe(reg *be.Registry, e be.Env) (edit func(*be.Record), err error) {
 	return edit, errors.Join(identifyErr, changesErr)
 }
 
-// changesOf counts the packages in which an environment differs from its
-// base: be.ErrNotFound if it has none.
+// changesOf counts the packages that differ between an environment and its base. It
+// returns be.ErrNotFound if there is no base.
 func changesOf(reg *be.Registry, e be.Env) (be.Changes, error) {
 	base, err := reg.BaseOf(e)
 	if err != nil {
@@ -181,7 +179,7 @@ func changesOf(reg *be.Registry, e be.Env) (be.Changes, error) {
 	return redirect.Count(diff), err
 }
 
-// use marks an environment as in use, or says who uses it.
+// use marks an environment as in use. If it fails, the error names the user.
 func (app *App) use(ctx context.Context, reg *be.Registry, e be.Env) (*txn.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, app.Patience)
 	defer cancel()
@@ -192,7 +190,7 @@ func (app *App) use(ctx context.Context, reg *be.Registry, e be.Env) (*txn.Lock,
 	return lock, nil
 }
 
-// lookInside finds a command in the PATH of a root.
+// lookInside searches the PATH of a root for a command.
 func lookInside(root, name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
@@ -204,7 +202,8 @@ func lookInside(root, name string) (string, error) {
 	defer inside.Close()
 	for _, dir := range []string{"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"} {
 		path := filepath.Join(dir, name)
-		// A link out of the root, by os.Root's strict reading, is for the kernel to follow inside.
+		// os.Root rejects links that it takes for leaving the root; inside, the kernel
+		// resolves them.
 		if info, err := inside.Lstat(path); err == nil && !info.IsDir() {
 			return "/" + path, nil
 		} else if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -37,8 +37,8 @@ revert its data.`,
 	return cmd
 }
 
-// changeShares is change for what a signal, such as Ctrl-C, has to take back rather
-// than to end in the midst of it.
+// changeShares is change for operations that a signal, such as Ctrl-C, must undo
+// instead of interrupting.
 func (app *App) changeShares(ctx context.Context, do func(ctx context.Context, reg *be.Registry) error) error {
 	var caught []os.Signal
 	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
@@ -51,11 +51,11 @@ func (app *App) changeShares(ctx context.Context, do func(ctx context.Context, r
 	return app.change(ctx, func(reg *be.Registry) error { return do(ctx, reg) })
 }
 
-// journalDir is where the journal is kept, by a service that can't be stopped.
+// journalDir is the directory of the journal, whose service cannot be stopped.
 const journalDir = "/var/log/journal"
 
-// withoutJournal has the journal write to memory while a directory that holds it
-// changes its place.
+// withoutJournal makes the journal write to memory while the directory that contains it
+// is moved.
 func (app *App) withoutJournal(ctx context.Context, dir string, do func() error) error {
 	if app.live() && !app.options.DryRun && strings.HasPrefix(journalDir+"/", dir+"/") {
 		host.LeaveJournal(ctx)
@@ -64,16 +64,16 @@ func (app *App) withoutJournal(ctx context.Context, dir string, do func() error)
 	return do()
 }
 
-// withoutJournalIn is withoutJournal for a share, by its name or its place.
+// withoutJournalIn is withoutJournal for a share, by name or mount point.
 func (app *App) withoutJournalIn(ctx context.Context, what string, do func() error) error {
 	found, err := app.shares.Find(what)
 	if err != nil {
-		return do() // which says why
+		return do() // it reports the error
 	}
 	return app.withoutJournal(ctx, found.Path, do)
 }
 
-// shareJSON is a share as --json prints it. docs/json.md describes it.
+// shareJSON is a share in --json. docs/json.md describes it.
 type shareJSON struct {
 	Name         string              `json:"name"`
 	Path         string              `json:"path,omitempty"`
@@ -82,7 +82,7 @@ type shareJSON struct {
 	Snapshots    []shareSnapshotJSON `json:"snapshots"`
 }
 
-// shareSnapshotJSON is what a share was when the machine left for an environment.
+// shareSnapshotJSON is a share snapshot.
 type shareSnapshotJSON struct {
 	Environment string    `json:"environment"`
 	Taken       time.Time `json:"taken"`

@@ -64,7 +64,7 @@ func (app *App) addShare(ctx context.Context, reg *be.Registry, o share.AddOptio
 	return nil
 }
 
-// tellHidden names the environments that the share means something else for.
+// tellHidden lists the environments whose own files the share hides.
 func (app *App) tellHidden(plan *share.Addition, what string) {
 	if len(plan.Hides) > 0 {
 		app.notice().Say("The content of %s in %s itself %s.", plan.Path, namesOf(plan.Hides), what)

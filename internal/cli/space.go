@@ -9,8 +9,8 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// space accounts for the space of all environments. Where that can't be done it
-// logs why, and returns nil: nothing else depends on it.
+// space computes the disk usage of all environments. If that fails, it logs the error
+// and returns nil, because nothing else depends on it.
 func (app *App) space(reg *be.Registry, envs []be.Env, level logrus.Level) *be.Space {
 	space, err := reg.Space(envs)
 	if err != nil {
@@ -20,8 +20,8 @@ func (app *App) space(reg *be.Registry, envs []be.Env, level logrus.Level) *be.S
 	return space
 }
 
-// freedSpace is what destroying environments would free, in bytes; nil if that is
-// not known.
+// freedSpace returns the bytes that destroying environments would free, or nil if
+// unknown.
 func freedSpace(space *be.Space, envs ...be.Env) *int64 {
 	if space == nil {
 		return nil
@@ -30,7 +30,7 @@ func freedSpace(space *be.Space, envs ...be.Env) *int64 {
 	return &bytes
 }
 
-// freesCell is the same in a table.
+// freesCell formats the freed space for a table.
 func (app *App) freesCell(space *be.Space, e be.Env) string {
 	bytes := freedSpace(space, e)
 	switch {
@@ -42,7 +42,8 @@ func (app *App) freesCell(space *be.Space, e be.Env) string {
 	return ui.Size(*bytes)
 }
 
-// printSpace tells what destroying what does not run would free.
+// printSpace prints the space that destroying the environments that do not run would
+// free.
 func (app *App) printSpace(envs []be.Env, space *be.Space) {
 	label := "space"
 	var idle []be.Env

@@ -17,7 +17,7 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// statusJSON is what status --json prints.
+// statusJSON is the output of status --json.
 type statusJSON struct {
 	Running  envJSON         `json:"running"`
 	Next     *envJSON        `json:"next"`
@@ -28,15 +28,15 @@ type statusJSON struct {
 	Fallback *levelJSON      `json:"fallback"`
 }
 
-// trialStateJSON is what happened in the running system since the environment that is
-// pending was made of it, in numbers.
+// trialStateJSON counts the changes in the running system since the pending environment
+// was made.
 type trialStateJSON struct {
 	Name     string       `json:"name"`
 	Packages bool         `json:"packages"`
 	Files    drift.Counts `json:"files"`
 }
 
-// levelJSON is what a trial is safe from.
+// levelJSON is a fallback level.
 type levelJSON struct {
 	Loader string     `json:"loader"`
 	Level  boot.Level `json:"level"`
@@ -99,8 +99,8 @@ func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
 	return nil
 }
 
-// fallback is what a trial is safe from on this machine, or nil where apt-be
-// init was not run.
+// fallback returns the fallback level of this machine, or nil if apt-be init was not
+// run.
 func (app *App) fallback() *levelJSON {
 	act, err := app.activator()
 	if errors.Is(err, be.ErrNotSetUp) {
@@ -113,8 +113,8 @@ func (app *App) fallback() *levelJSON {
 	return &levelJSON{act.Loader.String(), level, why}
 }
 
-// driftOfPending counts what happened since the youngest environment that is
-// pending was made, or is nil if there is none, or it can't be told.
+// driftOfPending counts the changes since the youngest pending environment was made. It
+// returns nil if there is none, or if that fails.
 func (app *App) driftOfPending(reg *be.Registry) *trialStateJSON {
 	e, err := driftOf(reg, nil)
 	if err != nil {

@@ -28,7 +28,7 @@ Files that services write to are carried in their state at that moment.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reg, done, err := app.registry()
 			if shutdown && errors.Is(err, store.ErrUnsupported) {
-				return nil // the unit is there on every machine
+				return nil // the unit exists on every machine
 			}
 			if err != nil {
 				return err

@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// syncer carries over what happened in the system that an environment was made of.
+// syncer returns the catchup.Syncer for the open registry.
 func (app *App) syncer(reg *be.Registry) *catchup.Syncer {
 	return &catchup.Syncer{
 		Registry:     reg,
@@ -24,8 +24,8 @@ func (app *App) syncer(reg *be.Registry) *catchup.Syncer {
 	}
 }
 
-// pairOfRunning is succession.Of for an environment that was made of the running
-// system: who asks for another one's has mistaken it.
+// pairOfRunning is catchup.PairOf for an environment that was made from the running
+// system; for others it fails.
 func pairOfRunning(reg *be.Registry, e be.Env) (catchup.Pair, error) {
 	l, err := catchup.PairOf(reg, e)
 	if err == nil && !l.Source.Running {
@@ -37,9 +37,9 @@ func pairOfRunning(reg *be.Registry, e be.Env) (catchup.Pair, error) {
 	return l, nil
 }
 
-// replayPackages does to an environment's packages what was done to those of the
-// running system since it was made, and carries over all else. would says that it
-// was a dry run, after which nothing else makes sense.
+// replayPackages repeats the package changes of the running system in an environment,
+// and carries all other changes. would reports that this is a dry run, after which the
+// caller must stop.
 func (app *App) replayPackages(ctx context.Context, name string) (would bool, err error) {
 	reg, done, err := app.registry()
 	if err != nil {
@@ -75,7 +75,7 @@ func (app *App) replayPackages(ctx context.Context, name string) (would bool, er
 	return false, app.describe(ctx, reg, e)
 }
 
-// warnOfInitramfs says so if what the initramfs is made from was changed.
+// warnOfInitramfs warns if files of the initramfs changed.
 func (app *App) warnOfInitramfs(e be.Env, found *drift.Drift) {
 	if catchup.NeedsInitramfs(found) {
 		app.notice().Warn("Files of the initramfs changed. To update it, run apt-be sync %s, and then apt-be run %s -- update-initramfs -u", e.Name, e.Name)

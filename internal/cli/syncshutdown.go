@@ -22,11 +22,11 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// syncAtShutdown prepares the environment that the machine goes to next, as the machine
-// goes down and all services have been stopped: apt-be-sync.service runs it. An
-// upgrade is given what happened in the running system, and the loader is told to
-// boot it only then. If that can't be done, or is not done to the end, the machine
-// stays with the running system: it would lose what happened.
+// syncAtShutdown prepares the next environment at shutdown, after all services have
+// stopped; apt-be-sync.service runs it. It carries the changes of the running system to
+// an upgraded environment, and only then makes the boot loader take the trial. If it
+// fails or is interrupted, the machine boots the running system again, because
+// otherwise changes would be lost.
 func (app *App) syncAtShutdown(ctx context.Context, reg *be.Registry) error {
 	act, err := app.activator()
 	if errors.Is(err, be.ErrNotSetUp) {
@@ -44,7 +44,7 @@ func (app *App) syncAtShutdown(ctx context.Context, reg *be.Registry) error {
 		return nil
 	}
 	if e.Unreadable != nil && e.Armed {
-		// Nothing tells what it lacks of what happened here.
+		// It is unknown which changes the environment lacks.
 		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, e.Unreadable), app.stay(ctx, reg, act, e.Name, e.Unreadable))
 	}
 	lacks, err := act.NeedsSync(e)
@@ -66,7 +66,7 @@ func (app *App) syncAtShutdown(ctx context.Context, reg *be.Registry) error {
 	return nil
 }
 
-// confirm has the loader take a trial that is wanted.
+// confirm makes the boot loader take a wanted trial.
 func (app *App) confirm(ctx context.Context, reg *be.Registry, act *activation.Activator, name string) error {
 	return app.settled(ctx, reg, func() error {
 		e, err := reg.Get(name)
@@ -77,7 +77,7 @@ func (app *App) confirm(ctx context.Context, reg *be.Registry, act *activation.A
 	})
 }
 
-// syncLast is the last sync of an environment before it is booted.
+// syncLast is the last sync of an environment before it boots.
 func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) error {
 	if app.live() {
 		host.LeaveJournal(ctx)
@@ -99,8 +99,7 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 	return nil
 }
 
-// summary says what a sync did to an environment, and names what stayed behind, but for
-// what could not be carried over.
+// summary describes the result of a sync, and lists the changes that a rule skipped.
 func summary(name string, found *drift.Drift, took time.Duration) string {
 	var left int
 	var byRule []string
@@ -121,7 +120,7 @@ func summary(name string, found *drift.Drift, took time.Duration) string {
 		name, figures, strings.Join(few(byRule), ", "))
 }
 
-// few are the first of many names, and how many more there are.
+// few returns the first of many names, and the number of the others.
 func few(names []string) []string {
 	found := slices.Clone(names[:min(3, len(names))])
 	if more := len(names) - len(found); more > 0 {
@@ -130,8 +129,8 @@ func few(names []string) []string {
 	return found
 }
 
-// warnOfBehind names what could not be carried over to an environment. Nobody is
-// asked: users can make such files.
+// warnOfBehind lists the changes that could not be carried. It does not stop, because
+// any user can make such files.
 func (app *App) warnOfBehind(name string, found *drift.Drift) {
 	var behind []string
 	for _, c := range found.Skipped() {
@@ -142,7 +141,7 @@ func (app *App) warnOfBehind(name string, found *drift.Drift) {
 	}
 }
 
-// shorten leaves out the middle of what is too long for a message.
+// shorten removes the middle of a text that is too long for a message.
 func shorten(text string) string {
 	const most = 400
 	if len(text) <= most {
@@ -151,16 +150,16 @@ func shorten(text string) string {
 	return text[:most/2] + "…" + text[len(text)-most/2:]
 }
 
-// syncTrial brings an environment on trial up to date, and returns what it did.
+// syncTrial syncs an environment on trial and returns the drift.
 func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (*drift.Drift, error) {
 	synced := func(r *be.Record) {
 		r.HoldReason = ""
-		if r.Trial != nil { // else somebody has taken it back meanwhile
+		if r.Trial != nil { // otherwise it was cancelled meanwhile
 			r.Trial.Synced = time.Now().UTC().Truncate(time.Second)
 		}
 	}
 	l, err := catchup.PairOf(reg, e)
-	if errors.Is(err, catchup.ErrNoSource) { // it has all that there is
+	if errors.Is(err, catchup.ErrNoSource) { // it lacks nothing
 		return &drift.Drift{}, app.settled(ctx, reg, func() error { return reg.Change(e, synced) })
 	}
 	if err != nil {
@@ -169,9 +168,9 @@ func (app *App) syncTrial(ctx context.Context, reg *be.Registry, e be.Env) (*dri
 	return app.syncer(reg).Sync(ctx, l, catchup.Options{EditRecord: synced})
 }
 
-// syncPrepared is syncTrial for an environment that a soft reboot or a kexec was
-// prepared for. That is taken back meanwhile: if the work is not done to the end,
-// the machine stays with the running system in these ways, too.
+// syncPrepared is syncTrial for an environment for which a soft reboot or a kexec was
+// prepared. It cancels the preparation meanwhile: if the sync is interrupted, these
+// methods, too, boot the running system again.
 func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) (*drift.Drift, error) {
 	if !app.live() {
 		return app.syncTrial(ctx, reg, e)
@@ -201,11 +200,11 @@ func (app *App) syncPrepared(ctx context.Context, reg *be.Registry, act *activat
 	return found, err
 }
 
-// stay has the machine boot what it boots by default, in whichever way it was to
-// go to an environment, and notes why. What only lacked room or time is done by the
-// next shutdown; the rest takes a decision.
+// stay makes the machine boot the default by every method, and records the reason. If
+// only space or time was missing, the next shutdown tries again; otherwise the user
+// must decide.
 func (app *App) stay(ctx context.Context, reg *be.Registry, act *activation.Activator, name string, why error) error {
-	// As it ends, a process may have been told that its time is over.
+	// The process may have received SIGTERM, because its time is over.
 	ctx = context.WithoutCancel(ctx)
 	return app.settled(ctx, reg, func() error {
 		e, err := reg.Get(name)
@@ -220,11 +219,10 @@ func (app *App) stay(ctx context.Context, reg *be.Registry, act *activation.Acti
 	})
 }
 
-// passing says whether what went wrong may go well the next time, without anybody
-// deciding on anything.
+// passing reports whether an error may disappear without a decision.
 func passing(why error) bool {
 	var held *txn.HeldError // another process writes to the registry
-	// EHOSTDOWN is what an automount says as the machine goes down.
+	// An automount returns EHOSTDOWN during shutdown.
 	return errors.As(why, &held) || errors.Is(why, unix.EHOSTDOWN) ||
 		durable.Unwritable(why) || errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// warnUnreadable tells of the files of apt-be's own that can't be read. That is no
-// reason to stop for what changes no packages and arms no boot.
+// warnUnreadable warns about apt-be's own files that cannot be read. It does not stop
+// operations that change no packages and arm no trial.
 func (app *App) warnUnreadable(reg *be.Registry) {
 	for _, e := range app.unreadable(reg) {
 		whose := ""
@@ -18,7 +18,7 @@ func (app *App) warnUnreadable(reg *be.Registry) {
 	}
 }
 
-// unreadable lists the files of apt-be's own that can't be read.
+// unreadable lists apt-be's own files that cannot be read.
 func (app *App) unreadable(reg *be.Registry) []*be.UnreadableError {
 	bad, err := reg.Unreadable()
 	if err != nil {
@@ -31,8 +31,8 @@ func (app *App) unreadable(reg *be.Registry) []*be.UnreadableError {
 	return append(bad, ofSetup...)
 }
 
-// checkReadable returns an error if something can't be read in the registry: for
-// what changes packages or arms a boot.
+// checkReadable fails if a file of the registry cannot be read. Operations that change
+// packages or arm a trial call it.
 func (app *App) checkReadable() error {
 	reg, done, err := app.openRegistry()
 	if err != nil {

@@ -159,7 +159,7 @@ func testGuardSnapshot(t *testing.T, l lab, c client) {
 		t.Errorf("the list is\n%s", list)
 	}
 	said := guardSaid(t, m)
-	if strings.Count(said, "is kept as boot environment "+name+".") != 1 || !strings.Contains(said, "apt-be shell "+name) {
+	if strings.Count(said, "is saved as boot environment "+name+".") != 1 || !strings.Contains(said, "apt-be shell "+name) {
 		t.Errorf("the guard says\n%s", said)
 	}
 }
@@ -184,9 +184,9 @@ func testGuardVeto(t *testing.T, l lab, c client) {
 	}
 	before := state()
 	output := m.Start(t, c.command)
-	const reason, advice = `cannot upgrade the running system: Apt-Be::Guard is "veto"`, "apt-get dist-upgrade does it in a new boot environment."
+	const reason, advice = `cannot upgrade the running system: Apt-Be::Guard is "veto"`, "To upgrade in a new boot environment, run apt-get dist-upgrade."
 	if c.stays {
-		await(t, "the guard's refusal", func() bool { return strings.Contains(guardSaid(t, m), "without a safety snapshot.") })
+		await(t, "the guard's refusal", func() bool { return strings.Contains(guardSaid(t, m), "Apt-Be::Guard=off with -o or in /etc/apt/apt.conf.d.") })
 	} else if result := output.Wait(t); result.Status == 0 || !strings.Contains(result.Output, reason) {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}

@@ -66,8 +66,8 @@ func testDiskSpace(t *testing.T, l lab) {
 		options []string
 	}{
 		{"full from the start", packages.Good, 100 << 20, "cannot upgrade: the file system is too full: needs a reserve of 128 MiB; ", nil},
-		{"does not fit", packages.Large, 1 << 30, "cannot upgrade: the file system is too full: about 3.", nil},
-		{"does not fit, without speed", packages.Large, 1 << 30, "cannot upgrade: the file system is too full: about 3.", []string{"-o", "Apt-Be::Speed=no"}},
+		{"does not fit", packages.Large, 1 << 30, "cannot upgrade: the file system is too full: needs about 3.", nil},
+		{"does not fit, without speed", packages.Large, 1 << 30, "cannot upgrade: the file system is too full: needs about 3.", []string{"-o", "Apt-Be::Speed=no"}},
 	} {
 		for _, f := range frontends() {
 			if c.options != nil && f.name != "apt-get dist-upgrade" {

@@ -51,7 +51,7 @@ func testFullDisk(t *testing.T, l layout) {
 	wantRunning(t, g, l.name, name) // it is still to be booted
 	said := g.Shell(t, "apt-be status; cat /run/motd.d/apt-be")
 	t.Logf("in the old one:\n%s", said)
-	contains(t, "status and motd", said, "it was not booted: ", name+" was not booted: ", "the file system is too full", "the next reboot, once there is room")
+	contains(t, "status and motd", said, "it was not booted: ", name+" was not booted: ", "the file system is too full", "the next reboot after freeing space")
 	g.Shell(t, "test \"$(cat /usr/share/probe)\" = 1.0 && apt-be destroy spare")
 
 	g.Shell(t, unfill)
