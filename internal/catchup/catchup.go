@@ -1,6 +1,6 @@
-// Package catchup gives an upgraded boot environment what happened in the system
-// that it was made of and whose successor it is: the files (package drift), the
-// packages, and what is made from them.
+// Package catchup carries the changes of the running system to an upgraded boot
+// environment: files (package drift), package changes, and files that are generated
+// from others.
 package catchup
 
 import (
@@ -19,25 +19,25 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// ErrNoSource says that nothing can have happened to what an environment was made
-// of: it is gone.
+// ErrNoSource reports that the origin of an environment no longer exists, so there are
+// no changes to carry.
 var ErrNoSource = errors.New("what it was made of is not there any more")
 
-// Pair is what the system that an environment was made of went through since.
+// Pair is an environment and the origin whose changes it receives.
 type Pair struct {
-	Target be.Env // the environment
-	Source be.Env // what it was made of
+	Target be.Env // the environment that receives the changes
+	Source be.Env // its origin
 
 	store store.Store
 	sides drift.Sides
-	rules merge.Rules // the live system's
-	parts []be.Part   // so too
+	rules merge.Rules // the source's synclist rules
+	parts []be.Part   // the source's parts
 
-	dir string // the directory at which all of the live system is seen
+	dir string // the directory at which the source is visible with its parts
 }
 
-// PairOf finds what an environment was made of and with, and the rules for what is to
-// become of changed files: ErrOrphan.
+// PairOf returns the pair for an environment, with the base and the source's rules. It
+// returns ErrNoSource if the origin no longer exists.
 func PairOf(reg *be.Registry, e be.Env) (Pair, error) {
 	base, err := reg.BaseOf(e)
 	if errors.Is(err, be.ErrNotFound) {
@@ -68,7 +68,7 @@ func PairOf(reg *be.Registry, e be.Env) (Pair, error) {
 	return Pair{}, ErrNoSource
 }
 
-// Drift compares the files, and changes nothing.
+// Drift compares the files. It changes nothing.
 func (l Pair) Drift() (*drift.Drift, error) {
 	found, err := drift.Find(l.store, l.sides, l.rules)
 	if err != nil {
@@ -78,13 +78,14 @@ func (l Pair) Drift() (*drift.Drift, error) {
 	return found, nil
 }
 
-// PackagesChanged says whether packages were installed, removed or upgraded.
+// PackagesChanged reports whether packages of the source were installed, removed or
+// upgraded.
 func (l Pair) PackagesChanged() (bool, error) {
 	return pkgdb.Changed(l.store.Path(l.sides.Base), l.dir)
 }
 
-// Preview tells in words what happened to the files, "" if nothing did, and why the
-// environment could not be given that, if so. Nothing is changed.
+// Preview returns a summary of the changed files, or "". Its error says why the changes
+// cannot be carried. It changes nothing.
 func Preview(reg *be.Registry, e be.Env) (summary string, err error) {
 	l, err := PairOf(reg, e)
 	if errors.Is(err, ErrNoSource) {
@@ -100,11 +101,11 @@ func Preview(reg *be.Registry, e be.Env) (summary string, err error) {
 	return found.Count().String(), found.CheckRefused()
 }
 
-// Synclist has the admin's rules.
+// Synclist is the file with the administrator's rules.
 const Synclist = "/etc/apt-be/synclist"
 
-// Rules returns the default rules, those of the admin of a root, and that nothing
-// is carried over to where it mounts shares: what is there is hidden.
+// Rules returns the default rules, followed by the rules of a root's administrator, and
+// a rule for each share: nothing is carried to the directories that shares hide.
 func Rules(root string) (merge.Rules, error) {
 	content, err := inroot.ReadFile(root, Synclist)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -11,26 +11,26 @@ import (
 	"github.com/apt-be/apt-be/internal/redirect"
 )
 
-// derivation is a command that makes files from others.
+// derivation is a command that generates files from other files.
 type derivation struct {
 	command []string
-	inputs  []string // paths, and those of directories
-	output  string   // what it makes: the running system has made it anew, and it stays behind
+	inputs  []string // paths of files and directories
+	output  string   // the generated file or directory; the source's version is skipped
 }
 
-// quick are those that take a moment.
+// quick are the derivations that take a moment.
 var quick = []derivation{
 	{[]string{"ldconfig"}, []string{"usr/local/lib", "etc/ld.so.conf", "etc/ld.so.conf.d"}, "etc/ld.so.cache"},
 	{[]string{"update-ca-certificates"}, []string{"usr/local/share/ca-certificates", "etc/ca-certificates.conf"}, ""},
 	{[]string{"systemd-hwdb", "--usr", "update"}, []string{"etc/udev/hwdb.d"}, "usr/lib/udev/hwdb.bin"},
 }
 
-// modules are where the modules of kernels are: the second one is that where /lib is
-// a directory of its own.
+// modules are the directories of kernel modules; the second one exists where /lib is a
+// directory.
 var modules = []string{"usr/lib/modules", "lib/modules"}
 
-// ofModules returns what depmod(8) makes for each kernel whose modules are carried
-// over to a root, if that still has the kernel.
+// ofModules returns a derivation by depmod(8) for each kernel whose modules are carried
+// and that the target still has.
 func ofModules(found *drift.Drift, root string) (all []derivation) {
 	known := map[string]bool{}
 	for _, c := range found.Changes {
@@ -41,7 +41,7 @@ func ofModules(found *drift.Drift, root string) (all []derivation) {
 				continue
 			}
 			known[version] = true
-			// Which is the kernel's own, and not depmod's.
+			// The kernel's package contains this file; depmod does not generate it.
 			if _, err := inroot.Lstat(root, path.Join(dir, version, "modules.builtin")); err != nil {
 				continue
 			}
@@ -59,7 +59,7 @@ var initramfs = derivation{[]string{"update-initramfs", "-u"}, []string{
 	"etc/crypttab", "etc/initramfs-tools", "etc/modprobe.d", "etc/modules", "etc/modules-load.d", "etc/lvm", "etc/mdadm",
 }, ""}
 
-// concerns says whether one of the inputs is carried over, or the output is not.
+// concerns reports whether an input is carried, or the output is skipped.
 func (d derivation) concerns(found *drift.Drift) bool {
 	return slices.ContainsFunc(found.Changes, func(c drift.Change) bool {
 		if c.Outcome() == drift.Skipped {
@@ -71,12 +71,12 @@ func (d derivation) concerns(found *drift.Drift) bool {
 	})
 }
 
-// longest is how many seconds a quick derivation may take: the machine may be going
-// down.
+// longest is the time limit of a quick derivation in seconds, because the machine may
+// be going down.
 const longest = "60"
 
-// derive makes anew what is made from files that were carried over, unless that
-// takes long. Without it the environment is still one that boots.
+// derive generates files anew whose inputs were carried, by the quick derivations. If
+// one fails, the environment can still boot.
 func (w work) derive(found *drift.Drift) {
 	for _, d := range slices.Concat(quick, ofModules(found, w.store.Path(w.sides.Target))) {
 		if !d.concerns(found) {
@@ -92,9 +92,8 @@ func (w work) derive(found *drift.Drift) {
 	}
 }
 
-// NeedsInitramfs says whether what initramfses are made from is carried over, or one
-// that the running system has made anew stays behind: they are not made anew, which
-// takes long.
+// NeedsInitramfs reports whether inputs of the initramfs are carried, or an initramfs
+// of the source is skipped. Generating an initramfs takes too long for a sync.
 func NeedsInitramfs(found *drift.Drift) bool {
 	return initramfs.concerns(found) || slices.ContainsFunc(found.Changes, func(c drift.Change) bool {
 		return c.Outcome() == drift.Skipped && strings.HasPrefix(c.Path, "boot/initrd.img-")

@@ -11,14 +11,14 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// etcRepositories are what etckeeper(8) may have in /etc.
+// etcRepositories are the repositories that etckeeper(8) may have in /etc.
 var etcRepositories = []string{"etc/.git", "etc/.hg", "etc/.bzr", "etc/_darcs"}
 
-// commitScript has etckeeper commit what was merged. It gets a message, the commit of
-// the environment that is to be another parent, and the directory in which its history
-// is; "" for what there is not. Git makes a commit with more parents if it finds
-// MERGE_HEAD. The script has done its work if that commit is in the history, whatever
-// etckeeper does besides, such as to push it; then what was kept for that goes.
+// commitScript makes etckeeper commit the merged files. Its arguments are a message,
+// the target's commit as a second parent, and the directory with its history; "" if
+// there is none. Git makes a merge commit if MERGE_HEAD exists. The script succeeds if
+// the second parent is in the history, even if etckeeper fails in a later task, such as
+// a push; then it deletes the kept history.
 const commitScript = `command -v etckeeper >/dev/null || exit 0
 cd /etc || exit
 if [ -n "$2" ]; then
@@ -45,12 +45,11 @@ else
 fi
 `
 
-// mostNamed is how many files a message names.
+// mostNamed is the maximum number of files in a message.
 const mostNamed = 100
 
-// commit has etckeeper commit in the environment what was merged there, if both
-// systems have committed something. Without it the files are merged all the same, and
-// so are the repositories.
+// commit makes etckeeper in the target commit the merged files, if both systems have
+// committed. A failure leaves files and repositories merged.
 func (w work) commit(found *drift.Drift) {
 	for _, c := range found.Changes {
 		if !mixed(c) {
@@ -70,8 +69,8 @@ func (w work) commit(found *drift.Drift) {
 	}
 }
 
-// mixed says whether a change is of a repository of etckeeper's in which both systems
-// have committed something.
+// mixed reports whether a change is of an etckeeper repository in which both systems
+// have committed.
 func mixed(c drift.Change) bool {
 	for _, name := range etcRepositories {
 		if c.Path == name {
@@ -81,7 +80,7 @@ func mixed(c drift.Change) bool {
 	return false
 }
 
-// message says what was merged.
+// message returns the commit message with the merged files.
 func (w work) message(found *drift.Drift, repository drift.Change) string {
 	var m strings.Builder
 	fmt.Fprintf(&m, "apt-be: merge %s into what %s was upgraded to\n\n", w.Source.Name, w.Target.Name)

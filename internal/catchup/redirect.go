@@ -12,10 +12,11 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// patience is how long to wait for somebody who works in an environment.
+// patience is how long to wait for another user of an environment.
 const patience = 10 * time.Second
 
-// Attach has a supervisor know what happened in the running system.
+// Attach gives a supervisor the functions that compute and carry the running system's
+// changes.
 func Attach(s *redirect.Supervisor) {
 	s.Drift = func(e be.Env) (string, error) { return Preview(s.Registry, e) }
 	s.CatchUp = func(ctx context.Context, e be.Env, then func(*be.Build) (bool, error), edit func(*be.Record)) error {
@@ -23,8 +24,8 @@ func Attach(s *redirect.Supervisor) {
 	}
 }
 
-// catchUp carries over what happened, as o says. The caller has dpkg's locks of the
-// running system.
+// catchUp syncs an environment with options o. The caller holds the running system's
+// dpkg locks.
 func catchUp(ctx context.Context, s *redirect.Supervisor, e be.Env, o Options) error {
 	l, err := PairOf(s.Registry, e)
 	if err != nil {
@@ -47,11 +48,11 @@ func catchUp(ctx context.Context, s *redirect.Supervisor, e be.Env, o Options) e
 	return err
 }
 
-// MountPoints returns where an environment of this machine is mounted.
+// MountPoints returns the mount points of an environment on this machine.
 func MountPoints(st store.Store, e be.Env) []string {
 	dirs, err := mounts.Of(st.Device(), e.Subvolume.Path)
 	if err != nil {
-		return []string{fmt.Sprintf("(%v)", err)} // not known to be free, so not free
+		return []string{fmt.Sprintf("(%v)", err)} // treat an unknown state as mounted
 	}
 	return dirs
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/apt-be/apt-be/internal/redirect"
 )
 
-// ErrReplay says that an environment's packages could not be brought to what was
-// done to those of the live system.
+// ErrReplay reports that the package changes of the source cannot be repeated in the
+// target.
 var ErrReplay = errors.New("what was done to packages of the running system could not be done there too")
 
-// replay does to the packages of the environment what was done to those of the live
-// system.
+// replay repeats the package changes of the source in the target.
 func (w work) replay() error {
 	if err := w.checkDiversions(); err != nil {
 		return err
@@ -56,9 +55,9 @@ func (w work) replay() error {
 	return checkRemoved(before, after, todo)
 }
 
-// checkDiversions returns an error if the admin of the live system has diverted a
-// file since, or has let it be: what is where in the environment then depends on
-// which packages it got before and after that.
+// checkDiversions fails if the administrator of the source added or removed a diversion
+// since the fork. The location of files in the target would then depend on the order of
+// package changes.
 func (w work) checkDiversions() error {
 	before, err := pkgdb.LocalDiversions(w.store.Path(w.sides.Base))
 	if err != nil {
@@ -78,7 +77,7 @@ func (w work) checkDiversions() error {
 	return nil
 }
 
-// checkRemoved returns an error if more was removed than there was to remove.
+// checkRemoved fails if more packages were removed than the source had removed.
 func checkRemoved(before, after *pkgdb.DB, todo pkgdb.Replay) error {
 	diff, err := pkgdb.Compare(before, after)
 	if err != nil {
@@ -92,7 +91,7 @@ func checkRemoved(before, after *pkgdb.DB, todo pkgdb.Replay) error {
 	return nil
 }
 
-// packages reads those of a root, all of which have to be whole.
+// packages reads a root's packages. It fails if one is not completely installed.
 func (w work) packages(root string) (*pkgdb.DB, error) {
 	db, err := pkgdb.Read(w.store.Path(root))
 	if err != nil {
@@ -104,7 +103,7 @@ func (w work) packages(root string) (*pkgdb.DB, error) {
 	return db, nil
 }
 
-// missing says what is to be done in the environment, which has these packages.
+// missing returns the package changes that the target lacks.
 func (w work) missing(next *pkgdb.DB) (pkgdb.Replay, error) {
 	base, err := pkgdb.Read(w.store.Path(w.sides.Base))
 	if err != nil {
@@ -117,7 +116,7 @@ func (w work) missing(next *pkgdb.DB) (pkgdb.Replay, error) {
 	return pkgdb.Missing(base, live, next)
 }
 
-// replayStep is a command that runs in the environment.
+// replayStep is a command to run in the target.
 type replayStep struct {
 	path     string
 	argv     []string
@@ -133,7 +132,8 @@ func replaySteps(apt string, todo pkgdb.Replay) []replayStep {
 	if len(packages) > 0 {
 		name := redirect.AptGet.String()
 		if len(todo.Install) > 0 {
-			// What was installed may be younger than what the environment knows of.
+			// The source may have installed versions that the target's package lists do
+			// not contain yet.
 			steps = append(steps, replayStep{apt, []string{name, "update"}, true})
 		}
 		steps = append(steps, replayStep{apt, append([]string{name, "-y", "install"}, packages...), false})

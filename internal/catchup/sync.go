@@ -14,38 +14,37 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// Syncer carries over what happened.
+// Syncer carries the changes of a source to a target.
 type Syncer struct {
 	Registry     *be.Registry
 	Sandbox      Sandbox
 	Notice       *ui.Notice
-	LockEnv      func(ctx context.Context, e be.Env) (*txn.Lock, error)          // nobody else changes an environment
-	LockPackages func(ctx context.Context, e be.Env) (release func(), err error) // nobody changes its packages, also if it runs
-	MountPoints  func(e be.Env) []string                                         // where somebody may change it all the same
-	OnRecovered  func(recovered []txn.Recovered)                                 // is told what earlier runs had left
+	LockEnv      func(ctx context.Context, e be.Env) (*txn.Lock, error)          // locks an environment against other users
+	LockPackages func(ctx context.Context, e be.Env) (release func(), err error) // locks an environment's packages, even if it runs
+	MountPoints  func(e be.Env) []string                                         // mount points, where other processes may still write
+	OnRecovered  func(recovered []txn.Recovered)                                 // is called with the results of recovery
 }
 
-// Sandbox runs commands in environments: a *redirect.Supervisor.
+// Sandbox runs commands in environments. A *redirect.Supervisor implements it.
 type Sandbox interface {
-	// Execute runs a command; the keep files are held until it has ended.
+	// Execute runs a command. The keep files stay open until it has ended.
 	Execute(root redirect.Root, path string, argv []string, keep ...*os.File) (redirect.Exit, error)
 }
 
-// Options say how to carry over.
+// Options are the options of Sync.
 type Options struct {
-	// Replay has the same done to the packages of the environment as was done to
-	// those of the live system. Without it, if any was, that is a drift.ErrPackages.
+	// Replay repeats the source's package changes in the target. Without it, package
+	// changes lead to a drift.ErrPackages.
 	Replay bool
-	// Then works in the copy before it takes the place of the environment, unless
-	// it is nil. If it fails nothing takes any place, nor if it has ended the build.
+	// BeforeCommit, if not nil, works in the copy before it replaces the target. If it
+	// fails, or ends the build, the target stays unchanged.
 	BeforeCommit func(build *be.Build) (ended bool, err error)
-	// Edit changes the record of the environment; nil changes nothing.
+	// EditRecord, if not nil, changes the target's record.
 	EditRecord func(*be.Record)
 }
 
-// Sync has an environment take the place of l.Heir that is a copy of it, to which
-// what happened was carried over: at one stroke, or not at all. The drift that it
-// returns is what was carried over.
+// Sync atomically replaces the target with a copy that contains the source's changes,
+// and returns the drift. If it fails, the target stays unchanged.
 func (c *Syncer) Sync(ctx context.Context, l Pair, o Options) (*drift.Drift, error) {
 	found, err := c.sync(ctx, l, o)
 	if err != nil {
@@ -95,8 +94,8 @@ func (c *Syncer) sync(ctx context.Context, l Pair, o Options) (*drift.Drift, err
 	return found, err
 }
 
-// CheckUnmounted returns an error if somebody may be changing an environment that
-// is about to be replaced. What runs is mounted, of course.
+// CheckUnmounted fails if an environment is mounted where another process may change
+// it. The running environment may be mounted.
 func (c *Syncer) CheckUnmounted(e be.Env) error {
 	if e.Running {
 		return nil
@@ -107,17 +106,17 @@ func (c *Syncer) CheckUnmounted(e be.Env) error {
 	return nil
 }
 
-// work is on an environment that is being built, which a snapshot of the live
-// system is compared with.
+// work is the state of a Sync: the copy under construction, and a snapshot of the
+// source to compare it with.
 type work struct {
 	*Syncer
 	Pair
-	lock  *os.File // of the environment that is to be replaced
+	lock  *os.File // of the target
 	built be.Record
 }
 
 func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
-	// What was recovered from before may have moved the base.
+	// Recovery may have moved the base.
 	base, err := w.Registry.BaseOf(w.Target)
 	if err != nil {
 		return nil, err
@@ -149,7 +148,7 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 			return nil, err
 		}
 	}
-	// An fstab that came from the running system names that.
+	// A carried fstab names the source's subvolume.
 	if err := redirect.SetRoot(w.store, build.Path, w.Target.Subvolume.Path, build.Record.Parts); err != nil {
 		return nil, err
 	}
@@ -158,8 +157,8 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 	return found, nil
 }
 
-// renumberLayers gives what the environment wrote to other file systems the numbers
-// that its accounts have now.
+// renumberLayers changes the owners of files in the target's scratch directories
+// according to the target's new account numbers.
 func (w work) renumberLayers(found *drift.Drift) error {
 	if len(found.Renumbered) == 0 {
 		return nil
@@ -177,7 +176,7 @@ func (w work) renumberLayers(found *drift.Drift) error {
 	return nil
 }
 
-// run runs a command in the environment.
+// run runs a command in the copy.
 func (w work) run(path string, argv []string) (redirect.Exit, error) {
 	root := redirect.Root{Name: w.Target.Name, Subvolume: w.sides.Target, UUID: w.Target.Subvolume.UUID, Parts: w.built.Parts}
 	return w.Sandbox.Execute(root, path, argv, w.lock)

@@ -11,16 +11,15 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// ErrRefused says that something has to be decided on before.
+// ErrRefused reports conflicting changes that only the administrator can resolve.
 var ErrRefused = errors.New("both systems changed that")
 
-// ErrPackages says that packages were changed in the running system.
+// ErrPackages reports that packages of the running system changed.
 var ErrPackages = errors.New("packages were installed, removed or upgraded in the running system")
 
-// Apply carries the drift over to the environment that it was found of. What
-// it did before an error is no harm: it can be found again, and carried again.
-// What somebody but root may have made such that it can't be carried is no error: it
-// stays behind, and is among the changes as such afterwards.
+// Apply carries the drift to the target for which it was found. After an error, finding
+// and applying the drift again is safe. If a change cannot be carried and an
+// unprivileged user may be the cause, Apply skips it and records it in Skipped.
 func (d *Drift) Apply(st store.Store, sides Sides) error {
 	if err := d.CheckRefused(); err != nil {
 		return err
@@ -65,7 +64,7 @@ func (d *Drift) Apply(st store.Store, sides Sides) error {
 	if err := target.ReadAccounts(); err != nil {
 		return err
 	}
-	// What is in a directory goes before it, and comes after it.
+	// The content of a directory is removed before the directory, and created after it.
 	for _, change := range slices.Backward(rest) {
 		if change.deletes() {
 			if err := d.try(c, change); err != nil {
@@ -102,9 +101,9 @@ func (d *Drift) Apply(st store.Store, sides Sides) error {
 	return c.Finish()
 }
 
-// apart returns a function that says whether a change is of a file that is copied
-// as it is, which can be done in any order once the directories are there, unless it
-// has another name among the changes.
+// apart returns a function that reports whether a change only copies a file. Such
+// changes can run in any order after their directories exist, unless the file has
+// another name among the changes.
 func apart(changes []Change) func(Change) bool {
 	names := map[uint64]int{}
 	for _, c := range changes {
@@ -117,12 +116,12 @@ func apart(changes []Change) func(Change) bool {
 	}
 }
 
-// deletes says whether there is nothing afterwards.
+// deletes reports whether the change removes the path.
 func (c Change) deletes() bool {
 	return c.Source == merge.FromRunning && c.Running.Kind == merge.Missing
 }
 
-// split separates the account files from all else that is a file.
+// split separates the account files from all other changes.
 func (d *Drift) split() (accounts, rest []Change) {
 	for _, change := range d.Changes {
 		switch {
@@ -138,7 +137,7 @@ func (d *Drift) split() (accounts, rest []Change) {
 	return accounts, rest
 }
 
-// apply does what was decided on a path.
+// apply carries one change.
 func apply(c *rootfs.Changer, change Change) error {
 	if !change.Decision.Changes(change.Target) {
 		return nil
@@ -178,8 +177,7 @@ func apply(c *rootfs.Changer, change Change) error {
 	return c.SetAttributes(change.Path, change.Attributes)
 }
 
-// Numbers are those that accounts of the environment get, by the ones that they
-// had.
+// Numbers returns the new numbers of the target's users and groups, by the old ones.
 func (d *Drift) Numbers() (users, groups map[uint32]uint32) {
 	users, groups = map[uint32]uint32{}, map[uint32]uint32{}
 	for _, r := range d.Renumbered {
@@ -192,14 +190,15 @@ func (d *Drift) Numbers() (users, groups map[uint32]uint32) {
 	return users, groups
 }
 
-// renumber gives the files of accounts that get another number to that number.
-// They are among those that the environment has changed: before, nobody had it.
+// renumber changes the owner numbers of the target's files to the accounts' new
+// numbers. Only files that the target changed can be affected, because the accounts are
+// new there.
 func (d *Drift) renumber(target *rootfs.Root) error {
 	users, groups := d.Numbers()
 	if len(users)+len(groups) == 0 {
 		return nil
 	}
-	seen := map[uint64]bool{} // a file with two names is not to be renumbered twice
+	seen := map[uint64]bool{} // a file with two names must be renumbered only once
 	for _, path := range d.targetChanged {
 		node, err := target.Node(path)
 		if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// refuseCovered refuses what the running system's fstab mounts since, such as a
-// directory that was moved and is bound to its old place, over what the environment
-// has changed: nobody would see that there.
+// refuseCovered refuses new mounts in the running system's fstab over paths that the
+// target has changed, for example a moved directory that is bound to its old place. The
+// mount would hide these changes.
 func (f *finder) refuseCovered(d *Drift, rules merge.Rules) error {
 	var entries [3][]fstab.Entry
 	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
@@ -40,7 +40,7 @@ func (f *finder) refuseCovered(d *Drift, rules merge.Rules) error {
 	return nil
 }
 
-// refuse adds a change that is refused, or has one be so.
+// refuse marks a change as refused, or adds a refused one.
 func (d *Drift) refuse(path, why string) {
 	refused := merge.Decision{Refused: true, Conflict: why}
 	for i := range d.Changes {
@@ -53,8 +53,8 @@ func (d *Drift) refuse(path, why string) {
 	d.Changes = append(d.Changes, Change{Change: merge.Change{Path: path, Decision: refused}})
 }
 
-// changedBelow returns the first path below a directory at which the environment
-// differs from the base, "" if there is none.
+// changedBelow returns the first path below a directory at which the target differs
+// from the base, or "".
 func (f *finder) changedBelow(changed []string, dir string) (string, error) {
 	for _, name := range changed {
 		if name != dir && !strings.HasPrefix(name, dir+"/") {
@@ -68,8 +68,8 @@ func (f *finder) changedBelow(changed []string, dir string) (string, error) {
 	return "", nil
 }
 
-// differs says whether a path is something else in the environment than in the
-// base, or names other things if it is a directory.
+// differs reports whether a path differs between target and base; for a directory with
+// namesOnly it compares only the names in it.
 func (f *finder) differs(name string, namesOnly bool) (bool, error) {
 	before, err := f.base.Node(name)
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package drift finds what changed in a running system since a boot environment
-// was made of it, and carries it over to the environment: the decisions are package
-// merge's.
+// Package drift finds the changes in a running system since a boot environment was made
+// from it, and applies them to the environment. Package merge makes the decisions.
 package drift
 
 import (
@@ -21,47 +20,47 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Sides are subvolumes of a store, with what is nested in them: the base that a
-// boot environment was made with, the system that has been running since, and the
-// environment. The last two may be snapshots of those.
+// Sides are the subvolumes of a comparison, with their nested subvolumes: the base of
+// the environment, the running system, and the environment (the target). Running and
+// Target may be snapshots of these.
 type Sides struct {
 	Base, Running, Target string
-	Parts                 []be.Part // of Live; none if it is a snapshot, which has them in it
-	LeftOut               []string  // places of subvolumes that the environment was made without
-	Name                  string    // of the environment, for what is kept of it beside something else
-	ForkGeneration        uint64    // the generation in which the environment was made, before anything was changed in it
+	Parts                 []be.Part // of Running; none if Running is a snapshot, which contains its parts
+	LeftOut               []string  // places of subvolumes that the target does not copy
+	Name                  string    // the target's name, for files that are kept beside others
+	ForkGeneration        uint64    // the generation in which the target was created, before any change in it
 }
 
-// Change is a path and what becomes of it.
+// Change is a path with its decision.
 type Change struct {
 	merge.Change
-	Subvolume bool             // one that is nested in the running system, whole
-	Content   []byte           // what is put together, with merge.FromMerged, but for merge.Append
-	Conflicts []merge.Conflict // what of it is lost
+	Subvolume bool             // a whole nested subvolume of the running system
+	Content   []byte           // the merged content, with merge.FromMerged; not for merge.Append
+	Conflicts []merge.Conflict // the parts of the content that are lost
 }
 
-// Drift is what the running system did since.
+// Drift is the set of changes in the running system.
 type Drift struct {
-	Changes       []Change // a directory before what is in it
+	Changes       []Change // a directory before its content
 	Renumbered    []merge.Renumbering
-	NewSubvolumes []string // places of subvolumes made in the running system since: whoever builds the environment copies them (be.Build.TakeInner)
+	NewSubvolumes []string // places of new subvolumes of the running system, which the builder of the target copies (be.Build.CopyFromBase)
 
 	targetChanged []string
-	same          map[uint64]string // files that have not changed and may have got another name, by inode in the running system
-	times         map[string]int64  // the times that paths are to have afterwards, in nanoseconds since 1970
-	moves         []rootfs.Move     // which the environment has to follow before all else
-	places        []string          // of those of Fresh that the environment needs an empty directory for
+	same          map[uint64]string // unchanged files that may have got another name, by inode in the running system
+	times         map[string]int64  // modification times to set at the end, in nanoseconds since 1970
+	moves         []rootfs.Move     // moves of directories to repeat in the target first
+	places        []string          // those of NewSubvolumes for which the target needs an empty directory
 
 	mutex   sync.Mutex
-	skipped []Change // what Carry could not carry over
+	skipped []Change // the changes that Apply could not carry
 }
 
-// Refused returns the changes that nobody but the admin can decide on.
+// Refused returns the changes that only the administrator can decide about.
 func (d *Drift) Refused() []Change {
 	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return !c.Refused })
 }
 
-// CheckRefused returns an ErrRefused if there are such changes, which names some.
+// CheckRefused returns an ErrRefused with some of the refused paths, if there are any.
 func (d *Drift) CheckRefused() error {
 	refused := d.Refused()
 	if len(refused) == 0 {
@@ -78,21 +77,21 @@ func (d *Drift) CheckRefused() error {
 	return fmt.Errorf("cannot carry over %s%s: %w", strings.Join(names, ", "), more, ErrRefused)
 }
 
-// Settle forgets the changes of which there is nothing to tell.
+// Settle removes the changes that the target already contains.
 func (d *Drift) Settle() { d.Changes = slices.DeleteFunc(d.Changes, Change.settled) }
 
-// finder has the three sides open.
+// finder has all three sides open.
 type finder struct {
 	base, running, target *rootfs.Root
 	dirs                  struct{ base, live, next string }
-	name                  string        // of the environment
+	name                  string        // of the target
 	attached              []string      // places of subvolumes that the sides show
-	below                 *nestedFinder // what is decided on whole
-	moves                 []rootfs.Move // which base and next are seen with
+	below                 *nestedFinder // the nested subvolumes that are decided on as a whole
+	moves                 []rootfs.Move // the moves through which base and target are viewed
 }
 
-// Find compares the sides. Nothing is changed. What the running system does
-// meanwhile may be in the result or not.
+// Find compares the sides and changes nothing. Changes that the running system makes
+// meanwhile may be missing.
 func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err := st.Sync(); err != nil {
 		return nil, err
@@ -125,7 +124,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	untouched := base.OTransID <= sides.ForkGeneration // else the base is a later one
+	untouched := base.OTransID <= sides.ForkGeneration // otherwise the base is newer than the target
 	if err := f.plan(d, runningChanged, untouched, rules, fileOf); err != nil {
 		return nil, err
 	}
@@ -136,8 +135,8 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	return d, nil
 }
 
-// plan decides on what changed. Of what nobody touched in the environment it is
-// known, if untouched says so, that it is what the base has.
+// plan decides about each changed path. If untouched is true, a path that the target
+// has not modified equals the base's.
 func (f *finder) plan(d *Drift, runningChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
 	trees := merge.Trees{
 		Base: f.base, Running: f.running, Target: f.target, Same: rootfs.Same, Read: rootfs.ReadStart, Name: f.name,
@@ -191,11 +190,11 @@ func (f *finder) close() {
 	}
 }
 
-// derived are the directories of what can be made anew: caches (FHS 3.0, 5.5), the
-// links of update-alternatives(1), those of update-ca-certificates(8).
+// derived are directories of files that can be generated again: caches (FHS 3.0, 5.5),
+// links of update-alternatives(1), and links of update-ca-certificates(8).
 var derived = []string{"var/cache/", "etc/alternatives/", "etc/ssl/certs/"}
 
-// files returns what a path is to the packages of either side.
+// files returns a function that classifies a path by the packages of both sides.
 func (f *finder) files() (func(path string) merge.File, error) {
 	before, err := pkgdb.ReadFiles(f.dirs.base)
 	if err != nil {
@@ -220,7 +219,7 @@ func (f *finder) files() (func(path string) merge.File, error) {
 	}, nil
 }
 
-// complete puts together what is to be put together.
+// complete creates the content of merged files.
 func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) error {
 	accounts := map[string]merge.Change{}
 	for _, c := range changes {
@@ -231,7 +230,7 @@ func (f *finder) complete(d *Drift, changes []merge.Change, rules merge.Rules) e
 		change := Change{Change: c}
 		if c.Source == merge.FromMerged && c.Action != merge.Append && c.Description == "" {
 			if err := f.text(&change); err != nil {
-				// What can't be put together is the live side's.
+				// If merging fails, the running system's version wins.
 				change.Source, change.KeepTarget, change.Conflict = merge.FromRunning, true, err.Error()
 			}
 		}
@@ -258,8 +257,8 @@ func (f *finder) text(c *Change) (err error) {
 	return err
 }
 
-// accounts adds the account files, which are merged together, but for those with
-// another rule.
+// accounts adds the account files, which are merged together, except those with another
+// rule.
 func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge.Rules) error {
 	sides := [3]merge.Accounts{{}, {}, {}}
 	for i, dir := range []string{f.dirs.base, f.dirs.live, f.dirs.next} {
@@ -315,12 +314,12 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 	if len(files) > 0 {
 		files[0].Conflicts = clashes
 	}
-	// They come first: all else belongs to somebody.
+	// Account files come first, because all other files have owners.
 	d.Changes = append(files, d.Changes...)
 	return nil
 }
 
-// unplanned describes an account file that the live side did not change, and that
+// unplanned describes an account file that the running system did not change, but that
 // changes with the others.
 func (f *finder) unplanned(file string, rule merge.Rule) (c merge.Change, err error) {
 	c.Path, c.File, c.Rule = file, merge.Setting, rule
@@ -336,7 +335,7 @@ func (f *finder) unplanned(file string, rule merge.Rule) (c merge.Change, err er
 	return c, nil
 }
 
-// readIfAny returns nil if there is no file.
+// readIfAny reads a file, or returns nil if it does not exist.
 func readIfAny(root, path string) ([]byte, error) {
 	content, err := inroot.ReadFile(root, path)
 	if errors.Is(err, fs.ErrNotExist) {

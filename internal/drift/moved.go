@@ -10,9 +10,9 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// moved returns the directories that the running system has moved and that are
-// refused because of it. A link, or a bind mount of the fstab, leads from the old
-// place to the new one. What the upgrade changed in such a directory can be moved too.
+// moved returns the directories that the running system has moved, and whose changes
+// are refused because of that. A link, or a bind mount of the fstab, leads from the old
+// to the new place. The target's directory can be moved in the same way.
 func (f *finder) moved(d *Drift) (moves []rootfs.Move, err error) {
 	bound, err := f.bound()
 	if err != nil {
@@ -42,8 +42,8 @@ func (f *finder) moved(d *Drift) (moves []rootfs.Move, err error) {
 	return moves, nil
 }
 
-// bound returns the directories that the running system's fstab binds to other
-// places, by those places without their leading slash.
+// bound returns the directories that the running system's fstab binds to other places,
+// keyed by these places without leading slash.
 func (f *finder) bound() (map[string]string, error) {
 	content, err := readIfAny(f.dirs.live, "etc/fstab")
 	if err != nil {
@@ -56,7 +56,7 @@ func (f *finder) bound() (map[string]string, error) {
 	return bound, nil
 }
 
-// within says whether a path is another one or below it.
+// within reports whether name is dir or below it.
 func within(name, dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
 
 func related(a, b rootfs.Move) bool {
@@ -70,8 +70,8 @@ func related(a, b rootfs.Move) bool {
 	return false
 }
 
-// canFollow says whether a directory of the base is where it was in the environment,
-// and was moved in the running system to where nothing was.
+// canFollow reports whether a directory of the base is unmoved in the target, and was
+// moved in the running system to a place that was free.
 func (f *finder) canFollow(m rootfs.Move) (bool, error) {
 	if m.To == "" || m.To == "." || within(m.To, m.From) || within(m.From, m.To) {
 		return false, nil
@@ -114,9 +114,8 @@ func (f *finder) canFollow(m rootfs.Move) (bool, error) {
 	return true, nil
 }
 
-// planMoved decides anew, as if directories that the running system has moved had
-// been moved in the base and in the environment as well, if without that their new
-// state is refused.
+// planMoved repeats the decision for refused directories, as if the directories had
+// been moved in base and target, too.
 func (f *finder) planMoved(d *Drift, runningChanged []string, untouched bool, rules merge.Rules, fileOf func(string) merge.File) error {
 	moves, err := f.moved(d)
 	if err != nil || len(moves) == 0 {
@@ -138,8 +137,8 @@ func (f *finder) planMoved(d *Drift, runningChanged []string, untouched bool, ru
 	return nil
 }
 
-// rulesOf returns rules in which what is for a directory that was moved is for its
-// new place as well. The admin's, which come after the default ones, do so there.
+// rulesOf adds to the rules of moved directories copies for their new places. The
+// administrator's rules stay after the default ones.
 func rulesOf(moves []rootfs.Move, rules merge.Rules) merge.Rules {
 	first := slices.IndexFunc(rules, func(r merge.Rule) bool { return r.Own })
 	if first < 0 {

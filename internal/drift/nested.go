@@ -14,9 +14,9 @@ import (
 	"github.com/apt-be/apt-be/internal/swapfile"
 )
 
-// Open opens the root file system in a subvolume of a store with the subvolumes that
-// are seen below it, but for other tools' read-only snapshots: a base, which is
-// read-only itself, has none.
+// Open opens the root file system in a subvolume with the subvolumes that are visible
+// below it, except read-only snapshots of other tools. In a base, which is read-only
+// itself, there are none.
 func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, error) {
 	found, err := be.SubvolumesBelow(st, subvolume, parts)
 	if err != nil {
@@ -41,10 +41,10 @@ func Open(st store.Store, subvolume string, parts []be.Part) (*rootfs.Root, erro
 	return root, nil
 }
 
-// nestedFinder compares the subvolumes that are seen below the sides. One that the
-// environment has not touched is carried over whole, and so is one that was made
-// since. The files of all others are compared as those of the root are, whatever is
-// a subvolume on which side: directory, subvolume or nothing.
+// nestedFinder compares the subvolumes that are visible below the sides. A subvolume
+// that the target has not modified, or that is new, is carried as a whole. The files of
+// all others are compared like the root's; it does not matter which sides have a
+// subvolume, a directory or nothing.
 type nestedFinder struct {
 	store  store.Store
 	sides  Sides
@@ -52,29 +52,28 @@ type nestedFinder struct {
 	finder *finder
 	drift  *Drift
 
-	snapshot bool // the live side is one, with snapshots of all in it
+	snapshot bool // the running side is a snapshot that contains snapshots of its subvolumes
 
-	live  map[string]bool // places at which the live side has a subvolume: what is in it is merged
-	whole []Change        // of subvolumes that are decided on whole
-	apart []string        // places of which the files are not compared
+	live  map[string]bool // places of the running side's subvolumes that are merged
+	whole []Change        // changes of whole subvolumes
+	apart []string        // places whose files are not compared
 }
 
-// three is a place, without its leading slash, and what is there on each side, if
-// that is a subvolume.
+// three is a place, without leading slash, with the subvolumes of each side there.
 type three struct {
 	place            string
 	base, live, next *store.Subvolume
 }
 
-// covers says whether a path is in a subvolume of which the files are not compared.
+// covers reports whether a path is in a subvolume whose files are not compared.
 func (in *nestedFinder) covers(name string) bool {
 	return slices.ContainsFunc(in.apart, func(place string) bool {
 		return name == place || strings.HasPrefix(name, place+"/") && !in.compared(place, name)
 	})
 }
 
-// compared says whether a path below a place is in a subvolume further down of which
-// the files are compared.
+// compared reports whether a path below a place is in a nested subvolume whose files
+// are compared.
 func (in *nestedFinder) compared(place, name string) bool {
 	for _, tree := range in.finder.attached {
 		if strings.HasPrefix(tree, place+"/") && (name == tree || strings.HasPrefix(name, tree+"/")) {
@@ -84,8 +83,8 @@ func (in *nestedFinder) compared(place, name string) bool {
 	return false
 }
 
-// compare decides on each place, and returns the paths that may have changed in
-// those of which the files are to be compared.
+// compare decides about each place, and returns the paths that may have changed in
+// subvolumes whose files must be compared.
 func (in *nestedFinder) compare() (changed []string, err error) {
 	running, err := in.store.Get(in.sides.Running)
 	if err != nil {
@@ -108,7 +107,7 @@ func (in *nestedFinder) compare() (changed []string, err error) {
 	return changed, nil
 }
 
-// places returns all places at which any side has a subvolume, outer ones first.
+// places returns all places at which a side has a subvolume, outer ones first.
 func (in *nestedFinder) places() ([]three, error) {
 	byPlace := map[string]*three{}
 	for _, side := range []struct {
@@ -140,7 +139,7 @@ func (in *nestedFinder) places() ([]three, error) {
 	return all, nil
 }
 
-// decide decides on a place. mark is its number.
+// decide decides about a place. mark is its number.
 func (in *nestedFinder) decide(at three, mark uint16, all []three) (changed []string, err error) {
 	if in.leftOut(at) {
 		return nil, in.tellLeftOut(at)
@@ -174,7 +173,7 @@ func (in *nestedFinder) decide(at three, mark uint16, all []three) (changed []st
 			in.carryWhole(at)
 			in.drift.NewSubvolumes = append(in.drift.NewSubvolumes, at.place)
 			outer := func(place string) bool { return strings.HasPrefix(at.place, place+"/") }
-			if !slices.ContainsFunc(in.drift.places, outer) { // a snapshot of that has the place
+			if !slices.ContainsFunc(in.drift.places, outer) { // a snapshot of the outer subvolume contains the place
 				in.drift.places = append(in.drift.places, at.place)
 			}
 			return nil, nil
@@ -194,13 +193,13 @@ func (in *nestedFinder) decide(at three, mark uint16, all []three) (changed []st
 	return below(at.place, changed), in.finder.attach(in.store, at, mark)
 }
 
-// leftOut says whether the environment has no copy of a subvolume on purpose.
+// leftOut reports whether the target intentionally has no copy of a subvolume.
 func (in *nestedFinder) leftOut(at three) bool {
 	if be.IsTooDeep("/" + at.place) {
 		return true
 	}
 	if at.live != nil && at.live.ReadOnly && at.base == nil && !in.snapshot {
-		return true // another tool's snapshot
+		return true // a snapshot of another tool
 	}
 	if at.live != nil && at.base == nil && at.next == nil && !in.snapshot {
 		names, only, err := swapfile.In(in.store.Path(at.live.Path))
@@ -214,8 +213,8 @@ func (in *nestedFinder) leftOut(at three) bool {
 	})
 }
 
-// tellLeftOut tells of what changed in a subvolume that the environment has no copy
-// of. In a base there is nothing of it.
+// tellLeftOut adds a skipped change for a subvolume of which the target has no copy. A
+// base contains no files of it.
 func (in *nestedFinder) tellLeftOut(at three) error {
 	in.apart = append(in.apart, at.place)
 	if at.live == nil || at.live.ReadOnly {
@@ -230,9 +229,9 @@ func (in *nestedFinder) tellLeftOut(at three) error {
 	return err
 }
 
-// since is the generation after which changes of a subvolume of the live side count.
-// The base has the snapshot of another one if that was deleted and made again, or
-// replaced by an older snapshot of it: then all that is in it counts.
+// since returns the generation after which changes of the running side's subvolume
+// count. If the base has a snapshot of another subvolume, because this one was made
+// again or replaced by an older snapshot, all its files count.
 func (in *nestedFinder) since(at three) uint64 {
 	same := at.base.ParentUUID == at.live.UUID ||
 		at.base.ParentUUID == at.live.ParentUUID && at.live.OTransID >= at.base.OTransID
@@ -242,9 +241,8 @@ func (in *nestedFinder) since(at three) uint64 {
 	return 0
 }
 
-// untouched says whether nobody has changed the environment's subvolume since it was
-// snapshotted: from the base, or, in a copy that is being brought up to date, from the
-// live side.
+// untouched reports whether the target's subvolume is unchanged since it was
+// snapshotted: from the base, or, in a copy during a sync, from the running side.
 func (in *nestedFinder) untouched(at three) (bool, error) {
 	untouched, err := store.IsUnmodified(in.store, *at.next, *at.base)
 	if err != nil || untouched {
@@ -253,8 +251,8 @@ func (in *nestedFinder) untouched(at three) (bool, error) {
 	return store.IsUnmodified(in.store, *at.next, *at.live)
 }
 
-// fresh says whether a subvolume, which the base does not have, can be carried over
-// whole: there is nothing in its place, or a directory as it is in the base.
+// fresh reports whether a subvolume that the base does not have can be carried as a
+// whole: the target has nothing at its place, or the base's unchanged directory.
 func (in *nestedFinder) fresh(at three, all []three) (bool, error) {
 	inside := func(name string) bool { return name == at.place || strings.HasPrefix(name, at.place+"/") }
 	if slices.ContainsFunc(all, func(t three) bool { return t.next != nil && inside(t.place) }) {
@@ -275,8 +273,8 @@ func (in *nestedFinder) fresh(at three, all []three) (bool, error) {
 	return unchanged && in.base.OTransID <= in.sides.ForkGeneration, err
 }
 
-// mayBeAUsers says whether it may be a user who has made a place one that can't be
-// described.
+// mayBeAUsers reports whether a user may be the cause of an error in describing a
+// place.
 func (in *nestedFinder) mayBeAUsers(place string, err error) bool {
 	return err != nil && !rootfs.IsDeviceError(err) && in.finder.running.MayBeUsers(place)
 }
@@ -288,7 +286,7 @@ func (in *nestedFinder) carryWhole(at three) {
 	}})
 }
 
-// below returns the paths that names in a subvolume have in the tree that it is seen in.
+// below returns the paths of a subvolume's files in the tree that contains it.
 func below(place string, names []string) []string {
 	paths := make([]string, len(names))
 	for i, name := range names {
@@ -297,7 +295,7 @@ func below(place string, names []string) []string {
 	return paths
 }
 
-// attach has the sides show the subvolumes at a place.
+// attach makes the sides show the subvolumes at a place.
 func (f *finder) attach(st store.Store, at three, mark uint16) error {
 	f.attached = append(f.attached, at.place)
 	for _, side := range []struct {
@@ -314,8 +312,7 @@ func (f *finder) attach(st store.Store, at three, mark uint16) error {
 	return nil
 }
 
-// makePlaces makes the empty directories in the environment that fresh subvolumes
-// take the places of.
+// makePlaces makes empty directories in the target at the places of new subvolumes.
 func (d *Drift) makePlaces(c *rootfs.Changer) error {
 	for _, place := range d.places {
 		err := makePlace(c, place)
@@ -336,7 +333,7 @@ func makePlace(c *rootfs.Changer, place string) error {
 	if err != nil {
 		return err
 	}
-	if node.Kind == merge.Directory { // as it is in the base: what was in it is in the subvolume
+	if node.Kind == merge.Directory { // unchanged since the base; its content is in the subvolume
 		if err := c.To.Clear(place); err != nil {
 			return err
 		}

@@ -9,22 +9,22 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// Outcome is what a user is told about a change.
+// Outcome is the result for a change, as users see it.
 type Outcome string
 
-// The fates.
+// The outcomes.
 const (
-	Carried  Outcome = "carried"  // it will be in the environment
-	Merged   Outcome = "merged"   // so will what the environment changed
-	Conflict Outcome = "conflict" // it will be in the environment, and what both changed is one's there and the other's beside it, or lost
-	Skipped  Outcome = "skipped"  // it stays behind
-	Refused  Outcome = "refused"  // both changed it, and somebody has to decide
+	Carried  Outcome = "carried"  // the target gets the running system's version
+	Merged   Outcome = "merged"   // the target gets the changes of both systems
+	Conflict Outcome = "conflict" // both systems changed it: one version is in place, the other is beside it or lost
+	Skipped  Outcome = "skipped"  // the target does not get the change
+	Refused  Outcome = "refused"  // both systems changed it, and the administrator must decide
 )
 
-// Outcomes are all fates, the worst last.
+// Outcomes are all outcomes, the worst last.
 var Outcomes = []Outcome{Carried, Merged, Conflict, Skipped, Refused}
 
-// Outcome says what becomes of a change.
+// Outcome returns the outcome of a change.
 func (c Change) Outcome() Outcome {
 	switch {
 	case c.Decision.Refused:
@@ -40,14 +40,14 @@ func (c Change) Outcome() Outcome {
 	}
 }
 
-// settled says that the environment has it already, so that there is nothing
-// to tell.
+// settled reports whether the target already contains the change, so that it is not
+// reported.
 func (c Change) settled() bool {
 	return c.Description == "" && !c.Decision.Refused && c.Conflict == "" && c.Source == merge.FromTarget && !c.Changes(c.Target) && c.Running.Same(c.Target)
 }
 
-// Area is the part of the system that a path is in, as an admin thinks of it:
-// /etc, /home, /usr/local, and below /var two or three parts.
+// Area returns the part of the system that contains a path: a top directory such as
+// /etc or /home, two parts below /usr, and two or three parts below /var.
 func Area(name string) string {
 	parts := strings.Split(name, "/")
 	depth := 1
@@ -62,8 +62,7 @@ func Area(name string) string {
 	return "/" + path.Join(parts[:min(depth, len(parts)-1)]...)
 }
 
-// Areas counts the changes in each area by their fates, and returns the areas
-// in order.
+// Areas counts the changes of each area by outcome. It returns the areas sorted.
 func (d *Drift) Areas() (areas []string, counts map[string]Counts) {
 	counts = map[string]Counts{}
 	for _, c := range d.Changes {
@@ -78,10 +77,10 @@ func (d *Drift) Areas() (areas []string, counts map[string]Counts) {
 	return areas, counts
 }
 
-// Counts is how many changes have each fate, of those that have any.
+// Counts maps outcomes to the numbers of changes.
 type Counts map[Outcome]int
 
-// Count counts the changes by their fates.
+// Count counts the changes by outcome.
 func (d *Drift) Count() Counts {
 	counts := Counts{}
 	for _, c := range d.Changes {
@@ -90,7 +89,7 @@ func (d *Drift) Count() Counts {
 	return counts
 }
 
-// String says it in words, such as "files: 12 carried, 1 merged"; it is "" if
+// String formats the counts, such as "files: 12 carried, 1 merged". It returns "" if
 // nothing changed.
 func (c Counts) String() string {
 	var parts []string

@@ -7,8 +7,8 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// try does what was decided on a path. If it can't be done, and somebody but root may
-// be the reason, the path stays behind: no user is to decide that the machine stays.
+// try carries a change. If that fails, and an unprivileged user may be the cause, the
+// change is skipped: no user may prevent the next boot.
 func (d *Drift) try(c *rootfs.Changer, change Change) error {
 	err := apply(c, change)
 	if err == nil || rootfs.IsDeviceError(err) || !c.From.MayBeUsers(change.Path) {
@@ -18,7 +18,7 @@ func (d *Drift) try(c *rootfs.Changer, change Change) error {
 	return nil
 }
 
-// stays notes that a path stays behind.
+// stays records a path as skipped.
 func (d *Drift) stays(path string, err error) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -27,7 +27,7 @@ func (d *Drift) stays(path string, err error) {
 	}})
 }
 
-// noteSkipped puts what stays behind among the changes.
+// noteSkipped moves the skipped paths into the list of changes.
 func (d *Drift) noteSkipped() {
 	if len(d.skipped) == 0 {
 		return
@@ -51,7 +51,7 @@ func (d *Drift) noteSkipped() {
 	d.skipped = nil
 }
 
-// Skipped are the changes that can't be carried over.
+// Skipped returns the changes that could not be carried.
 func (d *Drift) Skipped() []Change {
 	return slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return !c.Uncopyable })
 }

@@ -2,7 +2,7 @@ package drift
 
 import "github.com/apt-be/apt-be/internal/merge"
 
-// parts are the changes of a unit's paths.
+// parts returns the changes of a unit's paths.
 func (c Change) parts() []Change {
 	parts := make([]Change, len(c.Parts))
 	for i, part := range c.Parts {
@@ -11,7 +11,7 @@ func (c Change) parts() []Change {
 	return parts
 }
 
-// renames are what has to get another name before something is carried over, and
+// renames returns the renames to do before the parts of units are carried, and
 // afterwards.
 func (d *Drift) renames() (before, after []merge.Move) {
 	for _, c := range d.Changes {

@@ -10,13 +10,14 @@ import (
 // Entry is a line of an fstab (fstab(5)).
 type Entry struct {
 	Source  string // such as UUID=1b2c-d
-	Dir     string // where it is mounted
+	Dir     string // the mount point
 	Type    string
-	Options string // as they are written
+	Options string // as written
 }
 
-// Subvolume is the path, from the top of a btrfs file system, of what an entry
-// mounts: "" if it is no btrfs, or its options don't say.
+// Subvolume returns the path, from the top of a btrfs file system, of the subvolume
+// that the entry mounts. It returns "" for other types, or if the options do not name
+// it.
 func (e Entry) Subvolume() string {
 	if e.Type != "btrfs" {
 		return ""
@@ -24,7 +25,7 @@ func (e Entry) Subvolume() string {
 	return strings.Trim(unescape(subvolumeOf(e.Options)), "/")
 }
 
-// Entries are those of an fstab, in their order.
+// Entries returns the entries of an fstab, in order.
 func Entries(fstab []byte) []Entry {
 	var entries []Entry
 	for text := range bytes.Lines(fstab) {
@@ -35,8 +36,8 @@ func Entries(fstab []byte) []Entry {
 	return entries
 }
 
-// Bound returns the directories that entries bind to other places (mount(8)), by
-// those places.
+// Bound returns the directories that entries bind to other places (mount(8)), keyed by
+// these places.
 func Bound(entries []Entry) map[string]string {
 	sources := map[string]string{}
 	for _, e := range entries {
@@ -57,9 +58,9 @@ func (l line) entry() Entry {
 	}
 }
 
-// BesideRoot is an entry that mounts another subvolume of the root's file system
-// at dir, by the options of the / line but for its subvolume. The errors are
-// [ErrNoRoot], [ErrNotBtrfs] and [ErrBadSubvolume].
+// BesideRoot returns an entry that mounts another subvolume of the root's file system
+// at dir, with the options of the / line except the subvolume. Errors: [ErrNoRoot],
+// [ErrNotBtrfs], [ErrBadSubvolume].
 func BesideRoot(fstab []byte, dir, subvol string) (Entry, error) {
 	if err := checkSubvolume(subvol); err != nil {
 		return Entry{}, err
@@ -75,8 +76,8 @@ func BesideRoot(fstab []byte, dir, subvol string) (Entry, error) {
 	return Entry{}, ErrNoRoot
 }
 
-// Append adds an entry after the last line of an fstab. It is checked by nobody
-// at boot, as a btrfs is.
+// Append adds an entry at the end of an fstab. Its sixth field is 0, because fsck does
+// not check btrfs at boot.
 func Append(fstab []byte, e Entry) []byte {
 	out := bytes.Clone(fstab)
 	if len(out) > 0 && out[len(out)-1] != '\n' {
@@ -86,8 +87,8 @@ func Append(fstab []byte, e Entry) []byte {
 	return append(out, strings.Join(fields, " ")...)
 }
 
-// Remove removes the entries of an fstab for which match is true. All other
-// bytes stay as they are.
+// Remove removes the entries for which match returns true. All other bytes stay
+// unchanged.
 func Remove(fstab []byte, match func(Entry) bool) (out []byte, changed bool) {
 	for text := range bytes.Lines(fstab) {
 		if l, isEntry := parseLine(string(text)); isEntry && match(l.entry()) {

@@ -1,7 +1,6 @@
-// Package fstab edits the texts that name the root subvolume of a boot
-// environment: the / line of /etc/fstab, and the kernel's command line. It is
-// pure, and it keeps every byte that it has no reason to change: these are
-// the user's files.
+// Package fstab edits the texts that name the root subvolume of a boot environment: the
+// / line of /etc/fstab, and the kernel command line. It is pure, and changes no other
+// bytes, because these are the user's files.
 package fstab
 
 import (
@@ -12,23 +11,22 @@ import (
 )
 
 var (
-	// ErrNoRoot says that an fstab has no line for /.
+	// ErrNoRoot reports that an fstab has no line for /.
 	ErrNoRoot = errors.New("no line for /")
-	// ErrNotBtrfs says that an fstab's / is of another type than btrfs.
+	// ErrNotBtrfs reports that an fstab's / has another type than btrfs.
 	ErrNotBtrfs = errors.New("the line for / is not of type btrfs")
-	// ErrBadSubvolume says that a subvolume's path can't be written in
-	// mount options.
+	// ErrBadSubvolume reports that a subvolume's path cannot be written as a mount
+	// option.
 	ErrBadSubvolume = errors.New("not a path for mount options")
 )
 
-// SetRootSubvolume makes the / line of an fstab (fstab(5)) mount subvol, a
-// path from the top of the file system, such as "@be/2026-11-20": it replaces
-// the value of subvol= or adds one, and removes subvolid=, which would
-// contradict. A leading slash is written where there was one. All other bytes
-// stay as they are. Type auto passes for btrfs.
+// SetRootSubvolume makes the / line of an fstab (fstab(5)) mount subvol, a path from
+// the top of the file system, such as "@be/2026-11-20". It replaces or adds subvol=,
+// keeps a leading slash if there was one, and removes subvolid=, which would
+// contradict. All other bytes stay unchanged. Type auto is accepted as btrfs.
 //
-// If there is more than one line for /, all are changed. The errors are
-// [ErrNoRoot], [ErrNotBtrfs] and [ErrBadSubvolume]; out is fstab then.
+// If there are several lines for /, it changes all. Errors: [ErrNoRoot], [ErrNotBtrfs],
+// [ErrBadSubvolume]; then out is fstab.
 func SetRootSubvolume(fstab []byte, subvol string) (out []byte, changed bool, err error) {
 	if err := checkSubvolume(subvol); err != nil {
 		return fstab, false, err
@@ -55,10 +53,9 @@ func SetRootSubvolume(fstab []byte, subvol string) (out []byte, changed bool, er
 	return out, !bytes.Equal(out, fstab), nil
 }
 
-// SetSubvolumes makes the entries of an fstab that mount btrfs subvolumes at some
-// places mount those that are given, by place, and removes entries for which "" is
-// given. All other bytes stay as they are. Entries of other types stay, too. The
-// error is [ErrBadSubvolume]; out is fstab then.
+// SetSubvolumes makes the btrfs entries for some places mount the given subvolumes, by
+// place; an entry with the subvolume "" is removed. All other bytes, and entries of
+// other types, stay unchanged. Error: [ErrBadSubvolume]; then out is fstab.
 func SetSubvolumes(fstab []byte, subvolumes map[string]string) (out []byte, changed bool, err error) {
 	for text := range bytes.Lines(fstab) {
 		l, isEntry := parseLine(string(text))
@@ -82,9 +79,9 @@ func SetSubvolumes(fstab []byte, subvolumes map[string]string) (out []byte, chan
 	return out, !bytes.Equal(out, fstab), nil
 }
 
-// RootSubvolume tells what subvolume the / line of an fstab mounts, without a
-// leading slash: "" if its options don't say. The errors are [ErrNoRoot] and
-// [ErrNotBtrfs]. Of more lines for / the first counts, as with mount(8).
+// RootSubvolume returns the subvolume that the / line of an fstab mounts, without a
+// leading slash, or "" if the options do not name it. If there are several lines for /,
+// the first counts, as for mount(8). Errors: [ErrNoRoot], [ErrNotBtrfs].
 func RootSubvolume(fstab []byte) (string, error) {
 	for line := range bytes.Lines(fstab) {
 		entry, isEntry := parseLine(string(line))
@@ -99,8 +96,8 @@ func RootSubvolume(fstab []byte) (string, error) {
 	return "", ErrNoRoot
 }
 
-// checkSubvolume refuses what options can't carry: a comma or a double quote
-// ends a value, and no escape for them is understood everywhere.
+// checkSubvolume rejects paths that options cannot contain: a comma or a double quote
+// ends a value, and not all programs understand an escape for them.
 func checkSubvolume(subvol string) error {
 	if strings.Trim(subvol, "/") == "" || strings.ContainsAny(subvol, ",\"\x00\n") {
 		return fmt.Errorf("%w: %q", ErrBadSubvolume, subvol)

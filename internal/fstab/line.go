@@ -2,14 +2,14 @@ package fstab
 
 import "strings"
 
-// line is an entry of an fstab with the places of its fields in it.
+// line is an entry of an fstab with the positions of its fields.
 type line struct {
 	text   string
-	fields [][2]int // start and end of each
+	fields [][2]int // start and end of each field
 }
 
-// parseLine finds the fields. Blank lines, comments and lines of fewer than
-// three fields are no entries.
+// parseLine finds the fields. Blank lines, comments, and lines with fewer than three
+// fields are not entries.
 func parseLine(text string) (line, bool) {
 	l := line{text: text}
 	for i := 0; i < len(text); {
@@ -28,7 +28,7 @@ func parseLine(text string) (line, bool) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// field returns a field as it is written; "" if it isn't there.
+// field returns a field as written, or "" if it is missing.
 func (l line) field(i int) string {
 	if i >= len(l.fields) {
 		return ""
@@ -47,8 +47,8 @@ func (l line) isBtrfs() bool {
 	return false
 }
 
-// withOptions returns the line with its options replaced. If it has none,
-// they come after the type, as the fourth and last field.
+// withOptions returns the line with its options replaced. If it has none, they are
+// added as the fourth and last field.
 func (l line) withOptions(edit func(options string) string) string {
 	if len(l.fields) < 4 {
 		end := l.fields[2][1]
@@ -72,7 +72,7 @@ func unescape(field string) string {
 	return plain.String()
 }
 
-// octal reads a backslash and three octal digits.
+// octal parses a backslash and three octal digits.
 func octal(s string) (code byte, found bool) {
 	if len(s) < 4 || s[0] != '\\' {
 		return 0, false
@@ -87,7 +87,7 @@ func octal(s string) (code byte, found bool) {
 	return byte(value), value < 256
 }
 
-// escape writes the bytes that would end a field, or begin an escape.
+// escape escapes the bytes that would end a field or begin an escape.
 func escape(plain string) string {
 	return strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, "\r", `\015`, `\`, `\134`).Replace(plain)
 }

@@ -26,8 +26,7 @@ func splitOutsideQuotes(text string, isSeparator func(byte) bool) []string {
 	return append(parts, text[start:])
 }
 
-// subvolumeOf returns the value of the last subvol= option, the one that
-// counts.
+// subvolumeOf returns the value of the last subvol= option, which is the effective one.
 func subvolumeOf(options string) string {
 	found := ""
 	for _, option := range splitOptions(options) {
@@ -38,9 +37,8 @@ func subvolumeOf(options string) string {
 	return found
 }
 
-// setSubvolume returns options with exactly one subvol=, in the place of the
-// first one or at the end, and without subvolid=. encode writes subvol's bytes
-// as the place of the options needs them.
+// setSubvolume returns options with exactly one subvol=, at the position of the first
+// one or at the end, and without subvolid=. encode escapes subvol for the file.
 func setSubvolume(options, subvol string, encode func(string) string) string {
 	subvol = strings.Trim(subvol, "/")
 	var kept []string
@@ -65,7 +63,7 @@ func setSubvolume(options, subvol string, encode func(string) string) string {
 	if !placed {
 		place := len(kept)
 		if strings.Count(options, `"`)%2 != 0 {
-			place = 0 // behind a quote that is left open it would be a part of that
+			place = 0 // after an unclosed quote, it would become a part of the quoted text
 		}
 		kept = slices.Insert(kept, place, "subvol="+encode(subvol))
 	}

@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// SetRootflags makes a kernel command line, such as the contents of
-// /etc/kernel/cmdline, boot subvol: every rootflags= in it gets the value in
-// its subvol= and loses its subvolid=, other flags stay. Without any,
-// rootflags=subvol=… is added, after root= if that is there. Lines that begin
-// with # are comments, and what follows -- is not the kernel's. changed says
-// whether out differs from cmdline; the error is [ErrBadSubvolume].
+// SetRootflags makes a kernel command line, such as the content of /etc/kernel/cmdline,
+// boot subvol: in every rootflags= it sets subvol= and removes subvolid=; other flags
+// stay. If there is no rootflags=, it adds rootflags=subvol=… after root=, or at the
+// end. Lines that begin with # are comments, and arguments after -- are not the
+// kernel's. changed reports whether out differs from cmdline. Error: [ErrBadSubvolume].
 func SetRootflags(cmdline []byte, subvol string) (out []byte, changed bool, err error) {
 	if err := checkSubvolume(subvol); err != nil {
 		return cmdline, false, err
@@ -39,8 +38,8 @@ func SetRootflags(cmdline []byte, subvol string) (out []byte, changed bool, err 
 	return out, !bytes.Equal(out, cmdline), nil
 }
 
-// Param writes a kernel parameter, in double quotes if it has blanks. The
-// kernel knows no escape for a double quote, so none is left in it.
+// Param formats a kernel parameter, in double quotes if it contains blanks. It removes
+// double quotes, for which the kernel has no escape.
 func Param(plain string) string {
 	plain = strings.ReplaceAll(plain, `"`, "")
 	if !strings.ContainsAny(plain, " \t\n\v\f\r") {
@@ -53,8 +52,8 @@ func Param(plain string) string {
 	return fmt.Sprintf(`%s="%s"`, name, value)
 }
 
-// Params splits a kernel command line into its parameters, up to a --, and
-// takes their quotes off.
+// Params splits a kernel command line into its parameters, up to a --, and removes
+// their quotes.
 func Params(cmdline string) []string {
 	var plain []string
 	for _, p := range findParams(cmdline) {
@@ -65,21 +64,21 @@ func Params(cmdline string) []string {
 
 func verbatim(s string) string { return s }
 
-// param is the place of a parameter in a command line.
+// param is the position of a parameter in a command line.
 type param struct{ start, end int }
 
 func (p param) plain(text string) string {
 	return strings.ReplaceAll(text[p.start:p.end], `"`, "")
 }
 
-// findParams finds the kernel's parameters.
+// findParams returns the positions of the kernel's parameters.
 func findParams(text string) []param {
 	var params []param
 	offset := 0
 	for _, text := range strings.SplitAfter(text, "\n") {
 		if !strings.HasPrefix(text, "#") {
 			start := 0
-			// A quote that is left open ends with its line.
+			// An unclosed quote ends with its line.
 			for _, word := range splitOutsideQuotes(strings.TrimSuffix(text, "\n"), isSpace) {
 				if word == "--" {
 					return params
@@ -98,10 +97,10 @@ func findParams(text string) []param {
 // isSpace is the kernel's isspace without the no-break space.
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-// insertParam adds one after the last root=, or the last parameter at all.
+// insertParam adds a parameter after the last root=, or after the last parameter.
 func insertParam(text string, params []param, added string) string {
 	if len(params) == 0 {
-		// There may be comments, or only parameters of init's.
+		// The text may consist of comments, or only of init's parameters.
 		return added + "\n" + text
 	}
 	after := params[len(params)-1]
@@ -111,7 +110,7 @@ func insertParam(text string, params []param, added string) string {
 		}
 	}
 	if strings.Count(text[after.start:after.end], `"`)%2 != 0 {
-		// Behind a quote that is left open it would be a part of that.
+		// After an unclosed quote, it would become a part of the quoted text.
 		first := params[0].start
 		return text[:first] + added + " " + text[first:]
 	}

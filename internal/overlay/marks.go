@@ -6,15 +6,14 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// marks are what overlayfs notes in the extended attributes of what is in an upper
-// layer: those that begin with trusted.overlay., or with user.overlay. in a layer
-// that was mounted with userxattr.
+// marks are overlayfs's extended attributes of a file in an upper layer. Their prefix
+// is trusted.overlay., or user.overlay. in a layer that was mounted with userxattr.
 type marks struct {
-	opaque   bool // a directory below which nothing of the lower layer is seen
-	moved    bool // a directory that was another one in the lower layer (redirect_dir)
+	opaque   bool // a directory that hides the lower directory
+	moved    bool // a directory that had another name in the lower layer (redirect_dir)
 	partial  bool // a file whose content is in the lower layer (metacopy)
-	copied   bool // it was there in the lower layer
-	whiteout bool // it stands for nothing, in the form that needs no device
+	copied   bool // the file existed in the lower layer
+	whiteout bool // a deleted file, in the form without a device node
 	rest     merge.Attributes
 }
 
@@ -35,7 +34,7 @@ func marksOf(n merge.Node) marks {
 		}
 		switch mark {
 		case "opaque":
-			m.opaque = value == "y" // "x" says that there are whiteouts in it
+			m.opaque = value == "y" // "x" means that the directory contains whiteouts
 		case "redirect":
 			m.moved = n.Kind == merge.Directory
 		case "metacopy":
@@ -49,7 +48,7 @@ func marksOf(n merge.Node) marks {
 	return m
 }
 
-// isWhiteout says whether a node stands for something that was deleted.
+// isWhiteout reports whether a node represents a deleted file.
 func isWhiteout(n merge.Node, m marks) bool {
 	return n.Kind == merge.Special && n.Content == "20000 0:0" || n.Kind == merge.Regular && n.Size == 0 && m.whiteout
 }

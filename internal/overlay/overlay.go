@@ -1,7 +1,7 @@
-// Package overlay understands what a sandbox wrote to other file systems: the
-// upper layers of overlays (Documentation/filesystems/overlayfs.rst). What was
-// added there can be added to the file systems themselves. What was changed or
-// deleted is only told, since services went on writing there meanwhile.
+// Package overlay reads the files that a sandbox wrote to other file systems, from the
+// upper layers of overlays (Documentation/filesystems/overlayfs.rst). Added files can
+// be copied to the file systems. Changed and deleted files are only reported, because
+// services have continued to write there.
 package overlay
 
 import (
@@ -18,17 +18,17 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// Layer is what was written to a file system.
+// Layer is an upper layer of a file system.
 type Layer struct {
-	Mount    string // where it is mounted in the running root, such as "/srv"
-	Upper    string // the directory that holds what was written
-	Target   string // the file system itself; that it is mounted there is the caller's to know
-	Accounts string // the root of the environment, whose accounts say who owns what on either side
+	Mount    string // the mount point in the running root, such as "/srv"
+	Upper    string // the upper directory
+	Target   string // the directory of the file system itself; the caller ensures that it is mounted
+	Accounts string // the root of the environment, whose accounts give the names of owners
 }
 
-// Layers finds the layers in a directory in which a sandbox keeps one directory for
-// each mount point, with "upper" in it, by mount point. root is that of the mount
-// points, "/" as a rule. A scratch directory that isn't there has none.
+// Layers returns the layers in a scratch directory, by mount point. The scratch
+// directory contains a directory with "upper" in it for each mount point. root is the
+// root of the mount points, usually "/". A missing scratch directory has no layers.
 func Layers(scratch, root, accounts string) ([]Layer, error) {
 	entries, err := os.ReadDir(scratch)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -42,7 +42,7 @@ func Layers(scratch, root, accounts string) ([]Layer, error) {
 		}
 		upper := filepath.Join(scratch, entry.Name(), "upper")
 		if info, err := os.Lstat(upper); err != nil || !info.IsDir() {
-			continue // a copy, of a file system that can't be a layer
+			continue // a copy of a file system that cannot be a lower layer
 		}
 		layers = append(layers, Layer{Mount: mount, Upper: upper, Target: filepath.Join(root, mount), Accounts: accounts})
 	}
@@ -50,32 +50,32 @@ func Layers(scratch, root, accounts string) ([]Layer, error) {
 	return layers, nil
 }
 
-// Outcome is what became of something in the sandbox.
+// Outcome is the result for a path in the sandbox.
 type Outcome string
 
-// The fates that are told and not done.
+// The outcomes that are only reported.
 const (
 	Changed  Outcome = "changed"
 	Deleted  Outcome = "deleted"
-	Replaced Outcome = "replaced" // a directory: it was deleted, and made anew
-	Moved    Outcome = "moved"    // a directory, from elsewhere
+	Replaced Outcome = "replaced" // a directory that was deleted and created again
+	Moved    Outcome = "moved"    // a directory that was moved from elsewhere
 )
 
-// Report tells of what is not done to a file system.
+// Report is a change that is not applied to a file system.
 type Report struct {
 	Path    string // absolute, in the running root
 	Outcome Outcome
 }
 
-// Additions are what a layer has and its file system has not.
+// Additions are the files that a layer has and its file system does not have.
 type Additions struct {
-	Added    []string // absolute paths, a directory before what is in it
-	Reported []Report // what differs otherwise, by path
+	Added    []string // absolute paths, a directory before its content
+	Reported []Report // other differences, by path
 
-	names []string // those of Added, in the layer
+	names []string // the paths of Added in the layer
 }
 
-// Find compares a layer with its file system, and changes nothing.
+// Find compares a layer with its file system. It changes nothing.
 func (l Layer) Find() (Additions, error) {
 	found, err := l.with((*finder).find)
 	if err != nil {
@@ -84,9 +84,9 @@ func (l Layer) Find() (Additions, error) {
 	return found, nil
 }
 
-// Add adds to the file system what it has not, with data shared where that is
-// possible. It may have been done before, in part or whole: what is there is left
-// alone. What can't be added doesn't keep the rest from it.
+// Add copies the additions to the file system, by reflink if possible. Existing files
+// are left alone, so it can be repeated. If one file cannot be copied, it continues
+// with the others.
 func (l Layer) Add() (Additions, error) {
 	found, err := l.with(func(f *finder, name string) error {
 		if err := f.find(name); err != nil {
@@ -116,8 +116,8 @@ func (l Layer) with(do func(f *finder, name string) error) (Additions, error) {
 	return f.found, err
 }
 
-// Renumber gives what is in a layer other numbers for its owners, as accounts of
-// its environment get them.
+// Renumber changes the owner numbers of a layer's files according to new numbers of
+// accounts.
 func (l Layer) Renumber(users, groups map[uint32]uint32) error {
 	_, err := l.with(func(f *finder, name string) error { return f.renumber(name, users, groups, map[uint64]bool{}) })
 	if err != nil {
@@ -139,7 +139,7 @@ func (f *finder) report(name string, fate Outcome) error {
 	return nil
 }
 
-// find looks at what is in a directory that both have.
+// find compares a directory that exists on both sides.
 func (f *finder) find(dir string) error {
 	names, err := f.upper.Names(dir)
 	if err != nil {
@@ -174,7 +174,7 @@ func (f *finder) compare(name string, written, there merge.Node) error {
 	case marks.moved:
 		return f.report(name, Moved)
 	case there.Kind == merge.Missing && (marks.copied || marks.partial):
-		return f.report(name, Changed) // it was there, and is gone since
+		return f.report(name, Changed) // it existed before, and was deleted since
 	case there.Kind == merge.Missing:
 		return f.take(name, written)
 	case written.Kind != there.Kind || marks.partial:
@@ -205,7 +205,7 @@ func (f *finder) compareDirectory(name string, written, there merge.Node, marks 
 		if err != nil {
 			return err
 		}
-		// A directory that is new gets the mark too.
+		// New directories have this mark, too.
 		if slices.ContainsFunc(inside, func(n string) bool { return !slices.Contains(kept, n) }) {
 			if err := f.report(name, Replaced); err != nil {
 				return err
@@ -220,17 +220,17 @@ func (f *finder) compareDirectory(name string, written, there merge.Node, marks 
 	return f.find(name)
 }
 
-// take adds something to what is new, with all that is in it.
+// take adds a path to the additions, with everything below it.
 func (f *finder) take(name string, written merge.Node) error {
 	f.found.Added = append(f.found.Added, f.full(name))
 	f.found.names = append(f.found.names, name)
 	if written.Kind != merge.Directory {
 		return nil
 	}
-	return f.find(name) // of which the file system has nothing
+	return f.find(name) // the file system has nothing of it
 }
 
-// add does what was found.
+// add copies the additions.
 func (f *finder) add() error {
 	c := &rootfs.Changer{To: f.target, From: f.upper}
 	var errs []error

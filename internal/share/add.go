@@ -11,11 +11,11 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// settle is the time between two looks at what may still be changing.
+// settle is the time between two checks of a directory that may be changing.
 const settle = 25 * time.Millisecond
 
-// copyTree brings a mirror up to date with what may be in use: a *Refusal if that
-// goes on changing.
+// copyTree copies changes until the copy is complete. It returns a *Refusal if the tree
+// keeps changing.
 func copyTree(ctx context.Context, mirror *rootfs.Mirror) error {
 	const passes = 50
 	var changed []string
@@ -34,14 +34,14 @@ func copyTree(ctx context.Context, mirror *rootfs.Mirror) error {
 	return written(changed)
 }
 
-// written refuses because of what has changed since it was copied.
+// written returns the refusal for files that changed after they were copied.
 func written(changed []string) *Refusal {
 	return refuse("there was written to meanwhile: %s", list(changed)).hint("stop what writes there, and try again")
 }
 
-// Add makes a directory a share. The caller holds the Lock, and has planned it
-// since. Until the fstab of the running environment names the share all is taken
-// back on an error, and finished afterwards.
+// Add makes a directory a share. The caller holds the Lock and has called PlanAdd
+// since. Before the fstab of the running environment names the share, an error undoes
+// everything; afterwards, recovery completes the operation.
 func (s *Shares) Add(ctx context.Context, a *Addition) error {
 	t, err := s.registry.Transaction("making " + a.Path + " a share")
 	if err == nil {
@@ -91,9 +91,9 @@ func (s *Shares) add(ctx context.Context, t *txn.Txn, a *Addition) (err error) {
 	return s.end(t)
 }
 
-// cover mounts the copy over the directory, at a moment at which it is the same:
-// what is written until it is mounted is copied too, and afterwards nobody can
-// write to it before it is all that counts.
+// cover mounts the copy over the directory at a moment when both are equal. It copies
+// changes until the mount is made; the share is read-only then, so that no write is
+// lost before the share replaces the directory.
 func (s *Shares) cover(ctx context.Context, t *txn.Txn, a *Addition, m *move, mirror *rootfs.Mirror) error {
 	const tries = 10
 	var changed []string
@@ -108,7 +108,7 @@ func (s *Shares) cover(ctx context.Context, t *txn.Txn, a *Addition, m *move, mi
 		if err := t.Do(ctx, m.step(stepMount)); err != nil {
 			return err
 		}
-		// Nobody comes to it by its path any more, but those who have it open.
+		// After the mount, only processes that have files open can reach the directory.
 		inodes := mirror.Inodes()
 		if err := s.refuseWriters(a, func(f procs.File) bool { return inodes[f.Inode] }); err != nil {
 			return err
@@ -124,7 +124,7 @@ func (s *Shares) cover(ctx context.Context, t *txn.Txn, a *Addition, m *move, mi
 	return written(changed)
 }
 
-// openTrees opens two directories of the store, whose owners are numbers.
+// openTrees opens two directories of the store. Owners are numbers there.
 func (s *Shares) openTrees(a, b string) (first, second *rootfs.Root, err error) {
 	if first, err = s.openTree(a); err != nil {
 		return nil, nil, err

@@ -17,18 +17,19 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// What steps name that is out of their bounds: see docs/recovery.md for all kinds.
+// Reasons why the arguments of a step are out of bounds. docs/recovery.md has the
+// bounds of all kinds of steps.
 const (
 	notOfIt = "is not of this transaction"
 	noDir   = "is no directory for a share"
 )
 
-// freshPlace is where a transaction makes a share, and restoring is the directory
-// in another one where it makes one.
+// freshPlace is the place at which a transaction builds a share; restoring is the
+// directory beside a share in which a transaction restores a snapshot.
 func freshPlace(id string) string     { return Dir + "/" + newPrefix + id }
 func restoring(dir, id string) string { return path.Join(dir, ".apt-be-restore-"+id) }
 
-// The directory of a share may be anywhere that an fstab says, but where the
+// The fstab decides about a share's directory, so it can be anywhere, except where the
 // transaction chose it.
 func isDir(dir string) bool {
 	return strings.HasPrefix(dir, "/") && dir != "/" && path.Clean(dir) == dir && !strings.ContainsRune(dir, 0)
@@ -41,13 +42,13 @@ func checkMake(id string, a txn.Args) error {
 	return a.Only("dst")
 }
 
-// isName says whether a subvolume of that name can be a share: also one that somebody
-// gave by hand, or a past, whose name is longer.
+// isName reports whether a name can be a share's, including names that a user made and
+// names of share snapshots, which are longer.
 func isName(name string) bool {
 	return name != "" && !strings.Contains(name, "/") && !strings.HasPrefix(name, newPrefix) && store.CheckPath(Dir+"/"+name) == nil
 }
 
-// checkMove checks the arguments that all steps have that are moves.
+// checkMove checks the arguments that all steps of moves have.
 func checkMove(a txn.Args, further ...string) error {
 	m := moveIn(a)
 	switch {
@@ -65,7 +66,7 @@ func checkMove(a txn.Args, further ...string) error {
 	return a.Only(append(further, "share", "uuid", "from", "env", "env-uuid", "path", "old", "copy", "mounted", "seal")...)
 }
 
-// checkAdd is of the steps by which a directory becomes a share.
+// checkAdd checks the steps that turn a directory into a share.
 func checkAdd(id string, a txn.Args) error {
 	switch {
 	case a["from"] != freshPlace(id):
@@ -76,7 +77,7 @@ func checkAdd(id string, a txn.Args) error {
 	return checkMove(a)
 }
 
-// checkRemove is of those by which a share becomes a directory.
+// checkRemove checks the steps that turn a share into a directory.
 func checkRemove(_ string, a txn.Args) error {
 	if a["from"] != "" {
 		return txn.OutOfBounds(a["from"], notOfIt)
@@ -84,7 +85,7 @@ func checkRemove(_ string, a txn.Args) error {
 	return checkMove(a)
 }
 
-// checkInPlace is of those by which a past of a share takes its place.
+// checkInPlace checks the steps that restore a share snapshot in place.
 func checkInPlace(_ string, a txn.Args) error {
 	dir, name := path.Split(a["from"])
 	if dir != Dir+"/" || !strings.HasPrefix(name, a["share"]+"-") || !isName(name) {
@@ -110,7 +111,7 @@ func checkClone(id string, a txn.Args) error {
 	return checkInPlace(id, rest)
 }
 
-// checkBeside is of those by which a past of a share becomes a directory beside it.
+// checkBeside checks the steps that restore a share snapshot beside the share.
 func checkBeside(id string, a txn.Args) error {
 	switch dir := path.Dir(a["to"]); {
 	case !isDir(a["to"]):
@@ -125,8 +126,8 @@ func checkBeside(id string, a txn.Args) error {
 	return a.Only("env", "env-uuid", "from", "to")
 }
 
-// checkEntered returns an error if the environment's fstab does not have the share
-// at the directory which is to be emptied.
+// checkEntered fails if the environment's fstab does not mount the share at the
+// directory that will be emptied.
 func (s *Shares) checkEntered(m move) error {
 	entries, err := s.entries(m.env)
 	if err != nil {
@@ -138,8 +139,7 @@ func (s *Shares) checkEntered(m move) error {
 	return nil
 }
 
-// checkUnmounted returns an error if a share is mounted, or some environment
-// mounts it.
+// checkUnmounted fails if a share is mounted, or an environment's fstab mounts it.
 func (s *Shares) checkUnmounted(sub store.Subvolume) error {
 	if err := s.registry.CheckUnused(sub); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s *Shares) checkUnmounted(sub store.Subvolume) error {
 	return nil
 }
 
-// openTree opens a directory of the store, to which no link leads.
+// openTree opens a directory of the store without following links.
 func (s *Shares) openTree(at string) (*rootfs.Root, error) {
 	top, err := os.Open(s.store.Path("."))
 	if err != nil {

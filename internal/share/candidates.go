@@ -6,15 +6,14 @@ import (
 	"path/filepath"
 )
 
-// usual are directories with data that should not go back with a rollback, where
-// Debian has them.
+// usual are Debian's usual directories with data that a rollback should not revert.
 var usual = []string{
 	"/home", "/srv", "/var/log", "/var/mail", "/var/spool",
 	"/var/lib/docker", "/var/lib/libvirt", "/var/lib/machines", "/var/lib/mysql", "/var/lib/postgresql",
 }
 
-// Candidates are the usual directories with data that are in the running
-// environment, and could be shares.
+// Candidates returns the usual directories that contain data in the running environment
+// and can become shares.
 func (s *Shares) Candidates() ([]string, error) {
 	running, err := s.registry.Running()
 	if err != nil {
@@ -36,7 +35,8 @@ func (s *Shares) Candidates() ([]string, error) {
 	return found, nil
 }
 
-// holdsFiles says whether there is anything but directories below one of the store.
+// holdsFiles reports whether a directory of the store contains anything except
+// directories.
 func (s *Shares) holdsFiles(dir string) bool {
 	found := false
 	_ = filepath.WalkDir(s.store.Path(dir), func(_ string, entry fs.DirEntry, err error) error {

@@ -9,48 +9,48 @@ import (
 	"github.com/apt-be/apt-be/internal/procs"
 )
 
-// Host is what shares need of the machine that runs. All paths are from the
-// running root.
+// Host is the interface of the running machine for shares. All paths are relative to
+// the running root.
 type Host interface {
-	// Points returns what is mounted at each mount point: of a btrfs its path
-	// from the top level.
+	// Points returns the source of each mount point; for a btrfs, the path from its top
+	// level.
 	Points() (map[string]string, error)
-	// Mount mounts what an entry says, from the device of the store.
+	// Mount mounts an fstab entry from the store's device.
 	Mount(entry fstab.Entry) error
-	// Unmount unmounts what is mounted at dir, if nobody uses it.
+	// Unmount unmounts dir. It fails if the mount is in use.
 	Unmount(dir string) error
-	// Users returns the processes that use files for which match is true.
+	// Users returns the processes that use files for which match returns true.
 	Users(match func(procs.File) bool) ([]procs.Process, error)
-	// Binds returns where directories are mounted, by anybody, that are at or
-	// below a path from the top level of the file system.
+	// Binds returns the mounts, in any mount namespace, of directories at or below a
+	// path from the top level.
 	Binds(dir string) ([]procs.Bind, error)
 }
 
-// NoHost is the machine of a root that does not run: nothing is mounted there.
+// NoHost is the Host of a root that does not run: nothing is mounted.
 type NoHost struct{}
 
-// Points implements Machine.
+// Points implements Host.
 func (NoHost) Points() (map[string]string, error) { return nil, nil }
 
-// Mount implements Machine.
+// Mount implements Host.
 func (NoHost) Mount(fstab.Entry) error { return nil }
 
-// Unmount implements Machine.
+// Unmount implements Host.
 func (NoHost) Unmount(string) error { return nil }
 
-// Users implements Machine.
+// Users implements Host.
 func (NoHost) Users(func(procs.File) bool) ([]procs.Process, error) { return nil, nil }
 
-// Binds implements Machine.
+// Binds implements Host.
 func (NoHost) Binds(string) ([]procs.Bind, error) { return nil, nil }
 
-// RunningHost is this machine.
+// RunningHost is the Host of this machine.
 type RunningHost struct {
-	Root   string // where the running root is mounted, "/" but for tests
-	Device string // of the store
+	Root   string // the mount point of the running root, "/" except in tests
+	Device string // the store's device
 }
 
-// Points implements Machine.
+// Points implements Host.
 func (l RunningHost) Points() (map[string]string, error) {
 	all, err := mounts.Points()
 	points := map[string]string{}
@@ -62,21 +62,21 @@ func (l RunningHost) Points() (map[string]string, error) {
 	return points, err
 }
 
-// inside is the path from the running root of what is in it.
+// inside returns the path relative to the running root.
 func (l RunningHost) inside(file string) (string, bool) {
 	rest, ok := strings.CutPrefix(file, strings.TrimSuffix(l.Root, "/"))
 	return filepath.Clean("/" + rest), ok && (rest == "" || rest[0] == '/')
 }
 
-// Mount implements Machine.
+// Mount implements Host.
 func (l RunningHost) Mount(entry fstab.Entry) error {
 	return mounts.MountBy(l.Device, entry.Type, entry.Options, filepath.Join(l.Root, entry.Dir))
 }
 
-// Unmount implements Machine.
+// Unmount implements Host.
 func (l RunningHost) Unmount(dir string) error { return mounts.Unmount(filepath.Join(l.Root, dir)) }
 
-// Users implements Machine.
+// Users implements Host.
 func (l RunningHost) Users(match func(procs.File) bool) ([]procs.Process, error) {
 	return procs.Find(func(f procs.File) bool {
 		if inside, ok := l.inside(f.Path); ok {
@@ -86,5 +86,5 @@ func (l RunningHost) Users(match func(procs.File) bool) ([]procs.Process, error)
 	})
 }
 
-// Binds implements Machine.
+// Binds implements Host.
 func (l RunningHost) Binds(dir string) ([]procs.Bind, error) { return procs.Binds(dir) }

@@ -16,19 +16,20 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// systems are the directories that are the system itself, with all below them, or
-// no files on a disk.
+// systems are directories that belong to the system itself, with all below them, or
+// that have no files on a disk.
 var systems = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr"}
 
-// databases say what is installed: they belong to the files that are.
+// databases are directories that describe the installed packages, so they belong to the
+// packages' files.
 var databases = []string{"/var/lib/dpkg", "/var/lib/apt", "/var/lib/apt-be", "/var/cache/apt"}
 
-// within says whether a path is dir or below it.
+// within reports whether a path is dir or below it.
 func within(file, dir string) bool {
 	return file == dir || strings.HasPrefix(file, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// checkName refuses a directory for what it is called. Both are pure.
+// checkName refuses directories by their names. It is pure.
 func checkName(dir string) error {
 	switch {
 	case dir == "/":
@@ -44,7 +45,7 @@ func checkName(dir string) error {
 	return nil
 }
 
-// checkMounts refuses a directory that is on another file system, or has one in it.
+// checkMounts refuses a directory on another file system, or with a mount below it.
 func checkMounts(dir string, points map[string]string) error {
 	for _, point := range slices.Sorted(maps.Keys(points)) {
 		name, isShare := strings.CutPrefix(points[point], Dir+"/")
@@ -63,7 +64,7 @@ func checkMounts(dir string, points map[string]string) error {
 	return nil
 }
 
-// checkEntries refuses a directory for which an fstab has something to mount.
+// checkEntries refuses a directory for which the fstab has an entry.
 func checkEntries(dir string, entries []fstab.Entry) error {
 	for _, e := range entries {
 		if e.Dir == "/" || !within(dir, e.Dir) && !within(e.Dir, dir) || !strings.HasPrefix(e.Dir, "/") {
@@ -77,7 +78,7 @@ func checkEntries(dir string, entries []fstab.Entry) error {
 	return nil
 }
 
-// checkWay refuses what is no directory, or is reached by a link.
+// checkWay refuses a path that is not a directory, or that contains a link.
 func checkWay(root *rootfs.Root, dir string) error {
 	at := "."
 	for part := range strings.SplitSeq(strings.TrimPrefix(dir, "/"), "/") {
@@ -96,7 +97,7 @@ func checkWay(root *rootfs.Root, dir string) error {
 	return nil
 }
 
-// checkNested refuses a directory that is a subvolume or has one in it.
+// checkNested refuses a directory that is a subvolume or contains one.
 func (s *Shares) checkNested(env, dir string) error {
 	nested, err := s.store.Nested(env)
 	if err != nil {
@@ -119,8 +120,8 @@ func (s *Shares) checkNested(env, dir string) error {
 	return nil
 }
 
-// checkPackages refuses a directory in which there are files of packages: those
-// belong to a version of the package.
+// checkPackages refuses a directory with packages' files, because those belong to a
+// version of the package.
 func checkPackages(root *rootfs.Root, dir, rootDir string) error {
 	files, err := pkgdb.ReadFiles(rootDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -148,7 +149,7 @@ func checkPackages(root *rootfs.Root, dir, rootDir string) error {
 	return nil
 }
 
-// list names the first few of several.
+// list formats the first few of several names.
 func list(names []string) string {
 	const most = 5
 	if len(names) > most {
@@ -157,11 +158,11 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// nameFor is the name of the share that a directory becomes if nobody says one.
+// nameFor returns the default name of the share for a directory.
 func nameFor(dir string) string { return strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-") }
 
-// entryFor is what an fstab gets to mount a subvolume at dir: as its root, where
-// it says how that is.
+// entryFor returns the fstab entry that mounts a subvolume at dir, with the options of
+// the root's entry.
 func (s *Shares) entryFor(text []byte, dir, subvolume string) (fstab.Entry, error) {
 	e, err := fstab.BesideRoot(text, dir, subvolume)
 	if !errors.Is(err, fstab.ErrNoRoot) {
@@ -174,7 +175,7 @@ func (s *Shares) entryFor(text []byte, dir, subvolume string) (fstab.Entry, erro
 	return e, nil
 }
 
-// enter has the fstab of an environment mount a share at dir; it may do so already.
+// enter adds an entry for a share at dir to an environment's fstab, unless it has one.
 func (s *Shares) enter(env, dir, name string) error {
 	return inroot.EditOrMake(s.store.Path(env), fstabFile, func(old []byte) ([]byte, bool, error) {
 		subvolume := Dir + "/" + name
@@ -186,7 +187,7 @@ func (s *Shares) enter(env, dir, name string) error {
 	})
 }
 
-// leave has the fstab of an environment not mount a share.
+// leave removes the entry of a share from an environment's fstab.
 func (s *Shares) leave(env, name string) error {
 	return inroot.Edit(s.store.Path(env), fstabFile, func(old []byte) ([]byte, bool, error) {
 		out, changed := fstab.Remove(old, func(e fstab.Entry) bool { return e.Subvolume() == Dir+"/"+name })
@@ -194,8 +195,8 @@ func (s *Shares) leave(env, name string) error {
 	})
 }
 
-// makeMountPoint makes dir in an environment, if it is not there, as it is in
-// another one.
+// makeMountPoint creates dir in an environment, with the attributes that it has in
+// another one, unless it exists.
 func (s *Shares) makeMountPoint(env, like, dir string) error {
 	return s.withRoots(env, like, func(to, from *rootfs.Root) error {
 		name := strings.TrimPrefix(dir, "/")

@@ -12,10 +12,10 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// AddOptions say what is to become a share.
+// AddOptions are the options of PlanAdd.
 type AddOptions struct {
-	Path      string // absolute and clean, of a directory of the running root
-	Name      string // "" for one made from the path
+	Path      string // an absolute, cleaned path in the running root
+	Name      string // "" for a name made from the path
 	OpenFiles bool   // also if files are open there
 }
 
@@ -23,11 +23,11 @@ type AddOptions struct {
 type Addition struct {
 	AddOptions
 	Running be.Env
-	Hides   []be.Env // environments that have data of their own there, which the share will hide
-	Without []be.Env // environments that can't be changed, and so won't mount it
+	Hides   []be.Env // environments with data of their own at that path, which the share will hide
+	Without []be.Env // environments that cannot be changed and will not mount it
 }
 
-// PlanAdd looks whether a directory can become a share: a *Refusal if not,
+// PlanAdd checks whether a directory can become a share. Errors: *Refusal,
 // be.ErrBadName, be.ErrExists.
 func (s *Shares) PlanAdd(o AddOptions) (*Addition, error) {
 	a, err := s.planAdd(o)
@@ -67,7 +67,7 @@ func (s *Shares) planAdd(o AddOptions) (*Addition, error) {
 	return a, s.refuseWriters(a, func(f procs.File) bool { return within(f.Path, a.Path) })
 }
 
-// checkDirectory refuses a directory of a root for what is there.
+// checkDirectory refuses a directory of a root because of its content or mounts.
 func (s *Shares) checkDirectory(env, dir string) error {
 	points, err := s.machine.Points()
 	if err != nil {
@@ -83,7 +83,8 @@ func (s *Shares) checkDirectory(env, dir string) error {
 	if err := checkEntries(dir, entries); err != nil {
 		return err
 	}
-	// Who has it mounted elsewhere would go on seeing the directory, which is emptied.
+	// A process with the directory mounted elsewhere would continue to see the emptied
+	// directory.
 	binds, err := s.machine.Binds(env + dir)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (s *Shares) checkDirectory(env, dir string) error {
 	return checkPackages(root, dir, s.store.Path(env))
 }
 
-// checkFree returns be.ErrExists if there is something of a name among the shares.
+// checkFree returns be.ErrExists if the name of a share is taken.
 func (s *Shares) checkFree(name string) error {
 	_, err := s.store.Get(Dir + "/" + name)
 	if errors.Is(err, store.ErrNotFound) {
@@ -118,7 +119,7 @@ func (s *Shares) checkFree(name string) error {
 	return err
 }
 
-// lookAtOthers looks what the other environments have in the place of the share.
+// lookAtOthers determines what the other environments have at the share's path.
 func (s *Shares) lookAtOthers(a *Addition) error {
 	others, err := s.others(a.Running.Subvolume.UUID)
 	if err != nil {
@@ -147,7 +148,7 @@ func (s *Shares) lookAtOthers(a *Addition) error {
 	return nil
 }
 
-// others are all environments but the one with a UUID.
+// others returns all environments except the one with a UUID.
 func (s *Shares) others(uuid string) ([]be.Env, error) {
 	envs, err := s.registry.List()
 	if err != nil {
@@ -162,8 +163,8 @@ func (s *Shares) others(uuid string) ([]be.Env, error) {
 	return others, nil
 }
 
-// hasData says whether there is something in a directory of an environment. That
-// it is no directory, or that a link leads there, is an error.
+// hasData reports whether a directory of an environment is not empty. It fails if the
+// path is not a directory or contains a link.
 func (s *Shares) hasData(e be.Env, dir string) (bool, error) {
 	root, err := rootfs.Open(s.store.Path(e.Subvolume.Path))
 	if err != nil {

@@ -14,25 +14,26 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// RiskDeleteShare is the name of the risk that RemoveOptions.Delete takes.
+// RiskDeleteShare is the name of the risk of RemoveOptions.Delete.
 const RiskDeleteShare = "delete-share"
 
-// RemoveOptions say which share is to be one no more.
+// RemoveOptions are the options of PlanRemove.
 type RemoveOptions struct {
-	NameOrPath string // its name, or where the running environment mounts it
-	Delete     bool   // also if nobody mounts it, and with it goes what is in it
+	NameOrPath string // the share's name, or its mount point in the running environment
+	Delete     bool   // also if no environment mounts it; this deletes its data
 }
 
-// Removal is a share that can be one no more.
+// Removal is a share that can be removed.
 type Removal struct {
 	Share   Share
 	Running be.Env
-	Back    bool     // what is in it goes back into the running environment; else it is deleted
-	Others  []be.Env // those that go on mounting it
+	Back    bool     // the data is moved back into the running environment; otherwise it is deleted
+	Others  []be.Env // the environments that continue to mount it
 }
 
-// PlanRemove looks whether what is in a share can go back into the running
-// environment, or, if nobody mounts it, be deleted: a *Refusal if not, ErrNotFound.
+// PlanRemove checks whether the data of a share can be moved back into the running
+// environment, or, if no environment mounts the share, be deleted. Errors: *Refusal,
+// ErrNotFound.
 func (s *Shares) PlanRemove(o RemoveOptions) (*Removal, error) {
 	r, err := s.planRemove(o)
 	if err != nil {
@@ -67,7 +68,7 @@ func (s *Shares) planRemove(o RemoveOptions) (*Removal, error) {
 	return r, nil
 }
 
-// describe says what is in a share.
+// describe describes the content of a share.
 func (s *Shares) describe(share Share) string {
 	files, bytes := 0, int64(0)
 	_ = filepath.WalkDir(s.store.Path(share.Subvolume.Path), func(_ string, entry fs.DirEntry, err error) error {
@@ -82,7 +83,7 @@ func (s *Shares) describe(share Share) string {
 	return fmt.Sprintf("%d files of %d bytes", files, bytes)
 }
 
-// checkBack refuses what can't go back.
+// checkBack refuses a share whose data cannot be moved back.
 func (s *Shares) checkBack(r *Removal) error {
 	dir := r.Share.Path
 	points, err := s.machine.Points()
@@ -115,7 +116,7 @@ func (s *Shares) checkBack(r *Removal) error {
 	return s.checkIdle(r.Share)
 }
 
-// checkIdle refuses while files of a share are open: it can't be unmounted then.
+// checkIdle refuses a share with open files, because it cannot be unmounted.
 func (s *Shares) checkIdle(share Share) error {
 	device, err := deviceOf(s.store.Path(share.Subvolume.Path))
 	if err != nil {
@@ -128,10 +129,10 @@ func (s *Shares) checkIdle(share Share) error {
 	return err
 }
 
-// Remove puts what is in a share back into the running environment, and deletes
-// the share if no other one mounts it. The caller holds the Lock, and has planned
-// it since. Until the fstab names the share no more all is taken back on an error,
-// and finished afterwards.
+// Remove moves the data of a share back into the running environment, and deletes the
+// share if no other environment mounts it. The caller holds the Lock and has called
+// PlanRemove since. While the fstab names the share, an error undoes everything;
+// afterwards, recovery completes the operation.
 func (s *Shares) Remove(ctx context.Context, r *Removal) error {
 	if !r.Back {
 		if err := s.store.Delete(r.Share.Subvolume.Path); err != nil {
@@ -183,8 +184,8 @@ func (s *Shares) remove(ctx context.Context, t *txn.Txn, r *Removal) (err error)
 	return s.end(t)
 }
 
-// bringBack makes the directory below the mount the same as the share, which
-// nobody can change any more afterwards.
+// bringBack copies the share to the directory below the mount, and makes the share
+// read-only before the last copy.
 func (s *Shares) bringBack(ctx context.Context, t *txn.Txn, m *move, to, from *rootfs.Root) error {
 	mirror := rootfs.NewMirror(to, from)
 	const tries = 10

@@ -17,23 +17,23 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// RestoreOptions say what of a share's past is to be had again.
+// RestoreOptions are the options of PlanRestore.
 type RestoreOptions struct {
-	NameOrPath string // the share's name, or where the running environment mounts it
-	From       string // the environment that the machine left for then
-	InPlace    bool   // in the place of what the share is now
+	NameOrPath string // the share's name, or its mount point in the running environment
+	From       string // the environment that the machine left for
+	InPlace    bool   // replace the present data
 }
 
-// Restoration is a past of a share that can be had again.
+// Restoration is a share snapshot that can be restored.
 type Restoration struct {
 	Share    Share
 	Snapshot Snapshot
 	Running  be.Env
-	Dir      string // where it will be in the running environment; "" if in place
-	Kept     string // in place: the share that what there is now will be
+	Dir      string // the new directory in the running environment; "" if in place
+	Kept     string // in place: the share that gets the present data
 }
 
-// PlanRestore looks whether what a share was can be had again: a *Refusal if not,
+// PlanRestore checks whether a share snapshot can be restored. Errors: *Refusal,
 // ErrNotFound.
 func (s *Shares) PlanRestore(o RestoreOptions) (*Restoration, error) {
 	r, err := s.planRestore(o)
@@ -77,7 +77,7 @@ func (s *Shares) planRestore(o RestoreOptions) (*Restoration, error) {
 	return r, s.checkBeside(r)
 }
 
-// checkBeside refuses if a directory can't be made beside the share.
+// checkBeside refuses if no directory can be created beside the share.
 func (s *Shares) checkBeside(r *Restoration) error {
 	points, err := s.machine.Points()
 	if err != nil {
@@ -103,8 +103,8 @@ func (s *Shares) checkBeside(r *Restoration) error {
 	return err
 }
 
-// Restore gives back what a share was. The caller holds the Lock, and has planned
-// it since. On an error all is taken back.
+// Restore restores a share snapshot. The caller holds the Lock and has called
+// PlanRestore since. An error undoes everything.
 func (s *Shares) Restore(ctx context.Context, r *Restoration) error {
 	restore := s.restoreInPlace
 	if r.Dir != "" {
@@ -182,8 +182,8 @@ func (s *Shares) restoreInPlace(ctx context.Context, t *txn.Txn, r *Restoration)
 	return s.unseal(m)
 }
 
-// bare unmounts a share for a moment, in which nobody can write to the directory
-// below it.
+// bare unmounts a share temporarily. Meanwhile the directory below is sealed, so that
+// no process can write to it.
 func (s *Shares) bare(m move) error {
 	if m.seal {
 		if err := s.withBelow(m, func(dir *rootfs.Root) error { return dir.Seal(".") }); err != nil {
@@ -203,17 +203,17 @@ func (s *Shares) unseal(m move) error {
 	})
 }
 
-// The kinds of steps by which a past of a share is had again.
+// The kinds of steps that restore a share snapshot.
 const (
-	stepBeside = "share-beside" // an empty directory with another name
-	stepShow   = "share-show"   // it gets its name
+	stepBeside = "share-beside" // creates an empty directory with a temporary name
+	stepShow   = "share-show"   // gives the directory its name
 
-	stepClone = "share-clone" // a share that is a copy of the past
-	stepLower = "share-lower" // the present one is unmounted from a directory that is sealed
-	stepSwap  = "share-swap"  // they change their names; what is mounted then is what counts
+	stepClone = "share-clone" // creates a share as a copy of the snapshot
+	stepLower = "share-lower" // seals the directory, and unmounts the present share
+	stepSwap  = "share-swap"  // exchanges the names of the two shares; the mounted one counts
 )
 
-// restoreHandlers are those of these steps.
+// restoreHandlers returns the handlers of these steps.
 func (s *Shares) restoreHandlers() txn.Handlers {
 	return txn.Handlers{
 		stepBeside: {
@@ -239,7 +239,7 @@ func (s *Shares) restoreHandlers() txn.Handlers {
 			Check: checkClone,
 			Do:    func(_ context.Context, a txn.Args) error { return s.store.Snapshot(a["src"], a["from"], false) },
 			Undo: s.last(func(a txn.Args) error {
-				// Once they have changed their names, it is the other one that is there.
+				// After the exchange, the other share has this name.
 				if other, err := s.isAt(a["from"], a["uuid"]); err != nil || other {
 					return err
 				}
@@ -271,7 +271,7 @@ func (s *Shares) restoreHandlers() txn.Handlers {
 	}
 }
 
-// unswap gives both shares their names back, unless what was restored is mounted.
+// unswap exchanges the names back, unless the restored share is mounted.
 func (s *Shares) unswap(m move) error {
 	swapped, err := s.isAt(m.fresh, m.uuid)
 	if err != nil || !swapped {
@@ -283,8 +283,8 @@ func (s *Shares) unswap(m move) error {
 	return s.store.Exchange(m.fresh, m.subvolume())
 }
 
-// inDir calls do with the directory that holds a path of an environment, and its
-// name there.
+// inDir calls do with the parent directory of a path in an environment, and the last
+// name.
 func (s *Shares) inDir(env, file string, do func(dir int, name string) error) error {
 	dir, err := inroot.OpenDir(s.store.Path(env), path.Dir(file))
 	if err != nil {
@@ -299,7 +299,7 @@ func (s *Shares) inDir(env, file string, do func(dir int, name string) error) er
 
 func makeDir(dir int, name string) error { return unix.Mkdirat(dir, name, 0o700) }
 
-// clear removes what is at a path of an environment.
+// clear removes a path of an environment.
 func (s *Shares) clear(env, file string) error {
 	root, err := rootfs.OpenTree(s.store.Path(env), "")
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package share keeps shares: subvolumes that every boot environment mounts, so
-// that what is in them does not go back with a rollback.
+// Package share manages shares: subvolumes that every boot environment mounts, so that
+// a rollback does not revert their data.
 //
-// Nothing but the fstabs of the environments says who mounts a share, and where.
+// Only the fstabs of the environments record which environment mounts a share, and
+// where.
 package share
 
 import (
@@ -18,21 +19,21 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Dir holds the shares, in the top-level subvolume.
+// Dir is the directory of shares in the top-level subvolume.
 const Dir = be.ShareDir
 
-// newPrefix begins the name of one under construction.
+// newPrefix is the prefix of shares under construction.
 const newPrefix = ".new-"
 
 const fstabFile = "/etc/fstab"
 
-// ErrNotFound says that there is no such share.
+// ErrNotFound reports that there is no such share.
 var ErrNotFound = errors.New("no such share")
 
-// Refusal says why something is not done.
+// Refusal is the reason why an operation is refused.
 type Refusal struct {
 	Reason string
-	Hint   string // what can be done about it; "" if nothing is known
+	Hint   string // a remedy; "" if none is known
 }
 
 func (r *Refusal) Error() string { return r.Reason }
@@ -46,15 +47,15 @@ func (r *Refusal) hint(format string, args ...any) *Refusal {
 	return r
 }
 
-// Shares are those of the file system that holds the environments of a registry.
+// Shares manages the shares of the file system that contains a registry's environments.
 type Shares struct {
 	registry *be.Registry
 	store    store.Store
 	machine  Host
 }
 
-// New returns the shares beside the environments of a registry, and has what was
-// cut off with them settled when the registry recovers.
+// New returns the shares of a registry. It adds its steps to those that the registry's
+// recovery can settle.
 func New(registry *be.Registry, machine Host) *Shares {
 	s := &Shares{registry: registry, store: registry.Store(), machine: machine}
 	registry.Handle(s.handlers())
@@ -64,31 +65,32 @@ func New(registry *be.Registry, machine Host) *Shares {
 // Share is a subvolume that environments mount.
 type Share struct {
 	Name      string
-	Path      string // where it is mounted: in the running environment, or else in the first one that does; "" if in none
+	Path      string // the mount point: in the running environment, otherwise in the first one that mounts it; "" if none does
 	Subvolume store.Subvolume
 	Mounts    []Mount    // the environments that mount it, oldest first
-	Snapshots []Snapshot // what it was when the machine left for environments
+	Snapshots []Snapshot // its snapshots
 }
 
-// Mount is where an environment mounts a share.
+// Mount is a mount point of a share in an environment.
 type Mount struct {
 	Env be.Env
 	Dir string
 }
 
-// Snapshot is what a share was when the machine left for an environment.
+// Snapshot is a snapshot of a share from the time when the machine left for an
+// environment.
 type Snapshot struct {
 	be.ShareSnapshot
 	Env       be.Env
 	Subvolume store.Subvolume
 }
 
-// MountedBy says whether an environment mounts the share.
+// MountedBy reports whether an environment's fstab mounts the share.
 func (s Share) MountedBy(e be.Env) bool {
 	return slices.ContainsFunc(s.Mounts, func(m Mount) bool { return m.Env.Subvolume.UUID == e.Subvolume.UUID })
 }
 
-// List describes all shares, by name.
+// List returns all shares, sorted by name.
 func (s *Shares) List() ([]Share, error) {
 	subvolumes, err := s.store.List(Dir)
 	if err != nil {
@@ -148,8 +150,8 @@ func (s *Shares) addPast(shares []Share, e be.Env) error {
 	return nil
 }
 
-// Find returns the share that has a name, or that the running environment mounts
-// at an absolute path: ErrNotFound.
+// Find returns the share with a name, or the one that the running environment mounts at
+// an absolute path. Error: ErrNotFound.
 func (s *Shares) Find(what string) (Share, error) {
 	shares, err := s.List()
 	if err != nil {
@@ -164,7 +166,7 @@ func (s *Shares) Find(what string) (Share, error) {
 	return Share{}, fmt.Errorf("%w: %s", ErrNotFound, what)
 }
 
-// Mounted returns the directories at which the root in a directory mounts shares.
+// Mounted returns the directories at which a root's fstab mounts shares.
 func Mounted(root string) ([]string, error) {
 	entries, err := entriesIn(root)
 	var dirs []string
@@ -176,7 +178,7 @@ func Mounted(root string) ([]string, error) {
 	return dirs, err
 }
 
-// entries are those of the fstab of an environment; none if it has no fstab.
+// entries returns the fstab entries of an environment; none if it has no fstab.
 func (s *Shares) entries(env string) ([]fstab.Entry, error) { return entriesIn(s.store.Path(env)) }
 
 func entriesIn(root string) ([]fstab.Entry, error) {
@@ -184,7 +186,7 @@ func entriesIn(root string) ([]fstab.Entry, error) {
 	return fstab.Entries(text), err
 }
 
-// fstabIn is the text of a root's fstab, nothing if there is none.
+// fstabIn returns the text of a root's fstab, or nothing if there is none.
 func fstabIn(root string) ([]byte, error) {
 	text, err := inroot.ReadFile(root, fstabFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -193,7 +195,7 @@ func fstabIn(root string) ([]byte, error) {
 	return text, err
 }
 
-// isAt says whether the subvolume with a UUID is at a path.
+// isAt reports whether the subvolume with a UUID is at a path.
 func (s *Shares) isAt(at, uuid string) (bool, error) {
 	sub, err := s.store.Get(at)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) {
@@ -202,8 +204,8 @@ func (s *Shares) isAt(at, uuid string) (bool, error) {
 	return err == nil && sub.UUID == uuid, err
 }
 
-// quiet refuses while somebody builds an environment or works in one: what they
-// see of a directory is what it was.
+// quiet refuses while a process builds an environment or works in one, because it would
+// see the old directory.
 func (s *Shares) quiet() error {
 	building, err := s.registry.Building()
 	if err != nil {
@@ -224,7 +226,7 @@ func (s *Shares) quiet() error {
 	return nil
 }
 
-// findHere finds a share, and the environment that runs.
+// findHere finds a share and the running environment.
 func (s *Shares) findHere(what string) (share Share, running be.Env, err error) {
 	if share, err = s.Find(what); err == nil {
 		running, err = s.registry.Running()

@@ -9,9 +9,9 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Snapshot keeps what the shares are that an environment mounts, as long as there
-// is the environment: the machine is about to leave for it. What was kept before
-// is replaced. The caller holds the Lock.
+// Snapshot takes snapshots of the shares that an environment mounts, before the machine
+// leaves for it, and keeps them as long as the environment exists. They replace earlier
+// ones. The caller holds the Lock.
 func (s *Shares) Snapshot(_ context.Context, e be.Env) error {
 	shares, err := s.List()
 	if err != nil {
@@ -32,12 +32,12 @@ func (s *Shares) Snapshot(_ context.Context, e be.Env) error {
 		}
 		past = append(past, p)
 	}
-	// A snapshot that no record names is garbage, before this and after it.
+	// A snapshot that no record names is garbage.
 	if err := s.registry.Change(e, func(r *be.Record) { r.ShareSnapshots = past }); err != nil {
 		return fmt.Errorf("cannot keep what shares are: %w", err)
 	}
 	for _, sub := range before {
-		_ = s.destroy(sub.Path) // if not now, then the next command
+		_ = s.destroy(sub.Path) // if this fails, the next command deletes it
 	}
 	return nil
 }

@@ -16,30 +16,29 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// The kinds of steps by which a directory becomes a share. What decides is the
-// fstab of the environment: what happened before it names the share is taken
-// back, what comes after is finished.
+// The kinds of steps that turn a directory into a share. Recovery undoes them while the
+// environment's fstab does not name the share, and completes them afterwards.
 const (
 	stepMake  = "share-make"  // dst: an empty subvolume
-	stepName  = "share-name"  // the copy gets its name
-	stepMount = "share-mount" // it is mounted over the directory, and can't be changed
-	stepEnter = "share-enter" // the fstabs name it, and it can be changed
-	stepEmpty = "share-empty" // the directory below it is emptied
+	stepName  = "share-name"  // gives the copy its name
+	stepMount = "share-mount" // mounts the copy, read-only, over the directory
+	stepEnter = "share-enter" // adds the share to the fstabs, and makes it writable
+	stepEmpty = "share-empty" // empties the directory below the mount
 )
 
 // move is a directory that becomes a share, as the arguments of steps.
 type move struct {
 	name    string
-	uuid    string // of its subvolume
-	fresh   string // where that is before it has its name
+	uuid    string // the subvolume's UUID
+	fresh   string // the subvolume's place before it has its name
 	env     string // the environment's subvolume
 	envUUID string
 	dir     string
-	old     string // the fingerprint of what is copied
-	copy    string // that of the copy, if that is a directory
-	// wasMounted says of a share that becomes a directory that it was mounted there.
+	old     string // the fingerprint of the copied directory
+	copy    string // the fingerprint of the copy, if the copy is a directory
+	// wasMounted is true if a share that becomes a directory was mounted there.
 	wasMounted bool
-	// seal says that the directory below it is to be sealed meanwhile.
+	// seal is true if the directory below is sealed meanwhile.
 	seal bool
 }
 
@@ -66,7 +65,7 @@ func moveIn(a txn.Args) move {
 
 func (m move) subvolume() string { return Dir + "/" + m.name }
 
-// below is the directory in the store, which in the running root is below the mount.
+// below returns the path, in the store, of the directory below the mount.
 func (m move) below() string { return m.env + m.dir }
 
 func (s *Shares) moveOf(a *Addition, fresh string) (move, error) {
@@ -112,8 +111,8 @@ func (s *Shares) handlers() txn.Handlers {
 	return handlers
 }
 
-// last makes an undo that of the first step of a transaction, after which the
-// journal goes: what was done until then is to outlive that.
+// last wraps the undo of the first step of a transaction. It syncs all earlier undos
+// before the journal is removed.
 func (s *Shares) last(undo func(a txn.Args) error) func(context.Context, txn.Args) error {
 	return func(_ context.Context, a txn.Args) error {
 		if err := undo(a); err != nil {
@@ -123,7 +122,7 @@ func (s *Shares) last(undo func(a txn.Args) error) func(context.Context, txn.Arg
 	}
 }
 
-// end ends a transaction that has done all.
+// end ends a completed transaction.
 func (s *Shares) end(t *txn.Txn) error {
 	if err := s.store.Sync(); err != nil {
 		return err
@@ -131,7 +130,7 @@ func (s *Shares) end(t *txn.Txn) error {
 	return t.End()
 }
 
-// destroy deletes a subvolume if it is there.
+// destroy deletes a subvolume if it exists.
 func (s *Shares) destroy(at string) error {
 	err := s.store.Delete(at)
 	if errors.Is(err, store.ErrNotFound) {
@@ -140,9 +139,9 @@ func (s *Shares) destroy(at string) error {
 	return err
 }
 
-// destroyUnmounted deletes the subvolume at a place, if there is one. It refuses to
-// delete a subvolume that is mounted, or that is no snapshot of the subvolume with the
-// UUID parent. An empty parent stands for a subvolume that is no snapshot.
+// destroyUnmounted deletes the subvolume at a place, if there is one. It fails if the
+// subvolume is mounted, or is not a snapshot of the subvolume with the UUID parent. If
+// parent is "", the subvolume must not be a snapshot.
 func (s *Shares) destroyUnmounted(at, parent string) error {
 	sub, err := s.store.Get(at)
 	if errors.Is(err, store.ErrNotFound) {
@@ -160,7 +159,7 @@ func (s *Shares) destroyUnmounted(at, parent string) error {
 	return s.destroy(at)
 }
 
-// entered says whether the environment's fstab names the share: then it is one.
+// entered reports whether the environment's fstab names the share.
 func (s *Shares) entered(m move) (bool, error) {
 	if there, err := s.isAt(m.env, m.envUUID); err != nil || !there {
 		return false, err
@@ -169,7 +168,7 @@ func (s *Shares) entered(m move) (bool, error) {
 	return slices.ContainsFunc(entries, func(e fstab.Entry) bool { return e.Subvolume() == m.subvolume() }), err
 }
 
-// mounted says whether the share is mounted at its directory.
+// mounted reports whether the share is mounted at its directory.
 func (s *Shares) mounted(m move) (bool, error) {
 	points, err := s.machine.Points()
 	return points[m.dir] == m.subvolume(), err
@@ -193,7 +192,7 @@ func (s *Shares) unname(m move) error {
 	return s.destroyUnmounted(m.subvolume(), "")
 }
 
-// changed says whether a directory of the store has another fingerprint by now.
+// changed reports whether the fingerprint of a directory in the store has changed.
 func (s *Shares) changed(at, fingerprint string) (bool, error) {
 	tree, err := s.openTree(at)
 	if err != nil {
@@ -204,8 +203,7 @@ func (s *Shares) changed(at, fingerprint string) (bool, error) {
 	return now != fingerprint, err
 }
 
-// freeze has nobody change what is in the share, wherever it is mounted, and thaw
-// has everybody do so again.
+// freeze sets the share read-only on all its mounts; thaw sets it writable again.
 func (s *Shares) freeze(m move) error { return s.store.SetReadOnly(m.subvolume(), true) }
 func (s *Shares) thaw(m move) error   { return s.store.SetReadOnly(m.subvolume(), false) }
 
@@ -228,7 +226,7 @@ func (s *Shares) coverUp(m move) error {
 	return s.mount(m)
 }
 
-// uncover shows the directory again, and lets the copy be changed.
+// uncover unmounts the copy and makes it writable.
 func (s *Shares) uncover(m move) error {
 	mounted, err := s.mounted(m)
 	if err == nil && mounted {
@@ -250,8 +248,7 @@ func (s *Shares) takeOff(m move) error {
 	return s.uncover(m)
 }
 
-// enterAll has all environments mount the share from now on, the running one
-// first.
+// enterAll adds the share to the fstabs of all environments, the running one first.
 func (s *Shares) enterAll(m move) error {
 	if err := s.enter(m.env, m.dir, m.name); err != nil {
 		return err
@@ -281,8 +278,8 @@ func (s *Shares) enterOthers(m move) error {
 	return errors.Join(errs...)
 }
 
-// finishEntering does what was not done when the fstab named the share. What was
-// written to the directory since it was copied stays where it is, below the mount.
+// finishEntering completes the steps after the fstab named the share. Files that were
+// written to the directory after it was copied stay there, below the mount.
 func (s *Shares) finishEntering(m move) error {
 	if entered, err := s.entered(m); err != nil || !entered {
 		return err
@@ -299,7 +296,7 @@ func (s *Shares) finishEntering(m move) error {
 	return s.empty(m)
 }
 
-// empty removes what is in the directory below the share.
+// empty removes the files of the directory below the share.
 func (s *Shares) empty(m move) error {
 	if err := s.checkEntered(m); err != nil {
 		return err
@@ -317,7 +314,7 @@ func (s *Shares) withBelow(m move, do func(dir *rootfs.Root) error) error {
 	return do(dir)
 }
 
-// deviceOf is the st_dev of all that is in the subvolume that holds a file.
+// deviceOf returns the device number (st_dev) of the subvolume that contains a file.
 func deviceOf(file string) (uint64, error) {
 	info, err := os.Stat(file)
 	if err != nil {

@@ -7,16 +7,15 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// The kinds of steps by which a share becomes a directory. What decides is again
-// the fstab of the environment: what happened while it names the share is taken
-// back, what comes after is finished.
+// The kinds of steps that turn a share into a directory. Recovery undoes them while the
+// environment's fstab names the share, and completes them afterwards.
 const (
-	stepFill  = "share-fill"  // the directory below the mount becomes a copy
-	stepLift  = "share-lift"  // the share can't be changed, and is unmounted
-	stepLeave = "share-leave" // the fstab names the share no more, which goes if it was the last one
+	stepFill  = "share-fill"  // copies the share to the directory below the mount
+	stepLift  = "share-lift"  // makes the share read-only and unmounts it
+	stepLeave = "share-leave" // removes the share from the fstab, and deletes it if no other fstab names it
 )
 
-// left says whether the environment mounts the share no more.
+// left reports whether the environment's fstab no longer names the share.
 func (s *Shares) left(m move) (bool, error) {
 	there, err := s.isAt(m.env, m.envUUID)
 	if err != nil || !there {
@@ -26,8 +25,8 @@ func (s *Shares) left(m move) (bool, error) {
 	return !entered, err
 }
 
-// bared says whether a cut-off run has unmounted the share: then the directory is
-// what everybody writes to.
+// bared reports whether an interrupted run has unmounted the share; then processes
+// write to the directory.
 func (s *Shares) bared(m move) (bool, error) {
 	if !m.wasMounted {
 		return false, nil
@@ -55,7 +54,7 @@ func (s *Shares) unfill(m move) error {
 	return s.empty(m)
 }
 
-// lower unmounts the share, where it was mounted.
+// lower unmounts the share, if it is mounted.
 func (s *Shares) lower(m move) error {
 	if !m.wasMounted {
 		return nil
@@ -63,8 +62,8 @@ func (s *Shares) lower(m move) error {
 	return s.machine.Unmount(m.dir)
 }
 
-// unlift lets the share be changed again. But once it was unmounted the directory
-// is what counts: then the rest is done.
+// unlift makes the share writable again. If it was unmounted, the directory counts, and
+// unlift completes the operation instead.
 func (s *Shares) unlift(m move) error {
 	if left, err := s.left(m); err != nil || left {
 		return err
@@ -76,7 +75,7 @@ func (s *Shares) unlift(m move) error {
 	if bared {
 		return s.leaveShare(m)
 	}
-	// After a reset it is mounted again, and what came between is in the directory.
+	// After a reset the share is mounted again, and newer files are in the directory.
 	newer, err := s.changed(m.below(), m.copy)
 	if err != nil {
 		return err
@@ -94,7 +93,7 @@ func (s *Shares) unlift(m move) error {
 	return s.leaveShare(m)
 }
 
-// leaveShare has the running environment not mount the share any more.
+// leaveShare removes the share from the running environment's fstab.
 func (s *Shares) leaveShare(m move) error {
 	if err := s.leave(m.env, m.name); err != nil {
 		return err
@@ -102,8 +101,8 @@ func (s *Shares) leaveShare(m move) error {
 	return s.letGo(m)
 }
 
-// letGo deletes the share if no environment mounts it any more, or else lets it be
-// changed again.
+// letGo deletes the share if no environment mounts it, otherwise makes it writable
+// again.
 func (s *Shares) letGo(m move) error {
 	if left, err := s.left(m); err != nil || !left {
 		return err

@@ -7,8 +7,8 @@ import (
 	"github.com/apt-be/apt-be/internal/procs"
 )
 
-// refuseWriters refuses if processes can write to files of the directory for which
-// match is true.
+// refuseWriters refuses if processes have files of the directory, for which match
+// returns true, open for writing.
 func (s *Shares) refuseWriters(a *Addition, match func(procs.File) bool) error {
 	if a.OpenFiles {
 		return nil
@@ -27,7 +27,7 @@ func (s *Shares) refuseWriters(a *Addition, match func(procs.File) bool) error {
 	return err
 }
 
-// inUse refuses because of processes.
+// inUse returns the refusal for processes that use a directory.
 func inUse(users []procs.Process) *Refusal {
 	names := make([]string, len(users))
 	for i, user := range users {
@@ -36,7 +36,7 @@ func inUse(users []procs.Process) *Refusal {
 	return refuse("files are in use there: %s", list(names)).hint("%s", stopping(users))
 }
 
-// stopping says how processes can be ended.
+// stopping describes how to stop processes.
 func stopping(users []procs.Process) string {
 	var units []string
 	others := false
@@ -59,5 +59,5 @@ func stopping(users []procs.Process) string {
 	return how + ", and try again"
 }
 
-// RiskOpenFiles is the name of the risk that OpenFiles takes.
+// RiskOpenFiles is the name of the risk of AddOptions.OpenFiles.
 const RiskOpenFiles = "open-files"
