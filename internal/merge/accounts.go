@@ -13,16 +13,16 @@ var AccountFiles = []string{
 	"etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/subuid", "etc/subgid",
 }
 
-// Accounts are the contents of AccountFiles, by path. A file that isn't there
-// is not in it.
+// Accounts maps the paths of AccountFiles to their contents. A missing file is not in
+// the map.
 type Accounts map[string][]byte
 
-// Renumbering is an account of the new side that got another number, since the
-// live side had given its own away, or knows the account by another one. Its
-// files in the environment are to follow.
+// Renumbering is an account of the target that gets another number, because the running
+// system has given its number to another account, or knows the account under another
+// number. Its files in the target get the new number, too.
 type Renumbering struct {
 	Name     string
-	Group    bool // the number is a gid, else a uid
+	Group    bool // the number is a GID, otherwise a UID
 	From, To uint32
 }
 
@@ -34,10 +34,10 @@ func (r Renumbering) String() string {
 	return fmt.Sprintf("%s %d of %s becomes %d", kind, r.From, r.Name, r.To)
 }
 
-// MergeAccounts merges the account files. Numbers that the live side knows stay
-// as they are there, since files that are carried over have them. A file that the
-// live side lacks is the other one's. It is an error if the live side has no root,
-// as where its passwd file was cut off: nobody could log in.
+// MergeAccounts merges the account files. Numbers of the running system stay, because
+// carried files have them. A file that the running system lacks is taken from the
+// target. It fails if the running system has no root account, for example because its
+// passwd file was truncated: no one could log in.
 func MergeAccounts(base, running, target Accounts) (merged Accounts, renumbered []Renumbering, conflicts []Conflict, err error) {
 	if err := running.checkRoot(); err != nil {
 		return nil, nil, nil, err
@@ -91,9 +91,8 @@ func (a Accounts) clone() Accounts {
 	return c
 }
 
-// RenumberedAccount returns an account to which the live side has given another number than
-// it had, "" if there is none. Its files in the environment that nobody touched
-// would have the old one.
+// RenumberedAccount returns an account whose number changed in the running system, or
+// "". Unmodified files of the account in the target would keep the old number.
 func RenumberedAccount(base, running Accounts) (name string, err error) {
 	for _, file := range []string{"etc/passwd", "etc/group"} {
 		before, err := numbers(base[file])
@@ -113,7 +112,7 @@ func RenumberedAccount(base, running Accounts) (name string, err error) {
 	return "", nil
 }
 
-// checkRoot returns an error if the accounts lack root in a file that they have.
+// checkRoot fails if an existing file lacks the account root.
 func (a Accounts) checkRoot() error {
 	for _, file := range []string{"etc/passwd", "etc/shadow", "etc/group"} {
 		content, ok := a[file]
@@ -124,7 +123,7 @@ func (a Accounts) checkRoot() error {
 	return nil
 }
 
-// numbers returns the ids of a table by name: its third fields.
+// numbers returns the IDs of a table by name: the third fields.
 func numbers(content []byte) (map[string]uint32, error) {
 	ids := map[string]uint32{}
 	for line := range bytes.Lines(content) {
@@ -148,9 +147,9 @@ func numbers(content []byte) (map[string]uint32, error) {
 	return ids, nil
 }
 
-// renumber gives the accounts that only the new side added numbers that the live
-// side has not given to others, and those that both added the live side's. It
-// edits the file in next.
+// renumber changes numbers in the target's file: an account that only the target added
+// gets a number that is free in the running system, and an account that both added gets
+// the running system's number.
 func renumber(file string, group bool, base, running, target Accounts) ([]Renumbering, error) {
 	var ids [3]map[string]uint32
 	taken := map[uint32]bool{}
@@ -177,7 +176,7 @@ func renumber(file string, group bool, base, running, target Accounts) ([]Renumb
 		to, both := inLive[name]
 		if !both {
 			to = from
-			// What shared the number with others before, does so on purpose.
+			// Accounts that shared the number before do so on purpose.
 			if slices.ContainsFunc(owners[from], func(owner string) bool { return inBase[owner] != from || !has(inBase, owner) }) {
 				var err error
 				if to, err = free(from, taken); err != nil {
@@ -200,8 +199,8 @@ func renumber(file string, group bool, base, running, target Accounts) ([]Renumb
 	return renumbered, nil
 }
 
-// setPrimaryGroups has the users that the new side added, or gave another group,
-// follow the groups' new numbers.
+// setPrimaryGroups updates the primary groups of users that the target added or moved
+// to another group, after groups were renumbered.
 func (a Accounts) setPrimaryGroups(base Accounts, groups []Renumbering) {
 	before := map[string]string{}
 	for line := range bytes.Lines(base["etc/passwd"]) {
@@ -222,7 +221,7 @@ func (a Accounts) setPrimaryGroups(base Accounts, groups []Renumbering) {
 	})
 }
 
-// edit applies a change to the fields of each entry of a table.
+// edit applies change to the fields of each entry of a table.
 func edit(content []byte, change func(fields []string)) []byte {
 	if content == nil {
 		return nil
@@ -239,8 +238,7 @@ func edit(content []byte, change func(fields []string)) []byte {
 	return out
 }
 
-// free finds a number near another one, in the same of the ranges of
-// Debian policy 9.2.2.
+// free finds a free number near another one, in the same range of Debian policy 9.2.2.
 func free(near uint32, taken map[uint32]bool) (uint32, error) {
 	first, last := uint32(1000), uint32(59999)
 	if near < 1000 {
@@ -259,8 +257,8 @@ func free(near uint32, taken map[uint32]bool) (uint32, error) {
 	return 0, fmt.Errorf("all from %d to %d are taken", first, last)
 }
 
-// spread moves ranges of subordinate ids (subuid(5)) that are not the live
-// side's, where they overlap with others.
+// spread moves ranges of subordinate IDs (subuid(5)) that overlap with others, except
+// the running system's.
 func spread(running, merged []byte) []byte {
 	type span struct{ start, end uint64 }
 	parse := func(line string) (s span, ok bool) {

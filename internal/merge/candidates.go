@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
-// candidates notes paths that may have changed on the live side, and what comes
-// with them.
+// candidates records paths that may have changed in the running system, with related
+// paths.
 func (p *planner) candidates(changed []string) {
 	pairs, failed := make([]*pair, len(changed)), make([]error, len(changed))
 	_ = parallel.Each(len(changed), func(i int) error {
@@ -28,10 +28,10 @@ func (p *planner) candidates(changed []string) {
 	}
 }
 
-// inside notes what is in a directory that may have changed. The names on both
-// sides are compared: what was deleted is not among what changed, and of a directory
-// that was moved only itself is. If that was moved into the place of another one,
-// all that is in both is a candidate.
+// inside records the content of a directory that may have changed. It compares the
+// names of both sides, because the list of changed paths contains neither deleted paths
+// nor the content of moved directories. If a directory was moved to the place of
+// another one, the content of both is recorded.
 func (p *planner) inside(name string, both pair) error {
 	base, running := both.base, both.live
 	if longpath.Is(name) || p.walked[onLive][name] && base.Kind != Directory {
@@ -74,14 +74,14 @@ func without(names, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return there[name] })
 }
 
-// The sides that are walked.
+// The sides to walk.
 const (
 	inBase = iota
 	onLive
 )
 
-// whole notes a path and all that is below it on a side. What is in a directory is
-// looked at once, in however many others it is.
+// whole records a path and everything below it on one side. It walks each directory
+// only once.
 func (p *planner) whole(side int, name string) {
 	if _, known := p.found[name]; !known {
 		p.found[name] = nil

@@ -12,12 +12,13 @@ type Difference struct {
 	Path    string
 	Before  Node
 	After   Node
-	Content bool // the files' contents differ, or one of them is no file
+	Content bool // the files' contents differ, or one of them is not a file
 }
 
-// Compare calls visit for each path at which two trees differ, a directory before
-// what is in it. What is below a directory that only one has is visited as well, but
-// none of what is in one whose path is too long (package longpath): same compares those.
+// Compare calls visit for each path at which two trees differ, a directory before its
+// content. It also visits the content of a directory that exists in one tree only. It
+// does not look into directories with too long paths (package longpath); same compares
+// these.
 func Compare(before, after Tree, same func(path string, a, b Tree) (bool, error), visit func(Difference) error) error {
 	return compare(".", before, after, same, visit)
 }
@@ -69,7 +70,7 @@ func compare(name string, before, after Tree, same func(string, Tree, Tree) (boo
 	return nil
 }
 
-// both returns the names in a directory of either tree, in order.
+// both returns the names in a directory of either tree, sorted.
 func both(name string, before, after Tree, a, b Node) ([]string, error) {
 	var names []string
 	for _, side := range []struct {

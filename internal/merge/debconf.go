@@ -2,15 +2,15 @@ package merge
 
 import "strings"
 
-// debconfFiles are debconf's database (debconf.conf(5)): what was answered, what
-// was answered in secret, and what may be asked.
+// debconfFiles are the files of debconf's database (debconf.conf(5)): answers, secret
+// answers, and templates.
 var debconfFiles = map[string]format{
 	"var/cache/debconf/config.dat":    {apart: "\n\n", key: stanzaName, merge: mergeAnswer},
 	"var/cache/debconf/passwords.dat": {apart: "\n\n", key: stanzaName, merge: mergeSecret},
 	"var/cache/debconf/templates.dat": {apart: "\n\n", key: stanzaName, merge: theirs},
 }
 
-// stanzaName is what the first field says, which is Name.
+// stanzaName returns the value of the first field, which is Name.
 func stanzaName(stanza string) string {
 	first, _, _ := strings.Cut(stanza, "\n")
 	name, ok := strings.CutPrefix(first, "Name: ")
@@ -20,12 +20,12 @@ func stanzaName(stanza string) string {
 	return name
 }
 
-// theirs is for what the packages say, which are the new side's.
+// theirs returns the target's version, for data that packages define.
 func theirs(_, _, target string) (string, []Conflict) { return target, nil }
 
-// mergeAnswer merges a question that is in both sides: an answer that the live
-// side gave counts, and so does that it was given; who asks, and what, is for
-// the packages of the new side to say.
+// mergeAnswer merges a question that both sides have. The running system's answer wins,
+// and its mark that the question was answered; the target's packages define the other
+// fields.
 func mergeAnswer(base, running, target string) (merged string, conflicts []Conflict) {
 	b, l, n := stanzaFields(base), stanzaFields(running), stanzaFields(target)
 	order := n.order
@@ -51,7 +51,7 @@ func mergeAnswer(base, running, target string) (merged string, conflicts []Confl
 	return strings.Join(result, "\n"), conflicts
 }
 
-// mergeSecret is mergeAnswer for what nobody is to read in a report.
+// mergeSecret is mergeAnswer for secrets, which no report may contain.
 func mergeSecret(base, running, target string) (merged string, conflicts []Conflict) {
 	merged, conflicts = mergeAnswer(base, running, target)
 	for i := range conflicts {
@@ -60,7 +60,7 @@ func mergeSecret(base, running, target string) (merged string, conflicts []Confl
 	return merged, conflicts
 }
 
-// stanzaFields are the fields of a stanza, each with the lines that go on with it.
+// stanzaFields returns the fields of a stanza, each with its continuation lines.
 func stanzaFields(stanza string) entries {
 	e := entries{line: map[string]string{}}
 	for _, line := range strings.Split(stanza, "\n") {

@@ -2,62 +2,61 @@ package merge
 
 import "strings"
 
-// Action is what a rule says about a path that the live side changed.
+// Action is the action of a rule for a path that the running system changed.
 type Action string
 
 // The actions of a synclist.
 const (
-	Overwrite Action = "OVERWRITE" // the live side's, whatever the other did
-	Append    Action = "APPEND"    // what the live side wrote, after what the other has
-	Prepend   Action = "PREPEND"   // before it
-	Merge     Action = "MERGE"     // entry by entry or line by line, where the format is known
-	Upgrade   Action = "UPGRADE"   // the live side's, but for what the other changed as well
-	Ignore    Action = "IGNORE"    // the other side's
+	Overwrite Action = "OVERWRITE" // the running system's version, whatever the target did
+	Append    Action = "APPEND"    // the running system's additions, after the target's content
+	Prepend   Action = "PREPEND"   // the running system's additions, before the target's content
+	Merge     Action = "MERGE"     // entry by entry or line by line, for known formats
+	Upgrade   Action = "UPGRADE"   // the running system's version, except for paths that the target changed, too
+	Ignore    Action = "IGNORE"    // the target's version
 )
 
-// File says what kind of a file a path is to the system, apart from rules.
+// File is the kind of a file, apart from rules.
 type File int
 
-// Files that no package has, and that are no settings, are Data.
+// Files that belong to no package and are not settings are Data.
 const (
 	Data     File = iota
 	Setting       // below /etc, and not a conffile
-	Conffile      // dpkg knows it as one
-	Packaged      // belongs to a package that has it from its archive
-	Derived       // can be made anew from others, such as a cache, or follows from what packages have
+	Conffile      // a conffile of dpkg
+	Packaged      // installed from a package's archive
+	Derived       // can be generated from other files, such as a cache, or depends on packages' files
 )
 
-// Source says where a node of the result comes from.
+// Source is the version from which a node of the result is taken.
 type Source int
 
-// Of the three, the zero value changes nothing.
+// The zero value changes nothing.
 const (
-	FromTarget  Source = iota // stays as it is
-	FromRunning               // is carried over, or deleted as it was there
-	FromMerged                // is put together from both
+	FromTarget  Source = iota // unchanged
+	FromRunning               // carried, or deleted
+	FromMerged                // merged from both
 )
 
-// Decision is what becomes of a path.
+// Decision is the decision for a path.
 type Decision struct {
-	Source      Source     // content and kind
-	Attributes  Attributes // what the result has, if it is there
-	Action      Action     // with FromMerged: how
-	KeepTarget  bool       // what the new side has is kept beside it
-	KeepRunning bool       // what the live side has is put beside what the new side has, which stays
-	Refused     bool       // nobody but the admin can decide
-	Uncopyable  bool       // it can't be compared or carried over, and the new side's stays
-	Conflict    string     // for a report: what clashes, "" if nothing does
+	Source      Source     // the source of content and kind
+	Attributes  Attributes // the attributes of the result, if it exists
+	Action      Action     // with FromMerged: how to merge
+	KeepTarget  bool       // the target's version is kept beside the result
+	KeepRunning bool       // the running system's version is put beside the target's, which stays
+	Refused     bool       // only the administrator can decide
+	Uncopyable  bool       // it cannot be compared or carried; the target's version stays
+	Conflict    string     // the reason of a conflict, for reports; "" if there is none
 }
 
-// Changes says whether anything is to be done.
+// Changes reports whether the decision changes the target.
 func (d Decision) Changes(target Node) bool {
 	return d.Source != FromTarget || d.KeepRunning || target.Kind != Missing && !d.Attributes.same(target.Attributes)
 }
 
-// Decide says what becomes of a path, given its three versions, what it is, and
-// the action of the rule for it, "" if there is none. Whatever the base and the new
-// side agree on is the live side's to change, whoever owns it, but for a rule that
-// says otherwise.
+// Decide makes the decision for a path from its three versions, its kind, and the
+// action of its rule ("" for none). If base and target are equal, the running system's
+// version wins, whoever owns the file, unless a rule says otherwise.
 func Decide(base, running, target Node, file File, action Action) Decision {
 	stays := Decision{Attributes: target.Attributes}
 	switch {
@@ -83,7 +82,8 @@ func Decide(base, running, target Node, file File, action Action) Decision {
 			return d
 		}
 		if running.Kind == Missing && base.Kind == Regular && action == Append {
-			// It was moved away, as logs are: what the other side added is all.
+			// The file was moved away, like a rotated log: only the target's additions
+			// remain.
 			return Decision{Source: FromMerged, Action: action, Attributes: target.Attributes}
 		}
 	}
@@ -97,7 +97,7 @@ func Decide(base, running, target Node, file File, action Action) Decision {
 		stays.Conflict = why + "; it is made from other files, or of the packages: the environment's stays"
 		return stays
 	case target.Kind == Missing:
-		// An edited file outlives that the package dropped it.
+		// An edited file stays although the package dropped it.
 		return Decision{Source: FromRunning, Attributes: running.Attributes, Conflict: why}
 	case file == Data && running.Kind != Missing:
 		stays.Refused, stays.Conflict = true, why
@@ -107,8 +107,9 @@ func Decide(base, running, target Node, file File, action Action) Decision {
 	}
 }
 
-// ofPackage leaves a package's file that both sides changed to the package, but for
-// what an admin may give it. What the admin made of it is kept beside it.
+// ofPackage decides about a package's file that both sides changed: the target's
+// version stays, with the attributes that an administrator may set. The running
+// system's version is kept beside it.
 func ofPackage(base, running, target Node, why string) Decision {
 	d := Decision{Attributes: target.Attributes, Conflict: why + "; it is a package's: the environment's stays"}
 	switch running.Kind {
@@ -126,7 +127,7 @@ func ofPackage(base, running, target Node, why string) Decision {
 	return d
 }
 
-// attributesOnly leaves the new side's content and merges the rest.
+// attributesOnly keeps the target's content and merges the attributes.
 func attributesOnly(base, running, target Node) Decision {
 	merged, conflicts := mergeAttributes(base.Attributes, running.Attributes, target.Attributes)
 	d := Decision{Attributes: merged}
@@ -136,8 +137,8 @@ func attributesOnly(base, running, target Node) Decision {
 	return d
 }
 
-// writtenInPlace has a file written anew that is to get or to lose chattr(1)'s C,
-// which is not to be had otherwise.
+// writtenInPlace makes Apply write a file anew if its attribute C (chattr(1)) changes,
+// because only an empty file can change it.
 func writtenInPlace(running, target Node, d Decision) Decision {
 	switch {
 	case target.Kind != Regular || (d.Attributes.Flags^target.Flags)&nocow == 0:

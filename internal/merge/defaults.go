@@ -8,7 +8,7 @@ import (
 //go:embed defaults
 var defaults []byte
 
-// DefaultRules are the rules that come before those of the synclist.
+// DefaultRules returns the rules that precede those of the synclist.
 func DefaultRules() Rules {
 	rules, err := ParseRules("the default rules", defaults)
 	if err != nil {

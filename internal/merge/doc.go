@@ -1,9 +1,6 @@
-// Package merge carries over to a boot environment what changed in the running
-// system since the environment was made from it. Of every file there are three
-// versions: the base, which both sides began with; the running side's; and the
-// new side's, which an upgrade has made. Which one is to be in the environment,
-// or what of each, is decided here, by functions of those three and nothing
-// else.
-//
-// The running side is called live, the side of the environment next.
+// Package merge decides how the changes of the running system are carried to a boot
+// environment (the target). Each file has three versions: the base's, which both sides
+// started with, the running system's, and the target's, which an upgrade made. The
+// functions of this package decide, from these three versions only, which version, or
+// which parts of both, the target gets.
 package merge

@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-// keptRefs is where the commits of an environment are kept that are on no branch of
-// the running system: what has a name below refs is no garbage to git-gc(1).
+// keptRefs is the prefix of refs to the target's commits that are on no branch of the
+// running system. git-gc(1) keeps commits that a name below refs refers to.
 const keptRefs = "refs/apt-be"
 
-// gitPart says how a path of a repository is merged, by its name in there.
+// gitPart is the way in which a path of a repository is merged.
 type gitPart int
 
 const (
-	whole    gitPart = iota // with the branches: from the side whose history it is
-	object                  // named by its content: those of both
-	catalog                 // of objects: lists some, of either side
-	ref                     // a name of a commit; whatever it is stored in
-	passing                 // of no weight: the index, what the last command noted
-	lone                    // a file that hangs together with no other: hooks, excludes
-	list                    // of lines
-	keptHere                // what a merge has kept before
+	whole    gitPart = iota // taken from the side whose history is used
+	object                  // named by its content: those of both sides
+	catalog                 // lists objects: may be taken from either side
+	ref                     // the name of a commit, in any storage format
+	passing                 // unimportant: the index, records of the last command
+	lone                    // an independent file: hooks, excludes
+	list                    // lists lines
+	keptHere                // kept by an earlier merge
 )
 
-// gitPartOf sorts paths (gitrepository-layout(5)).
+// gitPartOf classifies paths (gitrepository-layout(5)).
 func gitPartOf(name string) gitPart {
 	base := path.Base(name)
 	switch {
@@ -47,16 +47,16 @@ func gitPartOf(name string) gitPart {
 	return whole
 }
 
-// gitDir is one of the repositories in a unit: its own, or that of a submodule.
+// gitDir is a repository in a unit: the unit's own, or a submodule's.
 type gitDir struct {
 	path    string
 	members []*Change
 	refs    [3]map[string]string
 }
 
-// mergeGit has a repository be the running system's, with the objects of both, and
-// with names for the commits of the environment that were on a branch of its own. If
-// the running system did nothing to the history, the environment's stays.
+// mergeGit merges a repository: the running system's history, the objects of both, and
+// names for the target's commits that were on its own branches. If the running system
+// did not change the history, the target's history stays.
 func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	dirs := gitDirs(u, members)
 	c.Decision = Decision{Source: FromMerged, Action: Merge, Attributes: c.Target.Attributes}
@@ -108,8 +108,8 @@ func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	return nil
 }
 
-// gitDirs returns the repositories in a unit, the outermost first, each with what is
-// in it and in none that is farther inside.
+// gitDirs returns the repositories in a unit, outermost first, each with its own
+// members.
 func gitDirs(u *unit, members []Change) []*gitDir {
 	there := [3]map[string]Kind{{}, {}, {}}
 	for _, m := range members {
@@ -150,7 +150,7 @@ func (d *gitDir) name(m *Change) string {
 	return strings.TrimPrefix(strings.TrimPrefix(m.Path, d.path), "/")
 }
 
-// moved says whether the running system did something to the history or the settings.
+// moved reports whether the running system changed the history or the settings.
 func (d *gitDir) moved() bool {
 	if !sameRefs(d.refs[0], d.refs[1]) {
 		return true
@@ -160,8 +160,8 @@ func (d *gitDir) moved() bool {
 	})
 }
 
-// gitParts decides on the paths of a repository whose history is the running system's,
-// if it is ours, or the environment's.
+// gitParts decides about the paths of a repository. If ours is true, the history is the
+// running system's, otherwise the target's.
 func (p *planner) gitParts(d *gitDir, ours bool) ([]Change, error) {
 	other := d.otherPacks()
 	var parts []Change
@@ -199,7 +199,7 @@ func (p *planner) gitParts(d *gitDir, ours bool) ([]Change, error) {
 			}
 			part.Decision = Decision{Source: FromMerged, Action: Merge, Attributes: m.Target.Attributes}
 			part.ready = merged
-			if len(merged) == 0 { // which would say something, too
+			if len(merged) == 0 { // an empty file would have a meaning, too
 				part.Running, part.Decision = Node{}, Decision{Source: FromRunning}
 			}
 		case m.Path == d.path || m.Running.Kind == Directory && m.Target.Kind == Directory:
@@ -214,7 +214,8 @@ func (p *planner) gitParts(d *gitDir, ours bool) ([]Change, error) {
 	return parts, nil
 }
 
-// stem is what the files of a pack have in common in their names, "" for what is none.
+// stem returns the common part of the names of a pack's files, or "" if name does not
+// belong to a pack.
 func stem(name string) string {
 	base, ok := strings.CutPrefix(name, "objects/pack/pack-")
 	if !ok {
@@ -224,8 +225,8 @@ func stem(name string) string {
 	return base
 }
 
-// otherPacks are those that have other bytes on either side under one name: what is
-// beside the bytes goes with them.
+// otherPacks returns the packs whose content differs between the sides under the same
+// name. Their other files are taken from the same side.
 func (d *gitDir) otherPacks() map[string]bool {
 	other := map[string]bool{}
 	for _, m := range d.members {

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// tip is a commit of the environment's and the name that it had.
+// tip is a commit of the target with its name.
 type tip struct{ name, commit string }
 
-// mostRefs is how much is read of one file with refs. The largest public repositories
-// have a tenth of it.
+// mostRefs is the maximum size of a file with refs. The largest public repositories
+// need a tenth of it.
 const mostRefs = 64 << 20
 
-// longestRef is how much is read of a file that has one: a name of a file and a word.
+// longestRef is the maximum size of a file with one ref: a file name and a word.
 const longestRef = 8 << 10
 
 func (p *planner) readAll(tree Tree, name string) ([]byte, error) {
@@ -48,7 +48,7 @@ func (p *planner) readRefs(d *gitDir) error {
 			if name != "HEAD" && !strings.HasPrefix(name, "refs/") && !isWorktreeHead(name) {
 				continue
 			}
-			if node.Kind == Symlink { // which git has written once
+			if node.Kind == Symlink { // an old form of git
 				refs[name] = "ref: " + node.Content
 				continue
 			}
@@ -73,8 +73,8 @@ func isWorktreeHead(name string) bool {
 	return len(parts) == 3 && parts[0] == "worktrees" && parts[2] == "HEAD"
 }
 
-// packedRefs reads packed-refs: "COMMIT NAME", and "^COMMIT" for what an annotated
-// tag is of.
+// packedRefs parses packed-refs: "COMMIT NAME" lines, and "^COMMIT" for the target of
+// an annotated tag.
 func packedRefs(content []byte, refs map[string]string) {
 	for line := range strings.Lines(string(content)) {
 		commit, name, ok := strings.Cut(strings.TrimSpace(line), " ")
@@ -84,12 +84,12 @@ func packedRefs(content []byte, refs map[string]string) {
 	}
 }
 
-// isCommit says whether it is the name of an object: SHA-1 or SHA-256 in hexadecimal.
+// isCommit reports whether a value is an object name: SHA-1 or SHA-256 in hexadecimal.
 func isCommit(value string) bool {
 	return (len(value) == 40 || len(value) == 64) && strings.Trim(value, "0123456789abcdef") == ""
 }
 
-// sameRefs compares all names but those that a merge has made.
+// sameRefs compares all refs except those that a merge has created.
 func sameRefs(a, b map[string]string) bool {
 	own := func(refs map[string]string) map[string]string {
 		refs = maps.Clone(refs)
@@ -99,10 +99,10 @@ func sameRefs(a, b map[string]string) bool {
 	return maps.Equal(own(a), own(b))
 }
 
-// head returns the commit at which a side is, "" if it has none.
+// head returns the commit of a side's HEAD, or "".
 func (d *gitDir) head(side int) string {
 	value := d.refs[side]["HEAD"]
-	for range 5 { // as many as git follows
+	for range 5 { // as many levels as git follows
 		name, symbolic := strings.CutPrefix(value, "ref:")
 		if !symbolic {
 			break
@@ -115,7 +115,7 @@ func (d *gitDir) head(side int) string {
 	return value
 }
 
-// tips returns the commits that only the environment has a name for, and gave it.
+// tips returns the commits that only the target has a name for.
 func (d *gitDir) tips() []tip {
 	running := map[string]bool{}
 	for _, commit := range d.refs[1] {
@@ -131,8 +131,8 @@ func (d *gitDir) tips() []tip {
 	return tips
 }
 
-// isRefName says whether a name is one for git (git-check-ref-format(1)), and so one
-// that leads nowhere else as a path.
+// isRefName reports whether a name is valid for git (git-check-ref-format(1)), and
+// therefore safe as a path.
 func isRefName(name string) bool {
 	if strings.ContainsAny(name, " ~^:?*[\\\x7f") || strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") || path.Clean(name) != name || path.IsAbs(name) {
 		return false
@@ -145,7 +145,7 @@ func isRefName(name string) bool {
 	})
 }
 
-// refWord makes a part of a ref's name of an environment's.
+// refWord turns an environment's name into a component of a ref's name.
 func refWord(name string) string {
 	if isRefName(name) && !strings.Contains(name, "/") {
 		return name
@@ -162,8 +162,8 @@ func refWord(name string) string {
 	return word
 }
 
-// keep gives commits names below keptRefs. The commit is in the name: another merge
-// must not take it from this one.
+// keep creates names for commits below keptRefs. The names contain the commits, so that
+// another merge does not replace them.
 func (p *planner) keep(d *gitDir, tips []tip) ([]Change, error) {
 	var parts []Change
 	made := map[string]bool{}

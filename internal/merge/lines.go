@@ -7,26 +7,27 @@ import (
 	"strings"
 )
 
-// Conflict is something that both sides changed, so that a part of it is lost.
+// Conflict is a change of both sides of which a part is lost.
 type Conflict struct {
-	What string // an entry's name, or a line
-	Lost string // what is not in the result
+	What string // the name of an entry, or a line
+	Lost string // the lost text
 }
 
-// format says how files with an entry in each line are merged, or with some other
-// end of each.
+// format describes how files of entries are merged. Entries are lines, or end with
+// another separator.
 type format struct {
-	// apart is what comes after each entry; "" stands for a line end.
+	// apart is the separator after each entry; "" means a line end.
 	apart string
-	// key returns what an entry is known by, or "" if it is nothing but its line,
-	// such as a comment.
+	// key returns the key of an entry, or "" if the entry is identified by its whole
+	// text, such as a comment.
 	key func(line string) string
-	// merge returns an entry that both sides changed, or added with the same key:
-	// then base is "". It reports what is lost. Nil is for the live side's.
+	// merge merges an entry that both sides changed, or added with the same key; then
+	// base is "". It returns the lost parts. Nil means that the running system's entry
+	// wins.
 	merge func(base, running, target string) (merged string, conflicts []Conflict)
 }
 
-// end is what comes after each entry.
+// end returns the separator after each entry.
 func (f format) end() string {
 	if f.apart == "" {
 		return "\n"
@@ -34,14 +35,14 @@ func (f format) end() string {
 	return f.apart
 }
 
-// entries are the lines of a file by their keys, in their order.
+// entries are the lines of a file by key, and in order.
 type entries struct {
 	order []string
 	line  map[string]string
 }
 
-// parse gives each line a key of its own: the second line with a key is another
-// entry than the first.
+// parse assigns a unique key to each line: a second line with the same key is a
+// different entry.
 func (f format) parse(content []byte) entries {
 	e := entries{line: map[string]string{}}
 	text := strings.TrimSuffix(string(content), f.end())
@@ -64,9 +65,9 @@ func (f format) parse(content []byte) entries {
 	return e
 }
 
-// lines merges a file entry by entry. An entry that was deleted on the live side
-// is not there, whatever the other did to it; one that was deleted on the other
-// is there if the live side changed it.
+// lines merges a file entry by entry. An entry that the running system deleted is not
+// in the result. An entry that the target deleted is in it only if the running system
+// changed it.
 func (f format) lines(base, running, target []byte) (merged []byte, conflicts []Conflict) {
 	switch {
 	case bytes.Equal(base, running) || bytes.Equal(running, target):
@@ -95,7 +96,7 @@ func (f format) lines(base, running, target []byte) (merged []byte, conflicts []
 			continue
 		}
 		result[key] = line
-		// It comes after what it came after.
+		// Insert the entry after its predecessor.
 		at := 0
 		for j := i - 1; j >= 0; j-- {
 			if before := slices.Index(order, n.order[j]); before >= 0 {
@@ -113,13 +114,13 @@ func (f format) lines(base, running, target []byte) (merged []byte, conflicts []
 	return out.Bytes(), conflicts
 }
 
-// entry merges what has one key.
+// entry merges the entries with one key.
 func (f format) entry(key string, base, running, target entries) (line string, keep bool, conflicts []Conflict) {
 	b, inBase := base.line[key]
 	l, inLive := running.line[key]
 	n, inNext := target.line[key]
 	switch {
-	case !inLive && !inBase: // new on the other side
+	case !inLive && !inBase: // new in the target
 		return n, true, nil
 	case !inLive:
 		if n != b {
@@ -139,14 +140,14 @@ func (f format) entry(key string, base, running, target entries) (line string, k
 	return line, true, conflicts
 }
 
-// name is what a key says to a user.
+// name formats a key for users.
 func name(key string) string {
 	key = strings.TrimPrefix(key, "\x00")
 	first, _, _ := strings.Cut(key, "\x00")
 	return first
 }
 
-// column returns a key function for a line of words: the nth of them, from 0.
+// column returns a key function for lines of words: the nth word, from 0.
 func column(n int) func(line string) string {
 	return func(line string) string {
 		words := strings.Fields(line)
@@ -157,11 +158,11 @@ func column(n int) func(line string) string {
 	}
 }
 
-// wholeLine is the key function where a line has no name.
+// wholeLine is the key function for lines without names.
 func wholeLine(string) string { return "" }
 
-// byLine are the files that are merged line by line, by their paths. What both
-// sides changed is the live side's.
+// byLine maps paths to the formats of files that are merged line by line. If both sides
+// changed a line, the running system's wins.
 var byLine = map[string]format{
 	"etc/hosts":    {key: wholeLine},
 	"etc/shells":   {key: wholeLine},

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Kind is what a path is.
+// Kind is the type of a path.
 type Kind int
 
-// Missing is a path that there isn't.
+// Missing is a path that does not exist.
 const (
 	Missing Kind = iota
 	Regular
@@ -21,40 +21,40 @@ var kindNames = []string{"nothing", "a file", "a directory", "a symbolic link", 
 
 func (k Kind) String() string { return kindNames[k] }
 
-// Node is what is compared of a path on one side. Times are not: what was
-// written again with the same content has not changed.
+// Node is the comparable state of a path on one side. Times are not compared: a file
+// that was written again with the same content has not changed.
 type Node struct {
 	Kind     Kind
-	Content  string // stands for a file's content: equal if that is; a link's target; a device's number
-	Size     int64  // of a file, in bytes; not compared
+	Content  string // an ID of a file's content, equal for equal contents; a link's target; a device's number
+	Size     int64  // a file's size in bytes; not compared
 	Inode    uint64 // the same for all names of a file; not compared
-	Modified int64  // when, in nanoseconds since 1970; not compared, see Times
+	Modified int64  // the modification time in nanoseconds since 1970; not compared, see times.go
 	Attributes
 }
 
-// Attributes are what a node has besides its content.
+// Attributes are the properties of a node besides its content.
 type Attributes struct {
 	Mode   uint32            // permissions with setuid, setgid and sticky bit; 0 for a link
-	Owner  string            // by name, where there is one, since sides may number differently
-	Group  string            // so too
+	Owner  string            // the user name, if there is one, because the sides may have different numbers
+	Group  string            // the group name, if there is one
 	Xattrs map[string]string // with access control lists and file capabilities
-	Flags  uint32            // those of chattr(1) that a user sets, of a file or a directory (linux/fs.h)
+	Flags  uint32            // the flags of chattr(1) that users can set, of files and directories (linux/fs.h)
 }
 
-// Same says whether two nodes are the same.
+// Same reports whether two nodes are equal.
 func (n Node) Same(other Node) bool {
 	return n.sameThing(other) && (n.Kind == Missing || n.Attributes.same(other.Attributes))
 }
 
-// sameThing compares all but the attributes.
+// sameThing compares nodes without attributes.
 func (n Node) sameThing(other Node) bool { return n.Kind == other.Kind && n.Content == other.Content }
 
 func (a Attributes) same(b Attributes) bool {
 	return a.Mode == b.Mode && a.Owner == b.Owner && a.Group == b.Group && a.Flags == b.Flags && maps.Equal(a.Xattrs, b.Xattrs)
 }
 
-// mergeAttributes takes each attribute from the side that changed it, from the
-// live one if both did, and says which those are.
+// mergeAttributes takes each attribute from the side that changed it. If both did, it
+// takes the running system's and returns the attribute's name.
 func mergeAttributes(base, running, target Attributes) (merged Attributes, conflicts []string) {
 	three := func(what string, b, l, n any) any {
 		switch {
@@ -87,15 +87,15 @@ func mergeAttributes(base, running, target Attributes) (merged Attributes, confl
 	return merged, conflicts
 }
 
-// Flags of chattr(1) that stand against each other (linux/fs.h).
+// Flags of chattr(1) that exclude each other (linux/fs.h).
 const (
 	nocow      = 0x800000 // C
 	compressed = 0x4      // c
 	asItIs     = 0x400    // m
 )
 
-// mergeFlags takes each flag from the side that changed it: who gave it away or
-// set it on both did the same.
+// mergeFlags takes each flag from the side that changed it. If both changed a flag,
+// they did the same.
 func mergeFlags(base, running, target uint32) uint32 {
 	merged := running&target | (running^target)&^base
 	if against := merged & (nocow | compressed | asItIs); against&(against-1) != 0 {
@@ -104,7 +104,7 @@ func mergeFlags(base, running, target uint32) uint32 {
 	return merged
 }
 
-// xattr is a value that may not be there, which an empty one is.
+// xattr is a value that may be missing, which differs from an empty one.
 type xattr struct {
 	value string
 	set   bool

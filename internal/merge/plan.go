@@ -11,60 +11,57 @@ import (
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
-// Tree is one version of a root file system. Paths in it are relative to its
-// root, which is ".", and cleaned. No symbolic link is followed. It is looked at
-// from several goroutines at once.
+// Tree is one version of a root file system. Paths are relative to the root, which is
+// ".", and cleaned. Symbolic links are not followed. Several goroutines may call it.
 type Tree interface {
-	// Node describes what is at a path: Missing also if a directory above it is
-	// none. A file's Content is left to Trees.Same.
+	// Node describes a path. If the path, or a directory above it, does not exist, it
+	// is Missing. It does not set a file's Content; see Trees.Same.
 	Node(path string) (Node, error)
-	// Names returns the names in a directory, and none if there is no directory.
+	// Names returns the names in a directory, or none if it does not exist.
 	Names(path string) ([]string, error)
 }
 
 // Trees are the three versions.
 type Trees struct {
 	Base, Running, Target Tree
-	// Same says whether the regular files at a path in two of them, which have
-	// the same size, have the same content, or whether all is the same that is in
-	// the directories at a path that is too long to look into them.
+	// Same reports whether two regular files at a path, of the same size, have the same
+	// content. For directories with too long paths it compares everything below them.
 	Same func(path string, a, b Tree) (bool, error)
-	// Touched says whether something was done to what has a path on the new side
-	// since that was a snapshot of the base; nil if it is not known to be one.
+	// Modified reports whether a path of the target was changed since the target was a
+	// snapshot of the base. Nil means that this is unknown.
 	Modified func(path string) bool
-	// Time is told which time something is to have afterwards that is not the new
-	// side's: the live side has given it another one. Nil if times are of no interest.
+	// Time is called with the modification time to set for a path of the target,
+	// because the running system changed it. Nil ignores times.
 	Time func(path string, modified int64)
-	// Read returns what a file begins with, at most so many bytes. Without it, nothing
-	// is known to be a Unit.
+	// Read returns the first bytes of a file, at most most. Nil disables the detection
+	// of units.
 	Read func(path string, tree Tree, most int64) ([]byte, error)
-	// Users says whether a path is one of a user on the live side, and Leaves whether
-	// what is there and can't be compared stays behind, since somebody but the admin
-	// may have seen to it that it can't. Nil says no.
+	// IsUsers reports whether a path of the running system belongs to a user.
+	// SkipUnreadable reports whether a path that cannot be compared is skipped, because
+	// an unprivileged user may be the cause. Nil means no.
 	IsUsers        func(path string) bool
 	SkipUnreadable func(path string, err error) bool
-	// Name is that of the environment, for what is kept of it beside something else.
+	// Name is the name of the target, for files that are kept beside others.
 	Name string
 }
 
-// Change is a path at which the live side did something, and what becomes of it.
+// Change is a path that the running system changed, with the decision.
 type Change struct {
 	Path                  string
 	Base, Running, Target Node
 	File                  File
-	Rule                  Rule // with an Action of "" if none is for it
-	Whole                 bool // it stands for all that is in the directory, see package longpath
+	Rule                  Rule // Action is "" if no rule applies
+	Whole                 bool // it represents everything in the directory, see package longpath
 	Decision
-	Unit  // whose paths are in no other Change
+	Unit  // the paths of the unit are in no other Change
 	ready []byte
 }
 
-// Plan decides on all paths at which the live side did something, in an order in
-// which a directory comes before what is in it. It is told what may have changed
-// there, as a store's Changed says it, and what a path is to the system. What it
-// can't compare it refuses, or leaves behind (Trees.Leaves). It returns also what turned out to be the same on all
-// sides: a path for each such file, by its inode on the live side, which may have got
-// another name.
+// Plan decides about all paths that the running system changed, a directory before its
+// content. changed are the paths that may have changed, from Store.Changed; fileOf
+// classifies a path. Plan refuses paths that it cannot compare, or skips them
+// (Trees.SkipUnreadable). It also returns files that are equal on all sides: a path for
+// each, by inode in the running system, which may have got another name.
 func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) File) (changes []Change, same map[uint64]string, err error) {
 	p := planner{
 		trees: trees, found: map[string]*pair{}, carried: map[string]bool{}, failed: map[string]error{},
@@ -86,7 +83,7 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 		rule, _ := rules.For("/" + name)
 		c.File, c.Rule = fileOf(name), rule
 		if rule.Own && rule.Action == Overwrite && c.File == Packaged {
-			c.File = Setting // the admin has said so
+			c.File = Setting // the administrator's rule decides
 		}
 		if err := failed[i]; err != nil {
 			c.Decision = p.cannot(&c, err)
@@ -118,20 +115,21 @@ func Plan(trees Trees, changed []string, rules Rules, fileOf func(path string) F
 
 type planner struct {
 	trees Trees
-	found map[string]*pair // the candidates, with what they are if they have been looked at
-	// What will be as it is on the live side: of a path, all above it is decided first.
+	found map[string]*pair // the candidates, with their nodes once they were compared
+	// Paths that the running system's version is carried to. A path is decided after
+	// all directories above it.
 	carried map[string]bool
-	failed  map[string]error   // what can't be looked at, and what is in it
-	walked  [2]map[string]bool // the directories all of which is noted
-	ways    map[string]Kind    // what directories on the live side are on the new one
-	mutex   sync.Mutex         // for stayed
-	stayed  map[string]bool    // whether directories of the base are what has their paths on the new side
+	failed  map[string]error   // paths that cannot be read, and everything below them
+	walked  [2]map[string]bool // directories whose content was recorded completely
+	ways    map[string]Kind    // the target's kinds of directories of the running system
+	mutex   sync.Mutex         // protects stayed
+	stayed  map[string]bool    // whether a directory of the base is the same directory in the target
 }
 
-// pair is what is at a path on two sides.
+// pair is the nodes of a path on two sides.
 type pair struct{ base, live Node }
 
-// inOrder returns the candidates, what is in a directory after it.
+// inOrder returns the candidates, a directory before its content.
 func (p *planner) inOrder() []string {
 	var names []string
 	for name := range p.found {
@@ -141,8 +139,8 @@ func (p *planner) inOrder() []string {
 	return names
 }
 
-// comparePaths orders paths part by part, so that nothing comes between a
-// directory and what is in it: a slash comes before all else.
+// comparePaths compares paths part by part, so that a directory sorts directly before
+// its content.
 func comparePaths(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		switch {
@@ -158,7 +156,7 @@ func comparePaths(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// look looks at a path on the live side, and in the base.
+// look returns the nodes of a path in the running system and in the base.
 func (p *planner) look(name string) (*pair, error) {
 	running, err := p.trees.Running.Node(name)
 	if err != nil {
@@ -168,8 +166,7 @@ func (p *planner) look(name string) (*pair, error) {
 	return &pair{base, running}, err
 }
 
-// compare looks at a path on all sides, and gives the same Content to files that
-// have it.
+// compare reads a path on all sides, and gives equal files the same Content.
 func (p *planner) compare(c *Change) error {
 	t := p.trees
 	both := p.found[c.Path]
@@ -222,14 +219,13 @@ func (p *planner) compare(c *Change) error {
 	return nil
 }
 
-// hasContent says whether a node has something that Trees.Same compares.
+// hasContent reports whether a node has content that Trees.Same compares.
 func (c *Change) hasContent(n Node) bool {
 	return n.Kind == Regular || c.Whole && n.Kind == Directory
 }
 
-// untouched says whether a path is certainly on the new side what it is in the
-// base: neither that nor the names in its directory were touched, and the directory
-// is still that of the base.
+// untouched reports whether a path is certainly equal in target and base: neither the
+// path nor the names in its directory were modified, and the directory is the base's.
 func (p *planner) untouched(name string) (bool, error) {
 	touched, dir := p.trees.Modified, path.Dir(name)
 	if touched == nil || name == "." || touched(name) || touched(dir) {
@@ -238,7 +234,7 @@ func (p *planner) untouched(name string) (bool, error) {
 	return p.stays(dir)
 }
 
-// stays says whether a directory of the base is what has its path on the new side.
+// stays reports whether a directory of the base is the same directory in the target.
 func (p *planner) stays(dir string) (bool, error) {
 	if dir == "." {
 		return true, nil
@@ -264,8 +260,8 @@ func (p *planner) stays(dir string) (bool, error) {
 	return stayed, nil
 }
 
-// checkWay refuses to make something where the new side has something else than a
-// directory above it.
+// checkWay refuses a path that would be created below something that is not a directory
+// in the target.
 func (p *planner) checkWay(c *Change) error {
 	if c.Source != FromRunning && !c.KeepRunning || c.Running.Kind == Missing {
 		return nil
@@ -303,7 +299,7 @@ func pick(same bool, yes, no string) string {
 	return no
 }
 
-// same compares files, the sizes first, and what is in directories.
+// same compares files, sizes first, and the content of directories.
 func (p *planner) same(name string, a, b Tree, nodeA, nodeB Node) (bool, error) {
 	if nodeA.Kind == Directory && nodeB.Kind == Directory {
 		return p.trees.Same(name, a, b)

@@ -2,9 +2,9 @@ package merge
 
 import "path"
 
-// settleReplaced decides again on directories that the live side has deleted or
-// replaced by something else, such as a link to where they were moved, if the new
-// side has something in them that is to stay. What is in a directory comes after it.
+// settleReplaced decides again about directories that the running system deleted or
+// replaced, for example by a link to their new place, if the target has files in them
+// that stay. A directory precedes its content in changes.
 func (p *planner) settleReplaced(changes []Change) error {
 	occupied := map[string]bool{}
 	for i := len(changes) - 1; i >= 0; i-- {
@@ -28,8 +28,8 @@ func (p *planner) settleReplaced(changes []Change) error {
 	return nil
 }
 
-// ofOccupied decides on a directory that is none any more on the live side, and in
-// which something of the new side is to stay.
+// ofOccupied decides about a directory that the running system no longer has, and in
+// which files of the target stay.
 func ofOccupied(c Change) Decision {
 	stays := Decision{Attributes: c.Target.Attributes}
 	switch {
@@ -46,7 +46,7 @@ func ofOccupied(c Change) Decision {
 	return stays
 }
 
-// leaves says whether there is something at a path afterwards, or beside it.
+// leaves reports whether a path, or a file beside it, exists afterwards.
 func (c Change) leaves() bool {
 	switch {
 	case c.KeepTarget || c.KeepRunning || c.Source == FromMerged:
@@ -57,8 +57,7 @@ func (c Change) leaves() bool {
 	return c.Target.Kind != Missing
 }
 
-// added says whether the new side has something in a directory of the base that was
-// not there.
+// added reports whether the target has a new file in a directory of the base.
 func (p *planner) added(name string) (bool, error) {
 	before, err := p.trees.Base.Names(name)
 	if err != nil {

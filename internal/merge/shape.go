@@ -8,28 +8,29 @@ import (
 	"strings"
 )
 
-// unit is a set of paths that are one thing: a program reads them together, and some
-// of one side with some of the other are nothing that it can read.
+// unit is a set of paths that belong together: a program reads them together, and could
+// not read a mixture of both sides.
 type unit struct {
-	path   string // its directory, or its main file: what it is called by, and what a rule is for
-	what   string // in words
-	within bool   // all that is in the directory belongs to it, as far as it matches only
+	path   string // the directory or the main file; rules apply to this path
+	what   string // the description
+	within bool   // everything in the directory belongs to it, restricted by only
 	only   *regexp.Regexp
 	files  []string
-	git    bool // a repository of git's, of which two can be put together
-	inside bool // what is set aside goes into the directory, where the program does not look
+	git    bool // a git repository, of which two can be merged
+	inside bool // files set aside go into the directory, where the program does not look
 	idle   *regexp.Regexp
 
-	changes []Change // of its paths, as if each stood for itself
+	changes []Change // the changes of its paths, as if they were independent
 }
 
-// apart says that a path below the unit's is none of it: what is set aside.
+// apart reports whether a path below the unit's does not belong to it, because it was
+// set aside.
 func (u *unit) apart(name string) bool {
 	return strings.HasPrefix(name, path.Join(u.path, kept))
 }
 
-// idles says whether a path of a unit says nothing about what is stored in it: a lock,
-// or what is made anew when it is opened.
+// idles reports whether a path of a unit has no stored data: a lock, or a file that is
+// generated when the unit is opened.
 func (u *unit) idles(name string) bool {
 	if u.idle == nil {
 		return false
@@ -37,22 +38,22 @@ func (u *unit) idles(name string) bool {
 	return u.idle.MatchString(u.rest(name))
 }
 
-// rest is what a path has after the unit's.
+// rest returns the path relative to the unit's.
 func (u *unit) rest(name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(name, u.path), "/")
 }
 
-// store is a kind of directory that is one thing.
+// store is a kind of directory that is a unit.
 type store struct {
 	what   string
-	name   string   // that the directory has, "" for any
-	marks  []string // what is in it, all of them on one side
+	name   string   // the name of the directory; "" for any
+	marks  []string // names that must all exist on one side
 	inside bool
-	only   *regexp.Regexp // what belongs to it, if not all does
+	only   *regexp.Regexp // matches the members, if not all files are
 	idle   *regexp.Regexp
 }
 
-// stores are the kinds that are known. A star at the end of a mark stands for digits.
+// stores are the known kinds. A star at the end of a mark matches digits.
 var stores = []store{
 	{what: "Mercurial repository", name: ".hg", marks: []string{"requires"}, inside: true},
 	{what: "Mercurial repository", name: ".hg", marks: []string{"store"}, inside: true},
@@ -70,7 +71,7 @@ var stores = []store{
 	{what: "WiredTiger database", marks: []string{"WiredTiger", "WiredTiger.wt"}, idle: regexp.MustCompile(`^(WiredTiger|mongod)\.lock$`)},
 	{what: "PostgreSQL cluster", marks: []string{"PG_VERSION", "global", "base"}, idle: regexp.MustCompile(`^postmaster\.(pid|opts)$`)},
 	{what: "set of Redis's append-only files", marks: []string{"appendonly.aof.manifest"}},
-	{ // Scripts of the packages leave notes beside it.
+	{ // Packages' scripts leave files beside it.
 		what: "MariaDB or MySQL database", marks: []string{"ibdata1"},
 		only: regexp.MustCompile(`^(ibdata[0-9]+|ib_logfile[0-9]+|undo_?[0-9]+|#innodb_redo/.*|aria_log.*|.*\.(ibd|isl|frm|par|sdi|MA[DI]|MY[DI]))$`),
 	},
@@ -82,30 +83,31 @@ var (
 	lmdbIdle     = regexp.MustCompile(`(^|/)lock\.mdb$|^-lock$`)
 	berkeleyIdle = regexp.MustCompile(`^__db\.`)
 	berkeleyFile = regexp.MustCompile(`^(__db\.[0-9a-z]+|log\.[0-9]{10}|DB_CONFIG)$`)
-	// Regions are numbered from one, and a log that has been going on for long from anywhere.
+	// Regions are numbered from one; the log of an old environment may begin with any
+	// number.
 	berkeleyMarks = []string{"__db.001", "DB_CONFIG", "log.0000000001"}
 )
 
-// shapes finds the units that paths belong to.
+// shapes finds the units of paths.
 type shapes struct {
 	p     *planner
 	dirs  map[string]*listing
-	units map[string]*unit // by their kinds and paths; nil if there is none
-	ways  map[string]*unit // the unit that a directory is of or in
+	units map[string]*unit // the unit for each kind and path; nil if there is none
+	ways  map[string]*unit // the unit that a directory is, or is in
 }
 
-// listing is what is in a directory on each side. It is read once that is cheaper
-// than to ask for each name. What can't be read is no part of a unit: whoever compares
-// it finds the error.
+// listing is the content of a directory on each side. It reads the directory once that
+// is cheaper than single lookups. A file that cannot be read is not part of a unit; the
+// comparison reports the error.
 type listing struct {
 	dir   string
 	trees [3]Tree
-	as    [3]int             // the side that is asked: the base, where the new side is the same
-	known [3]map[string]bool // names that were asked for, or all
+	as    [3]int             // the side to ask: the base's, if the target's is equal
+	known [3]map[string]bool // the names that were looked up, or all
 	full  [3]bool
 }
 
-// cheap is how many names are asked for one by one.
+// cheap is the number of names to look up one by one.
 const cheap = 100
 
 func (l *listing) has(side int, name string) bool {
@@ -136,7 +138,7 @@ func (l *listing) read(side int) map[string]bool {
 	return l.known[i]
 }
 
-// any says whether a name is there on any side.
+// any reports whether a name exists on any side.
 func (l *listing) any(name string) bool { return l.has(0, name) || l.has(1, name) || l.has(2, name) }
 
 // all returns the names of all sides.
@@ -165,7 +167,7 @@ func (s *shapes) list(dir string) *listing {
 	return l
 }
 
-// of returns the unit that a path belongs to, nil if it is a thing of its own.
+// of returns the unit of a path, or nil if the path is independent.
 func (s *shapes) of(c *Change) *unit {
 	dir := path.Dir(c.Path)
 	if c.Running.Kind == Directory || c.Base.Kind == Directory {
@@ -180,7 +182,7 @@ func (s *shapes) of(c *Change) *unit {
 	return s.file(c)
 }
 
-// around returns the unit that a directory is, or the outermost one that it is in.
+// around returns the unit that a directory is, or the outermost one that contains it.
 func (s *shapes) around(dir string) *unit {
 	if dir == "." {
 		return nil
@@ -196,8 +198,8 @@ func (s *shapes) around(dir string) *unit {
 	return u
 }
 
-// directory returns the unit that a directory is. The top of a system is none, and
-// neither is what is right below it, whatever somebody has put there, but by its name.
+// directory returns the unit that a directory is. The root and its direct
+// subdirectories are never units by their content, only by name.
 func (s *shapes) directory(dir string) *unit {
 	l, base := s.list(dir), path.Base(dir)
 	top := path.Dir(dir) == "."
@@ -238,8 +240,8 @@ func isKind(tree Tree, name string, kind Kind) bool {
 	return err == nil && node.Kind == kind
 }
 
-// file returns the unit that a file belongs to by its name, by those that are beside
-// it, and by what it begins with.
+// file returns the unit of a file, by its name, the files beside it, and its first
+// bytes.
 func (s *shapes) file(c *Change) *unit {
 	dir, base := path.Split(c.Path)
 	l := s.list(path.Clean(dir))
@@ -255,7 +257,7 @@ func (s *shapes) file(c *Change) *unit {
 			return u
 		}
 	}
-	if c.Source == FromMerged { // which such a file can't be, if it is alone
+	if c.Source == FromMerged { // a single such file cannot be merged
 		if u := s.sqlite(dir, base, l); u != nil {
 			return u
 		}
@@ -278,7 +280,7 @@ func (s *shapes) file(c *Change) *unit {
 	return nil
 }
 
-// known makes a unit once.
+// known caches units.
 func (s *shapes) known(name string, make func() *unit) *unit {
 	u, known := s.units[name]
 	if !known {
@@ -288,7 +290,8 @@ func (s *shapes) known(name string, make func() *unit) *unit {
 	return u
 }
 
-// sqlite is a database with its journals (sqlite.org/fileformat2.html).
+// sqlite returns the unit of a database with its journals
+// (sqlite.org/fileformat2.html).
 func (s *shapes) sqlite(dir, main string, l *listing) *unit {
 	return s.known("sqlite "+dir+main, func() *unit {
 		is := s.begins(dir+main, 0, "SQLite format 3\x00") ||
@@ -307,7 +310,8 @@ func (s *shapes) sqlite(dir, main string, l *listing) *unit {
 	})
 }
 
-// lmdbFile is a database that is a file and not a directory (MDB_NOSUBDIR).
+// lmdbFile returns the unit of a database that is a file, not a directory
+// (MDB_NOSUBDIR).
 func (s *shapes) lmdbFile(dir, main string) *unit {
 	return s.known("lmdb "+dir+main, func() *unit {
 		if !s.begins(dir+main, 16, "\xde\xc0\xef\xbe", "\xbe\xef\xc0\xde") {
@@ -321,8 +325,8 @@ func lmdb(dir, main, lock string) *unit {
 	return &unit{path: dir + main, what: "LMDB database", files: []string{dir + main, dir + lock}, idle: lmdbIdle}
 }
 
-// berkeley is an environment of Berkeley DB: its regions, its log, and the databases
-// in the same directory.
+// berkeley returns the unit of a Berkeley DB environment: its regions, its log, and the
+// databases in the same directory.
 func (s *shapes) berkeley(dir string, l *listing) *unit {
 	return s.known("berkeley "+dir, func() *unit {
 		if !slices.ContainsFunc(berkeleyMarks, l.any) {
@@ -341,7 +345,7 @@ func (s *shapes) berkeley(dir string, l *listing) *unit {
 	})
 }
 
-// begins says whether a file has one of some words at an offset, on any side.
+// begins reports whether a file has one of some words at an offset, on any side.
 func (s *shapes) begins(name string, at int, words ...string) bool {
 	const enough = 32
 	for _, tree := range s.p.sides() {

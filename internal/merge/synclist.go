@@ -12,21 +12,21 @@ import (
 
 // Rule is a line of a synclist.
 type Rule struct {
-	Pattern string // an absolute path, or one with path.Match's wildcards, of a file or of a directory with all below it
+	Pattern string // an absolute path, possibly with path.Match's wildcards, of a file, or of a directory with everything below it
 	Action  Action
-	From    string // the file and the line that it comes from
-	Own     bool   // it is the admin's
+	From    string // the file and line of the rule
+	Own     bool   // the rule is the administrator's
 }
 
-// Rules are a synclist. Of two that match a path the later one holds.
+// Rules are a synclist. If two rules match a path, the later one applies.
 type Rules []Rule
 
 var actions = []Action{Overwrite, Append, Prepend, Merge, Upgrade, Ignore}
 
-// ParseRules reads a synclist, in the form of Solaris Live Upgrade's (synclist(4)):
-// a path and an action in each line, OVERWRITE if there is none. A space in a
-// path is written \040, as in fstab(5), and # begins a comment. The name of the
-// file is for errors, of which there is one for the first line that is wrong.
+// ParseRules parses a synclist in the format of Solaris Live Upgrade (synclist(4)):
+// each line has a path and an action; the default action is OVERWRITE. \040 represents
+// a space in a path, as in fstab(5), and # begins a comment. file is the name for the
+// error, which reports the first invalid line.
 func ParseRules(file string, content []byte) (Rules, error) {
 	var rules Rules
 	lines := bufio.NewScanner(bytes.NewReader(content))
@@ -105,7 +105,8 @@ func (r Rules) For(name string) (rule Rule, ok bool) {
 	return Rule{}, false
 }
 
-// covers says whether a rule is for an absolute path, or for a directory above it.
+// covers reports whether a rule applies to an absolute path, or to a directory above
+// it.
 func (r Rule) covers(name string) bool {
 	if below, found := strings.CutPrefix(name, r.Pattern); found && (below == "" || below[0] == '/' || r.Pattern == "/") {
 		return true

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// field says how the fields of an entry are merged that belong together.
+// field is the way in which related fields of an entry are merged.
 type field int
 
 const (
-	one    field = iota // a value
+	one    field = iota // a single value
 	secret              // a password and the day of its change: the field and the next one
-	set                 // names with commas between
+	set                 // names separated by commas
 )
 
-// account files are tables: fields with colons between, the first of which is a
-// name. passwd(5), group(5), shadow(5), gshadow(5).
+// Account files are tables: fields separated by colons, the first of which is a name.
+// passwd(5), group(5), shadow(5), gshadow(5).
 var (
 	passwdFields  = []field{one, one, one, one, one, one, one}
 	groupFields   = []field{one, one, one, set}
@@ -23,7 +23,7 @@ var (
 	gshadowFields = []field{one, one, set, set}
 )
 
-// table is the format of a file with such fields.
+// table returns the format of a file with such fields.
 func table(fields []field) format {
 	return format{
 		key: entryName,
@@ -33,8 +33,8 @@ func table(fields []field) format {
 	}
 }
 
-// entryName is the name of a table's entry, and "" for what is none: comments,
-// and the lines of NIS that begin with a plus or a minus (nsswitch.conf(5)).
+// entryName returns the name of a table's entry, or "" for comments and for NIS lines
+// that begin with plus or minus (nsswitch.conf(5)).
 func entryName(line string) string {
 	if line == "" || strings.ContainsRune("#+-", rune(line[0])) {
 		return ""
@@ -46,8 +46,8 @@ func entryName(line string) string {
 	return entry
 }
 
-// mergeFields merges an entry that is in both sides field by field. A field that
-// both changed is the live side's.
+// mergeFields merges an entry that both sides have, field by field. If both changed a
+// field, the running system's wins.
 func mergeFields(kinds []field, base, running, target string) (merged string, conflicts []Conflict) {
 	b, l, n := strings.Split(base, ":"), strings.Split(running, ":"), strings.Split(target, ":")
 	if base == "" {
@@ -59,7 +59,7 @@ func mergeFields(kinds []field, base, running, target string) (merged string, co
 		}
 	}
 	if len(l) != len(kinds) || len(n) != len(kinds) || len(b) != len(kinds) {
-		// What it means is for nobody to guess.
+		// The line has an unknown format, so it is not merged.
 		return running, []Conflict{{What: l[0], Lost: target}}
 	}
 	result := slices.Clone(l)
@@ -77,7 +77,7 @@ func mergeFields(kinds []field, base, running, target string) (merged string, co
 		case slices.Equal(ls, bs):
 			copy(result[i:], ns)
 		case !slices.Equal(ns, bs) && !slices.Equal(ns, ls):
-			if kinds[i] == secret { // which nobody is to read in a report
+			if kinds[i] == secret { // reports must not contain it
 				conflicts = append(conflicts, Conflict{What: l[0], Lost: "another password"})
 			} else {
 				conflicts = append(conflicts, Conflict{What: l[0], Lost: strings.Join(ns, ":")})
@@ -88,8 +88,8 @@ func mergeFields(kinds []field, base, running, target string) (merged string, co
 	return strings.Join(result, ":"), conflicts
 }
 
-// mergeSet merges lists of names: who was added by either side is in it, who
-// was removed by either is not.
+// mergeSet merges lists of names: names that either side added are in it, names that
+// either side removed are not.
 func mergeSet(base, running, target string) string {
 	b, l, n := names(base), names(running), names(target)
 	merged := slices.DeleteFunc(slices.Clone(l), func(name string) bool {

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Text puts a file together of which both sides changed the content, by the
-// action Prepend or Merge. The account files need MergeAccounts, and what is
-// appended need not be read whole: that is for who writes.
+// Text merges the content of a file that both sides changed, by the action Prepend or
+// Merge. Account files need MergeAccounts, and Append is done while writing.
 func Text(name string, action Action, base, running, target []byte) (merged []byte, conflicts []Conflict, err error) {
 	switch action {
 	case Prepend:
@@ -31,9 +30,9 @@ func Text(name string, action Action, base, running, target []byte) (merged []by
 	return nil, nil, fmt.Errorf("cannot merge %s: %s is not for what both sides changed", name, action)
 }
 
-// alternative puts together what update-alternatives(1) knows of one: that it was
-// chosen by hand, in the first line, is the admin's; which there are is for
-// the packages to say.
+// alternative merges the state of an alternative (update-alternatives(1)): the first
+// line, whether an administrator chose it, is the running system's; the choices are the
+// target's.
 func alternative(base, running, target []byte) []byte {
 	was, _, _ := bytes.Cut(base, []byte("\n"))
 	is, _, _ := bytes.Cut(running, []byte("\n"))
@@ -44,14 +43,14 @@ func alternative(base, running, target []byte) []byte {
 	return slices.Concat(is, []byte("\n"), rest)
 }
 
-// added is what the live side has before the base, or all that it has if it is
-// another file by now.
+// added returns the running system's additions before the base's content, or the whole
+// content if the file does not end with the base's.
 func added(running, base []byte) []byte {
 	before, _ := bytes.CutSuffix(running, base)
 	return before
 }
 
-// join puts one text after another, each in lines of its own.
+// join concatenates two texts, each in complete lines.
 func join(first, second []byte) []byte {
 	joined := bytes.Clone(first)
 	if len(first) > 0 && len(second) > 0 && first[len(first)-1] != '\n' {

@@ -1,8 +1,8 @@
 package merge
 
-// time tells which time a path is to have, if it is another one than it has: of what
-// is on both sides what it is, the one that a side has given it, and the later one
-// if both have. What is carried over or put together gets its time with its content.
+// time determines the modification time of a path, if it must change: a time that one
+// side changed, or the later one if both did. Carried and merged files get their time
+// with their content.
 func (p *planner) time(c Change) {
 	if p.trees.Time == nil || c.Rule.Action == Ignore || c.Refused || c.Running.Modified == c.Base.Modified && c.Base.Kind == c.Running.Kind {
 		return

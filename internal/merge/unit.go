@@ -12,31 +12,31 @@ import (
 	"github.com/apt-be/apt-be/internal/parallel"
 )
 
-// Aside is what follows the name of what a merge has put beside something else.
+// Aside is the suffix of files that a merge has set aside.
 const Aside = "." + kept
 
 const kept = "apt-be-dist"
 
-// Unit is what a Change has besides if its path stands for many that are one thing:
-// the files of a database, or of a repository. They are decided on together.
+// Unit extends a Change whose path represents many related files: a database, or a
+// repository. They get one decision.
 type Unit struct {
-	Description string   // it is, in words; "" if the path stands for itself
-	Note        string   // what becomes of it, where that is more than a word
-	Parts       []Change // what becomes of its paths, a directory before what is in it
-	Tip         string   // the commit that the environment was at, if that is kept beside the running system's
-	// What the new side has there is moved before the parts are carried over, and
-	// some of it again afterwards. Kept is where all of it is then.
+	Description string   // the description; "" if the path is independent
+	Note        string   // the result, if it needs more than a word
+	Parts       []Change // the decisions for its paths, a directory before its content
+	Tip         string   // the target's commit, if it is kept beside the running system's
+	// The target's files are moved before the parts are carried, and some of them again
+	// afterwards. Kept is the final place of all of them.
 	Before, After []Move
 	Kept          string
 }
 
-// Move is another name for what has one on the new side.
+// Move is a rename of a path of the target.
 type Move struct{ From, To string }
 
-// Ready is a part of a unit that is put together already.
+// Ready returns the content of a part of a unit that is already merged.
 func (c *Change) Ready() []byte { return c.ready }
 
-// units puts changes together that are of one unit, and decides on it.
+// units groups the changes of each unit, and decides about it.
 func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, fileOf func(string) File) ([]Change, error) {
 	if p.trees.Read == nil {
 		return changes, nil
@@ -73,7 +73,7 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 		c.File = fileOf(c.Path)
 		done, err := p.decideUnit(u, &c)
 		if err != nil && p.trees.SkipUnreadable != nil && p.trees.SkipUnreadable(c.Path, err) {
-			decided = append(decided, u.changes...) // what somebody calls a repository
+			decided = append(decided, u.changes...) // the directory only looks like a repository
 			continue
 		}
 		if err != nil {
@@ -82,15 +82,15 @@ func (p *planner) units(changes []Change, same map[uint64]string, rules Rules, f
 		if done || err != nil {
 			decided = append(decided, c)
 		}
-		if len(c.Before) > 0 { // what is moved is at no path that is known
+		if len(c.Before) > 0 { // moved files are at no known path
 			maps.DeleteFunc(same, func(_ uint64, name string) bool { return u.owns(name) })
 		}
 	}
 	return decided, nil
 }
 
-// rule returns the rule for a unit: that for its path, or else an admin's for one of
-// its files.
+// rule returns the rule for a unit: the rule for its path, otherwise an administrator's
+// rule for one of its files.
 func (u *unit) rule(rules Rules) Rule {
 	rule, _ := rules.For("/" + u.path)
 	for _, file := range u.files {
@@ -101,7 +101,7 @@ func (u *unit) rule(rules Rules) Rule {
 	return rule
 }
 
-// owns says whether a path is one of a unit.
+// owns reports whether a path belongs to a unit.
 func (u *unit) owns(name string) bool {
 	switch {
 	case !u.within:
@@ -112,8 +112,8 @@ func (u *unit) owns(name string) bool {
 	return name == u.path || strings.HasPrefix(name, u.path+"/") && !u.apart(name)
 }
 
-// members compares all paths of a unit. Those that certainly are what they were on both
-// sides are not looked at, unless all is set: nothing is known of them then.
+// members compares the paths of a unit. It skips paths that are certainly unchanged on
+// both sides, unless all is true.
 func (p *planner) members(u *unit, all bool) ([]Change, error) {
 	names := map[string]bool{}
 	for _, file := range u.files {
@@ -145,14 +145,14 @@ func (p *planner) members(u *unit, all bool) ([]Change, error) {
 	})
 }
 
-// mostMembers is how many paths a unit may have: all of them are held in memory. Git
-// packs what it has long before.
+// mostMembers is the maximum number of paths in a unit, because all are held in memory.
+// git packs its objects long before.
 const mostMembers = 500_000
 
 var errTooMany = errors.New("too much is in it")
 
 func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) error {
-	if longpath.Is(dir) { // it is none of the unit
+	if longpath.Is(dir) { // not a member
 		return nil
 	}
 	if len(names) > mostMembers {
@@ -183,7 +183,7 @@ func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) 
 	return nil
 }
 
-// decideUnit says what becomes of a unit, and whether there is anything to tell.
+// decideUnit decides about a unit. It reports whether there is anything to report.
 func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 	members, err := p.members(u, u.git)
 	if err == nil {
@@ -242,7 +242,7 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 	return true, nil
 }
 
-// nowhere says whether none of some paths is in a tree.
+// nowhere reports whether none of some paths exists in a tree.
 func nowhere(tree Tree, members []Change) bool {
 	return !slices.ContainsFunc(members, func(m Change) bool {
 		node, err := tree.Node(m.Path)
@@ -250,28 +250,28 @@ func nowhere(tree Tree, members []Change) bool {
 	})
 }
 
-// repositories says whether there is a repository on both sides, with refs in files.
-// Those in tables (git-refs(1)) are for git alone to read.
+// repositories reports whether both sides have a repository with refs in files. Only
+// git can read refs in tables (git-refs(1)).
 func repositories(c *Change, members []Change) bool {
 	return c.Running.Kind == Directory && c.Target.Kind == Directory &&
 		!slices.ContainsFunc(members, func(m Change) bool { return strings.HasSuffix(m.Path, "/reftable/tables.list") })
 }
 
-// nodes looks at a unit's own path, on all sides.
+// nodes reads the unit's own path on all sides.
 func (p *planner) nodes(c *Change) (err error) {
 	for i, node := range []*Node{&c.Base, &c.Running, &c.Target} {
 		if *node, err = p.sides()[i].Node(c.Path); err != nil {
 			return err
 		}
 		if node.Kind == Regular {
-			node.Content = fmt.Sprint(i) // that they differ is known
+			node.Content = fmt.Sprint(i) // the contents are known to differ
 		}
 	}
 	return nil
 }
 
-// carry has a unit be what it is on the live side. If what the new side has is out
-// of the way all of it is carried.
+// carry makes a unit the running system's. all is set if the target's files were moved
+// away, so that every file must be carried.
 func (c *Change) carry(members []Change, all bool) {
 	c.Decision = Decision{Source: FromRunning, Attributes: c.Running.Attributes}
 	for _, m := range members {
@@ -286,8 +286,8 @@ func (c *Change) carry(members []Change, all bool) {
 	}
 }
 
-// setAside has a unit be what it is on the live side, and keeps what the new side has,
-// whole and by a name by which it can be opened.
+// setAside makes a unit the running system's, and keeps the target's as a whole, under
+// a name by which it can be opened.
 func (p *planner) setAside(u *unit, c *Change) error {
 	members, err := p.members(u, true)
 	if err != nil {
@@ -334,8 +334,8 @@ func (p *planner) setAside(u *unit, c *Change) error {
 	}
 }
 
-// moves are the new names of a unit's files. The journals of a database are found by
-// its name.
+// moves returns the new names of a unit's files. The journals of a database are found
+// by its name.
 func (u *unit) moves(members []Change, end string) []Move {
 	if u.within && u.only == nil {
 		return []Move{{u.path, u.path + end}}

@@ -2,7 +2,7 @@ package merge
 
 import "github.com/apt-be/apt-be/internal/longpath"
 
-// cutAll returns what stands for paths, each once.
+// cutAll shortens paths that are too long, and removes duplicates.
 func cutAll(names []string) []string {
 	for i, name := range names {
 		if !longpath.Is(name) {
@@ -24,13 +24,12 @@ func cutAll(names []string) []string {
 	return names
 }
 
-// users says whether what is at a path on the live side is in the hands of a user, who
-// must not be able to have anything refused.
+// users reports whether a path of the running system belongs to a user, whose files
+// must never lead to a refusal.
 func (p *planner) users(name string) bool { return p.trees.IsUsers != nil && p.trees.IsUsers(name) }
 
-// cannot decides on what can't be compared. Not to know is no reason to leave
-// something behind, unless somebody may have made it so who is not to decide whether
-// the machine goes to the new side.
+// cannot decides about a path that cannot be compared. It is refused, unless an
+// unprivileged user may be the cause; then it is skipped.
 func (p *planner) cannot(c *Change, err error) Decision {
 	leaves := p.trees.SkipUnreadable != nil && p.trees.SkipUnreadable(c.Path, err)
 	return Decision{
@@ -38,8 +37,8 @@ func (p *planner) cannot(c *Change, err error) Decision {
 	}
 }
 
-// ofUser decides on a user's path of which the admin would be asked: the live side's is
-// there, and the new side's is kept beside it.
+// ofUser decides about a user's path that would be refused: the running system's
+// version is carried, and the target's is kept beside it.
 func ofUser(c Change) Decision {
 	return Decision{
 		Source: FromRunning, Attributes: c.Running.Attributes, KeepTarget: c.Target.Kind != Missing,
@@ -47,17 +46,17 @@ func ofUser(c Change) Decision {
 	}
 }
 
-// settle decides on a path that was compared.
+// settle decides about a path that was compared.
 func (p *planner) settle(c *Change) error {
 	c.Decision = Decide(c.Base, c.Running, c.Target, c.File, c.Rule.Action)
-	// Of what is never looked into there is nobody who could tell what to do.
+	// For a directory that is never looked into, no one could decide.
 	if c.Refused && (c.Whole || p.users(c.Path)) {
 		c.Decision = ofUser(*c)
 	}
 	if err := p.checkWay(c); err != nil {
 		return err
 	}
-	if c.Refused && p.users(c.Path) { // it can be nowhere
+	if c.Refused && p.users(c.Path) { // the path cannot be created
 		c.Refused, c.Uncopyable = false, true
 	}
 	return nil
