@@ -51,7 +51,7 @@ type extension struct {
 // run runs the frontend in the copy, and says whether it has ended the build: after
 // a failure it is kept beside the environment, to be looked at.
 func (c *extension) run(ctx context.Context, build *be.Build) (ended bool, err error) {
-	verdict, result, err := c.s.run(ctx, build, c.job, c.signals)
+	verdict, result, err := c.s.run(build, c.job, c.signals)
 	if err != nil {
 		return false, err
 	}

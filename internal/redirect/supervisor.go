@@ -101,7 +101,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 		return Exit{}, err
 	}
 	s.Notice.Say("%s goes into the new boot environment %s; the running system stays as it is.", job.Argv[0], build.Name)
-	verdict, result, err := s.run(ctx, build, job, signals)
+	verdict, result, err := s.run(build, job, signals)
 	if err != nil {
 		return Exit{}, errors.Join(err, build.Discard(ctx))
 	}
@@ -138,7 +138,7 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 }
 
 // run runs the frontend in the build's root and judges the outcome.
-func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
+func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
 	commit, err := s.prepare(build)
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -204,7 +204,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	s.tellVeto(job, result)
 	// It takes long, on one processor, and looks at other files than all else
 	// that remains to be done.
-	ctx = signals.fresh()
+	ctx := signals.fresh()
 	initramfs := s.buildInitramfs(ctx, build, job, result)
 	outcome, why, err := s.inspect(ctx, build, job, before, result, initramfs)
 	// Nothing may be in the sandbox's root when it is discarded.
