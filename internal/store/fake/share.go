@@ -15,7 +15,7 @@ var _ store.Accountant = (*Store)(nil)
 // ExclusiveUsage implements store.Accountant. Files of equal content count once, however
 // many subvolumes have one, and directories take nothing.
 func (s *Store) ExclusiveUsage(units [][]string) (shares []store.ExclusiveUsage, err error) {
-	err = s.update(func(st *state) error {
+	err = s.view(func(st *state) error {
 		shares, err = s.exclusiveUsage(st, units)
 		return err
 	})

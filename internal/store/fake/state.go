@@ -94,25 +94,34 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// update calls change with the state, alone among all processes that have the
-// store open, and keeps the changed state if it returns nil.
-func (s *Store) update(change func(*state) error) (err error) {
+// update calls change with the state, under a lock that excludes all other
+// processes, and writes the changed state if change returns nil.
+func (s *Store) update(change func(*state) error) error {
+	return s.locked(unix.LOCK_EX, func(st *state) error {
+		if err := change(st); err != nil {
+			return err
+		}
+		return s.write(st)
+	})
+}
+
+// view calls look with the state, under a lock that excludes writers.
+func (s *Store) view(look func(*state) error) error { return s.locked(unix.LOCK_SH, look) }
+
+func (s *Store) locked(how int, do func(*state) error) error {
 	lock, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+	if err := unix.Flock(int(lock.Fd()), how); err != nil {
 		return os.NewSyscallError("flock", err)
 	}
 	st, err := s.read()
 	if err != nil {
 		return err
 	}
-	if err := change(st); err != nil {
-		return err
-	}
-	return s.write(st)
+	return do(st)
 }
 
 func (s *Store) stateFile() string { return filepath.Join(s.dir, "state.json") }
