@@ -186,7 +186,7 @@ func (s *Shares) remove(ctx context.Context, t *txn.Txn, r *Removal) (err error)
 // bringBack makes the directory below the mount the same as the share, which
 // nobody can change any more afterwards.
 func (s *Shares) bringBack(ctx context.Context, t *txn.Txn, m *move, to, from *rootfs.Root) error {
-	mirror := rootfs.NewMirror(to, from)
+	mirror := s.mirror(to, from)
 	const tries = 10
 	var changed []string
 	for range tries {

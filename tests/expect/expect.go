@@ -164,7 +164,7 @@ func Plain(text string) string { return controls.ReplaceAllString(text, "") }
 // Until calls condition until it returns true, and reports whether it did so
 // within limit. It is for conditions that nothing announces.
 func Until(limit time.Duration, condition func() bool) bool {
-	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
 		late := time.Now().After(deadline)
 		if condition() {
 			return true
