@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
@@ -160,10 +161,11 @@ func (l lab) done(t testing.TB, m *machine.Machine) {
 
 // environment is one of apt-be list --json.
 type environment struct {
-	Name    string `json:"name"`
-	State   string `json:"state"`
-	Made    string `json:"created_by"`
-	Running bool   `json:"running"`
+	Name    string    `json:"name"`
+	State   string    `json:"state"`
+	Made    string    `json:"created_by"`
+	Created time.Time `json:"created"`
+	Running bool      `json:"running"`
 }
 
 // environments returns what apt-be list says in the machine, but the running

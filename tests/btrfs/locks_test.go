@@ -82,15 +82,20 @@ func testRootUnlocks(t *testing.T, l lab) {
 	holder := m.Start(t, holdLock())
 	holder.Expect(t, "locked")
 	upgrade := m.Start(t, machine.Command{Args: []string{"apt-get", "-y", "-o", "DPkg::Lock::Timeout=60", "dist-upgrade"}})
-	time.Sleep(2 * time.Second)
+	upgrade.Expect(t, "Waiting for cache lock: ")
 	checkNoEnvironment(t, l)
+	released := time.Now()
 	m.Kill(t, holder.PID)
 	holder.Wait(t)
 	if result := upgrade.Wait(t); result.Status != 0 {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
-	if found := environments(t, m); len(found) != 1 || found[0].State != "ready" {
-		t.Errorf("boot environments %v, want one that is ready", found)
+	found := environments(t, m)
+	if len(found) != 1 || found[0].State != "ready" {
+		t.Fatalf("boot environments %v, want one that is ready", found)
+	}
+	if found[0].Created.Before(released) {
+		t.Errorf("%s was created at %s, before the lock was released at %s", found[0].Name, found[0].Created, released)
 	}
 }
 
