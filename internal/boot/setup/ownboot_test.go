@@ -36,7 +36,12 @@ func newOwnBoot(t *testing.T) *ownBoot {
 	f.mounts = nil
 	f.mount("", "vda1", "btrfs", "/@rootfs")
 	for _, dir := range []string{"etc", "usr", "var"} {
-		f.link(filepath.Join(root, dir), filepath.Join(f.Root, dir))
+		// Relative: the directory of the test may itself be below a /var.
+		target, err := filepath.Rel(f.Root, filepath.Join(root, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.link(target, filepath.Join(f.Root, dir))
 	}
 	f.lacks("../store/@rootfs/boot")
 	if err := os.RemoveAll(b.own); err != nil {
