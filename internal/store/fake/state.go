@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -136,8 +137,8 @@ func (s *Store) read() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{}
-	if err := json.Unmarshal(data, st); err != nil {
+	st, err := s.parse(data)
+	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", s.stateFile(), err)
 	}
 	for p := range st.Subvolumes {
@@ -148,8 +149,33 @@ func (s *Store) read() (*state, error) {
 	return st, nil
 }
 
+// parse returns the state that data describes. Most calls find the same data as
+// the call before them.
+func (s *Store) parse(data []byte) (*state, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !bytes.Equal(data, s.data) {
+		st := &state{}
+		if err := json.Unmarshal(data, st); err != nil {
+			return nil, err
+		}
+		s.data, s.parsed = data, st
+	}
+	return s.parsed.clone(), nil
+}
+
+func (st *state) clone() *state {
+	c := *st
+	c.Subvolumes = make(map[string]*record, len(st.Subvolumes))
+	for p, r := range st.Subvolumes {
+		same := *r
+		c.Subvolumes[p] = &same
+	}
+	return &c
+}
+
 func (s *Store) write(st *state) error {
-	data, err := json.MarshalIndent(st, "", "\t")
+	data, err := json.Marshal(st)
 	if err != nil {
 		return err
 	}
