@@ -67,7 +67,8 @@ func list() string {
 	return lines.String()
 }
 
-// packages are the package files of the scenario's APT archive.
+// packages returns the image without apt-be, and the package files of the machine's
+// APT archive.
 func (s scenario) packages(t guest.T, recipe string) (image.Image, []string) {
 	t.Helper()
 	release := source.Oldstable
@@ -75,7 +76,7 @@ func (s scenario) packages(t guest.T, recipe string) (image.Image, []string) {
 		release = source.Stable
 	}
 	var files []string
-	disk := image.Image{}
+	var disk image.Image
 	if s.living {
 		machine := living.New(t, recipe, release)
 		disk, files = machine.Image, machine.Next
