@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"internal/host", "internal/boot/method"},
 	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
 	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
-	{"internal/boot", "internal/diskspace", "internal/parts", "internal/debcache"},
+	{"internal/boot", "internal/be/betest", "internal/diskspace", "internal/parts", "internal/debcache"},
 	{"internal/be", "internal/pkgdb"},
 	{"internal/txn", "internal/overlay"},
 	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootrequired"},
@@ -44,11 +44,12 @@ var only = map[string][]string{
 	// Diagnostics: the domain has none, and returns errors.
 	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect", "internal/window"},
 	// Only tests have a use for it.
-	module + "/internal/store/fake":          {},
+	module + "/internal/store/fake":          {"internal/be/betest"},
+	module + "/internal/be/betest":           {},
 	module + "/internal/store/storetest":     {},
 	module + "/internal/boot/boottest":       {},
 	module + "/internal/seccomp/seccomptest": {},
-	"testing":                                {"internal/store/storetest"},
+	"testing":                                {"internal/store/storetest", "internal/be/betest"},
 }
 
 // noMachine are packages that touch a machine through what they are given

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/be/betest"
 	"github.com/apt-be/apt-be/internal/boot/boottest"
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
@@ -20,7 +20,7 @@ import (
 // host is a machine with two environments besides the installer's: ready, and
 // healthy, which is blessed.
 type host struct {
-	*testing.T
+	*betest.Machine
 	store  *fake.Store
 	loader *boottest.Loader
 	reg    *be.Registry
@@ -30,17 +30,11 @@ type host struct {
 }
 
 func newHost(t *testing.T) *host {
-	st, err := fake.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{T: t, store: st, loader: &boottest.Loader{Dir: t.TempDir()}}
-	h.check(st.Create("@rootfs"))
-	h.check(os.MkdirAll(filepath.Join(st.Path("@rootfs"), "boot"), 0o755))
+	m := betest.New(t)
+	h := &host{Machine: m, store: m.Store, loader: &boottest.Loader{Dir: t.TempDir()}}
 	for _, file := range []string{"vmlinuz", "initrd"} {
-		h.check(os.WriteFile(filepath.Join(st.Path("@rootfs"), "boot", file), []byte(file), 0o644))
+		m.Write("@rootfs/boot/"+file, file)
 	}
-	h.check(st.SetRunning("@rootfs"))
 	h.connect()
 	for _, name := range []string{"healthy", "ready"} {
 		h.create(name)
@@ -72,9 +66,9 @@ func (h *host) check(err error) {
 
 func (h *host) create(name string) {
 	h.Helper()
-	build, _, err := h.reg.Begin(context.Background(), be.BuildOptions{Name: name, Origin: h.get("rootfs"), CreatedBy: be.User})
-	h.check(err)
-	_, err = build.Commit(context.Background(), be.Ready, func(r *be.Record) {
+	options := betest.Options(h.T, h.reg, name)
+	options.Origin = h.get("rootfs")
+	_, err := betest.Begin(h.T, h.reg, options).Commit(context.Background(), be.Ready, func(r *be.Record) {
 		r.Kernels = []be.Kernel{{Version: "6.1", Image: "boot/vmlinuz", Initrd: "boot/initrd"}}
 	})
 	h.check(err)
@@ -82,9 +76,7 @@ func (h *host) create(name string) {
 
 func (h *host) get(name string) be.Env {
 	h.Helper()
-	e, err := h.reg.Get(name)
-	h.check(err)
-	return e
+	return betest.Get(h.T, h.reg, name)
 }
 
 func (h *host) change(name string, edit func(*be.Record)) {

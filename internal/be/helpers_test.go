@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/be/betest"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
@@ -32,9 +33,9 @@ func checkIs(t *testing.T, what string, err, want error) {
 	}
 }
 
-// fixture is a fake machine that runs from @rootfs.
+// fixture is a fake machine with a title that environments are identified by.
 type fixture struct {
-	*testing.T
+	*betest.Machine
 	dir   string
 	store *fake.Store
 	reg   *be.Registry
@@ -42,14 +43,10 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	dir := t.TempDir()
-	st, err := fake.New(dir)
-	check(t, err)
-	w := &fixture{T: t, dir: dir, store: st}
-	check(t, st.Create("@rootfs"))
-	check(t, st.SetRunning("@rootfs"))
-	w.write("@rootfs/title", "Debian 12")
-	w.reg = w.open(st)
+	m := betest.New(t)
+	m.Write("@rootfs/title", "Debian 12")
+	w := &fixture{Machine: m, dir: m.Dir, store: m.Store}
+	w.reg = w.open(m.Store)
 	return w
 }
 
@@ -63,8 +60,7 @@ func (w *fixture) open(st store.Store) *be.Registry {
 
 func (w *fixture) write(path, content string) {
 	w.Helper()
-	check(w.T, os.MkdirAll(filepath.Dir(w.store.Path(path)), 0o755))
-	check(w.T, os.WriteFile(w.store.Path(path), []byte(content), 0o644))
+	w.Write(path, content)
 }
 
 func (w *fixture) list() []string {
@@ -88,58 +84,30 @@ func (w *fixture) checkList(want ...string) {
 
 func (w *fixture) get(name string) be.Env {
 	w.Helper()
-	e, err := w.reg.Get(name)
-	check(w.T, err)
-	return e
+	return betest.Get(w.T, w.reg, name)
 }
 
 func (w *fixture) begin(name string) *be.Build {
 	w.Helper()
-	build, recovered, err := w.reg.Begin(ctx, w.options(name))
-	check(w.T, err)
-	if len(recovered) > 0 {
-		w.Errorf("Begin recovered %+v, want nothing", recovered)
-	}
-	return build
+	return betest.Begin(w.T, w.reg, w.options(name))
 }
 
 func (w *fixture) options(name string) be.BuildOptions {
 	w.Helper()
-	running, err := w.reg.Running()
-	check(w.T, err)
-	return be.BuildOptions{Name: name, Origin: running, CreatedBy: be.User, Command: []string{"apt-be", "create", name}}
+	return betest.Options(w.T, w.reg, name)
 }
 
 func (w *fixture) create(name string) be.Env {
 	w.Helper()
-	e, err := w.begin(name).Commit(ctx, be.Ready, func(*be.Record) {})
-	check(w.T, err)
-	return e
+	return betest.Create(w.T, w.reg, name, func(*be.Record) {})
 }
 
-// locked runs what wants its caller to hold the Lock.
-func (w *fixture) locked(do func() error) error {
-	w.Helper()
-	release, err := w.reg.Lock(ctx)
-	check(w.T, err)
-	defer release()
-	return do()
-}
+// locked calls do with the registry's lock held.
+func (w *fixture) locked(do func() error) error { return betest.Locked(w.reg, do) }
 
 func (w *fixture) recover() int {
 	w.Helper()
-	settled := 0
-	check(w.T, w.locked(func() error {
-		recovered, err := w.reg.Recover(ctx)
-		for _, r := range recovered {
-			if r.Err != nil {
-				w.Errorf("Recover of %s: %v", r.Title, r.Err)
-			}
-		}
-		settled = len(recovered)
-		return err
-	}))
-	return settled
+	return betest.Recover(w.T, w.reg)
 }
 
 // tree lists all files of the store with what they hold, and tells subvolumes

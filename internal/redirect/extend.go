@@ -50,7 +50,7 @@ type extension struct {
 // run runs the frontend in the copy, and reports whether the build has ended. After a
 // failure it keeps the copy beside the environment for inspection.
 func (c *extension) run(ctx context.Context, build *be.Build) (ended bool, err error) {
-	verdict, result, err := c.s.run(ctx, build, c.job, c.signals)
+	verdict, result, err := c.s.run(build, c.job, c.signals)
 	if err != nil {
 		return false, err
 	}

@@ -175,7 +175,7 @@ func (s *Supervisor) again(ctx context.Context, job Job, old be.Env, signals *si
 		return Exit{}, false, err
 	}
 	s.Notice.Say("%s checks the pending boot environment %s.", job.Argv[0], old.Name)
-	verdict, result, err := s.run(ctx, build, job, signals)
+	verdict, result, err := s.run(build, job, signals)
 	err = errors.Join(err, build.Discard(ctx))
 	if err != nil {
 		return Exit{}, false, err

@@ -101,7 +101,7 @@ func (s *Supervisor) Upgrade(ctx context.Context, job Job) (exit Exit, err error
 		return Exit{}, err
 	}
 	s.Notice.Say("%s runs in the new boot environment %s. The running system stays unchanged.", job.Argv[0], build.Name)
-	verdict, result, err := s.run(ctx, build, job, signals)
+	verdict, result, err := s.run(build, job, signals)
 	if err != nil {
 		return Exit{}, errors.Join(err, build.Discard(ctx))
 	}
@@ -138,7 +138,7 @@ func (s *Supervisor) begin(ctx context.Context, job Job, origin be.Env) (*be.Bui
 }
 
 // run runs the frontend in the build's root and judges the result.
-func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
+func (s *Supervisor) run(build *be.Build, job Job, signals *signals) (Verdict, sandbox.Result, error) {
 	commit, err := s.prepare(build)
 	if err != nil {
 		return Verdict{}, sandbox.Result{}, err
@@ -204,7 +204,7 @@ func (s *Supervisor) run(ctx context.Context, build *be.Build, job Job, signals 
 	s.tellVeto(job, result)
 	// Building the initramfs takes long, uses one processor, and reads other files than
 	// the remaining steps.
-	ctx = signals.fresh()
+	ctx := signals.fresh()
 	initramfs := s.buildInitramfs(ctx, build, job, result)
 	outcome, why, err := s.inspect(ctx, build, job, before, result, initramfs)
 	// No process may run in the sandbox's root when the build is discarded.

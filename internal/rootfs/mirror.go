@@ -21,6 +21,10 @@ const settled = 20 * time.Millisecond
 
 // Mirror makes a tree the same as another one, in which others are at work.
 type Mirror struct {
+	// Now returns the time by which the age of a change is measured. Tests set a
+	// clock of their own.
+	Now func() time.Time
+
 	to, from *Root
 	copied   map[string]stamp // what each was when its copy was made
 }
@@ -28,14 +32,14 @@ type Mirror struct {
 // NewMirror returns a Mirror of the tree from, whose copy to will be. Both belong
 // to the caller.
 func NewMirror(to, from *Root) *Mirror {
-	return &Mirror{to: to, from: from, copied: map[string]stamp{}}
+	return &Mirror{Now: time.Now, to: to, from: from, copied: map[string]stamp{}}
 }
 
 // Pass copies what is new or has changed since the last Pass, with all its names,
 // attributes and times, and removes from the copy what is gone. It returns the
 // paths of all that. If there are none the copy is what the tree is.
 func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
-	begun := time.Now()
+	begun := m.Now()
 	now, err := m.from.scan()
 	if err != nil {
 		return nil, err

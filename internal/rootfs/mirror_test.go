@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/tests/expect"
 )
 
 // mirror makes an empty tree to be the mirror of one with some entries.
@@ -26,19 +28,26 @@ func mirror(t *testing.T, entries ...string) (m *Mirror, to, from string) {
 	return NewMirror(trees[0], trees[1]), to, from
 }
 
-// settle passes until nothing changes any more.
+// settle makes passes, by a clock that is an hour ahead, until nothing changes. It
+// returns after the next tick of the kernel's clock: later changes have a later
+// time.
 func settle(t *testing.T, m *Mirror) {
 	t.Helper()
-	for range 100 {
+	now := m.Now
+	defer func() { m.Now = now }()
+	m.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	for n := range 3 {
 		changed, err := m.Pass(context.Background())
 		check(t, err)
 		if len(changed) == 0 {
 			check(t, m.Finish())
+			expect.NextTick(t)
 			return
 		}
-		time.Sleep(settled / 2)
+		if n == 2 {
+			t.Fatalf("after %d passes there still changes %q", n+1, changed)
+		}
 	}
-	t.Fatal("it never settles")
 }
 
 func wantContent(t *testing.T, file, want string) {
@@ -118,6 +127,27 @@ func TestMirrorFollowsChanges(t *testing.T) {
 	if now, err := m.from.Fingerprint(); err != nil || now != m.Fingerprint() {
 		t.Errorf("the tree's fingerprint is %s, %v, and the mirror's %s", now, err, m.Fingerprint())
 	}
+}
+
+// TestMirrorCopiesYoungFilesAgain checks that a file is copied again until its last
+// change is so old that the next one would have a later time.
+func TestMirrorCopiesYoungFilesAgain(t *testing.T) {
+	m, to, from := mirror(t, "file")
+	var stat unix.Stat_t
+	check(t, unix.Lstat(filepath.Join(from, "file"), &stat))
+	changed := time.Unix(stat.Ctim.Unix())
+	for _, pass := range []struct {
+		age  time.Duration
+		want bool
+	}{{0, true}, {settled - 1, true}, {settled - 1, true}, {settled, true}, {settled, false}} {
+		m.Now = func() time.Time { return changed.Add(pass.age) }
+		copied, err := m.Pass(context.Background())
+		check(t, err)
+		if slices.Contains(copied, "file") != pass.want {
+			t.Errorf("with an age of %v, Pass copied %q", pass.age, copied)
+		}
+	}
+	wantContent(t, filepath.Join(to, "file"), "file")
 }
 
 // What came and went between two passes leaves nothing.

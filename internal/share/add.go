@@ -69,7 +69,7 @@ func (s *Shares) add(ctx context.Context, t *txn.Txn, a *Addition) (err error) {
 	}
 	defer to.Close()
 	defer from.Close()
-	mirror := rootfs.NewMirror(to, from)
+	mirror := s.mirror(to, from)
 	if err := copyTree(ctx, mirror); err != nil {
 		return err
 	}

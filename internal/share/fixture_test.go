@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/be/betest"
 	"github.com/apt-be/apt-be/internal/fstab"
 	"github.com/apt-be/apt-be/internal/procs"
 	"github.com/apt-be/apt-be/internal/share"
@@ -79,7 +80,7 @@ const fstabText = "UUID=1 / btrfs noatime,subvol=@rootfs 0 0\n"
 // fixture is a machine that runs from @rootfs, with some mail, and another
 // environment.
 type fixture struct {
-	*testing.T
+	*betest.Machine
 	dir     string
 	store   *fake.Store
 	machine *machine
@@ -89,24 +90,15 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	dir := t.TempDir()
-	st, err := fake.New(dir)
-	check(t, err)
-	w := &fixture{T: t, dir: dir, store: st, machine: &machine{mounts: map[string]string{"/": "@rootfs"}}}
-	check(t, st.Create("@rootfs"))
-	check(t, st.SetRunning("@rootfs"))
+	m := betest.New(t)
+	st := m.Store
+	w := &fixture{Machine: m, dir: m.Dir, store: st, machine: &machine{mounts: map[string]string{"/": "@rootfs"}}}
 	w.write("@rootfs/etc/fstab", fstabText)
 	w.write("@rootfs/var/mail/al", "one")
 	w.write("@rootfs/var/mail/lists/debian", "two")
 	check(t, os.Link(st.Path("@rootfs/var/mail/al"), st.Path("@rootfs/var/mail/same")))
 	w.open(st)
-	running, err := w.reg.Running()
-	check(t, err)
-	build, _, err := w.reg.Begin(ctx, be.BuildOptions{Name: "other", Origin: running, CreatedBy: be.User})
-	check(t, err)
-	_, err = build.Commit(ctx, be.Ready, func(*be.Record) {})
-	check(t, err)
-	time.Sleep(25 * time.Millisecond) // what is younger is copied more than once
+	betest.Create(t, w.reg, "other", func(*be.Record) {})
 	return w
 }
 
@@ -114,12 +106,13 @@ func newFixture(t *testing.T) *fixture {
 func (w *fixture) open(st store.Store) {
 	w.reg = be.NewRegistry(st, "/", func(string) (be.Identity, error) { return be.Identity{}, nil })
 	w.shares = share.New(w.reg, w.machine)
+	// Changes settle at once: no test changes a file while it is copied.
+	w.shares.SetClock(func() time.Time { return time.Now().Add(time.Hour) })
 }
 
 func (w *fixture) write(path, content string) {
 	w.Helper()
-	check(w.T, os.MkdirAll(filepath.Dir(w.store.Path(path)), 0o755))
-	check(w.T, os.WriteFile(w.store.Path(path), []byte(content), 0o644))
+	w.Write(path, content)
 }
 
 // add makes /var/mail a share.
@@ -143,28 +136,13 @@ func (w *fixture) remove() error {
 	})
 }
 
-func (w *fixture) locked(do func() error) error {
-	release, err := w.reg.Lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return do()
-}
+func (w *fixture) locked(do func() error) error { return betest.Locked(w.reg, do) }
 
 // recover is what the next command does.
 func (w *fixture) recover() {
 	w.Helper()
 	w.open(w.store)
-	check(w.T, w.locked(func() error {
-		recovered, err := w.reg.Recover(ctx)
-		for _, r := range recovered {
-			if r.Err != nil {
-				w.Errorf("Recover of %s: %v", r.Title, r.Err)
-			}
-		}
-		return err
-	}))
+	betest.Recover(w.T, w.reg)
 }
 
 // visible is where, in the store, what is at /var/mail of the running system is.

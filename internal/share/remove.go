@@ -187,7 +187,7 @@ func (s *Shares) remove(ctx context.Context, t *txn.Txn, r *Removal) (err error)
 // bringBack copies the share to the directory below the mount, and makes the share
 // read-only before the last copy.
 func (s *Shares) bringBack(ctx context.Context, t *txn.Txn, m *move, to, from *rootfs.Root) error {
-	mirror := rootfs.NewMirror(to, from)
+	mirror := s.mirror(to, from)
 	const tries = 10
 	var changed []string
 	for range tries {

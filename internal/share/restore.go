@@ -137,7 +137,7 @@ func (s *Shares) restoreBeside(ctx context.Context, t *txn.Txn, r *Restoration) 
 	}
 	defer to.Close()
 	defer from.Close()
-	if err := copyTree(ctx, rootfs.NewMirror(to, from)); err != nil {
+	if err := copyTree(ctx, s.mirror(to, from)); err != nil {
 		return err
 	}
 	if err := s.store.Sync(); err != nil {

@@ -12,10 +12,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/fstab"
 	"github.com/apt-be/apt-be/internal/inroot"
+	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -52,14 +54,22 @@ type Shares struct {
 	registry *be.Registry
 	store    store.Store
 	machine  Host
+	now      func() time.Time // by which changes settle
 }
 
 // New returns the shares of a registry. It adds its steps to those that the registry's
 // recovery can settle.
 func New(registry *be.Registry, machine Host) *Shares {
-	s := &Shares{registry: registry, store: registry.Store(), machine: machine}
+	s := &Shares{registry: registry, store: registry.Store(), machine: machine, now: time.Now}
 	registry.Handle(s.handlers())
 	return s
+}
+
+// mirror returns a Mirror that uses the clock of s.
+func (s *Shares) mirror(to, from *rootfs.Root) *rootfs.Mirror {
+	mirror := rootfs.NewMirror(to, from)
+	mirror.Now = s.now
+	return mirror
 }
 
 // Share is a subvolume that environments mount.

@@ -6,12 +6,13 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/tests/expect"
 )
 
 // pair is a new terminal.
@@ -60,10 +61,8 @@ type screen struct {
 	pair
 	cmd *exec.Cmd
 
-	mutex sync.Mutex
-	seen  string
-	past  int
-	ended chan struct{} // the command has
+	output *expect.Output
+	ended  chan struct{} // the command has
 }
 
 // newScreen runs a command on a new terminal.
@@ -78,18 +77,7 @@ func newScreen(t testing.TB, argv []string, env ...string) *screen {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := s.master.Read(buffer)
-			s.mutex.Lock()
-			s.seen += string(buffer[:n])
-			s.mutex.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
+	s.output = expect.Read(s.master)
 	go func() {
 		_ = s.cmd.Wait()
 		close(s.ended)
@@ -113,11 +101,7 @@ func newShell(t testing.TB, env ...string) *screen {
 	return s
 }
 
-func (s *screen) text() string {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return s.seen
-}
+func (s *screen) text() string { return s.output.String() }
 
 func (s *screen) resize(t testing.TB, rows, columns uint16) {
 	t.Helper()
@@ -134,34 +118,22 @@ func (s *screen) send(t testing.TB, text string) {
 	}
 }
 
-// await waits until something is so.
+// await blocks until a condition is true.
 func await(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
-		}
+	if !expect.Until(time.Minute, is) {
+		t.Fatalf("waited in vain: %s", what)
 	}
 }
 
-// expect waits for output beyond what was expected before.
+// expect blocks until the output after the last match matches pattern.
 func (s *screen) expect(t testing.TB, pattern string) []string {
 	t.Helper()
-	expression := regexp.MustCompile(pattern)
-	var found []string
-	await(t, fmt.Sprintf("the terminal shows %q", pattern), func() bool {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		rest := s.seen[s.past:]
-		at := expression.FindStringSubmatchIndex(rest)
-		if at == nil {
-			return false
-		}
-		found = expression.FindStringSubmatch(rest)
-		s.past += at[1]
-		return true
-	})
-	return found
+	match, err := s.output.Await(time.Minute, regexp.MustCompile(pattern))
+	if err != nil {
+		t.Fatalf("the terminal: %v", err)
+	}
+	return match
 }
 
 // relayed is a command line of a shell which runs another one on a terminal of

@@ -111,12 +111,6 @@ func sealed(last []byte, line string) string {
 	return line + " " + hex.EncodeToString(sum[:]) + "\n"
 }
 
-// headed is the text of the journal of a transaction with another header.
-func headed(id, header string) string {
-	seed := sha256.Sum256([]byte("apt-be journal " + id))
-	return sealed(seed[:], header)
-}
-
 func makeFile(name string) txn.Step {
 	return txn.Step{Kind: kindMake, Args: txn.Args{"file": name}}
 }

@@ -37,9 +37,9 @@ func TestLock(t *testing.T) {
 func TestLockNamesTheHolder(t *testing.T) {
 	dir := t.TempDir()
 	c := startChild(t, "lock", dir)
-	soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-	defer cancel()
-	_, err := txn.TakeLock(soon, filepath.Join(dir, "lock"))
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := txn.TakeLock(now, filepath.Join(dir, "lock"))
 	if want := fmt.Sprintf("process %d (", c.cmd.Process.Pid); !contains(err, want) {
 		t.Errorf("TakeLock = %v, want one that names %q", err, want)
 	}
@@ -49,19 +49,34 @@ func TestLockNamesTheHolder(t *testing.T) {
 	lock.Release()
 }
 
+// waiter is a context that calls waits when TakeLock first waits for it.
+type waiter struct {
+	context.Context
+	waits  func()
+	called bool
+}
+
+func (w *waiter) Done() <-chan struct{} {
+	if !w.called {
+		w.called = true
+		w.waits()
+	}
+	return w.Context.Done()
+}
+
 func TestLockIsWaitedFor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	first, err := txn.TakeLock(ctx, path)
 	check(t, err)
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		first.Release()
-	}()
 	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	second, err := txn.TakeLock(soon, path)
+	waits := &waiter{Context: soon, waits: first.Release}
+	second, err := txn.TakeLock(waits, path)
 	check(t, err)
 	second.Release()
+	if !waits.called {
+		t.Error("TakeLock took the lock while it was held")
+	}
 }
 
 func TestLockIsInherited(t *testing.T) {

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"encoding/xml"
-	"errors"
-	"io"
-	"strconv"
+	"image/color"
 	"strings"
 	"testing"
+
+	"github.com/apt-be/apt-be/tests/bars"
 )
 
 // examples are two rounds of two variants, the second of a slow machine.
@@ -49,49 +48,11 @@ func TestMedian(t *testing.T) {
 // variant has its bars and each run its marks.
 func TestPlot(t *testing.T) {
 	svg := plot([]Chart{{Title: "release & more", Rows: rows(examples(), variants())}})
-	decoder := xml.NewDecoder(strings.NewReader(svg))
-	colours := map[string]int{}
-	for {
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, svg)
-		}
-		element, ok := token.(xml.StartElement)
-		if !ok || element.Name.Local != "rect" {
-			continue
-		}
-		attributes := map[string]string{}
-		for _, a := range element.Attr {
-			attributes[a.Name.Local] = a.Value
-		}
-		colours[attributes["fill"]]++
-		if strings.HasSuffix(attributes["width"], "%") {
-			continue
-		}
-		x, _ := strconv.ParseFloat(attributes["x"], 64)
-		width, err := strconv.ParseFloat(attributes["width"], 64)
-		if err != nil || x < margin || width <= 0 || x+width > plotWidth-margin {
-			t.Errorf("outside: %v", attributes)
-		}
-	}
-	for colour, want := range map[string]int{grey: 2, blue: 4, dark: 10} {
-		if colours[colour] != want {
-			t.Errorf("%d are %s, want %d", colours[colour], colour, want)
-		}
+	if err := bars.Check(svg, map[color.Color]int{grey: 2, blue: 4, dark: 10}); err != nil {
+		t.Error(err)
 	}
 	if !strings.Contains(svg, "× 0.60") || !strings.Contains(svg, "release &amp; more") {
 		t.Error(svg)
-	}
-}
-
-func TestTick(t *testing.T) {
-	for end, want := range map[float64]float64{0: 0, 0.5: 0.2, 4: 1, 5: 2, 81: 50, 323: 100, 9170: 5000} {
-		if got := tick(end); got != want {
-			t.Errorf("%v: %v, want %v", end, got, want)
-		}
 	}
 }
 

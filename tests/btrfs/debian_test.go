@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
@@ -159,10 +160,11 @@ func (l lab) done(t testing.TB, m *machine.Machine) {
 
 // environment is an entry of apt-be list --json.
 type environment struct {
-	Name    string `json:"name"`
-	State   string `json:"state"`
-	Made    string `json:"created_by"`
-	Running bool   `json:"running"`
+	Name    string    `json:"name"`
+	State   string    `json:"state"`
+	Made    string    `json:"created_by"`
+	Created time.Time `json:"created"`
+	Running bool      `json:"running"`
 }
 
 // environments returns the output of apt-be list in the machine, without the running

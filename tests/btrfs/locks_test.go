@@ -1,15 +1,18 @@
 package btrfs_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
+	"github.com/apt-be/apt-be/tests/expect"
 )
 
 // holdLock is a command that holds the lock of package frontends.
@@ -82,15 +85,41 @@ func testRootUnlocks(t *testing.T, l lab) {
 	holder := m.Start(t, holdLock())
 	holder.Expect(t, "locked")
 	upgrade := m.Start(t, machine.Command{Args: []string{"apt-get", "-y", "-o", "DPkg::Lock::Timeout=60", "dist-upgrade"}})
-	time.Sleep(2 * time.Second)
+	upgrade.Expect(t, "Waiting for cache lock: ")
+	awaitOpen(t, fmt.Sprintf("/proc/%d/root/var/lib/dpkg/lock-frontend", holder.PID))
 	checkNoEnvironment(t, l)
+	released := time.Now()
 	m.Kill(t, holder.PID)
 	holder.Wait(t)
 	if result := upgrade.Wait(t); result.Status != 0 {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
-	if found := environments(t, m); len(found) != 1 || found[0].State != "ready" {
-		t.Errorf("boot environments %v, want one that is ready", found)
+	found := environments(t, m)
+	if len(found) != 1 || found[0].State != "ready" {
+		t.Fatalf("boot environments %v, want one that is ready", found)
+	}
+	if found[0].Created.Before(released) {
+		t.Errorf("%s was created at %s, before the lock was released at %s", found[0].Name, found[0].Created, released)
+	}
+}
+
+// awaitOpen blocks until a process opens a file: each attempt to take a lock does.
+func awaitOpen(t *testing.T, file string) {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.InotifyAddWatch(fd, file, unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	opened := expect.Until(time.Minute, func() bool {
+		n, err := unix.Read(fd, make([]byte, 4096))
+		return err == nil && n > 0
+	})
+	if !opened {
+		t.Fatalf("no process opened %s again", file)
 	}
 }
 

@@ -23,7 +23,6 @@ type repository struct {
 	source  string // sources.list
 	args    string // of apt-get, too
 	env     []string
-	disc    bool   // there is a disc
 	key     string // for /srv/key.gpg
 	proxy   bool   // the packages come by the proxy
 }

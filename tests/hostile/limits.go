@@ -39,7 +39,7 @@ func limits() []Attempt {
 			return refused(unix.Setpriority(unix.PRIO_PROCESS, 0, -20), "has it")
 		}},
 		{Name: "ionice", Wall: "limits", What: "the real-time class of the disk", run: func() Verdict {
-			_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, 1, 0, 1<<13|0)
+			_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, 1, 0, 1<<13)
 			return refused(errnoOf(errno), "has it")
 		}},
 		{Name: "oom-score", Wall: "limits", What: "an oom_score_adj of -1000 and of -1", run: func() Verdict {

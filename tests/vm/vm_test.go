@@ -59,9 +59,7 @@ func prepared(t *testing.T, recipe string) image.Image {
 // initialized is an image that has apt-be after apt-be init.
 func initialized(t *testing.T, installed image.Image) image.Image {
 	t.Helper()
-	return installed.Layer(t, "init", "", func(g *guest.Guest) {
-		g.Shell(t, "apt-be init -y")
-	})
+	return installed.Initialize(t)
 }
 
 // env is an environment as apt-be list --json has it.

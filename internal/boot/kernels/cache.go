@@ -23,6 +23,7 @@ import (
 type cache struct {
 	before map[string]string // as it was read
 	now    map[string]string // what was asked for since: all that is written
+	clock  func() time.Time
 }
 
 // settled is how old a change must be for the next one to have another time.
@@ -32,7 +33,7 @@ const settled = time.Second
 // readCache reads a cache. One that can't be read is an empty one: all it costs
 // is time.
 func readCache(file string) *cache {
-	c := &cache{now: map[string]string{}}
+	c := &cache{now: map[string]string{}, clock: time.Now}
 	if data, err := regular.ReadFile(file, regular.State); err != nil || json.Unmarshal(data, &c.before) != nil {
 		c.before = nil
 	}
@@ -52,7 +53,7 @@ func (c *cache) write(file string) error {
 
 // sum is the SHA-256 of a file in hexadecimal digits, and its size in bytes.
 func (c *cache) sum(in io.Reader) (sum string, size int64, err error) {
-	key, size, err := identity(in, time.Now())
+	key, size, err := identity(in, c.clock())
 	if err != nil {
 		return "", 0, err
 	}
@@ -65,7 +66,7 @@ func (c *cache) sum(in io.Reader) (sum string, size int64, err error) {
 		return "", 0, err
 	}
 	sum = hex.EncodeToString(hash.Sum(nil))
-	if after, _, err := identity(in, time.Now()); err != nil {
+	if after, _, err := identity(in, c.clock()); err != nil {
 		return "", 0, err
 	} else if key != "" && after == key {
 		c.now[key] = sum

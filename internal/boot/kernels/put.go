@@ -32,6 +32,9 @@ type source struct {
 // of has none in the result.
 func (s Store) Put(files boot.Files, entries []boot.Entry) ([]boot.Entry, error) {
 	cache := readCache(s.file(index))
+	if s.clock != nil {
+		cache.clock = s.clock
+	}
 	sources := map[string]*source{}
 	var missing []*source
 	for _, entry := range entries {

@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/durable"
@@ -23,6 +24,8 @@ import (
 type Store struct {
 	Dir    string // of that file system, as mounted: absolute, such as /boot or /boot/efi
 	Prefix string // Dir as the loader names it; "" where Dir is the root of its file system
+
+	clock func() time.Time // of tests
 }
 
 const (

@@ -18,6 +18,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/apt-be/apt-be/internal/store"
 )
@@ -25,6 +26,10 @@ import (
 // Store is a directory that behaves like a file system with subvolumes.
 type Store struct {
 	dir string
+
+	mu     sync.Mutex
+	data   []byte // of the state file, as this Store read or wrote it last
+	parsed *state // of data
 }
 
 var _ store.Store = (*Store)(nil)
@@ -36,7 +41,7 @@ func New(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open a fake store: %w", err)
 	}
-	s := &Store{dir}
+	s := &Store{dir: dir}
 	for _, d := range []string{s.Path("."), s.scratch()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("cannot open a fake store: %w", err)

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -94,25 +95,34 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// update calls change with the state, while no other process uses the store, and stores
-// the changed state if change returns nil.
-func (s *Store) update(change func(*state) error) (err error) {
+// update calls change with the state, under a lock that excludes all other
+// processes, and writes the changed state if change returns nil.
+func (s *Store) update(change func(*state) error) error {
+	return s.locked(unix.LOCK_EX, func(st *state) error {
+		if err := change(st); err != nil {
+			return err
+		}
+		return s.write(st)
+	})
+}
+
+// view calls look with the state, under a lock that excludes writers.
+func (s *Store) view(look func(*state) error) error { return s.locked(unix.LOCK_SH, look) }
+
+func (s *Store) locked(how int, do func(*state) error) error {
 	lock, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+	if err := unix.Flock(int(lock.Fd()), how); err != nil {
 		return os.NewSyscallError("flock", err)
 	}
 	st, err := s.read()
 	if err != nil {
 		return err
 	}
-	if err := change(st); err != nil {
-		return err
-	}
-	return s.write(st)
+	return do(st)
 }
 
 func (s *Store) stateFile() string { return filepath.Join(s.dir, "state.json") }
@@ -126,8 +136,8 @@ func (s *Store) read() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{}
-	if err := json.Unmarshal(data, st); err != nil {
+	st, err := s.parse(data)
+	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", s.stateFile(), err)
 	}
 	for p := range st.Subvolumes {
@@ -138,8 +148,33 @@ func (s *Store) read() (*state, error) {
 	return st, nil
 }
 
+// parse returns the state that data describes. Most calls find the same data as
+// the call before them.
+func (s *Store) parse(data []byte) (*state, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !bytes.Equal(data, s.data) {
+		st := &state{}
+		if err := json.Unmarshal(data, st); err != nil {
+			return nil, err
+		}
+		s.data, s.parsed = data, st
+	}
+	return s.parsed.clone(), nil
+}
+
+func (st *state) clone() *state {
+	c := *st
+	c.Subvolumes = make(map[string]*record, len(st.Subvolumes))
+	for p, r := range st.Subvolumes {
+		same := *r
+		c.Subvolumes[p] = &same
+	}
+	return &c
+}
+
 func (s *Store) write(st *state) error {
-	data, err := json.MarshalIndent(st, "", "\t")
+	data, err := json.Marshal(st)
 	if err != nil {
 		return err
 	}

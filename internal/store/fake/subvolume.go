@@ -17,7 +17,7 @@ import (
 
 // Get implements store.Store.
 func (s *Store) Get(p string) (found store.Subvolume, err error) {
-	err = s.update(func(st *state) error {
+	err = s.view(func(st *state) error {
 		if _, err := s.lookup(st, p); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (s *Store) Get(p string) (found store.Subvolume, err error) {
 // Locate implements store.Store. A file outside the store is in the running
 // subvolume, see SetRunning.
 func (s *Store) Locate(file string) (found store.Subvolume, err error) {
-	err = s.update(func(st *state) error {
+	err = s.view(func(st *state) error {
 		p, err := s.locate(st, file)
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func (s *Store) locate(st *state, file string) (string, error) {
 
 // List implements store.Store.
 func (s *Store) List(dir string) (found []store.Subvolume, err error) {
-	err = s.update(func(st *state) error {
+	err = s.view(func(st *state) error {
 		if err := store.CheckPath(dir); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (s *Store) List(dir string) (found []store.Subvolume, err error) {
 
 // Nested implements store.Store.
 func (s *Store) Nested(p string) (found []store.Subvolume, err error) {
-	err = s.update(func(st *state) error {
+	err = s.view(func(st *state) error {
 		if _, err := s.lookup(st, p); err != nil {
 			return err
 		}

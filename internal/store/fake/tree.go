@@ -38,7 +38,10 @@ func (s *Store) walk(st *state, p string, visit func(name string, info os.FileIn
 	})
 }
 
-// fingerprint is a number that changes when something in the subvolume does.
+// fingerprint returns a number that changes when a file in the subvolume changes.
+// It leaves out the sizes of directories: on tmpfs, a directory's size is the
+// number of its entries, which includes nested subvolumes. The names of all other
+// entries are in the fingerprint.
 func (s *Store) fingerprint(st *state, p string) (uint64, error) {
 	sum := fnv.New64a()
 	err := s.walk(st, p, func(name string, info os.FileInfo, nested bool) error {
@@ -49,7 +52,11 @@ func (s *Store) fingerprint(st *state, p string) (uint64, error) {
 		if name != "." { // whose time changes when the subvolume is renamed
 			changed = info.Sys().(*syscall.Stat_t).Ctim.Nano()
 		}
-		_, err := fmt.Fprintf(sum, "%q %v %d %d\n", name, info.Mode(), info.Size(), changed)
+		size := info.Size()
+		if info.IsDir() {
+			size = 0
+		}
+		_, err := fmt.Fprintf(sum, "%q %v %d %d\n", name, info.Mode(), size, changed)
 		return err
 	})
 	return sum.Sum64(), err

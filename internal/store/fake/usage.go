@@ -15,7 +15,7 @@ var _ store.Accountant = (*Store)(nil)
 // ExclusiveUsage implements store.Accountant. Files with equal content count once, in
 // however many subvolumes they are. Directories take no space.
 func (s *Store) ExclusiveUsage(units [][]string) (shares []store.ExclusiveUsage, err error) {
-	err = s.update(func(st *state) error {
+	err = s.view(func(st *state) error {
 		shares, err = s.exclusiveUsage(st, units)
 		return err
 	})

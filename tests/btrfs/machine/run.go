@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/tests/expect"
 )
 
 // runLimit is the time limit of one command.
@@ -103,12 +105,15 @@ func (r *Running) Output(t testing.TB) string {
 // Expect waits until the command has written text.
 func (r *Running) Expect(t testing.TB, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * patience); !strings.Contains(r.Output(t), text); time.Sleep(20 * time.Millisecond) {
-		ended := r.cmd.Process.Signal(syscall.Signal(0)) != nil
-		if ended || time.Now().After(deadline) {
-			_ = r.cmd.Process.Kill()
-			t.Fatalf("%q did not write %q but:\n%s", r.cmd.Args, text, r.Output(t))
-		}
+	ended := false
+	wrote := func() bool { return strings.Contains(r.Output(t), text) }
+	expect.Until(3*patience, func() bool {
+		ended = r.cmd.Process.Signal(syscall.Signal(0)) != nil
+		return wrote() || ended
+	})
+	if !wrote() {
+		_ = r.cmd.Process.Kill()
+		t.Fatalf("%q did not write %q but:\n%s", r.cmd.Args, text, r.Output(t))
 	}
 }
 

@@ -5,27 +5,24 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/apt-be/apt-be/tests/expect"
 )
 
 // Terminal is a command that runs in the machine on its own terminal, as the leader
 // of a session.
 type Terminal struct {
 	// PID is the command's process ID on the host.
-	PID   int
-	cmd   *exec.Cmd
-	ended <-chan error
-	fd    int           // the master side of the terminal
-	pty   *os.File      // the same
-	read  chan struct{} // closed after the last output
-
-	mu     sync.Mutex
-	output []byte
-	seen   int // the number of bytes of output that Expect has matched
+	PID    int
+	cmd    *exec.Cmd
+	ended  <-chan error
+	fd     int      // the master side of the terminal
+	pty    *os.File // the same
+	output *expect.Output
 }
 
 // Terminal starts a command on a terminal with a number of rows and columns.
@@ -36,8 +33,8 @@ func (m *Machine) Terminal(t testing.TB, rows, columns int, command Command) *Te
 		t.Fatal(err)
 	}
 	defer tty.Close()
-	// Nonblocking, so that Close ends a Read.
-	term := &Terminal{cmd: environ(command), fd: fd, pty: os.NewFile(uintptr(fd), "pty"), read: make(chan struct{})}
+	// Not blocking, so that Close ends a Read.
+	term := &Terminal{cmd: environ(command), fd: fd, pty: os.NewFile(uintptr(fd), "pty")}
 	term.Resize(t, rows, columns)
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = tty, tty, tty
 	term.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
@@ -45,7 +42,7 @@ func (m *Machine) Terminal(t testing.TB, rows, columns int, command Command) *Te
 		t.Fatalf("cannot run %q: %v", command.Args, err)
 	}
 	term.PID = term.cmd.Process.Pid
-	go term.collect()
+	term.output = expect.Read(term.pty) // until EIO: the last process closed it
 	return term
 }
 
@@ -70,55 +67,20 @@ func (m *Machine) openPTY() (pty int, tty *os.File, err error) {
 	return pty, tty, nil
 }
 
-// collect reads until no process has the terminal open.
-func (c *Terminal) collect() {
-	defer close(c.read)
-	buffer := make([]byte, 4096)
-	for {
-		n, err := c.pty.Read(buffer)
-		c.mu.Lock()
-		c.output = append(c.output, buffer[:n]...)
-		c.mu.Unlock()
-		if err != nil { // EIO: the last process has closed it
-			return
-		}
-	}
-}
+// Output returns all output, with control sequences.
+func (c *Terminal) Output() string { return c.output.String() }
 
-// Output returns all output until now, with control sequences.
-func (c *Terminal) Output() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return string(c.output)
-}
-
-// Expect waits for output that matches pattern, after the match of the previous
-// Expect. It returns the match and its groups.
+// Expect blocks until the output after the last match matches pattern. It returns
+// the match and its groups. If there is none, it ends the command and fails the
+// test.
 func (c *Terminal) Expect(t testing.TB, pattern string) []string {
 	t.Helper()
-	expression := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(3 * patience); ; time.Sleep(20 * time.Millisecond) {
-		c.mu.Lock()
-		rest := string(c.output[c.seen:])
-		match := expression.FindStringSubmatchIndex(rest)
-		if match != nil {
-			c.seen += match[1]
-		}
-		c.mu.Unlock()
-		if match != nil {
-			return expression.FindStringSubmatch(rest)
-		}
-		closed := false
-		select {
-		case <-c.read:
-			closed = true
-		default:
-		}
-		if closed || time.Now().After(deadline) {
-			c.cmd.Process.Kill()
-			t.Fatalf("%q did not show %q but:\n%s", c.cmd.Args, pattern, rest)
-		}
+	match, err := c.output.Await(3*patience, regexp.MustCompile(pattern))
+	if err != nil {
+		c.cmd.Process.Kill()
+		t.Fatalf("%q: %v", c.cmd.Args, err)
 	}
+	return match
 }
 
 // Send types text: "\r" is the return key, "\x03" Ctrl-C, "\x04" Ctrl-D,
@@ -149,10 +111,10 @@ func (c *Terminal) Wait(t testing.TB) Result {
 		t.Fatalf("%q: %v; so far:\n%s", c.cmd.Args, err, c.Output())
 	}
 	select {
-	case <-c.read:
-	case <-time.After(2 * time.Second): // another process still has it open
+	case <-c.output.Closed():
+	case <-time.After(2 * time.Second): // somebody else still has it open
 	}
 	c.pty.Close()
-	<-c.read
+	<-c.output.Closed()
 	return Result{Status: status, Output: c.Output()}
 }

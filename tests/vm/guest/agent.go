@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/apt-be/apt-be/tests/expect"
 )
 
 // ErrRebooted is why a script has no result: the machine booted meanwhile.
@@ -35,6 +37,21 @@ func (g *Guest) WaitBoot(t T) Boot {
 	boot := Boot{ID: match[1], Root: match[2]}
 	t.Logf("booted %s (%s) after %.1f s", boot.Root, boot.ID, time.Since(start).Seconds())
 	return boot
+}
+
+// NextBoot blocks until the machine has booted again, and returns false if the
+// machine ends first.
+func (g *Guest) NextBoot() bool {
+	for {
+		_, err := g.agent.await(bootLimit, booted)
+		var missing *expect.Error
+		if !errors.As(err, &missing) {
+			return err == nil
+		}
+		if missing.Limit == 0 {
+			return false
+		}
+	}
 }
 
 // Settle waits until no service is starting any more, and returns systemd's
@@ -88,7 +105,7 @@ func (g *Guest) Try(t T, script string) (Result, error) {
 		return Result{}, fmt.Errorf("no result of %q: %w\non the console:\n%s", script, err, tail(Plain(g.Output()), 8000))
 	}
 	if match[2] == "" {
-		g.agent.unread("\x01boot ")
+		g.agent.output.Unread("\x01boot ")
 		return Result{Output: match[1]}, fmt.Errorf("no result of %q: %w", script, ErrRebooted)
 	}
 	status, err := strconv.Atoi(match[2])

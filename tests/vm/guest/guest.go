@@ -102,7 +102,7 @@ func start(disk Disk, options Options) (*Guest, error) {
 		ports: ports, process: cmd.Process, ended: make(chan struct{}),
 	}
 	go func() {
-		<-g.Console.read
+		<-g.Console.output.Closed()
 		g.err = cmd.Wait()
 		agent.Close()
 		qmp.Close()

@@ -89,6 +89,14 @@ func (i Image) Install(t guest.T) Image {
 	})
 }
 
+// Initialize returns an image that is like i, after apt-be init.
+func (i Image) Initialize(t guest.T) Image {
+	t.Helper()
+	return i.Layer(t, "init", "", func(g *guest.Guest) {
+		g.Shell(t, "apt-be init -y")
+	})
+}
+
 // Layer returns an image that is like i, but for what a machine did that
 // booted from i and ran work. The name says what that is, for people; key is
 // all that the result depends on besides i. The machine is switched off
