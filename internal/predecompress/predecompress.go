@@ -249,7 +249,7 @@ func (q *queue) removeUsed() {
 
 // decompress writes one package's files as a tar archive.
 func (q *queue) decompress(ctx context.Context, pkg, place string) error {
-	out, err := os.OpenFile(place+part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	out, err := lockedFile(place + part)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process decompresses it
 	}
@@ -257,9 +257,6 @@ func (q *queue) decompress(ctx context.Context, pkg, place string) error {
 		return fmt.Errorf("cannot predecompress packages: %w", err)
 	}
 	defer out.Close()
-	if err := unix.Flock(int(out.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("cannot predecompress packages: %w", err)
-	}
 	backend := exec.CommandContext(ctx, q.Backend, "--fsys-tarfile", pkg)
 	backend.Stdout = out
 	backend.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -280,6 +277,24 @@ func (q *queue) decompress(ctx context.Context, pkg, place string) error {
 		return ctx.Err()
 	}
 	return os.Rename(place+part, place+ready)
+}
+
+// lockedFile creates a file that has an exclusive flock(2) from the moment when it gets
+// its name: a reader that finds the file waits until it is complete.
+func lockedFile(name string) (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err == nil {
+		err = os.Link(f.Name(), name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // isFull reports whether a failed write may have failed because the space is used up.
