@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// The extended attributes that hold access control lists: an owner's is not all
-// that has a number of an account in it (acl(5)).
+// The extended attributes that contain access control lists, which contain numbers of
+// accounts, too (acl(5)).
 var aclAttributes = []string{"system.posix_acl_access", "system.posix_acl_default"}
 
 // aclEntry is struct posix_acl_xattr_entry (linux/posix_acl_xattr.h), which is
@@ -27,7 +27,7 @@ const (
 	aclNobody  = 0xffffffff
 )
 
-// parseACL returns no entries of what is in no form that is known.
+// parseACL returns no entries for a value in an unknown format.
 func parseACL(value string) []aclEntry {
 	content := []byte(value)
 	if len(content) < 4 || binary.LittleEndian.Uint32(content) != aclVersion {
@@ -40,7 +40,7 @@ func parseACL(value string) []aclEntry {
 	return entries
 }
 
-// formatACL takes parseACL back, in setfacl(1)'s order.
+// formatACL reverses parseACL, with the entries in setfacl(1)'s order.
 func formatACL(entries []aclEntry) (string, error) {
 	slices.SortFunc(entries, func(a, b aclEntry) int { return cmp.Or(cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.ID, b.ID)) })
 	content := binary.LittleEndian.AppendUint32(nil, aclVersion)
@@ -48,11 +48,11 @@ func formatACL(entries []aclEntry) (string, error) {
 	return string(content), err
 }
 
-// aclNamed begins an access control list that has names.
+// aclNamed is the prefix of an access control list that contains names.
 const aclNamed = "acl\n"
 
-// nameACLs replaces access control lists by such with names for numbers, in an
-// order that does not depend on those.
+// nameACLs replaces the numbers in access control lists by names, in an order that does
+// not depend on the numbers.
 func nameACLs(xattrs map[string]string, users, groups *names) {
 	for _, attribute := range aclAttributes {
 		var named []string
@@ -73,7 +73,7 @@ func nameACLs(xattrs map[string]string, users, groups *names) {
 	}
 }
 
-// numberACLs takes nameACLs back, with the numbers that the accounts have now.
+// numberACLs reverses nameACLs, with the present numbers of the accounts.
 func (c *Changer) numberACLs(xattrs map[string]string) (map[string]string, error) {
 	numbered := maps.Clone(xattrs)
 	for _, attribute := range aclAttributes {

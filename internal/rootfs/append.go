@@ -12,13 +12,13 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// Append puts what a file has in From, and had not in Base, after what it has in
-// To. Where From has all that To has, and more after it, that is it: an upgrade's log
-// that the running system got too is there once.
+// Append appends to a file of To the text that the file has in From, but not in Base.
+// If From's file begins with all of To's, From's file is the result, so that text that
+// both systems logged is there once.
 //
-// A file that does not begin any more with what it was in Base has lost that in
-// From: a log was rotated, or somebody emptied it. So it is what To has added to Base,
-// and all of From after that. What was moved to another file is there.
+// If From's file no longer begins with Base's, it was rotated or truncated. Then the
+// result is To's additions to Base, followed by all of From's file. The rotated text is
+// in another file.
 func (c *Changer) Append(name string, a merge.Attributes) error {
 	there, err := c.To.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
@@ -63,8 +63,9 @@ func (c *Changer) Append(name string, a merge.Attributes) error {
 	})
 }
 
-// hollow says whether a file is large and mostly holes. To read one may take for ever,
-// and to append it fills the disk; any user can make the own mail such a file.
+// hollow reports whether a file is large and consists mostly of holes. Reading it could
+// take very long, and appending it would fill the disk; any user can turn the own
+// mailbox into such a file.
 func hollow(f *os.File) bool {
 	const large = 1 << 30
 	var st unix.Stat_t
@@ -72,7 +73,7 @@ func hollow(f *os.File) bool {
 	return err == nil && st.Size > large && st.Blocks*512 < st.Size/2
 }
 
-// replaceHollow has From's file be there, and what was there beside it.
+// replaceHollow replaces To's file by From's, and keeps To's beside it.
 func (c *Changer) replaceHollow(name string, a merge.Attributes) error {
 	node, err := c.From.Node(name)
 	if err != nil {
@@ -84,9 +85,8 @@ func (c *Changer) replaceHollow(name string, a merge.Attributes) error {
 	return c.Copy(name, node, a)
 }
 
-// beginsAs returns how much of a file is what there is in a root by that name, all
-// that is there or nothing, and whether it begins with that. It does if there is
-// nothing.
+// beginsAs returns the size of a root's file of that name, and whether f begins with
+// its content. known is 0 if the file does not exist; then f begins with it.
 func beginsAs(root *Root, name string, f *os.File) (known int64, begins bool, err error) {
 	before, err := root.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if gone(err) {
@@ -110,8 +110,9 @@ func beginsAs(root *Root, name string, f *os.File) (known int64, begins bool, er
 	return info.Size(), true, nil
 }
 
-// addedTo gives an empty file the lines of another one that are not in Base: all, if
-// it has not got all that is there, in the same order.
+// addedTo writes to an empty file the lines of another file that Base's file does not
+// have. If the other file does not contain all of Base's lines in order, it writes all
+// its lines.
 func (c *Changer) addedTo(f *os.File, name string, there *os.File) error {
 	known, begins, err := beginsAs(c.Base, name, there)
 	if err != nil {
@@ -145,8 +146,8 @@ func (c *Changer) addedTo(f *os.File, name string, there *os.File) error {
 	return reflink(f, there)
 }
 
-// withoutLines writes the lines of one file that are not those of another one, and
-// says whether it found all of these in it, in their order.
+// withoutLines copies the lines of one file that the other one does not have. It
+// reports whether it found all lines of the other one, in order.
 func withoutLines(to io.Writer, of, without io.Reader) (all bool, err error) {
 	lines, known := bufio.NewReaderSize(of, 64<<10), bufio.NewReaderSize(without, 64<<10)
 	out := bufio.NewWriter(to)
@@ -174,8 +175,8 @@ func withoutLines(to io.Writer, of, without io.Reader) (all bool, err error) {
 	}
 }
 
-// piece reads a line, or the next part of one that does not fit, and nothing at the
-// end. It is good until the next one is read.
+// piece reads a line, or the next part of a line that is too long, and nothing at the
+// end. The result is valid until the next call.
 func piece(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
@@ -184,7 +185,7 @@ func piece(r *bufio.Reader) ([]byte, error) {
 	return line, err
 }
 
-// appendTo puts the rest of a file after what is in another one, in lines of its own.
+// appendTo appends the rest of a file to another one, in complete lines.
 func appendTo(f, second *os.File) error {
 	info, err := f.Stat()
 	if err != nil {

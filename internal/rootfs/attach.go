@@ -11,21 +11,21 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// attached is another tree that is seen at a place of a Root.
+// attached is another tree that is visible at a place of a Root.
 type attached struct {
 	place string
 	root  *Root
 	mark  uint64
 }
 
-// numberBits is how many bits the number of an inode has at most; those above tell
-// the trees apart, each of which numbers for itself.
+// numberBits is the maximum number of bits of an inode number. The bits above
+// distinguish the trees, each of which has its own inode numbers.
 const numberBits = 48
 
-// Attach has the tree in a directory be seen at a place in the Root, as a mount of
-// it would: a subvolume that is nested there, or that the system has mounted there.
-// Files are told apart by their inodes, so the mark, from 1 on, is another one for
-// each place, and the same one in each Root that is compared.
+// Attach makes the tree in a directory visible at a place in the Root, like a mount: a
+// nested subvolume, or one that the system mounts there. Inode numbers of different
+// trees may be equal, so each place needs a different mark, from 1 on, which must be
+// the same in all Roots that are compared.
 func (r *Root) Attach(place, dir string, mark uint16) error {
 	tree, err := OpenTree(dir, "")
 	if err != nil {
@@ -37,8 +37,7 @@ func (r *Root) Attach(place, dir string, mark uint16) error {
 	return nil
 }
 
-// holder returns the attached tree that a path is in, if it is in one, and its path
-// there.
+// holder returns the attached tree that contains a path, and the path in it, or nil.
 func (r *Root) holder(name string) (a *attached, below string) {
 	for i := range r.attached {
 		a := &r.attached[i]
@@ -58,11 +57,11 @@ func (a *attached) node(name string) (merge.Node, error) {
 	return node, err
 }
 
-// longestText is the most that ReadFile reads, in bytes.
+// longestText is the maximum size of a file for ReadFile, in bytes.
 const longestText = 64 << 20
 
-// ReadFile returns the content of the regular file at a path, and nil if there is
-// nothing.
+// ReadFile returns the content of the regular file at a path, or nil if the path does
+// not exist.
 func (r *Root) ReadFile(name string) ([]byte, error) {
 	f, err := r.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if gone(err) {

@@ -14,9 +14,9 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// setMetadata gives something in a directory its attributes. A change of owner takes
-// file capabilities away, and a mode is part of an access control list, so the
-// order counts.
+// setMetadata sets the attributes of a file in a directory. The order matters: a change
+// of the owner removes file capabilities, and the mode is a part of the access control
+// list.
 func (c *Changer) setMetadata(dir *os.File, name string, a merge.Attributes) error {
 	uid, err := number(a.Owner, c.To.users, c.From.users)
 	if err != nil {
@@ -65,8 +65,8 @@ func (c *Changer) setMetadata(dir *os.File, name string, a merge.Attributes) err
 	return nil
 }
 
-// number is an account's in a root, or, if it has none there, such as one that an
-// upgrade has removed, in another one.
+// number returns an account's number in a root. If the account does not exist there,
+// because an upgrade has removed it, it returns the number in the other root.
 func number(name string, here, there *names) (uint32, error) {
 	id, err := here.number(name)
 	if err != nil {
@@ -99,9 +99,8 @@ func setXattrs(f *os.File, link string, wanted map[string]string) error {
 	return nil
 }
 
-// Renumber gives what is at a path other numbers for its owner, its group, and
-// whom its access control lists name, where there are any for them. What is gone
-// is no error.
+// Renumber changes the owner, the group, and the access control lists of a path to
+// other numbers, where the maps contain any. It returns nil if the path does not exist.
 func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
 	f, err := r.open(name, unix.O_PATH)
 	if gone(err) {
@@ -137,7 +136,7 @@ func (r *Root) Renumber(name string, users, groups map[uint32]uint32) error {
 	if err := unix.Fchownat(int(f.Fd()), "", int(uid), int(gid), unix.AT_EMPTY_PATH); err != nil {
 		return &fs.PathError{Op: "chown", Path: f.Name(), Err: err}
 	}
-	// A new owner takes setuid, setgid and file capabilities away.
+	// A change of the owner clears setuid, setgid and file capabilities.
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := unix.Chmod(link, st.Mode&0o7777); err != nil {
 			return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}

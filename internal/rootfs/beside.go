@@ -13,18 +13,17 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// What follows the names of what a merge has put beside something else.
+// Suffixes of files that a merge puts beside another one.
 const (
-	Aside  = merge.Aside       // what was there
-	Beside = ".apt-be-running" // what the running system had, and is not to be there
+	Aside  = merge.Aside       // the target's version
+	Beside = ".apt-be-running" // the running system's version
 )
 
-// longestName is how long a name may be (NAME_MAX).
+// longestName is the maximum length of a name (NAME_MAX).
 const longestName = 255
 
-// BesidePath returns the path beside another one by which something is kept: the same
-// with a suffix, and if that would be too long, the beginning of it with a checksum
-// of the whole.
+// BesidePath returns the path with a suffix. If the name would be too long, it returns
+// the beginning of the name with a checksum of the whole name and the suffix.
 func BesidePath(name, suffix string) string {
 	dir, base := path.Split(name)
 	if len(base)+len(suffix) > longestName {
@@ -32,18 +31,18 @@ func BesidePath(name, suffix string) string {
 		mark := "~" + hex.EncodeToString(sum[:4])
 		end := longestName - len(suffix) - len(mark)
 		for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(base[end]); back++ {
-			end-- // not within a letter
+			end-- // do not cut a character
 		}
 		base = base[:end] + mark
 	}
 	return dir + base + suffix
 }
 
-// asides is how many things of one name can be set aside, one after the other.
+// asides is the maximum number of files of one name that can be set aside.
 const asides = 100
 
-// SetAside moves what is at a path beside it: nothing is no error. A file takes the
-// place of one that was set aside before, but nothing takes that of a directory.
+// SetAside renames a path to its Aside path. It returns nil if the path does not exist.
+// A file replaces a file that was set aside before, but a directory is never replaced.
 func (c *Changer) SetAside(name string) error {
 	return c.clear("rename", name, func(dir int, name string) (err error) {
 		for n := 1; n <= asides; n++ {
@@ -60,7 +59,7 @@ func (c *Changer) SetAside(name string) error {
 	})
 }
 
-// CopyBeside puts what is at a path in From beside what is there.
+// CopyBeside copies a path of From beside the same path of To.
 func (c *Changer) CopyBeside(name string, node merge.Node) error {
 	dir, err := c.parent(name)
 	if err != nil {
@@ -76,5 +75,5 @@ func (c *Changer) CopyBeside(name string, node merge.Node) error {
 	})
 }
 
-// origin is where something comes from, and where it goes to.
+// origin is a path in From and a path in To.
 type origin struct{ from, to string }

@@ -15,31 +15,29 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// unfinished begins the names of files that are being written.
+// unfinished is the prefix of temporary files.
 const unfinished = ".apt-be-merge-"
 
-// Changer changes a root file system, taking nodes from another one. Each change
-// of a file is whole or not there. Files that have no names in common may be carried
-// at once.
+// Changer changes a root file system and copies nodes to it from another one. Each
+// change of a file is atomic. Files without common names may be copied in parallel.
 type Changer struct {
 	To, From *Root
-	Base     *Root      // what both were once, for Append
-	links    sync.Map   // where the files with several names are by now, by their inodes in From
-	locked   sync.Map   // the flags that Lock is to give, by paths
-	times    sync.Map   // the times that Finish is to give, by paths
-	mutex    sync.Mutex // for what has names in linksDir
-	// Behind is told of what is in a directory that CarryWhole carries, and can't be
-	// carried. Nil has that be an error.
+	Base     *Root      // the common ancestor, for Append
+	links    sync.Map   // the places in To of files with several names, by inode in From
+	locked   sync.Map   // the flags that Lock sets, by path
+	times    sync.Map   // the times that Finish sets, by path
+	mutex    sync.Mutex // protects the names in linksDir
+	// OnSkipped is called for files below a directory that CopyTree cannot copy. If it
+	// is nil, such a file is an error.
 	OnSkipped func(name string, err error)
 }
 
-// Present says that a file of From, known by its inode there, is at a path in To
-// already, so that what is carried of it is another name of that.
+// Present records that a file of From, given by its inode, already exists at a path in
+// To, so that further names of the file become links to it.
 func (c *Changer) Present(inode uint64, name string) { c.links.Store(inode, name) }
 
-// Copy makes what is at a path what it is in From, but for its attributes. The
-// directories above it are made as they are there. On btrfs a file's data is
-// shared.
+// Copy replaces a path by From's, with the attributes a. It creates missing directories
+// above as in From. On btrfs it copies data by reflink.
 func (c *Changer) Copy(name string, node merge.Node, a merge.Attributes) error {
 	dir, err := c.parent(name)
 	if err != nil {
@@ -57,7 +55,7 @@ func (c *Changer) Copy(name string, node merge.Node, a merge.Attributes) error {
 	})
 }
 
-// make makes something but a directory under a temporary name.
+// make creates a node that is not a directory, under a temporary name.
 func (c *Changer) make(dir *os.File, temporary string, o origin, node merge.Node, a merge.Attributes) error {
 	switch node.Kind {
 	case merge.Regular:
@@ -80,7 +78,7 @@ func (c *Changer) make(dir *os.File, temporary string, o origin, node merge.Node
 	return unix.UtimesNanoAt(int(dir.Fd()), temporary, []unix.Timespec{modified, modified}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// Write gives a file a content and attributes.
+// Write replaces a path by a file with a content and attributes.
 func (c *Changer) Write(name string, content []byte, a merge.Attributes) error {
 	return c.makeFile(name, a, func(f *os.File) error {
 		_, err := f.Write(content)
@@ -88,7 +86,7 @@ func (c *Changer) Write(name string, content []byte, a merge.Attributes) error {
 	})
 }
 
-// makeFile makes what is at a path a file, which fill fills.
+// makeFile replaces a path by a file that fill writes.
 func (c *Changer) makeFile(name string, a merge.Attributes, fill func(*os.File) error) error {
 	dir, err := c.parent(name)
 	if err != nil {
@@ -111,7 +109,7 @@ func (c *Changer) makeFile(name string, a merge.Attributes, fill func(*os.File) 
 	})
 }
 
-// SetAttributes changes nothing else.
+// SetAttributes sets the attributes of a path, and changes nothing else.
 func (c *Changer) SetAttributes(name string, a merge.Attributes) error {
 	c.keepLocked(name, a)
 	if name == "." {
@@ -125,8 +123,8 @@ func (c *Changer) SetAttributes(name string, a merge.Attributes) error {
 	return c.setMetadata(dir, path.Base(name), a)
 }
 
-// Remove removes what is at a path: nothing is no error, and neither is a
-// directory in which something is left, which stays.
+// Remove removes a path. It returns nil if the path does not exist, or is a directory
+// that is not empty, which stays.
 func (c *Changer) Remove(name string) error {
 	return c.clear("unlink", name, func(dir int, name string) error {
 		err := unix.Unlinkat(dir, name, 0)
@@ -140,7 +138,7 @@ func (c *Changer) Remove(name string) error {
 	})
 }
 
-// clear takes away what is at a path, if anything is.
+// clear calls away to remove a path, if the path exists.
 func (c *Changer) clear(op, name string, away func(dir int, name string) error) error {
 	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	if gone(err) {
@@ -160,7 +158,7 @@ func (c *Changer) clear(op, name string, away func(dir int, name string) error) 
 	return nil
 }
 
-// parent opens the directory that a path is in.
+// parent opens the directory that contains a path.
 func (c *Changer) parent(name string) (*os.File, error) {
 	up := path.Dir(name)
 	dir, err := c.To.open(up, unix.O_RDONLY|unix.O_DIRECTORY)
@@ -174,7 +172,7 @@ func (c *Changer) parent(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if there.Kind != merge.Directory { // else another file needed it, too
+	if there.Kind != merge.Directory { // otherwise it was created for another file meanwhile
 		node, err := c.From.Node(up)
 		if err != nil {
 			return nil, err
@@ -190,7 +188,7 @@ func (c *Changer) parent(name string) (*os.File, error) {
 	return c.To.open(up, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
-// makeDirectory makes a directory in dir, if there is none.
+// makeDirectory creates a directory in dir, if there is none.
 func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) error {
 	base := path.Base(name)
 	err := unix.Mkdirat(int(dir.Fd()), base, 0o700)
@@ -210,8 +208,8 @@ func (c *Changer) makeDirectory(dir *os.File, name string, a merge.Attributes) e
 	return c.setMetadata(dir, base, a)
 }
 
-// makeWay removes a directory from where something else is to be. If something is
-// in it, it is moved aside.
+// makeWay removes a directory from a place that is needed. If the directory is not
+// empty, it is set aside.
 func (c *Changer) makeWay(dir *os.File, name string) error {
 	base := path.Base(name)
 	var st unix.Stat_t
@@ -230,7 +228,7 @@ func (c *Changer) makeWay(dir *os.File, name string) error {
 	return nil
 }
 
-// put has something made under another name, and moves it to its place.
+// put calls make for a temporary name and renames the result.
 func (c *Changer) put(dir *os.File, name string, make func(temporary string) error) error {
 	fd, base := int(dir.Fd()), path.Base(name)
 	var random [8]byte
@@ -243,7 +241,7 @@ func (c *Changer) put(dir *os.File, name string, make func(temporary string) err
 		unlock(dir, base)
 		err = unix.Renameat(fd, temporary, fd, base)
 	}
-	// Two names of one file are both left by a rename.
+	// rename(2) leaves both names if they are links to one file.
 	_ = unix.Unlinkat(fd, temporary, 0)
 	if err != nil {
 		return &fs.PathError{Op: "put", Path: path.Join(dir.Name(), base), Err: err}

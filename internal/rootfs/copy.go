@@ -14,8 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// copyFile makes a file a copy of that at a path in From, or another name of the
-// copy that was made of it before.
+// copyFile copies a file of From, or links to the copy that was made before.
 func (c *Changer) copyFile(dir *os.File, temporary string, o origin, node merge.Node, a merge.Attributes) error {
 	if linked, err := c.link(dir, temporary, node.Inode); linked || err != nil {
 		return err
@@ -39,8 +38,7 @@ func (c *Changer) copyFile(dir *os.File, temporary string, o origin, node merge.
 	return nil
 }
 
-// link gives the copy that was made of a file of From before another name, if there is
-// one that can have it.
+// link creates another name for an existing copy of From's file, if possible.
 func (c *Changer) link(dir *os.File, name string, inode uint64) (linked bool, err error) {
 	first, ok := c.links.Load(inode)
 	if !ok {
@@ -53,15 +51,15 @@ func (c *Changer) link(dir *os.File, name string, inode uint64) (linked bool, er
 	}
 	defer up.Close()
 	err = unix.Linkat(int(up.Fd()), path.Base(at), int(dir.Fd()), name, 0)
-	// In From they are in one subvolume, here they need not be; and one more name is
-	// kept of what is deep down.
+	// In From the names are in one subvolume, in To they may not be. The number of
+	// links may also be at its limit, because linksDir keeps one more.
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EMLINK) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// copyOpened makes a file that has the content of another one, and its times.
+// copyOpened makes a file with the content and the times of another one.
 func (c *Changer) copyOpened(source, dir *os.File, name string, a merge.Attributes) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
@@ -80,11 +78,11 @@ func (c *Changer) copyOpened(source, dir *os.File, name string, a merge.Attribut
 	return unix.UtimesNanoAt(int(dir.Fd()), name, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// reflink gives an empty file the content of another one, whose data it shares if
-// the file system can do that.
+// reflink copies a file's content to an empty file, by sharing the data if the file
+// system can do that.
 func reflink(target, source *os.File) error {
-	// Only files that are both written in place, or both not, can share data
-	// (chattr(1)'s C), and only an empty one can be made such.
+	// Files can share data only if both have the attribute NOCOW, or neither
+	// (chattr(1)'s C). Only an empty file can change it.
 	if flags, err := unix.IoctlGetInt(int(source.Fd()), unix.FS_IOC_GETFLAGS); err == nil {
 		inPlace(target, flags&nocow != 0)
 	}
@@ -94,8 +92,8 @@ func reflink(target, source *os.File) error {
 	return copyData(target, source)
 }
 
-// inPlace makes an empty file one that is written in place, or none, if the file
-// system knows of that.
+// inPlace sets or clears the attribute NOCOW of an empty file, if the file system
+// supports it.
 func inPlace(f *os.File, wanted bool) {
 	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
 	if err != nil || flags&nocow != 0 == wanted {
@@ -104,7 +102,7 @@ func inPlace(f *os.File, wanted bool) {
 	_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags^nocow)
 }
 
-// copyData copies a file's data, and not its holes.
+// copyData copies a file's data without its holes.
 func copyData(target, source *os.File) error {
 	info, err := source.Stat()
 	if err != nil {
@@ -112,7 +110,7 @@ func copyData(target, source *os.File) error {
 	}
 	for at := int64(0); ; {
 		start, err := unix.Seek(int(source.Fd()), at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) { // no more
+		if errors.Is(err, unix.ENXIO) { // end of the data
 			return target.Truncate(info.Size())
 		}
 		if err != nil {
@@ -135,7 +133,7 @@ func copyData(target, source *os.File) error {
 	}
 }
 
-// makeSpecial makes what the Content of a Special node says.
+// makeSpecial creates a Special node from its Content.
 func makeSpecial(dir *os.File, name, content string) error {
 	kind, device, _ := strings.Cut(content, " ")
 	mode, err := strconv.ParseUint(kind, 8, 32)

@@ -9,20 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cursor is at a directory of a tree, and goes down and up in it. It holds one
-// descriptor however deep that is, and no path.
+// cursor is a position in a tree of directories. It can go down and up, and holds one
+// descriptor and no path, however deep it is.
 type cursor struct {
 	dir    *os.File
 	device uint64
-	above  []uint64 // the inodes of the directories above, the outermost first
+	above  []uint64 // the inodes of the directories above, outermost first
 }
 
-// errMoved says that somebody has moved the directory in which we are.
+// errMoved reports that another process has moved the current directory.
 var errMoved = errors.New("a directory was moved meanwhile")
 
 const openDirectory = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// newCursor begins at a directory in an open one.
+// newCursor returns a cursor at a directory in an open one.
 func newCursor(dir *os.File, name string) (*cursor, error) {
 	fd, err := unix.Openat(int(dir.Fd()), name, openDirectory, 0)
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *cursor) stat() (st unix.Stat_t, err error) {
 	return st, os.NewSyscallError("fstat", err)
 }
 
-// down goes into a directory of the same file system.
+// down enters a directory of the same file system.
 func (c *cursor) down(name string) error {
 	st, err := c.stat()
 	if err != nil {
@@ -59,7 +59,7 @@ func (c *cursor) down(name string) error {
 	return nil
 }
 
-// up takes down back.
+// up returns to the directory above.
 func (c *cursor) up() error {
 	if err := c.move(".."); err != nil {
 		return err
@@ -83,14 +83,14 @@ func (c *cursor) move(name string) error {
 	return nil
 }
 
-// names returns the names in the directory, in order.
+// names returns the names in the directory, sorted.
 func (c *cursor) names() ([]string, error) {
 	names, err := c.dir.Readdirnames(-1)
 	slices.Sort(names)
 	return names, err
 }
 
-// look returns an O_PATH descriptor of what has a name in the directory.
+// look returns an O_PATH descriptor for a name in the directory.
 func (c *cursor) look(name string) (*os.File, unix.Stat_t, error) {
 	var st unix.Stat_t
 	fd, err := unix.Openat(c.fd(), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -105,8 +105,8 @@ func (c *cursor) look(name string) (*os.File, unix.Stat_t, error) {
 	return os.NewFile(uintptr(fd), name), st, nil
 }
 
-// at returns a cursor at a directory of the root, and by what the numbers of inodes
-// there are told from those of others (Attach).
+// at returns a cursor at a directory of the root, and the mark of the tree that
+// contains it (Attach).
 func (r *Root) at(name string) (c *cursor, mark uint64, err error) {
 	if a, _ := r.holder(PathBefore(r.moves, name)); a != nil {
 		mark = a.mark
@@ -120,8 +120,8 @@ func (r *Root) at(name string) (c *cursor, mark uint64, err error) {
 	return c, mark, err
 }
 
-// remove removes what has a name in a directory, with all that is in it. It is an
-// error if something is left, such as a subvolume.
+// remove removes a name in a directory, with everything below it. It fails if something
+// is left, such as a subvolume.
 func remove(dir *os.File, name string) error {
 	err := unlinkLocked(dir, name, 0)
 	if err == nil || errors.Is(err, unix.ENOENT) {
@@ -147,11 +147,11 @@ func remove(dir *os.File, name string) error {
 	return removeEmpty(dir, name)
 }
 
-// clear removes what is in the directory, and in those below it.
+// clear removes the content of the directory, at any depth.
 func (c *cursor) clear() error {
 	type level struct {
 		names []string
-		name  string // of the directory
+		name  string // the name of the directory
 	}
 	begin := func(name string) (level, error) {
 		names, err := c.names()
@@ -189,7 +189,7 @@ func (c *cursor) clear() error {
 		if err := unix.Fstatat(c.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return &fs.PathError{Op: "stat", Path: name, Err: err}
 		}
-		if st.Dev != c.device { // as an empty subvolume can be, too
+		if st.Dev != c.device { // such as an empty subvolume
 			if err := removeEmpty(c.dir, name); err != nil {
 				return err
 			}
@@ -217,8 +217,8 @@ func removeEmpty(dir *os.File, name string) error {
 	return nil
 }
 
-// unlinkLocked is unlinkat(2), also of what can't be changed (chattr(1)'s i and a), or
-// is in such a directory.
+// unlinkLocked is unlinkat(2) that also removes immutable and append-only files
+// (chattr(1)'s i and a), and files in such directories.
 func unlinkLocked(dir *os.File, name string, flags int) error {
 	err := unix.Unlinkat(int(dir.Fd()), name, flags)
 	if !errors.Is(err, unix.EPERM) {

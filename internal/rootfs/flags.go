@@ -14,29 +14,28 @@ import (
 
 // Flags of chattr(1) (linux/fs.h).
 const (
-	nocow     = 0x800000         // FS_NOCOW_FL: a file that is written in place
+	nocow     = 0x800000         // FS_NOCOW_FL: written in place
 	immutable = 0x10             // FS_IMMUTABLE_FL
 	locked    = immutable | 0x20 // and FS_APPEND_FL
 	squeezed  = 0x4 | 0x400      // FS_COMPR_FL and FS_NOCOMP_FL
 )
 
-// carried are those that a copy has as well, and that a user sets: A, C, D, S, a, c,
-// d and i, and m, which is against c.
+// carried are the flags to copy, which users can set: A, C, D, S, a, c, d and i, and m,
+// which excludes c.
 const carried = nocow | locked | squeezed | 0x80 | 0x10000 | 0x8 | 0x40
 
-// reopen opens a file or a directory of which there is an O_PATH descriptor.
+// reopen opens the file or directory of an O_PATH descriptor.
 func reopen(fd int) (int, error) {
 	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 }
 
-// hasNone says whether an error of an ioctl says that a file system knows of no
-// flags.
+// hasNone reports whether an ioctl's error means that the file system has no flags.
 func hasNone(err error) bool {
 	return errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS)
 }
 
-// flagsOf returns those of carried that a file or a directory has, of which there is
-// an O_PATH descriptor.
+// flagsOf returns the flags in carried of the file or directory of an O_PATH
+// descriptor.
 func flagsOf(fd int) (uint32, error) {
 	readable, err := reopen(fd)
 	if err != nil {
@@ -50,7 +49,7 @@ func flagsOf(fd int) (uint32, error) {
 	return uint32(flags) & carried, os.NewSyscallError("ioctl", err)
 }
 
-// unlockFor makes a file or a directory one that can be changed, if it is not.
+// unlockFor clears the flags that prevent changes of a file or directory.
 func unlockFor(fd int) {
 	readable, err := reopen(fd)
 	if err != nil {
@@ -62,8 +61,8 @@ func unlockFor(fd int) {
 	}
 }
 
-// setFlags gives a file or a directory the flags that are wanted, but for those by
-// which it could not be changed any more: these are for Lock.
+// setFlags sets the wanted flags of a file or directory, except those that prevent
+// changes, which Lock sets.
 func setFlags(fd int, wanted uint32) error {
 	readable, err := reopen(fd)
 	if err != nil {
@@ -85,13 +84,13 @@ func setFlags(fd int, wanted uint32) error {
 		return unix.IoctlSetPointerInt(readable, unix.FS_IOC_SETFLAGS, flags&^carried|int(wanted))
 	}
 	err = set(wanted)
-	if errors.Is(err, unix.EINVAL) { // what is written in place is not compressed
+	if errors.Is(err, unix.EINVAL) { // files with NOCOW cannot be compressed
 		err = set(wanted &^ squeezed)
 	}
 	return err
 }
 
-// keepLocked notes the flags that Lock is to give what is at a path.
+// keepLocked records the flags that Lock sets for a path.
 func (c *Changer) keepLocked(name string, a merge.Attributes) {
 	if flags := a.Flags & locked; flags != 0 {
 		c.locked.Store(name, int(flags))
@@ -100,9 +99,9 @@ func (c *Changer) keepLocked(name string, a merge.Attributes) {
 	}
 }
 
-// Lock gives what was carried, and the directories in which something was changed,
-// the flags by which they can't be changed (chattr(1)'s i and a), where they have
-// them. It is the last that is done: such a file gets no other name any more.
+// Lock sets the flags that prevent changes (chattr(1)'s i and a) on the carried files
+// that have them, and on the directories that had them. It must be the last operation,
+// because such a file cannot be renamed.
 func (c *Changer) Lock() error {
 	var failed error
 	c.locked.Range(func(name, flags any) bool {
@@ -131,8 +130,8 @@ func (c *Changer) lock(name string, flags int) error {
 	return nil
 }
 
-// unlock makes a file or a directory one that can be replaced (chattr(1)'s i and
-// a), if it is not. Others have no such flags; to open a device may do something.
+// unlock clears the flags that prevent replacing a file or directory (chattr(1)'s i and
+// a). Other types have no such flags, and opening a device may have effects.
 func unlock(dir *os.File, name string) {
 	var st unix.Stat_t
 	err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -147,8 +146,8 @@ func unlock(dir *os.File, name string) {
 	unlockFor(fd)
 }
 
-// opened notes the time and the flags of a directory of To before something in it is
-// changed. The directory gets both back at the end (Finish).
+// opened records the time and the flags of a directory of To before something in it
+// changes. Finish restores both.
 func (c *Changer) opened(name string, dir *os.File) {
 	name = path.Clean(name)
 	if _, known := c.times.Load(name); known {
@@ -159,7 +158,7 @@ func (c *Changer) opened(name string, dir *os.File) {
 		return
 	}
 	if c.To.flags {
-		// Before anybody else can take it for one that was opened.
+		// Before another goroutine can take it for one that was recorded.
 		if flags, err := unix.IoctlGetInt(int(dir.Fd()), unix.FS_IOC_GETFLAGS); err == nil && flags&locked != 0 {
 			c.locked.LoadOrStore(name, flags&locked)
 			_ = unix.IoctlSetPointerInt(int(dir.Fd()), unix.FS_IOC_SETFLAGS, flags&^locked)
@@ -168,13 +167,13 @@ func (c *Changer) opened(name string, dir *os.File) {
 	c.times.LoadOrStore(name, st.Mtim)
 }
 
-// SetTime has something get a time of modification, which Finish gives it.
+// SetTime records a modification time that Finish sets.
 func (c *Changer) SetTime(name string, modified int64) {
 	c.times.Store(path.Clean(name), unix.NsecToTimespec(modified))
 }
 
-// Finish gives the directories in which something was changed the time that they
-// had, and others the time that was set, and does what Lock does.
+// Finish restores the times of the changed directories, sets the times of SetTime, and
+// calls Lock.
 func (c *Changer) Finish() error {
 	if err := c.forgetLinks(); err != nil {
 		return err

@@ -15,29 +15,28 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// settled is how old a change time has to be: two changes within one tick of the
-// kernel's clock, of 10 ms at most, have the same.
+// settled is the minimum age of a change time. Two changes within one tick of the
+// kernel's clock, at most 10 ms, have the same change time.
 const settled = 20 * time.Millisecond
 
-// Mirror makes a tree the same as another one, in which others are at work.
+// Mirror copies a tree that other processes are changing.
 type Mirror struct {
-	// Now returns the time by which the age of a change is measured. Tests set a
-	// clock of their own.
+	// the stamp of each path when it was copied
 	Now func() time.Time
 
 	to, from *Root
-	copied   map[string]stamp // what each was when its copy was made
+	copied   map[string]stamp // NewMirror returns a Mirror of the tree from with the copy to. The caller closes both.
 }
 
-// NewMirror returns a Mirror of the tree from, whose copy to will be. Both belong
-// to the caller.
+// Pass copies everything that is new or changed since the last Pass, with all names,
+// attributes and times, and removes from the copy what no longer exists. It returns the
+// paths of all these changes. If there are none, the copy is equal to the tree.
 func NewMirror(to, from *Root) *Mirror {
 	return &Mirror{Now: time.Now, to: to, from: from, copied: map[string]stamp{}}
 }
 
-// Pass copies what is new or has changed since the last Pass, with all its names,
-// attributes and times, and removes from the copy what is gone. It returns the
-// paths of all that. If there are none the copy is what the tree is.
+// Each Pass links the names of a file again, because the earlier copy has its old
+// content.
 func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 	begun := m.Now()
 	now, err := m.from.scan()
@@ -50,8 +49,7 @@ func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 			return nil, err
 		}
 	}
-	// Each Pass links the names of a file to each other anew: the copy that was
-	// made of it before is one of what it was.
+	// to be checked again
 	c := &Changer{To: m.to, From: m.from}
 	for _, name := range changed {
 		if err := ctx.Err(); err != nil {
@@ -63,14 +61,16 @@ func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 		}
 		s := now[name]
 		if changed := time.Unix(s.changed.Unix()); !done || begun.Sub(changed) < settled {
-			s.changed = unix.Timespec{} // to be looked at again
+			s.changed = unix.Timespec{} // Changed returns the paths that have changed since the last Pass.
 		}
 		m.copied[name] = s
 	}
 	return append(changed, lost...), nil
 }
 
-// Changed returns the paths of what has changed since the last Pass.
+// compare returns the paths that are not copied yet, a directory before its content,
+// and the paths of the copy that no longer exist. It treats all names of a file
+// together.
 func (m *Mirror) Changed() ([]string, error) {
 	now, err := m.from.scan()
 	if err != nil {
@@ -80,8 +80,7 @@ func (m *Mirror) Changed() ([]string, error) {
 	return append(changed, lost...), nil
 }
 
-// compare returns what there is now that is not copied, what is in a directory
-// after it, and what is copied and no more there. All names of a file go together.
+// Fingerprint returns the fingerprint of the tree at the last Pass.
 func (m *Mirror) compare(now map[string]stamp) (changed, lost []string) {
 	dirty := map[uint64]bool{}
 	for name, s := range now {
@@ -102,10 +101,10 @@ func (m *Mirror) compare(now map[string]stamp) (changed, lost []string) {
 	return changed, lost
 }
 
-// Fingerprint is that of the tree as of the last Pass.
+// Inodes returns the inodes that the last Pass found.
 func (m *Mirror) Fingerprint() string { return fingerprint(m.copied) }
 
-// Inodes are those that the last Pass found.
+// drop removes a path of the copy with everything below it.
 func (m *Mirror) Inodes() map[uint64]bool {
 	inodes := make(map[uint64]bool, len(m.copied))
 	for _, s := range m.copied {
@@ -114,14 +113,15 @@ func (m *Mirror) Inodes() map[uint64]bool {
 	return inodes
 }
 
-// drop removes what is at a path of the copy, with all that is in it.
+// copy copies a path. It reports false if the path no longer has the stamp; then the
+// next Pass copies it.
 func (m *Mirror) drop(name string) error {
 	delete(m.copied, name)
 	return m.to.Clear(name)
 }
 
-// copy says whether it has copied what the stamp is of. What became something
-// else meanwhile it leaves to the next Pass.
+// Finish sets the times of directories and the flags of chattr(1) in the copy, which
+// would have prevented the copying.
 func (m *Mirror) copy(c *Changer, name string, s stamp) (done bool, err error) {
 	node, err := m.from.Node(name)
 	if err != nil || node.Kind != s.nodeKind() {
@@ -145,8 +145,8 @@ func (m *Mirror) copy(c *Changer, name string, s stamp) (done bool, err error) {
 	return err == nil, err
 }
 
-// Finish gives the copy what would have been in the way before: the times of
-// directories, and the flags of chattr(1), of which some forbid to change a file.
+// setFlags gives a file or directory the flags of the original, if both file systems
+// have flags.
 func (m *Mirror) Finish() error {
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(m.copied))) {
 		kind := m.copied[name].kind
@@ -190,8 +190,8 @@ func (m *Mirror) setTimes(name string) error {
 	return nil
 }
 
-// setFlags gives a file or a directory the flags that it has in the other tree,
-// if both file systems have any.
+// Clear removes a path with everything below it; for "." only the content. It fails if
+// something is left, such as a subvolume.
 func (m *Mirror) setFlags(name string) error {
 	source, err := m.from.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if gone(err) {
@@ -221,8 +221,7 @@ func (m *Mirror) setFlags(name string) error {
 	return nil
 }
 
-// Clear removes what is at a path, with all that is in it; of ".", only that. It
-// is an error if something is left, such as a subvolume.
+// unlockDirectory is unlock for the directory at a path, which may be ".".
 func (r *Root) Clear(name string) error {
 	if name == "." {
 		c, _, err := r.at(name)
@@ -246,7 +245,7 @@ func (r *Root) Clear(name string) error {
 	return nil
 }
 
-// unlockDirectory is unlock for the directory at a path, which may be ".".
+// Sealed reports whether a directory is sealed: no entry can be created or removed.
 func unlockDirectory(r *Root, name string) {
 	if dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
 		unlock(dir, ".")
@@ -254,7 +253,8 @@ func unlockDirectory(r *Root, name string) {
 	}
 }
 
-// Sealed says whether nothing can be made or removed in a directory, as after Seal.
+// Seal makes a directory immutable (chattr(1)'s i), where the file system supports it,
+// so that no entry can be created or removed.
 func (r *Root) Sealed(name string) (bool, error) {
 	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -265,8 +265,7 @@ func (r *Root) Sealed(name string) (bool, error) {
 	return err == nil && flags&locked != 0, nil
 }
 
-// Seal has nothing be made or removed in a directory any more, as chattr(1)'s i
-// does, where the file system can do that.
+// Unseal reverses Seal.
 func (r *Root) Seal(name string) error {
 	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {

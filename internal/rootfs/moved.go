@@ -10,21 +10,22 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// Move is of a directory: where it was, where it is, and what is in its old place.
+// Move is the move of a directory: its old place, its new place, and the node at the
+// old place.
 type Move struct {
 	From, To string
 	There    merge.Node // a link, or an empty directory
 }
 
-// Moved returns a view of the root, as if directories had been moved in it. It is to
-// be read only, and is closed with the root.
+// Moved returns a read-only view of the root in which directories are moved. It is
+// closed with the root.
 func (r *Root) Moved(moves []Move) *Root {
 	view := *r
 	view.moves = moves
 	return &view
 }
 
-// PathBefore returns the path that something had before directories were moved.
+// PathBefore returns the path before the moves.
 func PathBefore(moves []Move, name string) string {
 	for _, m := range moves {
 		if below, ok := strings.CutPrefix(name, m.To); ok && (below == "" || below[0] == '/') {
@@ -34,7 +35,7 @@ func PathBefore(moves []Move, name string) string {
 	return name
 }
 
-// left returns what a path is from where something was moved away, if it is one.
+// left returns the node at the old place of a move, if the path is one.
 func (r *Root) left(name string) (node merge.Node, ok bool) {
 	for _, m := range r.moves {
 		if below, ok := strings.CutPrefix(name, m.From); ok && (below == "" || below[0] == '/') {
@@ -47,7 +48,7 @@ func (r *Root) left(name string) (node merge.Node, ok bool) {
 	return node, false
 }
 
-// arrived returns the names in a directory to which something was moved.
+// arrived returns the names in a directory that moves have added.
 func (r *Root) arrived(dir string) (names []string) {
 	for _, m := range r.moves {
 		if path.Dir(m.To) == dir {
@@ -57,8 +58,7 @@ func (r *Root) arrived(dir string) (names []string) {
 	return names
 }
 
-// Holds says whether what is at a path is in this root, and not in another file
-// system or subvolume.
+// Holds reports whether a path is in this root's file system and subvolume.
 func (r *Root) Holds(name string) (bool, error) {
 	fd, err := r.descriptor(name, unix.O_PATH)
 	if gone(err) {
@@ -73,8 +73,8 @@ func (r *Root) Holds(name string) (bool, error) {
 	return err == nil && st.Dev == r.device, err
 }
 
-// Move moves a directory, and puts something in its old place. One that was moved
-// already is no error.
+// Move moves a directory, and creates the node at its old place. It returns nil if the
+// move was done before.
 func (c *Changer) Move(m Move) error {
 	if there, err := c.To.Node(m.From); err != nil || there.Kind != merge.Directory {
 		return err

@@ -1,7 +1,7 @@
-// Package rootfs reads and changes root file systems that are not running, as
-// package merge sees them: node by node, by paths in which no symbolic link is
-// followed (openat2(2), Linux 5.6), with owners by name, in access control lists
-// too, and with all other extended attributes, file capabilities among them.
+// Package rootfs reads and changes root file systems that are not running, node by
+// node, for package merge. It follows no symbolic links (openat2(2), Linux 5.6). Owners
+// are names, also in access control lists; all other extended attributes, including
+// file capabilities, are handled as bytes.
 package rootfs
 
 import (
@@ -21,16 +21,16 @@ import (
 	"github.com/apt-be/apt-be/internal/openat2"
 )
 
-// Root is a root file system. What is on other file systems and subvolumes in it
-// is not looked into, but for what was attached.
+// Root is a root file system. It does not include other file systems and subvolumes in
+// it, except attached ones.
 type Root struct {
 	dir      *os.File
 	device   uint64
-	accounts string // the directory with the etc/passwd and the etc/group that say who owns what
+	accounts string // the directory whose etc/passwd and etc/group give the names of owners
 	users    *names
 	groups   *names
 	attached []attached // the innermost first
-	flags    bool       // chattr(1)'s are read and given: it is whole, and not a part
+	flags    bool       // read and set the flags of chattr(1): true for whole roots
 	moves    []Move
 }
 
@@ -43,9 +43,9 @@ func Open(dir string) (*Root, error) {
 	return r, err
 }
 
-// OpenTree opens a directory that is a part of a root file system, or of several.
-// Who owns what in it is said by the accounts of the root file system in another
-// directory; if that is "", nobody has a name.
+// OpenTree opens a directory that is a part of a root file system. The accounts of the
+// root file system in the directory accounts give the names of owners; if accounts is
+// "", no owner has a name.
 func OpenTree(dir, accounts string) (*Root, error) {
 	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -63,7 +63,7 @@ func OpenTree(dir, accounts string) (*Root, error) {
 	return r, nil
 }
 
-// Close lets go of it.
+// Close closes the root.
 func (r *Root) Close() error {
 	errs := []error{r.dir.Close()}
 	for _, a := range r.attached {
@@ -72,8 +72,7 @@ func (r *Root) Close() error {
 	return errors.Join(errs...)
 }
 
-// ReadAccounts reads again who has which number, as after a change of
-// /etc/passwd or /etc/group in it.
+// ReadAccounts reads the accounts again, after a change of /etc/passwd or /etc/group.
 func (r *Root) ReadAccounts() error {
 	for _, table := range []struct {
 		file  string
@@ -95,7 +94,7 @@ func (r *Root) ReadAccounts() error {
 	return nil
 }
 
-// names are the accounts of a passwd(5) or a group(5) file.
+// names are the accounts of a passwd(5) or group(5) file.
 type names struct {
 	byNumber map[uint32]string
 	byName   map[string]uint32
@@ -113,7 +112,7 @@ func parseNames(content []byte) *names {
 			continue
 		}
 		id := uint32(number)
-		if _, ok := n.byNumber[id]; !ok { // the first one counts (getpwuid(3))
+		if _, ok := n.byNumber[id]; !ok { // the first entry counts (getpwuid(3))
 			n.byNumber[id] = fields[0]
 		}
 		if _, ok := n.byName[fields[0]]; !ok {
@@ -123,7 +122,7 @@ func parseNames(content []byte) *names {
 	return n
 }
 
-// name is the number itself where it is nobody's.
+// name returns the name of a number, or the number itself if it has none.
 func (n *names) name(id uint32) string {
 	if name, ok := n.byNumber[id]; ok {
 		return name
@@ -142,8 +141,8 @@ func (n *names) number(name string) (uint32, error) {
 	return uint32(id), nil
 }
 
-// open opens what is at a path: an error for which gone is true if there is
-// nothing. With O_PATH that may be a link itself.
+// open opens a path. If the path does not exist, gone is true for the error. With
+// O_PATH it opens a link itself.
 func (r *Root) open(name string, flags uint64) (*os.File, error) {
 	fd, err := r.descriptor(name, flags)
 	if err != nil {
@@ -152,7 +151,8 @@ func (r *Root) open(name string, flags uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path.Join(r.dir.Name(), name)), nil
 }
 
-// descriptor is open for what is closed at once: an os.File costs more than a look.
+// descriptor is open for descriptors that are closed immediately, because an os.File
+// costs more.
 func (r *Root) descriptor(name string, flags uint64) (int, error) {
 	if _, left := r.left(name); left {
 		return -1, &fs.PathError{Op: "open", Path: path.Join(r.dir.Name(), name), Err: unix.ENOENT}
@@ -171,8 +171,8 @@ func (r *Root) descriptor(name string, flags uint64) (int, error) {
 	return fd, nil
 }
 
-// gone says whether an error says that there is nothing at a path, or that it
-// leads through something that is no directory.
+// gone reports whether an error means that a path does not exist, or has a component
+// that is not a directory.
 func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }

@@ -15,18 +15,18 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// From which size on it is asked where files are on the disk before they are read,
-// and from which on they are not read. What is smaller is in the tree that says where
-// they are (btrfs(5), max_inline); what is larger may be much to read, as after a
-// backup that changed the time of access of all that there is (mount(8), relatime).
+// Sizes of files from which on Same compares locations on the disk first, and from
+// which on it compares only these. Smaller files are inline in the metadata (btrfs(5),
+// max_inline). Reading larger files may take long, for example after a backup changed
+// the access times of all files (mount(8), relatime).
 const (
 	medium = 4 << 10
 	large  = 16 << 20
 )
 
-// Same says whether the regular files at a path in two Roots have the same
-// content, or whether all is the same that is in directories. Of large files it says so if they share all that they have on the disk,
-// as what nobody wrote to does in snapshots, and that they differ otherwise.
+// Same reports whether two regular files at a path in two Roots have the same content,
+// or whether two directories are equal with everything below them. Large files count as
+// equal only if they share all their extents, like unchanged files in snapshots.
 func Same(name string, a, b merge.Tree) (bool, error) {
 	first, err := a.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
@@ -48,7 +48,7 @@ func Same(name string, a, b merge.Tree) (bool, error) {
 	return sameFiles(first, second, info.Size())
 }
 
-// sameFiles compares two files, the first of which has a size.
+// sameFiles compares two files; size is the size of the first one.
 func sameFiles(first, second *os.File, size int64) (bool, error) {
 	if size > medium {
 		if shared, err := sharesAll(first, second); err != nil || shared {
@@ -61,7 +61,7 @@ func sameFiles(first, second *os.File, size int64) (bool, error) {
 	return sameContent(first, second)
 }
 
-// sharesAll says whether two files certainly have all their data in common.
+// sharesAll reports whether two files certainly share all their data.
 func sharesAll(a, b *os.File) (bool, error) {
 	var known [2][]extent
 	var modified [2]time.Time
@@ -79,15 +79,15 @@ func sharesAll(a, b *os.File) (bool, error) {
 	if known[0] == nil || !slices.Equal(known[0], known[1]) {
 		return false, nil
 	}
-	// Of what is compressed the place does not say which part of it is meant.
+	// The location of compressed data does not identify the used part.
 	compressed := slices.ContainsFunc(known[0], func(e extent) bool { return e.compressed })
 	return !compressed || modified[0].Equal(modified[1]), nil
 }
 
-// compareBuffers are what sameContent reads into.
+// compareBuffers are the buffers of sameContent.
 var compareBuffers = sync.Pool{New: func() any { return new([2][128 << 10]byte) }}
 
-// sameContent compares what is to be read.
+// sameContent compares two streams.
 func sameContent(a, b io.Reader) (bool, error) {
 	buffers := compareBuffers.Get().(*[2][128 << 10]byte)
 	defer compareBuffers.Put(buffers)
@@ -109,7 +109,7 @@ func sameContent(a, b io.Reader) (bool, error) {
 	}
 }
 
-// extent is a part of a file, where it is on the disk.
+// extent is a part of a file with its location on the disk.
 type extent struct {
 	logical, physical, length uint64
 	compressed                bool
@@ -135,12 +135,12 @@ const (
 	fiemapSync  = 0x1        // FIEMAP_FLAG_SYNC
 	extentLast  = 0x1        // FIEMAP_EXTENT_LAST
 	extentCoded = 0x8        // FIEMAP_EXTENT_ENCODED
-	// Of what is unknown, not written yet, or in a tree, the place says nothing.
+	// The location of unknown, unwritten and inline data has no meaning.
 	extentVague = 0x2 | 0x4 | 0x200 | 0x400
 )
 
-// extents returns where a file is on the disk, and nil if that says nothing of its
-// content, such as that of a file that is so small that it is in the tree.
+// extents returns the locations of a file's data. It returns nil if they do not
+// identify the content, for example for inline data.
 func extents(fd int) ([]extent, error) {
 	found := []extent{}
 	for start := uint64(0); ; {

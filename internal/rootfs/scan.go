@@ -15,8 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// stamp says whether something is what it was: whatever is done to a file gives
-// it another change time.
+// stamp identifies a state of a path: every change of a file changes its change time.
 type stamp struct {
 	inode   uint64
 	kind    uint32
@@ -35,7 +34,7 @@ func (s stamp) nodeKind() merge.Kind {
 	return merge.Special
 }
 
-// scan stamps all that is in a tree, its root as ".".
+// scan returns the stamps of all paths of a tree; the root is ".".
 func (r *Root) scan() (map[string]stamp, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(r.dir.Fd()), &st); err != nil {
@@ -49,7 +48,8 @@ func stampOf(st *unix.Stat_t) stamp {
 	return stamp{inode: st.Ino, kind: st.Mode & unix.S_IFMT, changed: st.Ctim}
 }
 
-// scanBelow stamps what is in a directory. What is gone meanwhile is left out.
+// scanBelow records the stamps of a directory's content. It skips files that were
+// deleted meanwhile.
 func (r *Root) scanBelow(dir string, found map[string]stamp) error {
 	f, err := r.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if gone(err) {
@@ -71,8 +71,8 @@ func (r *Root) scanBelow(dir string, found map[string]stamp) error {
 	return nil
 }
 
-// stampEntries stamps what is in a directory that is open, and returns the
-// directories among it that are of this file system.
+// stampEntries records the stamps of an open directory's content, and returns its
+// subdirectories on the same file system.
 func (r *Root) stampEntries(f *os.File, dir string, found map[string]stamp) (directories []string, err error) {
 	names, err := f.Readdirnames(-1)
 	if err != nil {
@@ -96,9 +96,8 @@ func (r *Root) stampEntries(f *os.File, dir string, found map[string]stamp) (dir
 	return directories, nil
 }
 
-// Fingerprint stands for the state of all that is in a tree: it is another one
-// once something there was changed, made, renamed or deleted. A copy has another
-// one than what it was made of.
+// Fingerprint returns a fingerprint of a tree's state. It changes if anything in the
+// tree is changed, created, renamed or deleted. A copy has a different fingerprint.
 func (r *Root) Fingerprint() (string, error) {
 	found, err := r.scan()
 	if err != nil {
@@ -107,7 +106,7 @@ func (r *Root) Fingerprint() (string, error) {
 	return fingerprint(found), nil
 }
 
-// fingerprint leaves out the root, which a rename of it changes.
+// fingerprint excludes the root, because renaming the root changes its stamp.
 func fingerprint(found map[string]stamp) string {
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(found)) {

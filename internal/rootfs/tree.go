@@ -15,8 +15,8 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// sameWhole says whether all is the same that is in the directories at a path. What
-// can't be compared is not.
+// sameWhole reports whether two directories are equal with everything below them. It
+// returns false if they cannot be compared.
 func sameWhole(name string, a, b *Root) (bool, error) {
 	first, _, err := a.at(name)
 	if err != nil {
@@ -35,7 +35,7 @@ func sameWhole(name string, a, b *Root) (bool, error) {
 	return same, err
 }
 
-// twins is two directories of two roots.
+// twins are two directories of two roots.
 type twins struct {
 	a, b          *Root
 	first, second *cursor
@@ -76,7 +76,7 @@ func (p twins) same() (bool, error) {
 	}
 }
 
-// names returns the names in both directories, if these have the same.
+// names returns the names in both directories, if these are equal.
 func (p twins) names() (names []string, same bool, err error) {
 	names, err = p.first.names()
 	if err != nil {
@@ -86,8 +86,8 @@ func (p twins) names() (names []string, same bool, err error) {
 	return names, slices.Equal(names, others), err
 }
 
-// sameEntry compares what has a name in both, and says whether it is directories into
-// which one can look.
+// sameEntry compares a name in both directories, and reports whether both are
+// directories to enter.
 func (p twins) sameEntry(name string) (same, within bool, err error) {
 	one, stOne, err := p.first.look(name)
 	if err != nil {
@@ -117,7 +117,7 @@ func (p twins) sameEntry(name string) (same, within bool, err error) {
 	return true, false, nil
 }
 
-// sameOpened compares two files of which there are O_PATH descriptors.
+// sameOpened compares two files, given by O_PATH descriptors.
 func sameOpened(one, other *os.File, size int64) (bool, error) {
 	var files [2]*os.File
 	for i, f := range []*os.File{one, other} {
@@ -131,8 +131,8 @@ func sameOpened(one, other *os.File, size int64) (bool, error) {
 	return sameFiles(files[0], files[1], size)
 }
 
-// CopyTree makes a directory what it is in From, with all that is in it. What of it
-// can't be carried is told to Behind, but for what is the machine's fault.
+// CopyTree replaces a directory by From's, with everything below it. It calls OnSkipped
+// for files that cannot be copied, except because of device errors.
 func (c *Changer) CopyTree(name string, node merge.Node, a merge.Attributes) error {
 	dir, err := c.parent(name)
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *Changer) CopyTree(name string, node merge.Node, a merge.Attributes) err
 	return nil
 }
 
-// RemoveTree removes what is at a path, with all that is in it.
+// RemoveTree removes a path with everything below it.
 func (c *Changer) RemoveTree(name string) error {
 	dir, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	if gone(err) {
@@ -178,7 +178,7 @@ func (c *Changer) RemoveTree(name string) error {
 	return remove(dir, path.Base(name))
 }
 
-// makeTemporary makes a directory in another one, under a name that nothing has.
+// makeTemporary creates a directory in another one, with an unused name.
 func makeTemporary(dir *os.File) (name string, err error) {
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -191,7 +191,7 @@ func makeTemporary(dir *os.File) (name string, err error) {
 	return name, nil
 }
 
-// replaceDirectory gives a directory the name of what is beside it, which is removed.
+// replaceDirectory renames a directory and removes the one that it replaces.
 func replaceDirectory(dir *os.File, temporary, name string) error {
 	unlock(dir, name)
 	fd := int(dir.Fd())
@@ -205,16 +205,16 @@ func replaceDirectory(dir *os.File, temporary, name string) error {
 	return remove(dir, temporary)
 }
 
-// wholeCopy copies all that is in a directory.
+// wholeCopy copies a directory with everything below it.
 type wholeCopy struct {
 	*Changer
 	name     string
 	from, to *cursor
 	mark     uint64
-	broken   error // what ends it
+	broken   error // the error that ends the copy
 }
 
-// copyLevel is a directory that is copied.
+// copyLevel is a directory during the copy.
 type copyLevel struct {
 	names      []string
 	attributes merge.Attributes
@@ -251,7 +251,7 @@ func (w *wholeCopy) copy(node merge.Node, a merge.Attributes) error {
 	}
 }
 
-// behind tells of what could not be carried.
+// behind reports a file that could not be copied.
 func (w *wholeCopy) behind(name string, err error) {
 	switch {
 	case err == nil:
@@ -262,7 +262,7 @@ func (w *wholeCopy) behind(name string, err error) {
 	}
 }
 
-// entry copies what has a name in the directory, and goes into it if it is one.
+// entry copies a name of the directory, and enters it if it is a directory.
 func (w *wholeCopy) entry(name string) (into *copyLevel, err error) {
 	f, st, err := w.from.look(name)
 	if err != nil {
@@ -283,7 +283,7 @@ func (w *wholeCopy) entry(name string) (into *copyLevel, err error) {
 	if err := unix.Mkdirat(w.to.fd(), name, 0o700); err != nil {
 		return nil, &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
-	if st.Dev != w.from.device { // a subvolume, which is not looked into
+	if st.Dev != w.from.device { // a subvolume, which is not entered
 		return nil, w.setMetadata(w.to.dir, name, node.Attributes)
 	}
 	if err := w.from.down(name); err != nil {
@@ -297,7 +297,7 @@ func (w *wholeCopy) entry(name string) (into *copyLevel, err error) {
 	return &copyLevel{names, node.Attributes, node.Modified}, err
 }
 
-// finish gives a directory its attributes. From then on nothing is put into it.
+// finish sets a directory's attributes, after its last entry was created.
 func (w *wholeCopy) finish(l copyLevel, inner bool) error {
 	if err := w.setMetadata(w.to.dir, ".", l.attributes); err != nil {
 		return err
@@ -310,8 +310,8 @@ func (w *wholeCopy) finish(l copyLevel, inner bool) error {
 	return err
 }
 
-// file copies what is no directory. All names of a file are names of one copy, which
-// has one by which it can be found as long as others may come.
+// file copies a node that is not a directory. All names of a file become names of one
+// copy, which linksDir keeps as long as more names may follow.
 func (w *wholeCopy) file(f *os.File, st unix.Stat_t, name string, node merge.Node) error {
 	if node.Kind != merge.Regular {
 		return w.make(w.to.dir, name, origin{}, node, node.Attributes)
@@ -343,10 +343,11 @@ func (w *wholeCopy) file(f *os.File, st unix.Stat_t, name string, node merge.Nod
 	return nil
 }
 
-// linksDir is the directory of To in which files have names as long as others may come.
+// linksDir is the directory of To that keeps names of copied files as long as more
+// names may follow.
 const linksDir = unfinished + "links"
 
-// keepLink gives a file a name by which link finds it.
+// keepLink gives a file a name in linksDir, by which link finds it.
 func (c *Changer) keepLink(dir *os.File, name string, inode uint64) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -356,7 +357,7 @@ func (c *Changer) keepLink(dir *os.File, name string, inode uint64) error {
 	kept := path.Join(linksDir, strconv.FormatUint(inode, 10))
 	err := unix.Linkat(int(dir.Fd()), name, int(c.To.dir.Fd()), kept, 0)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EMLINK) {
-		return nil // in another subvolume it is a copy
+		return nil // in another subvolume it is copied
 	}
 	if err != nil {
 		return &fs.PathError{Op: "link", Path: name, Err: err}
@@ -365,10 +366,10 @@ func (c *Changer) keepLink(dir *os.File, name string, inode uint64) error {
 	return nil
 }
 
-// forgetLinks takes keepLink back.
+// forgetLinks removes linksDir.
 func (c *Changer) forgetLinks() error { return c.To.Clear(linksDir) }
 
-// lockOpened gives an open file flags by which it can't be changed.
+// lockOpened sets flags that prevent changes of an open file.
 func lockOpened(fd, flags int) {
 	if own, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil {
 		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, own|flags)

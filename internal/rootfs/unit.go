@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// ReadStart returns what a regular file in a Root begins with, at most so many bytes.
+// ReadStart returns the first bytes of a regular file in a Root, at most most.
 func ReadStart(name string, tree merge.Tree, most int64) ([]byte, error) {
 	f, err := tree.(*Root).open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
@@ -29,8 +29,8 @@ func ReadStart(name string, tree merge.Tree, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// Rename gives what has a path in To another one, which nothing has. The directory that
-// it is to be in is made, if there is one that that can be in.
+// Rename renames paths in To to free paths. It creates the directory above, if
+// possible.
 func (c *Changer) Rename(moves []merge.Move) error {
 	for _, m := range moves {
 		if err := c.rename(m); err != nil {
@@ -51,7 +51,7 @@ func (c *Changer) rename(m merge.Move) error {
 		to, err = c.makeIn(path.Dir(m.To))
 	}
 	if gone(err) {
-		return nil // it stays where it is
+		return nil // it stays at its place
 	}
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (c *Changer) rename(m merge.Move) error {
 	return nil
 }
 
-// makeIn makes a directory for root alone.
+// makeIn creates a directory with access for root only.
 func (c *Changer) makeIn(name string) (*os.File, error) {
 	up, err := c.To.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Numbers of users: what is below is the system's, and so are those that systemd gives
-// to services while they run, with nobody's (systemd's UIDS-GIDS).
+// Numbers of accounts: smaller ones are the system's, and so are those that systemd
+// assigns to running services, and nobody's (systemd's UIDS-GIDS).
 const (
 	firstUser     = 1000
 	firstDynamic  = 61184
@@ -19,20 +19,21 @@ func isUser(uid uint32) bool {
 	return uid >= firstUser && (uid < firstDynamic || uid > lastOfSystems)
 }
 
-// IsUsers says whether a path is in the hands of a user: it belongs to one, or a
-// directory above it does, or it was deleted where anybody may make something.
+// IsUsers reports whether a path belongs to a user: the path, or a directory above it,
+// is owned by a user, or it was deleted in a world-writable directory.
 func (r *Root) IsUsers(name string) bool {
 	return r.inHands(name, isUser, false)
 }
 
-// MayBeUsers says whether a user may have made what is at a path what it is. What belongs
-// to services is not among it: of their data a part is worse than nothing.
+// MayBeUsers reports whether a user may be the cause of a path's state. Services do not
+// count as users, because a part of their data is worse than none.
 func (r *Root) MayBeUsers(name string) bool {
 	return r.inHands(name, isUser, true)
 }
 
-// inHands says whether a path or a directory above it belongs to somebody who is meant,
-// or whether nothing is there in a directory that is open to all, or anything.
+// inHands reports whether a path, or a directory above it, has an owner for which meant
+// returns true, or, if the path does not exist or anything is set, whether a directory
+// above is world-writable.
 func (r *Root) inHands(name string, meant func(uid uint32) bool, anything bool) bool {
 	open := false
 	for end := 0; end >= 0 && end <= len(name); {
@@ -57,7 +58,7 @@ func (r *Root) inHands(name string, meant func(uid uint32) bool, anything bool) 
 	return false
 }
 
-// lookAt tells what is at a path, if anything is.
+// lookAt returns the state of a path, if it exists.
 func (r *Root) lookAt(name string, st *unix.Stat_t) bool {
 	fd, err := r.descriptor(name, unix.O_PATH)
 	if err != nil {
@@ -67,8 +68,8 @@ func (r *Root) lookAt(name string, st *unix.Stat_t) bool {
 	return unix.Fstat(fd, st) == nil
 }
 
-// IsDeviceError says whether an error is the machine's, and not what somebody made of a file:
-// a disk that fails, or that is full, or that can't be written to.
+// IsDeviceError reports whether an error comes from the disk, not from a property of a
+// file: the disk fails, is full, or is read-only.
 func IsDeviceError(err error) bool {
 	for _, is := range []error{
 		unix.EIO, unix.EUCLEAN, unix.EBADMSG, unix.ENOMEM, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EMFILE, unix.ENFILE,

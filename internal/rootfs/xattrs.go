@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostXattrs is how much a file's extended attributes may be together, in bytes, names
-// and values: they are held in memory, on three sides. Any user can make more of them.
+// mostXattrs is the maximum size of a file's extended attributes in bytes, names and
+// values together. They are held in memory for three sides, and any user can create
+// more.
 const mostXattrs = 4 << 20
 
 var errXattrs = fmt.Errorf("its extended attributes are more than %d MiB", mostXattrs>>20)
 
-// xattrs returns the extended attributes of what an O_PATH descriptor is of.
+// xattrs returns the extended attributes of an O_PATH descriptor's file.
 func xattrs(fd int) (map[string]string, error) {
-	// fgetxattr(2) does not take such a descriptor, its link in /proc does.
+	// fgetxattr(2) does not accept an O_PATH descriptor, but its link in /proc works.
 	link := "/proc/self/fd/" + strconv.Itoa(fd)
 	list, err := read(func(buf []byte) (int, error) { return unix.Listxattr(link, buf) })
 	if errors.Is(err, unix.E2BIG) {
@@ -50,8 +51,9 @@ func xattrs(fd int) (map[string]string, error) {
 	return found, nil
 }
 
-// read calls a function that fills a buffer, and makes it larger until it fits. The
-// kernel lists no more than 64 KiB (XATTR_LIST_MAX: E2BIG), and no value is larger.
+// read calls a function that fills a buffer, and enlarges the buffer until the result
+// fits. The kernel lists at most 64 KiB (XATTR_LIST_MAX: E2BIG), and no value is
+// larger.
 func read(fill func(buf []byte) (int, error)) ([]byte, error) {
 	for size := 256; ; size *= 4 {
 		buf := make([]byte, size)
@@ -66,8 +68,8 @@ func read(fill func(buf []byte) (int, error)) ([]byte, error) {
 	}
 }
 
-// treeSearch is struct btrfs_ioctl_search_args_v2 (linux/btrfs.h) with its buffer, where
-// before each item is a struct btrfs_ioctl_search_header.
+// treeSearch is struct btrfs_ioctl_search_args_v2 (linux/btrfs.h) with its buffer. A
+// struct btrfs_ioctl_search_header precedes each item.
 type treeSearch struct {
 	tree                   uint64
 	minObject, maxObject   uint64
@@ -88,9 +90,8 @@ const (
 	dirItemHeader    = 30 // struct btrfs_dir_item, little endian and packed
 )
 
-// manyXattrs returns extended attributes of which the kernel does not list the names,
-// since these are too many: btrfs sets as many as anybody likes. They are in the tree
-// that the file is in.
+// manyXattrs returns extended attributes whose names are too many for the kernel to
+// list. btrfs allows any number; manyXattrs reads them from the file's tree.
 func manyXattrs(fd int) (map[string]string, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -130,8 +131,8 @@ func manyXattrs(fd int) (map[string]string, error) {
 
 var errTree = errors.New("cannot read the extended attributes in the tree")
 
-// xattrsIn reads the items of a tree search, and returns the offset of the last one's
-// key and how large the attributes are.
+// xattrsIn parses the items of a tree search. It returns the offset of the last item's
+// key, and the size of the attributes.
 func xattrsIn(buf []byte, items int, found map[string]string) (last uint64, size int, err error) {
 	for range items {
 		if len(buf) < treeSearchHeader {
@@ -144,7 +145,7 @@ func xattrsIn(buf []byte, items int, found map[string]string) (last uint64, size
 		}
 		item := buf[:length]
 		buf = buf[length:]
-		for len(item) > 0 { // names with the same checksum are in one item
+		for len(item) > 0 { // names with equal checksums are in one item
 			if len(item) < dirItemHeader {
 				return 0, 0, errTree
 			}
