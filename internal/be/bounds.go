@@ -16,7 +16,7 @@ import (
 const (
 	notOfIt  = "is not of this transaction"
 	noPlace  = "is no place of a subvolume"
-	noUUID   = "is no UUID"
+	noUUID   = "is not a UUID"
 	noRecord = "is not the subvolume that its record is of"
 )
 

@@ -109,7 +109,7 @@ func TestForgedJournals(t *testing.T) {
 		"snapshot bad source": {args("snapshot", func(_ *victims, id string) txn.Args { return txn.Args{"src": "../x", "dst": "@be/.new-" + id} }), "is no place of a subvolume"},
 		"snapshot bad parent": {args("snapshot", func(_ *victims, id string) txn.Args {
 			return txn.Args{"src": "@rootfs", "dst": "@be/.new-" + id, "parent": "x"}
-		}), "is no UUID"},
+		}), "is not a UUID"},
 		"snapshot further key": {args("snapshot", func(_ *victims, id string) txn.Args {
 			return txn.Args{"src": "@rootfs", "dst": "@be/.new-" + id, "force": "yes"}
 		}), "means nothing to it"},
@@ -155,7 +155,7 @@ func TestForgedJournals(t *testing.T) {
 		}), notOfIt},
 		"rename bad UUID": {args("rename", func(_ *victims, id string) txn.Args {
 			return txn.Args{"uuid": "", "from": "@be/.new-" + id, "to": "@be/kept"}
-		}), "is no UUID"},
+		}), "is not a UUID"},
 
 		"exchange from kept": {args("exchange", func(v *victims, _ string) txn.Args {
 			return txn.Args{"uuid": v.plain.Subvolume.UUID, "from": "@be/kept", "to": "@be/plain"}
@@ -166,7 +166,7 @@ func TestForgedJournals(t *testing.T) {
 
 		"files bad UUID": {args("files", func(v *victims, id string) txn.Args {
 			return txn.Args{"from": "../../../../etc", "to": v.kept.Subvolume.UUID, "at": "@be/.new-" + id}
-		}), "is no UUID"},
+		}), "is not a UUID"},
 		"files elsewhere": {args("files", func(v *victims, _ string) txn.Args {
 			return txn.Args{"from": stray, "to": v.kept.Subvolume.UUID, "at": "@be/kept"}
 		}), notOfIt},
@@ -176,7 +176,7 @@ func TestForgedJournals(t *testing.T) {
 		}), notOfIt},
 		"record bad UUID": {args("record", func(_ *victims, id string) txn.Args {
 			return txn.Args{"uuid": "../boot", "at": "@be/.new-" + id}
-		}), "is no UUID"},
+		}), "is not a UUID"},
 		"record of another": {args("record", func(v *victims, id string) txn.Args {
 			old, _ := json.Marshal(v.build.Record)
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "at": "@be/.new-" + id, "old": string(old)}

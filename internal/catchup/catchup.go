@@ -21,7 +21,7 @@ import (
 
 // ErrNoSource reports that the origin of an environment no longer exists, so there are
 // no changes to carry.
-var ErrNoSource = errors.New("what it was made of is not there any more")
+var ErrNoSource = errors.New("its origin no longer exists")
 
 // Pair is an environment and the origin whose changes it receives.
 type Pair struct {
@@ -41,7 +41,7 @@ type Pair struct {
 func PairOf(reg *be.Registry, e be.Env) (Pair, error) {
 	base, err := reg.BaseOf(e)
 	if errors.Is(err, be.ErrNotFound) {
-		return Pair{}, errors.New("there is no snapshot of what it was made from")
+		return Pair{}, errors.New("it has no base")
 	}
 	if err != nil {
 		return Pair{}, err
@@ -118,10 +118,10 @@ func Rules(root string) (merge.Rules, error) {
 	rules := append(merge.DefaultRules(), own...)
 	shared, err := share.Mounted(root)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find out what is shared: %w", err)
+		return nil, fmt.Errorf("cannot determine the shares: %w", err)
 	}
 	for _, dir := range shared {
-		rules = append(rules, merge.Rule{Pattern: dir, Action: merge.Ignore, From: "it is a share"})
+		rules = append(rules, merge.Rule{Pattern: dir, Action: merge.Ignore, From: "a share"})
 	}
 	return rules, nil
 }

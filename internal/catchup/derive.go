@@ -87,7 +87,7 @@ func (w work) derive(found *drift.Drift) {
 			err = fmt.Errorf("exit status %d", exit.Code)
 		}
 		if err != nil {
-			w.Notice.Warn("%s could not be run in %s: %v.", strings.Join(d.command, " "), w.Target.Name, err)
+			w.Notice.Warn("%s failed in %s: %v.", strings.Join(d.command, " "), w.Target.Name, err)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (w work) commit(found *drift.Drift) {
 			err = fmt.Errorf("exit status %d", exit.Code)
 		}
 		if err != nil {
-			w.Notice.Warn("etckeeper could not commit in %s what was merged: %v; apt-be run %s -- etckeeper commit does it.", w.Target.Name, err, w.Target.Name)
+			w.Notice.Warn("etckeeper could not commit the merged files in %s: %v. To commit them, run apt-be run %s -- etckeeper commit", w.Target.Name, err, w.Target.Name)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func mixed(c drift.Change) bool {
 // message returns the commit message with the merged files.
 func (w work) message(found *drift.Drift, repository drift.Change) string {
 	var m strings.Builder
-	fmt.Fprintf(&m, "apt-be: merge %s into what %s was upgraded to\n\n", w.Source.Name, w.Target.Name)
+	fmt.Fprintf(&m, "apt-be: merge %s into the upgrade %s\n\n", w.Source.Name, w.Target.Name)
 	if repository.Tip != "" {
 		fmt.Fprintf(&m, "The history is that of %s; its other parent is %.12s, where %s was.\n", w.Source.Name, repository.Tip, w.Target.Name)
 	} else {
@@ -96,7 +96,7 @@ func (w work) message(found *drift.Drift, repository drift.Change) string {
 		}
 	}
 	if len(lines) > 0 {
-		fmt.Fprintf(&m, "What %s had changed since:\n\n", w.Source.Name)
+		fmt.Fprintf(&m, "Changes of %s:\n\n", w.Source.Name)
 	}
 	for i, line := range lines {
 		if i == mostNamed {

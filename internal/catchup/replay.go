@@ -12,7 +12,7 @@ import (
 
 // ErrReplay reports that the package changes of the source cannot be repeated in the
 // target.
-var ErrReplay = errors.New("what was done to packages of the running system could not be done there too")
+var ErrReplay = errors.New("the package changes of the running system could not be repeated in the boot environment")
 
 // replay repeats the package changes of the source in the target.
 func (w work) replay() error {
@@ -50,7 +50,7 @@ func (w work) replay() error {
 		return err
 	}
 	if !left.Empty() {
-		return fmt.Errorf("%w: %+v is left to do", ErrReplay, left)
+		return fmt.Errorf("%w: %+v is missing", ErrReplay, left)
 	}
 	return checkRemoved(before, after, todo)
 }
@@ -70,7 +70,7 @@ func (w work) checkDiversions() error {
 	for _, each := range [][2][]string{{before, now}, {now, before}} {
 		for _, diversion := range each[0] {
 			if !slices.Contains(each[1], diversion) {
-				return fmt.Errorf("%w: dpkg-divert of %s; the same upgrade again has it", ErrReplay, diversion)
+				return fmt.Errorf("%w: the administrator diverted %s; repeat the upgrade instead", ErrReplay, diversion)
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func checkRemoved(before, after *pkgdb.DB, todo pkgdb.Replay) error {
 	}
 	for _, c := range diff.Removed {
 		if name := (pkgdb.Package{Name: c.Name, Arch: c.Arch}).AptName(); !slices.Contains(todo.Remove, name) {
-			return fmt.Errorf("%w: %s would have to go", ErrReplay, name)
+			return fmt.Errorf("%w: %s would be removed", ErrReplay, name)
 		}
 	}
 	return nil

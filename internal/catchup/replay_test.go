@@ -48,7 +48,7 @@ func TestCheckRemoved(t *testing.T) {
 	if err := checkRemoved(db("a old"), db("a new"), todo); err != nil {
 		t.Error(err)
 	}
-	if err := checkRemoved(db("a old"), db("new"), todo); !errors.Is(err, ErrReplay) || !strings.Contains(fmt.Sprint(err), "a would have to go") {
+	if err := checkRemoved(db("a old"), db("new"), todo); !errors.Is(err, ErrReplay) || !strings.Contains(fmt.Sprint(err), "a would be removed") {
 		t.Errorf("checkRemoved: %v", err)
 	}
 }

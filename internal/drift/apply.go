@@ -12,7 +12,7 @@ import (
 )
 
 // ErrRefused reports conflicting changes that only the administrator can resolve.
-var ErrRefused = errors.New("both systems changed that")
+var ErrRefused = errors.New("both systems changed the file")
 
 // ErrPackages reports that packages of the running system changed.
 var ErrPackages = errors.New("packages were installed, removed or upgraded in the running system")
@@ -209,7 +209,7 @@ func (d *Drift) renumber(target *rootfs.Root) error {
 		}
 		seen[node.Inode] = true
 		if err := target.Renumber(path, users, groups); err != nil {
-			return fmt.Errorf("cannot give /%s to whom it belongs: %w", path, err)
+			return fmt.Errorf("cannot change the owner of /%s: %w", path, err)
 		}
 	}
 	return nil

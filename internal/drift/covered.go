@@ -34,7 +34,7 @@ func (f *finder) refuseCovered(d *Drift, rules merge.Rules) error {
 			return err
 		}
 		if covered != "" {
-			d.refuse(dir, "the running system mounts "+e.Source+" there by now, over /"+covered+", which the upgrade changed; an upgrade that is made anew has both")
+			d.refuse(dir, "the running system now mounts "+e.Source+" there, over /"+covered+", which the upgrade changed. If you repeat the upgrade, the new boot environment has both")
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ func Find(st store.Store, sides Sides, rules merge.Rules) (*Drift, error) {
 	}
 	base, err := st.Get(sides.Base)
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell what changed: %w", err)
+		return nil, fmt.Errorf("cannot determine the changes: %w", err)
 	}
 	runningChanged, err := st.Changed(sides.Running, base.OTransID)
 	if err != nil {
@@ -280,7 +280,7 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 		c := planned["etc/passwd"]
 		c.Path, c.Decision = "etc/passwd", merge.Decision{
 			Refused: true, Attributes: c.Target.Attributes,
-			Conflict: "the number of " + moved + " was changed, which can't be carried over; the same upgrade anew has it",
+			Conflict: "the number of " + moved + " was changed, which cannot be carried. If you repeat the upgrade, the new boot environment has the new number",
 		}
 		d.Changes = append(d.Changes, Change{Change: c})
 		return nil

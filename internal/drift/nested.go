@@ -223,7 +223,7 @@ func (in *nestedFinder) tellLeftOut(at three) error {
 	changed, err := in.store.Changed(at.live.Path, in.base.OTransID)
 	if err == nil && len(changed) > 0 {
 		in.whole = append(in.whole, Change{Subvolume: true, Change: merge.Change{
-			Path: longpath.Cut(at.place), Decision: merge.Decision{Conflict: "the environment was made without this subvolume"},
+			Path: longpath.Cut(at.place), Decision: merge.Decision{Conflict: "this subvolume was not copied to the boot environment"},
 		}})
 	}
 	return err

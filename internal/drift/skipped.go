@@ -23,7 +23,7 @@ func (d *Drift) stays(path string, err error) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	d.skipped = append(d.skipped, Change{Change: merge.Change{
-		Path: path, Decision: merge.Decision{Uncopyable: true, Conflict: "it cannot be carried over: " + err.Error()},
+		Path: path, Decision: merge.Decision{Uncopyable: true, Conflict: "it cannot be carried: " + err.Error()},
 	}})
 }
 

@@ -117,7 +117,7 @@ func (a Accounts) checkRoot() error {
 	for _, file := range []string{"etc/passwd", "etc/shadow", "etc/group"} {
 		content, ok := a[file]
 		if ok && !bytes.HasPrefix(content, []byte("root:")) && !bytes.Contains(content, []byte("\nroot:")) {
-			return fmt.Errorf("cannot merge /%s: there is no root in that of the running system", file)
+			return fmt.Errorf("cannot merge /%s: the running system's file has no account root", file)
 		}
 	}
 	return nil
@@ -180,7 +180,7 @@ func renumber(file string, group bool, base, running, target Accounts) ([]Renumb
 			if slices.ContainsFunc(owners[from], func(owner string) bool { return inBase[owner] != from || !has(inBase, owner) }) {
 				var err error
 				if to, err = free(from, taken); err != nil {
-					return nil, fmt.Errorf("cannot give %s another number: %w", name, err)
+					return nil, fmt.Errorf("cannot renumber %s: %w", name, err)
 				}
 				taken[to] = true
 			}
@@ -254,7 +254,7 @@ func free(near uint32, taken map[uint32]bool) (uint32, error) {
 			return id, nil
 		}
 	}
-	return 0, fmt.Errorf("all from %d to %d are taken", first, last)
+	return 0, fmt.Errorf("all numbers from %d to %d are taken", first, last)
 }
 
 // spread moves ranges of subordinate IDs (subuid(5)) that overlap with others, except

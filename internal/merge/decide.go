@@ -94,7 +94,7 @@ func Decide(base, running, target Node, file File, action Action) Decision {
 	case action == Upgrade:
 		return stays
 	case file == Derived:
-		stays.Conflict = why + "; it is made from other files, or of the packages: the environment's stays"
+		stays.Conflict = why + "; it is generated from other files or packages: the boot environment's version stays"
 		return stays
 	case target.Kind == Missing:
 		// An edited file stays although the package dropped it.
@@ -111,7 +111,7 @@ func Decide(base, running, target Node, file File, action Action) Decision {
 // version stays, with the attributes that an administrator may set. The running
 // system's version is kept beside it.
 func ofPackage(base, running, target Node, why string) Decision {
-	d := Decision{Attributes: target.Attributes, Conflict: why + "; it is a package's: the environment's stays"}
+	d := Decision{Attributes: target.Attributes, Conflict: why + "; it belongs to a package: the boot environment's version stays"}
 	switch running.Kind {
 	case Missing:
 		return d
@@ -123,7 +123,7 @@ func ofPackage(base, running, target Node, why string) Decision {
 		d.Attributes = merged.Attributes
 	}
 	d.KeepRunning = true
-	d.Conflict += ", and the running system's is put beside it"
+	d.Conflict += ", and the running system's version is put beside it"
 	return d
 }
 
@@ -146,7 +146,7 @@ func writtenInPlace(running, target Node, d Decision) Decision {
 		d.Source = FromRunning
 	default:
 		d.Attributes.Flags = target.Flags
-		d.Conflict = "the running system changed whether it is written in place (chattr +C), the environment its content"
+		d.Conflict = "the running system changed the attribute NOCOW (chattr +C), the boot environment the content"
 	}
 	return d
 }
@@ -156,11 +156,11 @@ func conflictOf(base, running, target Node) string {
 	case base.Kind == Missing:
 		return "both added it"
 	case running.Kind == Missing:
-		return "deleted in the running system, changed in the environment"
+		return "deleted in the running system, changed in the boot environment"
 	case target.Kind == Missing:
-		return "changed in the running system, deleted in the environment"
+		return "changed in the running system, deleted in the boot environment"
 	case running.Kind != target.Kind:
-		return "it is " + running.Kind.String() + " in the running system and " + target.Kind.String() + " in the environment"
+		return "it is " + running.Kind.String() + " in the running system and " + target.Kind.String() + " in the boot environment"
 	default:
 		return "both changed it"
 	}

@@ -60,7 +60,7 @@ type gitDir struct {
 func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	dirs := gitDirs(u, members)
 	c.Decision = Decision{Source: FromMerged, Action: Merge, Attributes: c.Target.Attributes}
-	c.Note = "branches, index and settings are the running system's, objects those of both"
+	c.Note = "branches, index and settings are the running system's, objects are from both"
 	var names, stays int
 	for i, d := range dirs {
 		if err := p.readRefs(d); err != nil {
@@ -100,9 +100,9 @@ func (p *planner) mergeGit(u *unit, c *Change, members []Change) error {
 	}
 	switch {
 	case stays == len(dirs):
-		c.Note = "branches, index and settings stay the environment's: the running system committed nothing"
+		c.Note = "branches, index and settings stay the boot environment's, because the running system committed nothing"
 	case names > 0:
-		c.Note += "; the environment's commits stay, as " + keptRefs + "/" + refWord(p.trees.Name) + " until they are in a branch"
+		c.Note += "; the boot environment's commits are kept as " + keptRefs + "/" + refWord(p.trees.Name) + " until a branch contains them"
 	}
 	slices.SortStableFunc(c.Parts, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
 	return nil

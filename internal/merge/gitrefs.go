@@ -25,7 +25,7 @@ func (p *planner) readAll(tree Tree, name string) ([]byte, error) {
 	}
 	content, err := p.trees.Read(name, tree, mostRefs+1)
 	if err == nil && len(content) > mostRefs {
-		err = errors.New("it is too large")
+		err = errors.New("the file is too large")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read /%s: %w", name, err)

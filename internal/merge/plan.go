@@ -271,7 +271,7 @@ func (p *planner) checkWay(c *Change) error {
 		if !known {
 			node, err := p.trees.Target.Node(up)
 			if err != nil {
-				err = fmt.Errorf("cannot look at /%s in the environment: %w", up, err)
+				err = fmt.Errorf("cannot read /%s in the boot environment: %w", up, err)
 				if p.trees.SkipUnreadable == nil || !p.trees.SkipUnreadable(c.Path, err) {
 					return err
 				}
@@ -285,7 +285,7 @@ func (p *planner) checkWay(c *Change) error {
 			return nil
 		}
 		if kind != Missing {
-			c.Decision = Decision{Refused: true, Attributes: c.Target.Attributes, Conflict: "/" + up + " is " + kind.String() + " in the environment"}
+			c.Decision = Decision{Refused: true, Attributes: c.Target.Attributes, Conflict: "/" + up + " is " + kind.String() + " in the boot environment"}
 			return nil
 		}
 	}

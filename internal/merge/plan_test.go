@@ -207,7 +207,7 @@ func TestPlanNeedsADirectory(t *testing.T) {
 	for _, c := range changes {
 		got = append(got, fmt.Sprintf("%s %t %s", c.Path, c.Refused, c.Conflict))
 	}
-	const why = "/d is a symbolic link in the environment"
+	const why = "/d is a symbolic link in the boot environment"
 	if want := []string{"d/n true " + why, "d/n/x true " + why, "d/new true " + why, "e/x false "}; !slices.Equal(got, want) {
 		t.Errorf("the plan is %q, want %q", got, want)
 	}

@@ -34,15 +34,15 @@ func ofOccupied(c Change) Decision {
 	stays := Decision{Attributes: c.Target.Attributes}
 	switch {
 	case c.Running.Kind == Missing:
-		stays.Conflict = "deleted in the running system; the upgrade has something of its own in it"
+		stays.Conflict = "deleted in the running system, but the upgrade added files to it"
 		return stays
 	case c.File != Packaged && (c.Rule.Action == Overwrite || c.File == Setting || c.File == Conffile):
 		d := c.Decision
-		d.KeepTarget, d.Conflict = true, "it is "+c.Running.Kind.String()+" in the running system, and the upgrade changed what is in it"
+		d.KeepTarget, d.Conflict = true, "it is "+c.Running.Kind.String()+" in the running system, and the upgrade changed its content"
 		return d
 	}
 	stays.Refused = true
-	stays.Conflict = "it is " + c.Running.Kind.String() + " in the running system, and the upgrade changed what is in the directory; an upgrade that is made anew has both"
+	stays.Conflict = "it is " + c.Running.Kind.String() + " in the running system, and the upgrade changed the content of the directory. If you repeat the upgrade, the new boot environment has both"
 	return stays
 }
 

@@ -49,7 +49,7 @@ func ParseRules(file string, content []byte) (Rules, error) {
 			return nil, fmt.Errorf("%s: %w", from, err)
 		}
 		if len(words) > 2 {
-			return nil, fmt.Errorf("%s: there is more than a path and an action: %q; a space in a path is written \\040", from, words[2])
+			return nil, fmt.Errorf("%s: too many words in %q: use a path and an action; write a space in a path as \\040", from, words[2])
 		}
 		rules = append(rules, rule)
 	}
@@ -64,9 +64,9 @@ func (r Rule) check() error {
 	case !path.IsAbs(r.Pattern):
 		return fmt.Errorf("%q is not an absolute path", r.Pattern)
 	case path.Clean(r.Pattern) != r.Pattern:
-		return fmt.Errorf("%q is to be written %s", r.Pattern, path.Clean(r.Pattern))
+		return fmt.Errorf("%q is not a cleaned path; write %s", r.Pattern, path.Clean(r.Pattern))
 	case !slices.Contains(actions, r.Action):
-		return fmt.Errorf("there is no action %q: use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE", r.Action)
+		return fmt.Errorf("unknown action %q: use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE", r.Action)
 	}
 	if _, err := path.Match(r.Pattern, ""); err != nil {
 		return fmt.Errorf("%q is not a pattern: %w", r.Pattern, err)
@@ -84,7 +84,7 @@ func unescape(word string) (string, error) {
 			return out.String(), nil
 		}
 		if len(after) < 3 {
-			return "", fmt.Errorf(`a backslash is to be followed by three octal digits, such as \040`)
+			return "", fmt.Errorf(`three octal digits must follow a backslash, such as \040`)
 		}
 		b, err := strconv.ParseUint(after[:3], 8, 8)
 		if err != nil {

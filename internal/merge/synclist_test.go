@@ -27,13 +27,13 @@ func TestParseRules(t *testing.T) {
 func TestBadRules(t *testing.T) {
 	for line, want := range map[string]string{
 		"etc/passwd MERGE":  `"etc/passwd" is not an absolute path`,
-		"/etc/passwd merge": `there is no action "merge": use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE`,
-		"/etc/ IGNORE":      `"/etc/" is to be written /etc`,
-		"/etc/../x IGNORE":  `"/etc/../x" is to be written /x`,
+		"/etc/passwd merge": `unknown action "merge": use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE`,
+		"/etc/ IGNORE":      `"/etc/" is not a cleaned path; write /etc`,
+		"/etc/../x IGNORE":  `"/etc/../x" is not a cleaned path; write /x`,
 		"/etc/[ IGNORE":     `"/etc/[" is not a pattern: syntax error in pattern`,
-		"/a file IGNORE":    `there is no action "file": use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE`,
-		"/a IGNORE MERGE":   `there is more than a path and an action: "MERGE"; a space in a path is written \040`,
-		`/a\04`:             `a backslash is to be followed by three octal digits, such as \040`,
+		"/a file IGNORE":    `unknown action "file": use OVERWRITE, APPEND, PREPEND, MERGE, UPGRADE or IGNORE`,
+		"/a IGNORE MERGE":   `too many words in "MERGE": use a path and an action; write a space in a path as \040`,
+		`/a\04`:             `three octal digits must follow a backslash, such as \040`,
 		`/a\999`:            `\999 are not three octal digits`,
 	} {
 		_, err := ParseRules("/etc/apt-be/synclist", []byte("/fine IGNORE\n"+line+"\n"))

@@ -27,7 +27,7 @@ func Text(name string, action Action, base, running, target []byte) (merged []by
 		merged, conflicts = f.lines(base, running, target)
 		return merged, conflicts, nil
 	}
-	return nil, nil, fmt.Errorf("cannot merge %s: %s is not for what both sides changed", name, action)
+	return nil, nil, fmt.Errorf("cannot merge %s: the action %s cannot merge a file that both sides changed", name, action)
 }
 
 // alternative merges the state of an alternative (update-alternatives(1)): the first

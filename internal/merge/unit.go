@@ -149,7 +149,7 @@ func (p *planner) members(u *unit, all bool) ([]Change, error) {
 // git packs its objects long before.
 const mostMembers = 500_000
 
-var errTooMany = errors.New("too much is in it")
+var errTooMany = errors.New("it has too many files")
 
 func (p *planner) gather(tree Tree, u *unit, dir string, names map[string]bool) error {
 	if longpath.Is(dir) { // not a member
@@ -211,14 +211,14 @@ func (p *planner) decideUnit(u *unit, c *Change) (bool, error) {
 	case !target || c.Rule.Action == Overwrite && (admins || c.File != Packaged):
 		c.carry(members, false)
 	case c.File == Packaged || c.File == Derived:
-		c.Conflict = "both changed this " + u.what + ": the environment's stays"
+		c.Conflict = "both changed this " + u.what + ": the boot environment's version stays"
 	case u.git && repositories(c, members):
 		if err := p.mergeGit(u, c, members); err != nil {
 			return false, err
 		}
 	case c.Target.Kind == Missing && nowhere(p.trees.Target, members):
 		c.carry(members, false)
-		c.Conflict = "changed in the running system, deleted in the environment"
+		c.Conflict = "changed in the running system, deleted in the boot environment"
 	case c.File == Data && !nowhere(p.trees.Running, slices.DeleteFunc(slices.Clone(members), func(m Change) bool { return u.idles(m.Path) })):
 		if !p.users(c.Path) {
 			c.Refused, c.Conflict = true, "both changed this "+u.what
@@ -329,7 +329,7 @@ func (p *planner) setAside(u *unit, c *Change) error {
 			at = path.Join(u.path, strings.TrimPrefix(end, ".")) // as if it were checked out there
 			c.After = []Move{{u.path + end, path.Join(at, path.Base(u.path))}}
 		}
-		c.Kept, c.Note = at, "the environment's is kept as /"+at
+		c.Kept, c.Note = at, "the boot environment's version is kept as /"+at
 		return nil
 	}
 }

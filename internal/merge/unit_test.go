@@ -256,7 +256,7 @@ func TestUnitAside(t *testing.T) {
 	running := grow("etc/", "etc/a.db="+head+"2", "etc/a.db.apt-be-dist=older")
 	target := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=3", "etc/a.db.apt-be-dist=older")
 	changes, result := planOf(t, base, running, target, "")
-	if c := wantOne(t, changes, "etc/a.db", "SQLite database"); c.Note != "the environment's is kept as /etc/a.db.apt-be-dist.2" {
+	if c := wantOne(t, changes, "etc/a.db", "SQLite database"); c.Note != "the boot environment's version is kept as /etc/a.db.apt-be-dist.2" {
 		t.Errorf("%q", c.Note)
 	}
 	result.wantFiles(t, "etc/", "a.db="+head+"2", "a.db.apt-be-dist=older", "a.db.apt-be-dist.2="+head+"1", "a.db.apt-be-dist.2-wal=3")
@@ -290,7 +290,7 @@ func TestUnitGoneOrMoved(t *testing.T) {
 	}
 	result.wantFiles(t, "srv/d/", "a.db.apt-be-dist="+head+"3", "a.db.apt-be-dist-wal=1")
 	changes, result = planOf(t, base, wrote, gone, "")
-	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); c.Refused || !strings.Contains(c.Conflict, "deleted in the environment") {
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); c.Refused || !strings.Contains(c.Conflict, "deleted in the boot environment") {
 		t.Errorf("%+v", c.Decision)
 	}
 	result.wantFiles(t, "srv/d/", "a.db="+head+"3", "a.db-wal=1")
@@ -298,7 +298,7 @@ func TestUnitGoneOrMoved(t *testing.T) {
 		t.Errorf("deleted: %+v", changes)
 	}
 	changes, _ = planOf(t, base, wrote, grow("srv/", "srv/d>elsewhere"), "")
-	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Refused || c.Conflict != "/srv/d is a symbolic link in the environment" {
+	if c := wantOne(t, changes, "srv/d/a.db", "SQLite database"); !c.Refused || c.Conflict != "/srv/d is a symbolic link in the boot environment" {
 		t.Errorf("%+v", c.Decision)
 	}
 }

@@ -42,7 +42,7 @@ func (p *planner) cannot(c *Change, err error) Decision {
 func ofUser(c Change) Decision {
 	return Decision{
 		Source: FromRunning, Attributes: c.Running.Attributes, KeepTarget: c.Target.Kind != Missing,
-		Conflict: c.Conflict + "; it is a user's: the running system's is there, and the environment's beside it",
+		Conflict: c.Conflict + "; it belongs to a user: the running system's version is carried, and the boot environment's is kept beside it",
 	}
 }
 

@@ -32,7 +32,7 @@ type Layer struct {
 func Layers(scratch, root, accounts string) ([]Layer, error) {
 	entries, err := os.ReadDir(scratch)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read what was written to other file systems: %w", err)
+		return nil, fmt.Errorf("cannot read the files that were written to other file systems: %w", err)
 	}
 	var layers []Layer
 	for _, entry := range entries {
@@ -79,7 +79,7 @@ type Additions struct {
 func (l Layer) Find() (Additions, error) {
 	found, err := l.with((*finder).find)
 	if err != nil {
-		return found, fmt.Errorf("cannot tell what was written to %s: %w", l.Mount, err)
+		return found, fmt.Errorf("cannot determine the files that were written to %s: %w", l.Mount, err)
 	}
 	return found, nil
 }
@@ -95,7 +95,7 @@ func (l Layer) Add() (Additions, error) {
 		return f.add()
 	})
 	if err != nil {
-		return found, fmt.Errorf("cannot add what was written to %s: %w", l.Mount, err)
+		return found, fmt.Errorf("cannot add the files that were written to %s: %w", l.Mount, err)
 	}
 	return found, nil
 }
@@ -121,7 +121,7 @@ func (l Layer) with(do func(f *finder, name string) error) (Additions, error) {
 func (l Layer) Renumber(users, groups map[uint32]uint32) error {
 	_, err := l.with(func(f *finder, name string) error { return f.renumber(name, users, groups, map[uint64]bool{}) })
 	if err != nil {
-		return fmt.Errorf("cannot renumber what was written to %s: %w", l.Mount, err)
+		return fmt.Errorf("cannot renumber the files that were written to %s: %w", l.Mount, err)
 	}
 	return nil
 }

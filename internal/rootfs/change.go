@@ -69,7 +69,7 @@ func (c *Changer) make(dir *os.File, temporary string, o origin, node merge.Node
 			return err
 		}
 	default:
-		return fmt.Errorf("there is %s", node.Kind)
+		return fmt.Errorf("the place is occupied by %s", node.Kind)
 	}
 	if err := c.setMetadata(dir, temporary, a); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (c *Changer) parent(name string) (*os.File, error) {
 			return nil, err
 		}
 		if there.Kind != merge.Missing || node.Kind != merge.Directory {
-			return nil, fmt.Errorf("cannot make /%s: /%s is %s, and %s where it comes from", name, up, there.Kind, node.Kind)
+			return nil, fmt.Errorf("cannot create /%s: /%s is %s, but %s in the other root", name, up, there.Kind, node.Kind)
 		}
 		if err := c.Copy(up, node, node.Attributes); err != nil {
 			return nil, err

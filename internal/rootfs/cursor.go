@@ -209,7 +209,7 @@ func (c *cursor) clear() error {
 func removeEmpty(dir *os.File, name string) error {
 	err := unlinkLocked(dir, name, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.ENOTEMPTY) {
-		err = errors.New("something else is in it")
+		err = errors.New("it contains something else")
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: "remove", Path: name, Err: err}

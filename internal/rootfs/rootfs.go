@@ -83,7 +83,7 @@ func (r *Root) ReadAccounts() error {
 			var err error
 			content, err = inroot.ReadFile(r.accounts, table.file)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("cannot read who owns files in %s: %w", r.dir.Name(), err)
+				return fmt.Errorf("cannot read the owners of files in %s: %w", r.dir.Name(), err)
 			}
 		}
 		*table.names = parseNames(content)
@@ -136,7 +136,7 @@ func (n *names) number(name string) (uint32, error) {
 	}
 	id, err := strconv.ParseUint(name, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("there is no account %q", name)
+		return 0, fmt.Errorf("no account %q", name)
 	}
 	return uint32(id), nil
 }

@@ -68,7 +68,7 @@ func sharesAll(a, b *os.File) (bool, error) {
 	for i, f := range []*os.File{a, b} {
 		var err error
 		if known[i], err = extents(int(f.Fd())); err != nil {
-			return false, fmt.Errorf("cannot find where %s is on the disk: %w", f.Name(), err)
+			return false, fmt.Errorf("cannot find the location of %s on the disk: %w", f.Name(), err)
 		}
 		info, err := f.Stat()
 		if err != nil {

@@ -21,7 +21,7 @@ func ReadStart(name string, tree merge.Tree, most int64) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: f.Name(), Err: errors.New("it is no file")}
+		err = &fs.PathError{Op: "read", Path: f.Name(), Err: errors.New("it is not a file")}
 	}
 	if err != nil {
 		return nil, err

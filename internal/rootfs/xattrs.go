@@ -18,7 +18,7 @@ import (
 // more.
 const mostXattrs = 4 << 20
 
-var errXattrs = fmt.Errorf("its extended attributes are more than %d MiB", mostXattrs>>20)
+var errXattrs = fmt.Errorf("its extended attributes exceed %d MiB", mostXattrs>>20)
 
 // xattrs returns the extended attributes of an O_PATH descriptor's file.
 func xattrs(fd int) (map[string]string, error) {

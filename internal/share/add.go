@@ -36,7 +36,7 @@ func copyTree(ctx context.Context, mirror *rootfs.Mirror) error {
 
 // written returns the refusal for files that changed after they were copied.
 func written(changed []string) *Refusal {
-	return refuse("there was written to meanwhile: %s", list(changed)).hint("stop what writes there, and try again")
+	return refuse("files changed meanwhile: %s", list(changed)).hint("stop the processes that write there, and try again")
 }
 
 // Add makes a directory a share. The caller holds the Lock and has called PlanAdd

@@ -21,7 +21,7 @@ import (
 // bounds of all kinds of steps.
 const (
 	notOfIt = "is not of this transaction"
-	noDir   = "is no directory for a share"
+	noDir   = "is not a directory for a share"
 )
 
 // freshPlace is the place at which a transaction builds a share; restoring is the
@@ -53,13 +53,13 @@ func checkMove(a txn.Args, further ...string) error {
 	m := moveIn(a)
 	switch {
 	case !isName(m.name):
-		return txn.OutOfBounds(m.name, "is no name of a share")
+		return txn.OutOfBounds(m.name, "is not the name of a share")
 	case !be.IsUUID(m.uuid):
-		return txn.OutOfBounds(m.uuid, "is no UUID")
+		return txn.OutOfBounds(m.uuid, "is not a UUID")
 	case !be.IsUUID(m.envUUID):
-		return txn.OutOfBounds(m.envUUID, "is no UUID")
+		return txn.OutOfBounds(m.envUUID, "is not a UUID")
 	case !be.IsEnvPlace(m.env):
-		return txn.OutOfBounds(m.env, "is no place of a boot environment")
+		return txn.OutOfBounds(m.env, "is not the place of a boot environment")
 	case !isDir(m.dir):
 		return txn.OutOfBounds(m.dir, noDir)
 	}
@@ -98,9 +98,9 @@ func checkClone(id string, a txn.Args) error {
 	dir, name := path.Split(a["src"])
 	switch {
 	case dir != be.ShareSnapshotDir+"/" || name == "" || store.CheckPath(a["src"]) != nil:
-		return txn.OutOfBounds(a["src"], "is no past of a share")
+		return txn.OutOfBounds(a["src"], "is not a share snapshot")
 	case !be.IsUUID(a["parent"]):
-		return txn.OutOfBounds(a["parent"], "is no UUID")
+		return txn.OutOfBounds(a["parent"], "is not a UUID")
 	}
 	rest := txn.Args{}
 	for key, value := range a {
@@ -119,9 +119,9 @@ func checkBeside(id string, a txn.Args) error {
 	case a["from"] != restoring(dir, id):
 		return txn.OutOfBounds(a["from"], notOfIt)
 	case !be.IsEnvPlace(a["env"]):
-		return txn.OutOfBounds(a["env"], "is no place of a boot environment")
+		return txn.OutOfBounds(a["env"], "is not the place of a boot environment")
 	case !be.IsUUID(a["env-uuid"]):
-		return txn.OutOfBounds(a["env-uuid"], "is no UUID")
+		return txn.OutOfBounds(a["env-uuid"], "is not a UUID")
 	}
 	return a.Only("env", "env-uuid", "from", "to")
 }

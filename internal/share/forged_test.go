@@ -214,7 +214,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 			step := w.step("share-leave", "precious", "/var/mail", "", running(w))
 			step.Args["share"] = "mail"
 			return step
-		}, "it is the share precious, and not mail"},
+		}, "it is the share precious, not mail"},
 		"beside in another environment": {func(w *fixture) {}, func(w *fixture, id string) txn.Step {
 			w.write("@be/other/var/.apt-be-restore-"+id+"/file", "x")
 			return txn.Step{Kind: "share-beside", Args: txn.Args{

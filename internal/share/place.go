@@ -35,11 +35,11 @@ func checkName(dir string) error {
 	case dir == "/":
 		return refuse("it is the root directory")
 	case slices.ContainsFunc(systems, func(system string) bool { return within(dir, system) }):
-		return refuse("it is a part of the system itself, of which each boot environment has its own")
+		return refuse("it is a part of the system itself, which each boot environment has separately")
 	}
 	for _, db := range databases {
 		if within(dir, db) || within(db, dir) {
-			return refuse("%s says what is installed in a boot environment, and each has its own", db)
+			return refuse("%s describes the packages of a boot environment, which each one has separately", db)
 		}
 	}
 	return nil
@@ -52,9 +52,9 @@ func checkMounts(dir string, points map[string]string) error {
 		switch {
 		case point == "/":
 		case point == dir && isShare:
-			return refuse("it is the share %s already", name)
+			return refuse("it is already the share %s", name)
 		case point == dir:
-			return refuse("it is a mount point: what is there is shared already")
+			return refuse("it is a mount point, so it is shared already")
 		case within(dir, point):
 			return refuse("it is not in the root file system: %s is mounted above it", point)
 		case within(point, dir):
@@ -71,9 +71,9 @@ func checkEntries(dir string, entries []fstab.Entry) error {
 			continue
 		}
 		if name, isShare := strings.CutPrefix(e.Subvolume(), Dir+"/"); isShare && e.Dir == dir {
-			return refuse("it is the share %s already", name)
+			return refuse("it is already the share %s", name)
 		}
-		return refuse("the fstab has a line for %s", e.Dir)
+		return refuse("the fstab has an entry for %s", e.Dir)
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func checkWay(root *rootfs.Root, dir string) error {
 		}
 		switch {
 		case node.Kind == merge.Missing:
-			return refuse("there is no /%s", at)
+			return refuse("/%s does not exist", at)
 		case node.Kind != merge.Directory:
 			return refuse("/%s is %s", at, node.Kind)
 		}
@@ -110,12 +110,12 @@ func (s *Shares) checkNested(env, dir string) error {
 		case within(at, dir):
 			inside = append(inside, at)
 		case within(dir, at):
-			return refuse("it is in a subvolume of its own, %s", at)
+			return refuse("it is in a separate subvolume, %s", at)
 		}
 	}
 	if len(inside) > 0 {
-		return refuse("there are subvolumes in it: %s", list(inside)).
-			hint("make them directories, or leave that to whoever has made them")
+		return refuse("it contains subvolumes: %s", list(inside)).
+			hint("replace them by directories, or let the program that made them do so")
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func checkPackages(root *rootfs.Root, dir, rootDir string) error {
 		}
 	}
 	if len(owned) > 0 {
-		return refuse("there are files of packages in it: %s", list(owned))
+		return refuse("it contains files of packages: %s", list(owned))
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (s *Shares) checkDirectory(env, dir string) error {
 		return err
 	}
 	if len(binds) > 0 {
-		return refuse("it, or something in it, is mounted at %s too, where process %d sees it", binds[0].Dir, binds[0].PID).
+		return refuse("it, or a directory in it, is also mounted at %s, where process %d sees it", binds[0].Dir, binds[0].PID).
 			hint("unmount it there")
 	}
 	root, err := rootfs.Open(s.store.Path(env))
@@ -139,7 +139,7 @@ func (s *Shares) lookAtOthers(a *Addition) error {
 			hides, err = s.hasData(e, a.Path)
 		}
 		if err != nil {
-			return fmt.Errorf("boot environment %s can't mount it: %w", e.Name, err)
+			return fmt.Errorf("boot environment %s cannot mount it: %w", e.Name, err)
 		}
 		if hides {
 			a.Hides = append(a.Hides, e)

@@ -60,10 +60,10 @@ func (s *Shares) planRemove(o RemoveOptions) (*Removal, error) {
 	case r.Back:
 		return r, s.checkBack(r)
 	case len(r.Others) > 0:
-		return nil, refuse("it is mounted by boot environment %s, and not by the running one", r.Others[0].Name)
+		return nil, refuse("boot environment %s mounts it, but not the running one", r.Others[0].Name)
 	case !o.Delete:
-		return nil, refuse("no boot environment mounts it, and with it would go what is in it: %s", s.describe(share)).
-			hint("--accept-risk %s deletes it", RiskDeleteShare)
+		return nil, refuse("no boot environment mounts it, so its data would be deleted: %s", s.describe(share)).
+			hint("to delete it, use --accept-risk %s", RiskDeleteShare)
 	}
 	return r, nil
 }
@@ -103,15 +103,15 @@ func (s *Shares) checkBack(r *Removal) error {
 		return err
 	}
 	if len(nested) > 0 {
-		return refuse("there are subvolumes in it, such as %s", dir+strings.TrimPrefix(nested[0].Path, r.Share.Subvolume.Path))
+		return refuse("it contains subvolumes, such as %s", dir+strings.TrimPrefix(nested[0].Path, r.Share.Subvolume.Path))
 	}
 	below, err := s.hasData(r.Running, dir)
 	if err != nil {
 		return err
 	}
 	if below {
-		return refuse("%s has data of its own at %s, below the mount", r.Running.Name, dir).
-			hint("apt-be mount --writable %s shows it: move or delete it there", r.Running.Name)
+		return refuse("%s has its own data at %s, below the mount", r.Running.Name, dir).
+			hint("to move or delete this data, mount the boot environment: apt-be mount --writable %s", r.Running.Name)
 	}
 	return s.checkIdle(r.Share)
 }

@@ -58,8 +58,8 @@ func (s *Shares) planRestore(o RestoreOptions) (*Restoration, error) {
 		}
 	}
 	if r.Snapshot.UUID == "" {
-		return nil, refuse("nothing is kept of it from when the machine left for %s", o.From).
-			hint("apt-be share list --json tells what is kept")
+		return nil, refuse("there is no snapshot of it from the time when the machine left for %s", o.From).
+			hint("apt-be share list --json lists the snapshots")
 	}
 	if !share.MountedBy(running) {
 		return nil, refuse("the running boot environment does not mount it")
@@ -98,7 +98,7 @@ func (s *Shares) checkBeside(r *Restoration) error {
 	}
 	node, err := root.Node(strings.TrimPrefix(r.Dir, "/"))
 	if err == nil && node.Kind != merge.Missing {
-		err = refuse("there is %s already", r.Dir)
+		err = refuse("%s already exists", r.Dir)
 	}
 	return err
 }

@@ -131,7 +131,7 @@ func (s *Shares) List() ([]Share, error) {
 func (s *Shares) addMounts(shares []Share, e be.Env) error {
 	entries, err := s.entries(e.Subvolume.Path)
 	if err != nil {
-		return fmt.Errorf("cannot find out what %s mounts: %w", e.Name, err)
+		return fmt.Errorf("cannot determine the shares of %s: %w", e.Name, err)
 	}
 	for _, entry := range entries {
 		i := slices.IndexFunc(shares, func(share Share) bool { return share.Subvolume.Path == entry.Subvolume() })
@@ -222,7 +222,7 @@ func (s *Shares) quiet() error {
 		return err
 	}
 	if len(building) > 0 {
-		return refuse("boot environment %s is being made at this moment", building[0]).hint("try again when it is done")
+		return refuse("boot environment %s is being created", building[0]).hint("try again when that has finished")
 	}
 	envs, err := s.registry.List()
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *Shares) quiet() error {
 	}
 	for _, e := range envs {
 		if s.registry.InUse(e) {
-			return refuse("somebody works in boot environment %s at this moment", e.Name).hint("try again when that has ended")
+			return refuse("boot environment %s is in use", e.Name).hint("try again when it is free")
 		}
 	}
 	return nil

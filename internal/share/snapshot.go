@@ -15,11 +15,11 @@ import (
 func (s *Shares) Snapshot(_ context.Context, e be.Env) error {
 	shares, err := s.List()
 	if err != nil {
-		return fmt.Errorf("cannot keep what shares are: %w", err)
+		return fmt.Errorf("cannot take share snapshots: %w", err)
 	}
 	before, err := s.registry.ShareSnapshotsOf(e)
 	if err != nil {
-		return fmt.Errorf("cannot keep what shares are: %w", err)
+		return fmt.Errorf("cannot take share snapshots: %w", err)
 	}
 	var past []be.ShareSnapshot
 	for _, share := range shares {
@@ -28,13 +28,13 @@ func (s *Shares) Snapshot(_ context.Context, e be.Env) error {
 		}
 		p, err := s.snapshot(share)
 		if err != nil {
-			return fmt.Errorf("cannot keep what the share %s is: %w", share.Name, err)
+			return fmt.Errorf("cannot take a snapshot of the share %s: %w", share.Name, err)
 		}
 		past = append(past, p)
 	}
 	// A snapshot that no record names is garbage.
 	if err := s.registry.Change(e, func(r *be.Record) { r.ShareSnapshots = past }); err != nil {
-		return fmt.Errorf("cannot keep what shares are: %w", err)
+		return fmt.Errorf("cannot take share snapshots: %w", err)
 	}
 	for _, sub := range before {
 		_ = s.destroy(sub.Path) // if this fails, the next command deletes it

@@ -117,7 +117,7 @@ func (s *Shares) letGo(m move) error {
 		case len(share.Mounts) > 0:
 			return s.thaw(m)
 		case share.Name != m.name:
-			return fmt.Errorf("%w: it is the share %s, and not %s", be.ErrProtected, share.Name, m.name)
+			return fmt.Errorf("%w: it is the share %s, not %s", be.ErrProtected, share.Name, m.name)
 		default:
 			if err := s.registry.CheckUnused(share.Subvolume); err != nil {
 				return err

@@ -22,7 +22,7 @@ func (s *Shares) refuseWriters(a *Addition, match func(procs.File) bool) error {
 	})
 	if err == nil && len(users) > 0 {
 		refusal := inUse(users)
-		err = refusal.hint("%s; or --accept-risk %s, which loses what they write to what they have open", refusal.Hint, RiskOpenFiles)
+		err = refusal.hint("%s; or use --accept-risk %s, which loses later writes to these files", refusal.Hint, RiskOpenFiles)
 	}
 	return err
 }

@@ -69,7 +69,7 @@ echo 10.9.8.7 peer >>/etc/hosts`)
 	m.Shell(t, `mkdir -p /tmp/own/DEBIAN && cd /tmp && printf 'Package: bt-own\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n' >own/DEBIAN/control
 dpkg-deb -b own own.deb && dpkg -i own.deb 2>&1; echo 10.9.8.6 later >>/etc/hosts`)
 	before := inside("dpkg-query -W")
-	replay(12, "could not be done there too")
+	replay(12, "could not be repeated in the boot environment")
 	if after := inside("dpkg-query -W"); after != before {
 		t.Errorf("the packages are\n%s\nand were\n%s", after, before)
 	}

@@ -20,7 +20,7 @@ import (
 
 // What steps name that is out of their bounds: see docs/recovery.md for all kinds.
 const (
-	noEnv     = "is no place of a boot environment"
+	noEnv     = "is not the place of a boot environment"
 	noDevice  = "is no device"
 	noESP     = "is no place of an EFI system partition"
 	noGRUB    = "is no command of grub-install"
