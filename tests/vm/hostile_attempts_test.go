@@ -166,7 +166,7 @@ echo '== groups'; cd /sys/fs/cgroup && find . -type d | sort && grep -s . $(find
 echo '== services'; systemctl list-units --all --plain --no-legend --full --type=service,socket,timer,mount,automount,target,slice,scope | awk '{print $1, $2, $3, $4}' | sort
 systemctl show -p Id,MainPID,NRestarts,ActiveState,ActiveEnterTimestampMonotonic --type=service '*' | grep -v '^$'; systemctl list-jobs --no-legend; runlevel; ls /run/systemd/shutdown 2>/dev/null
 echo '== processes'; ps -e -o sid=,pid=,ppid=,comm= | awk -v mine="$mine" '$1 != mine && $1 != 0 && $3 != 2 && $4 !~ /udev-worker|systemd-udevd/ {print}' | sort -n
-echo '== run'; find /run -xdev \( -path /run/apt-be -o -path /run/systemd/journal -o -path /run/systemd/units -o -path /run/udev -o -path /run/log -o -path /run/bt-fingerprint \) -prune -o ! -path /run/vm-script -printf '%p %y %m %U:%G\n' | sort
+echo '== run'; find /run -xdev \( -path /run/apt-be -o -path /run/systemd/journal -o -path /run/systemd/units -o -path /run/udev -o -path /run/log -o -path /run/bt-fingerprint \) -prune -o ! -path /run/vm-script ! -path "/run/reboot-required*" -printf '%p %y %m %U:%G\n' | sort
 find /run/systemd/journal -type s -printf '%p %m %U:%G\n' | sort
 grep ^unix /run/bt-victim/contacts
 echo '== files'; mkdir -p /run/bt-fingerprint/top && mount -o ro,subvolid=5 "$(findmnt -n -o SOURCE / | sed 's/\[.*//')" /run/bt-fingerprint/top && cd /run/bt-fingerprint/top/@rootfs || exit

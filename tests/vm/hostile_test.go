@@ -104,14 +104,14 @@ func TestHostile(t *testing.T) {
 	m.look(t, "before")
 	t.Run("run without a terminal", func(t *testing.T) {
 		m.Shell(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/run")
-		m.judge(t, "run", "loopback", "loopback-udp", "loopback-addresses")
+		m.judge(t, "run", "localhost", "loopback", "loopback-udp", "loopback-addresses")
 		m.unchanged(t, "run")
 	})
 	t.Run("run on a terminal", func(t *testing.T) {
 		m.Send(t, "apt-be run "+m.name+" -- "+hostileDir+"/try "+hostile.Results+"/terminal; echo status=$?\r")
 		m.Expect(t, 10*time.Minute, `status=0\s`)
 		m.stillThere(t, shell)
-		m.judge(t, "terminal", "loopback", "loopback-udp", "loopback-addresses")
+		m.judge(t, "terminal", "localhost", "loopback", "loopback-udp", "loopback-addresses")
 		m.unchanged(t, "terminal")
 	})
 	t.Run("alone", func(t *testing.T) { m.alone(t, shell) })
