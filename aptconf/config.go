@@ -1,7 +1,6 @@
-// Package aptconf reads apt's configuration as apt itself has it: from
-// apt-config(8), which runs the parser of libapt over apt.conf, apt.conf.d,
-// $APT_CONFIG and the options of a command line. It also holds the policy in
-// the scope Apt-Be:: (apt.conf(5) is the format of both).
+// Package aptconf reads apt's configuration by apt-config(8), which runs libapt's own
+// parser over apt.conf, apt.conf.d, $APT_CONFIG and the options of a command line. It
+// also defines the policy in the scope Apt-Be:: (both have the format of apt.conf(5)).
 package aptconf
 
 import (
@@ -10,23 +9,23 @@ import (
 	"strings"
 )
 
-// Config is a configuration of apt: an ordered tree of items, each with a
-// name, such as "APT::Get::Simulate", and a value, which may be empty. Names
-// are compared without regard to case, as in libapt. The zero Config is empty.
+// Config is a configuration of apt: an ordered tree of items, each with a name, such as
+// "APT::Get::Simulate", and a value, which may be empty. Names are compared without
+// regard to case, as in libapt. The zero Config is empty.
 type Config struct {
 	values map[string]string   // by folded name
-	lists  map[string][]string // values of the direct children, by folded name of the parent
-	names  map[string]string   // as they are written, by folded name; those of entries end in "::"
+	lists  map[string][]string // the values of direct children, by the parent's folded name
+	names  map[string]string   // the names as written, by folded name; names of list entries end in "::"
 	from   sources
 }
 
-// dumpFormat is what Parse reads. %F and %V are the name and the value with
-// everything escaped as %XX that is no printable ASCII character, and with it
-// the space, '=', '"' and '%' (apt-config(8), QuoteString in apt's strutl.cc),
-// so that each item is one line and its first '=' ends the name.
+// dumpFormat is the format that Parse reads. %F and %V are the name and the value.
+// Characters that are not printable ASCII, and the space, '=', '"' and '%', are escaped
+// as %XX (apt-config(8), QuoteString in apt's strutl.cc). So each item is one line, and
+// its first '=' ends the name.
 const dumpFormat = "%F=%V%n"
 
-// Parse reads what apt-config dump prints in the format that Read asks for.
+// Parse parses the output of apt-config dump in dumpFormat.
 func Parse(dump []byte) (Config, error) {
 	c := Config{values: map[string]string{}, lists: map[string][]string{}, names: map[string]string{}}
 	for number := 1; len(dump) > 0; number++ {
@@ -57,9 +56,8 @@ func parseLine(line string) (name, value string, err error) {
 	return name, value, err
 }
 
-// add enters an item. A name that ends in "::" is that of a list's entry,
-// which has no name of its own. libapt merges items of one name, so of two
-// with the same name, which it does not print, the last would win.
+// add adds an item. A name that ends in "::" is an entry of a list without its own
+// name. libapt merges items of the same name; if the input had two, the last would win.
 func (c Config) add(name, value string) {
 	key := Fold(name)
 	c.names[key] = name
@@ -72,8 +70,8 @@ func (c Config) add(name, value string) {
 	}
 }
 
-// Fold maps words that libapt takes as the same, such as the names of items,
-// to one: it compares them with strcasecmp(3), ASCII letters without their case.
+// Fold maps words that libapt treats as equal, such as names of items, to one form.
+// libapt compares them with strcasecmp(3), which ignores the case of ASCII letters.
 func Fold(word string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
@@ -83,7 +81,7 @@ func Fold(word string) string {
 	}, word)
 }
 
-// unquote undoes libapt's QuoteString.
+// unquote reverses libapt's QuoteString.
 func unquote(s string) (string, error) {
 	if !strings.Contains(s, "%") {
 		return s, nil

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// scope is the one in which all of apt-be's settings are.
+// scope is the scope of all of apt-be's settings.
 const scope = "apt-be"
 
-// kind is what a setting takes.
+// kind is the type of a setting's value.
 type kind int
 
 const (
-	group  kind = iota // nothing but settings below it
-	scalar             // a value
-	list               // values
+	group  kind = iota // no value, only settings below it
+	scalar             // one value
+	list               // several values
 )
 
-// settings are all that there are, by their names.
+// settings maps the names of all settings to their kinds.
 var settings = map[string]kind{
 	"Apt-Be":                        group,
 	"Apt-Be::Redirect":              scalar,
@@ -42,8 +42,8 @@ var settings = map[string]kind{
 	"Apt-Be::Sandbox::Network":      scalar,
 }
 
-// checkKnown finds what is set in the scope Apt-Be:: and is no setting: it would
-// be passed over, and its author would take it for done.
+// checkKnown fails if an item in the scope Apt-Be:: is not a setting. It would have no
+// effect, and the user would not notice.
 func (c Config) checkKnown() error {
 	kinds := map[string]kind{}
 	for name, k := range settings {
@@ -62,17 +62,17 @@ func (c Config) checkKnown() error {
 		switch {
 		case known && (k != group || value == ""):
 		case known:
-			return c.fault(c.names[key], value, "no value that it takes: it takes settings below it")
-		case kinds[parent] == list: // an entry, with or without a name of its own
+			return c.fault(c.names[key], value, "not a setting with a value: only settings below it have values")
+		case kinds[parent] == list: // an entry of a list, with or without its own name
 		case isEntry:
 			if _, known := kinds[parent]; !known {
 				if _, there := c.names[parent]; there {
-					continue // and is told of by itself
+					continue // reported separately
 				}
-				name := strings.TrimSuffix(c.names[key], "::") // libapt tells a hook of no item without a value
+				name := strings.TrimSuffix(c.names[key], "::") // libapt passes items without a value to no hook
 				return &SettingError{Name: name, Fault: noSuchSetting + nearest(parent), Where: c.where(name, value)}
 			}
-			return c.fault(strings.TrimSuffix(c.names[key], "::"), strings.Join(c.lists[parent], " "), "no value that it takes: it is no list")
+			return c.fault(strings.TrimSuffix(c.names[key], "::"), strings.Join(c.lists[parent], " "), "not a setting with a value: it is not a list")
 		default:
 			return &SettingError{Name: c.names[key], Fault: noSuchSetting + nearest(key), Where: c.where(c.names[key], value)}
 		}
@@ -80,9 +80,9 @@ func (c Config) checkKnown() error {
 	return nil
 }
 
-// nearest names the setting that may have been meant, as the end of a sentence.
+// nearest names the most similar setting, as the end of a sentence.
 func nearest(key string) string {
-	best, least := "", 4 // edits
+	best, least := "", 4 // the number of edits
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if d := distance(key, Fold(name)); d < least && settings[name] != group {
 			best, least = name, d
@@ -94,7 +94,7 @@ func nearest(key string) string {
 	return "; " + best + " is one"
 }
 
-// distance is how many letters have to be changed, added or removed.
+// distance returns the number of letters to change, add or remove.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -114,8 +114,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Methods returns Apt-Be::Activate::Methods: the ways that a machine may take to
-// another environment without being asked for one. None is all.
+// Methods returns Apt-Be::Activate::Methods: the methods that may be chosen
+// automatically. An empty list means all.
 func (c Config) Methods() ([]string, error) {
 	var methods []string
 	for _, method := range c.List("Apt-Be::Activate::Methods") {
@@ -124,43 +124,43 @@ func (c Config) Methods() ([]string, error) {
 		case "soft-reboot", "kexec", "reboot":
 			methods = append(methods, name)
 		default:
-			return nil, c.fault("Apt-Be::Activate::Methods", method, "none of soft-reboot, kexec, reboot")
+			return nil, c.fault("Apt-Be::Activate::Methods", method, "not one of soft-reboot, kexec, reboot")
 		}
 	}
 	return methods, nil
 }
 
-// checkLeaveOut finds a glob in Apt-Be::Nested::Leave-Out that can match nothing.
+// checkLeaveOut fails if a glob in Apt-Be::Nested::Leave-Out can match nothing.
 func (c Config) checkLeaveOut() error {
 	const name = "Apt-Be::Nested::Leave-Out"
 	for _, glob := range c.List(name) {
 		if _, err := path.Match(glob, ""); err != nil {
-			return c.fault(name, glob, "no pattern: a [ is not closed, or a \\ is the last character")
+			return c.fault(name, glob, "not a pattern: a [ is not closed, or a \\ is the last character")
 		}
 		if glob == "/" || !strings.HasPrefix(glob, "/") || path.Clean(glob) != glob {
-			return c.fault(name, glob, "no path of a subvolume as seen from the root, such as /var/lib/docker")
+			return c.fault(name, glob, "not the path of a subvolume from the root, such as /var/lib/docker")
 		}
 	}
 	return nil
 }
 
-// checkAllowOutside finds an entry of Apt-Be::Allow-Outside that is no mount point.
+// checkAllowOutside fails if an entry of Apt-Be::Allow-Outside is not a mount point.
 func (c Config) checkAllowOutside() error {
 	const name = "Apt-Be::Allow-Outside"
 	for _, place := range c.List(name) {
 		if place == "/" || !path.IsAbs(place) || path.Clean(place) != place {
-			return c.fault(name, place, "no mount point besides the root, such as /opt")
+			return c.fault(name, place, "not a mount point other than the root, such as /opt")
 		}
 	}
 	return nil
 }
 
-// SettingError is a setting in the scope Apt-Be:: that means nothing: passed over,
-// or taken as the default, it would do the opposite of what its author meant.
+// SettingError reports an invalid setting in the scope Apt-Be::. Ignoring it, or using
+// the default, could do the opposite of the user's intention.
 type SettingError struct {
 	Name, Value string
-	Fault       string // what is wrong with the value: "neither yes nor no"; or with the name
-	Where       string // FILE:LINE, or "the command line"; "" if it is not known
+	Fault       string // the fault of the value, such as "neither yes nor no", or of the name
+	Where       string // FILE:LINE, or "the command line"; "" if unknown
 }
 
 func (e *SettingError) Error() string {
@@ -174,10 +174,10 @@ func (e *SettingError) Error() string {
 	return text
 }
 
-// noSuchSetting begins the Fault of a name, which no value can mend.
+// noSuchSetting is the beginning of Fault for an unknown name.
 const noSuchSetting = "there is no such setting"
 
-// fault is a SettingError of a value.
+// fault returns a SettingError for a value.
 func (c Config) fault(name, value, fault string) error {
 	return &SettingError{Name: name, Value: value, Fault: fault, Where: c.where(name, value)}
 }

@@ -1,9 +1,9 @@
 package aptconf
 
-// The networks that what runs in a sandbox may have.
+// The network policies of a sandbox.
 const (
-	NetworkDownload = "download" // the machine's until packages are unpacked, then none
-	NetworkFull     = "full"     // the machine's
+	NetworkDownload = "download" // the machine's network until packages are unpacked, then none
+	NetworkFull     = "full"     // the machine's network
 )
 
 // Network returns Apt-Be::Sandbox::Network: NetworkDownload or NetworkFull.
@@ -13,6 +13,6 @@ func (c Config) Network() (string, error) {
 	case NetworkDownload, NetworkFull:
 		return v, nil
 	default:
-		return "", c.fault(name, v, "none of download, full")
+		return "", c.fault(name, v, "not one of download, full")
 	}
 }

@@ -7,51 +7,51 @@ import (
 	"time"
 )
 
-// DefaultDeadline is Policy.Deadline where Apt-Be::Deadline says nothing. A
-// server with slow firmware and disks is up in a few minutes.
+// DefaultDeadline is the default of Policy.Deadline. A server with slow firmware and
+// disks starts within a few minutes.
 const DefaultDeadline = 10 * time.Minute
 
-// What the guard does when a program that is no command, such as PackageKit,
+// The actions of the guard when a program that is not a frontend, such as PackageKit,
 // changes packages of the running root.
 const (
-	GuardSnapshot = "snapshot" // take a read-only snapshot first, then let it go on
-	GuardVeto     = "veto"     // stop it
-	GuardOff      = "off"      // nothing
+	GuardSnapshot = "snapshot" // take a read-only snapshot first
+	GuardVeto     = "veto"     // stop the program
+	GuardOff      = "off"      // do nothing
 )
 
 // Policy is the scope Apt-Be:: of apt's configuration.
 type Policy struct {
-	// Redirect is Apt-Be::Redirect: whether upgrades go to a new boot
-	// environment at all.
+	// Redirect is Apt-Be::Redirect: whether upgrades are redirected to a new boot
+	// environment.
 	Redirect bool
-	// Commands is Apt-Be::Redirect::Commands: those commands of apt-get, apt
-	// and aptitude that do, and "unattended-upgrade".
+	// Commands is Apt-Be::Redirect::Commands: the redirected commands of apt-get, apt
+	// and aptitude, and "unattended-upgrade".
 	Commands []string
 	// Guard is Apt-Be::Guard: GuardSnapshot, GuardVeto or GuardOff.
 	Guard string
-	// Activate is Apt-Be::Activate: whether the next boot takes, on trial, what
-	// an upgrade made, where apt-be init was run.
+	// Activate is Apt-Be::Activate: whether an upgrade arms a trial of its result, if
+	// apt-be init was run.
 	Activate bool
-	// Deadline is Apt-Be::Deadline, in seconds there: how long an environment
-	// on trial may take to prove healthy.
+	// Deadline is Apt-Be::Deadline, in seconds there: the time limit of a trial for
+	// becoming healthy.
 	Deadline time.Duration
 	Speed    Speed
 }
 
-// DefaultCommands returns the commands that are redirected where
-// Apt-Be::Redirect::Commands says nothing: those that upgrade the system.
+// DefaultCommands returns the default of Apt-Be::Redirect::Commands: the commands that
+// upgrade the system.
 func DefaultCommands() []string {
 	return []string{"upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "unattended-upgrade", OnlyUpgrade,
 		"dselect-upgrade", "history-undo", "history-redo", "history-rollback"}
 }
 
-// OnlyUpgrade stands in Apt-Be::Redirect::Commands for an install of apt-get, apt
-// or aptitude that only upgrades: with --only-upgrade, or by a pattern that
-// selects nothing but what is installed.
+// OnlyUpgrade is the word in Apt-Be::Redirect::Commands for an install command that
+// only upgrades: with --only-upgrade, or with a pattern that selects only installed
+// packages.
 const OnlyUpgrade = "only-upgrade"
 
-// Redirectable tells whether Apt-Be::Redirect::Commands may name a command:
-// one that changes which packages are installed.
+// Redirectable reports whether Apt-Be::Redirect::Commands may contain a command: one
+// that changes the installed packages.
 func Redirectable(command string) bool {
 	if slices.Contains(DefaultCommands(), command) {
 		return true
@@ -83,14 +83,14 @@ func (c Config) Policy() (Policy, error) {
 	if v := c.String("Apt-Be::Deadline", ""); v != "" {
 		seconds, err := strconv.Atoi(v)
 		if err != nil || seconds < 30 || seconds > 65000 {
-			return Policy{}, c.fault("Apt-Be::Deadline", v, "no number of seconds from 30 to 65000")
+			return Policy{}, c.fault("Apt-Be::Deadline", v, "not a number of seconds from 30 to 65000")
 		}
 		p.Deadline = time.Duration(seconds) * time.Second
 	}
 	for _, command := range c.List("Apt-Be::Redirect::Commands") {
 		command = strings.TrimSpace(command)
 		if !Redirectable(command) {
-			return Policy{}, c.fault("Apt-Be::Redirect::Commands", command, "no command that changes packages")
+			return Policy{}, c.fault("Apt-Be::Redirect::Commands", command, "not a command that changes packages")
 		}
 		p.Commands = append(p.Commands, command)
 	}
@@ -114,7 +114,7 @@ func (c Config) Policy() (Policy, error) {
 		case GuardSnapshot, GuardVeto, GuardOff:
 			p.Guard = v
 		default:
-			return Policy{}, c.fault("Apt-Be::Guard", v, "none of snapshot, veto, off")
+			return Policy{}, c.fault("Apt-Be::Guard", v, "not one of snapshot, veto, off")
 		}
 	}
 	return p, nil

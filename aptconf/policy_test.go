@@ -53,18 +53,18 @@ func TestNetwork(t *testing.T) {
 
 func TestPolicyRefuses(t *testing.T) {
 	for dump, want := range map[string]string{
-		"Apt-Be::Guard=x\n":                      `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`,
-		"Apt-Be::Sandbox::Network=none\n":        `cannot read Apt-Be::Sandbox::Network: "none" is none of download, full`,
+		"Apt-Be::Guard=x\n":                      `cannot read Apt-Be::Guard: "x" is not one of snapshot, veto, off`,
+		"Apt-Be::Sandbox::Network=none\n":        `cannot read Apt-Be::Sandbox::Network: "none" is not one of download, full`,
 		"Apt-Be::Activate=perhaps\n":             `cannot read Apt-Be::Activate: "perhaps" is neither yes nor no`,
 		"Apt-Be::Speed=fast\n":                   `cannot read Apt-Be::Speed: "fast" is neither yes nor no`,
 		"Apt-Be::Speed::Dedupe=x\n":              `cannot read Apt-Be::Speed::Dedupe: "x" is neither yes nor no`,
-		"Apt-Be::Deadline=soon\n":                `cannot read Apt-Be::Deadline: "soon" is no number of seconds from 30 to 65000`,
-		"Apt-Be::Deadline=3\n":                   `cannot read Apt-Be::Deadline: "3" is no number of seconds from 30 to 65000`,
+		"Apt-Be::Deadline=soon\n":                `cannot read Apt-Be::Deadline: "soon" is not a number of seconds from 30 to 65000`,
+		"Apt-Be::Deadline=3\n":                   `cannot read Apt-Be::Deadline: "3" is not a number of seconds from 30 to 65000`,
 		"Apt-Be::Redirect=perhaps\n":             `cannot read Apt-Be::Redirect: "perhaps" is neither yes nor no`,
-		"Apt-Be::Redirect::Commands::=upgarde\n": `cannot read Apt-Be::Redirect::Commands: "upgarde" is no command that changes packages`,
-		"Apt-Be::Redirect::Commands::=\n":        `cannot read Apt-Be::Redirect::Commands: "" is no command that changes packages`,
+		"Apt-Be::Redirect::Commands::=upgarde\n": `cannot read Apt-Be::Redirect::Commands: "upgarde" is not a command that changes packages`,
+		"Apt-Be::Redirect::Commands::=\n":        `cannot read Apt-Be::Redirect::Commands: "" is not a command that changes packages`,
 		"Apt-Be::Redirect::Comands::=update\n":   `cannot read Apt-Be::Redirect::Comands: there is no such setting; Apt-Be::Redirect::Commands is one`,
-		"Apt-Be::Redirect::Commands::=update\n":  `cannot read Apt-Be::Redirect::Commands: "update" is no command that changes packages`,
+		"Apt-Be::Redirect::Commands::=update\n":  `cannot read Apt-Be::Redirect::Commands: "update" is not a command that changes packages`,
 	} {
 		if p, err := mustParse(t, dump).Policy(); err == nil || err.Error() != want {
 			t.Errorf("%q: %+v, %v", dump, p, err)

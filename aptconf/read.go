@@ -9,37 +9,37 @@ import (
 	"strings"
 )
 
-// DefaultAptConfig is where Debian's package apt has apt-config(8).
+// DefaultAptConfig is the path of apt-config(8) in Debian's package apt.
 const DefaultAptConfig = "/usr/bin/apt-config"
 
-// Query says whose configuration to read.
+// Query selects the configuration to read.
 type Query struct {
-	// AptConfig is the path of apt-config; "" is DefaultAptConfig.
+	// AptConfig is the path of apt-config; "" means DefaultAptConfig.
 	AptConfig string
-	// Program is the name of the program whose configuration it is, such as
-	// "apt-get": libapt takes the items below Binary::NAME for NAME alone.
-	// "" is apt-config's own.
+	// Program is the name of the program whose configuration is read, such as
+	// "apt-get": libapt applies the items below Binary::NAME only to NAME. "" means
+	// apt-config itself.
 	Program string
-	// Args are options for apt-config: -c and -o in the order of the command
-	// line that they are taken from.
+	// Args are options for apt-config: -c and -o, in the order of the original command
+	// line.
 	Args []string
-	// Env is the whole environment of apt-config, KEY=VALUE, of which
-	// APT_CONFIG names a file of configuration.
+	// Env is the complete environment of apt-config, as KEY=VALUE. APT_CONFIG in it
+	// names a configuration file.
 	Env []string
 }
 
-// noDpkg keeps apt-config from running dpkg to find out of which foreign
-// architectures packages are, which takes as long as all else that it does
-// (apt-pkg/aptconfiguration.cc). Nobody asks for them here.
+// noDpkg prevents apt-config from running dpkg to list foreign architectures, which
+// takes as long as everything else (apt-pkg/aptconfiguration.cc). The list is not
+// needed here.
 const noDpkg = "--option=APT::Architectures::=none"
 
-// ErrApt says that apt-config ran and refused; the error around it has its
-// words.
+// ErrApt reports that apt-config ran and failed. The error that wraps it contains
+// apt-config's message.
 var ErrApt = errors.New("apt-config failed")
 
-// Read runs apt-config. It fails when apt cannot read all of its configuration,
-// with apt's own message, which names the file and the line: nothing may be
-// decided on the part of a configuration that could be read.
+// Read runs apt-config. It fails if apt cannot read all of its configuration; the error
+// contains apt's message with file and line. No decision may be based on a part of a
+// configuration.
 func Read(ctx context.Context, q Query) (Config, error) {
 	path := q.AptConfig
 	if path == "" {
@@ -48,7 +48,7 @@ func Read(ctx context.Context, q Query) (Config, error) {
 	args := append(append([]string(nil), q.Args...), noDpkg, "dump", "--format="+dumpFormat)
 	cmd := exec.CommandContext(ctx, path, args...)
 	if q.Program != "" {
-		// libapt knows a program by its argv[0]
+		// libapt identifies a program by argv[0]
 		cmd.Args[0] = q.Program
 	}
 	cmd.Env = q.Env

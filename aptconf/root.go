@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// OtherRoot returns the directory in which dpkg is to work when that is not
-// "/": from DPkg::Chroot-Directory, RootDir, which goes before it, or dpkg's
-// option --root in DPkg::Options; item names the one of these that says so. Tools
-// that build a root from the outside, such as mmdebstrap(1), configure apt so. Dir
-// alone moves only apt's own files, and dpkg's --instdir only the files of
-// packages: the running root would still be changed. So it would be if the
-// directory is the running root by another name, which is not known here.
+// OtherRoot returns the directory in which dpkg will work if it is not "/": from
+// DPkg::Chroot-Directory, from RootDir, which has priority, or from dpkg's option
+// --root in DPkg::Options. item is the name of the item. Tools that build a root from
+// outside, such as mmdebstrap(1), configure apt in this way. Dir alone moves only apt's
+// own files, and dpkg's --instdir only packages' files, so the running root would still
+// change. The directory may be the running root under another name, which this function
+// does not check.
 func (c Config) OtherRoot() (dir, item string, other bool) {
 	rootDir, chroot := c.String("RootDir", ""), c.String("DPkg::Chroot-Directory", "")
 	switch dir = path.Join("/", rootDir, chroot); {
@@ -21,7 +21,7 @@ func (c Config) OtherRoot() (dir, item string, other bool) {
 	default:
 		return dir, "DPkg::Chroot-Directory", true
 	}
-	next := false // the value of --root is an argument of its own
+	next := false // the value of --root is a separate argument
 	for _, option := range c.List("DPkg::Options") {
 		value, found := strings.CutPrefix(option, "--root=")
 		if next {

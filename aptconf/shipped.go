@@ -13,10 +13,10 @@ import (
 //go:embed 50apt-be
 var asShipped []byte
 
-// OnlyShipped says whether the policy can be no other than the shipped one, by
-// what is in apt's directory of configuration, such as /etc/apt. It does not
-// parse, which takes apt longer than some of its own commands: where anything is
-// in there that might set the policy, or that can't be read, it says no.
+// OnlyShipped reports whether the policy is certainly the shipped one, judged by the
+// files in apt's configuration directory, such as /etc/apt. It does not parse them,
+// because that takes apt longer than some of its commands. It returns false if a file
+// may set the policy, or cannot be read.
 func OnlyShipped(dir string) bool {
 	parts := filepath.Join(dir, "apt.conf.d")
 	entries, err := os.ReadDir(parts)
@@ -41,9 +41,9 @@ func OnlyShipped(dir string) bool {
 	return found && (os.IsNotExist(err) || err == nil && !mayDecide(content))
 }
 
-// decides finds what may set the policy, make an upgrade of an install, include another file, or name another one
-// for apt.conf; apt has chosen the directory by the time that it reads a file in it
-// (apt-pkg/init.cc).
+// decides matches text that may set the policy, turn an install into an upgrade,
+// include another file, or name another apt.conf. apt has determined the directory
+// before it reads files in it (apt-pkg/init.cc).
 var decides = regexp.MustCompile(`(?i)apt-be|only-upgrade|#include|rootdir|(?:::|[{;\s]|^)main[\s"{/]`)
 
 func mayDecide(content []byte) bool { return decides.Match(content) }

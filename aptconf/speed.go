@@ -1,23 +1,23 @@
 package aptconf
 
-// Speed is the scope Apt-Be::Speed:: of apt's configuration: what makes an
-// upgrade in a boot environment cheaper than one in place. All are on unless
-// switched off; Apt-Be::Speed itself switches all of them at once.
+// Speed is the scope Apt-Be::Speed:: of apt's configuration: the speed-ups of upgrades
+// in a boot environment. All are on by default; Apt-Be::Speed itself switches all of
+// them.
 type Speed struct {
-	// NoSync is Apt-Be::Speed::No-Sync: nothing is written to disk before the
-	// new environment is whole.
+	// NoSync is Apt-Be::Speed::No-Sync: suppress syncs until the new environment is
+	// complete.
 	NoSync bool
-	// Predecompress is Apt-Be::Speed::Predecompress: packages are decompressed
-	// while dpkg is still busy with those before them.
+	// Predecompress is Apt-Be::Speed::Predecompress: decompress packages while dpkg
+	// unpacks earlier ones.
 	Predecompress bool
-	// OneInitramfs is Apt-Be::Speed::One-Initramfs: an initramfs is built once,
-	// at the end.
+	// OneInitramfs is Apt-Be::Speed::One-Initramfs: build an initramfs once, at the
+	// end.
 	OneInitramfs bool
-	// SkipUnchanged is Apt-Be::Speed::Skip-Unchanged: dpkg does not write what
-	// is there already, if one of the packages is installed that can do it.
+	// SkipUnchanged is Apt-Be::Speed::Skip-Unchanged: dpkg does not write unchanged
+	// files, if a package that can do this is installed.
 	SkipUnchanged bool
-	// Dedupe is Apt-Be::Speed::Dedupe: files that were written again unchanged
-	// share their space with the old ones.
+	// Dedupe is Apt-Be::Speed::Dedupe: files that were written again unchanged share
+	// their space with the old ones.
 	Dedupe bool
 }
 
@@ -45,7 +45,7 @@ func (c Config) speed() (Speed, error) {
 	return s, nil
 }
 
-// switched reads an item that is a boolean and nothing else.
+// switched reads an item that must be a boolean.
 func (c Config) switched(name string, def bool) (bool, error) {
 	v := c.String(name, "")
 	if v == "" {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// String returns the value of an item, or def if it is not set or empty
-// (libapt's Configuration::Find).
+// String returns the value of an item, or def if it is unset or empty (libapt's
+// Configuration::Find).
 func (c Config) String(name, def string) string {
 	if v := c.values[Fold(name)]; v != "" {
 		return v
@@ -14,8 +14,8 @@ func (c Config) String(name, def string) string {
 	return def
 }
 
-// File returns the path that an item names, relative to those of the items
-// above it, or "" if it is not set or empty (libapt's Configuration::FindFile).
+// File returns the path of an item, relative to the paths of the items above it, or ""
+// if it is unset or empty (libapt's Configuration::FindFile).
 func (c Config) File(name string) string {
 	path := c.String(name, "")
 	for path != "" && !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "./") {
@@ -31,8 +31,8 @@ func (c Config) File(name string) string {
 	return path
 }
 
-// Bool returns the value of an item as libapt's Configuration::FindB does: def
-// also for a value that is no boolean.
+// Bool returns the value of an item like libapt's Configuration::FindB, which returns
+// def also for a value that is not a boolean.
 func (c Config) Bool(name string, def bool) bool {
 	v := c.values[Fold(name)]
 	if v == "" {
@@ -44,8 +44,8 @@ func (c Config) Bool(name string, def bool) bool {
 	return def
 }
 
-// Int returns the value of an item as libapt's Configuration::FindI does: the
-// number at its start, and def if there is none.
+// Int returns the value of an item like libapt's Configuration::FindI: the number at
+// its start, or def if there is none.
 func (c Config) Int(name string, def int) int {
 	n, length := strtol(c.values[Fold(name)])
 	if length == 0 {
@@ -54,9 +54,9 @@ func (c Config) Int(name string, def int) int {
 	return int(n)
 }
 
-// List returns the entries of a list in their order, as libapt's
-// Configuration::FindVector does: the values of all items directly below name,
-// or, if name itself has a value, what that holds between commas.
+// List returns the entries of a list in order, like libapt's Configuration::FindVector:
+// the values of all items directly below name, or, if name itself has a value, the
+// parts of that value between commas.
 func (c Config) List(name string) []string {
 	key := Fold(name)
 	if v := c.values[key]; v != "" {
@@ -65,11 +65,11 @@ func (c Config) List(name string) []string {
 	return append([]string(nil), c.lists[key]...)
 }
 
-// ParseBool reads a boolean as libapt's StringToBool does: 0 and 1 in any form
-// that strtol(3) takes, yes, true, with, on, enable, no, false, without, off
-// and disable in any case. The empty string is false.
+// ParseBool parses a boolean like libapt's StringToBool: 0 and 1 in any form that
+// strtol(3) accepts, and yes, true, with, on, enable, no, false, without, off and
+// disable in any case. The empty string is false.
 func ParseBool(s string) (value, ok bool) {
-	// libapt keeps the number in an int
+	// libapt stores the number in an int
 	if n, length := strtol(s); length == len(s) && (int32(n) == 0 || int32(n) == 1) {
 		return int32(n) == 1, true
 	}
@@ -82,8 +82,8 @@ func ParseBool(s string) (value, ok bool) {
 	return false, false
 }
 
-// strtol is strtol(3) with base 0. It returns the number and how many bytes it
-// took, 0 if there is no number.
+// strtol is strtol(3) with base 0. It returns the number and the number of bytes that
+// it consumed, 0 if there is no number.
 func strtol(s string) (n int64, length int) {
 	i := 0
 	for i < len(s) && strings.IndexByte(" \t\n\v\f\r", s[i]) >= 0 {
@@ -127,8 +127,8 @@ func strtol(s string) (n int64, length int) {
 	return n, i
 }
 
-// IsInt tells whether strtol(3) with base 0 takes all of s, as it does with
-// the empty string.
+// IsInt reports whether strtol(3) with base 0 consumes all of s, as for the empty
+// string.
 func IsInt(s string) bool {
 	_, length := strtol(s)
 	return length == len(s)

@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// sources is where a configuration was read from, besides apt's own files.
+// sources are the inputs of a configuration besides apt's own files.
 type sources struct {
 	args    []string // options of apt-config
 	env     []string
 	program string
 }
 
-// From returns the configuration with what is needed to tell where a setting is,
-// for one that Read has not read.
+// From returns the configuration with the sources in q, for finding the place of a
+// setting.
 func (c Config) From(q Query) Config {
 	c.from = sources{args: q.Args, env: q.Env, program: q.Program}
 	return c
 }
 
-// theCommandLine is where options are.
+// theCommandLine is the place of options.
 const theCommandLine = "the command line"
 
-// where tells what has set an item to a value: FILE:LINE, theCommandLine, or ""
-// if that is not to be found. libapt keeps no record of it.
+// where returns the place that sets an item to a value: FILE:LINE, theCommandLine, or
+// "" if it is not found. libapt does not record it.
 func (c Config) where(name, value string) string {
-	const ( // how well an assignment fits
-		below = iota + 1 // it sets something below the item
+	const ( // the quality of a match
+		below = iota + 1 // an item below
 		named
 		same
 	)
@@ -47,7 +47,7 @@ func (c Config) where(name, value string) string {
 		default:
 			fits = below
 		}
-		if fits >= best { // of several, the last one counts
+		if fits >= best { // the last of several counts
 			best, found = fits, place
 		}
 	}
@@ -70,7 +70,7 @@ func (c Config) where(name, value string) string {
 	return found
 }
 
-// files are those that libapt reads before a command line, in its order.
+// files returns the files that libapt reads before a command line, in order.
 func (c Config) files() (files []string) {
 	for _, entry := range c.from.env {
 		if file, ok := strings.CutPrefix(entry, "APT_CONFIG="); ok && file != "" {
@@ -94,21 +94,21 @@ func (c Config) files() (files []string) {
 	return append(files, filepath.Join(root, main))
 }
 
-// Included returns the files that a file of configuration includes, and those
-// that these include. What can't be read is for apt to tell of.
+// Included returns the files that a configuration file includes, recursively. apt
+// itself reports files that cannot be read.
 func Included(file string) (files []string) {
 	readAssignments(file, func(included string) { files = append(files, included) })
 	return files
 }
 
-// assignment is what a statement of a file sets.
+// assignment is an item that a statement of a file sets.
 type assignment struct {
-	name, value string // the name of a list's entry ends in "::"
+	name, value string // names of list entries end in "::"
 	file        string
 	line        int
 }
 
-// readAssignments reads a file of configuration and those that it includes.
+// readAssignments reads a configuration file and its includes.
 func readAssignments(file string, including func(string)) []assignment {
 	return readNested(file, including, nil)
 }
@@ -133,15 +133,15 @@ func readNested(file string, including func(string), within []string) (all []ass
 	return p.all
 }
 
-// confParser reads apt.conf(5), as far as names, values and lines go. What libapt
-// does not take it may take.
+// confParser parses names, values and lines of apt.conf(5). It may accept files that
+// libapt rejects.
 type confParser struct {
 	text    string
 	file    string
 	line    int
 	scopes  []string
-	words   []string // of the statement
-	begun   int      // its line
+	words   []string // the words of the statement
+	begun   int      // the line of its first word
 	include func(file string)
 	all     []assignment
 }
@@ -173,19 +173,19 @@ func (p *confParser) parse() {
 	}
 }
 
-// directive tells whether a "#" begins one: they are no comments.
+// directive reports whether a "#" begins a directive, not a comment.
 func (p *confParser) directive() bool {
 	return len(p.words) == 0 && (strings.HasPrefix(p.text, "#include") || strings.HasPrefix(p.text, "#clear"))
 }
 
-// advance takes n bytes away.
+// advance consumes n bytes.
 func (p *confParser) advance(n int) (taken string) {
 	taken, p.text = p.text[:n], p.text[n:]
 	p.line += strings.Count(taken, "\n")
 	return taken
 }
 
-// comment takes away what there is up to the end of a comment.
+// comment consumes the rest of a comment.
 func (p *confParser) comment(end string) {
 	if i := strings.Index(p.text[1:], end); i >= 0 {
 		p.advance(1 + i + len(end))
@@ -194,7 +194,7 @@ func (p *confParser) comment(end string) {
 	p.text = ""
 }
 
-// word takes a word, which may have quoted parts.
+// word consumes a word, which may have quoted parts.
 func (p *confParser) word() {
 	if len(p.words) == 0 {
 		p.begun = p.line
@@ -211,7 +211,7 @@ func (p *confParser) word() {
 	p.words = append(p.words, strings.ReplaceAll(p.advance(end), `"`, ""))
 }
 
-// name is that of an item in the scopes that are open.
+// name returns the name of an item in the open scopes.
 func (p *confParser) name(tag string) string {
 	return strings.Join(append(slices.Clone(p.scopes), tag), "::")
 }
@@ -236,7 +236,7 @@ func (p *confParser) end() {
 	case words[0] == "#include" && len(words) > 1:
 		p.include(words[1])
 	case strings.HasPrefix(words[0], "#"):
-	case len(words) == 1: // an entry of the list that is open
+	case len(words) == 1: // an entry of the open list
 		p.all = append(p.all, assignment{p.name(""), words[0], p.file, p.begun})
 	default:
 		p.all = append(p.all, assignment{p.name(words[0]), strings.Join(words[1:], " "), p.file, p.begun})

@@ -96,7 +96,7 @@ func TestForgedJournals(t *testing.T) {
 		says string
 	}{
 		// The line of the issue, and what else is a subvolume.
-		"snapshot @rootfs":    {snapshot("@rootfs"), `cannot recover by @apt-be/journal/FILE: line 5: its step snapshot names "@rootfs", which is not of this transaction`},
+		"snapshot @rootfs":    {snapshot("@rootfs"), `cannot recover with @apt-be/journal/FILE: line 5: the argument "@rootfs" of the step snapshot is not of this transaction`},
 		"snapshot kept":       {snapshot("@be/kept"), notOfIt},
 		"snapshot base":       {snapshot("@be-base/kept"), notOfIt},
 		"snapshot top":        {snapshot("."), notOfIt},
@@ -112,7 +112,7 @@ func TestForgedJournals(t *testing.T) {
 		}), "is not a UUID"},
 		"snapshot further key": {args("snapshot", func(_ *victims, id string) txn.Args {
 			return txn.Args{"src": "@rootfs", "dst": "@be/.new-" + id, "force": "yes"}
-		}), "means nothing to it"},
+		}), "is unknown"},
 		"snapshot nested": {args("snapshot", func(_ *victims, id string) txn.Args {
 			return txn.Args{"src": "@rootfs", "dst": "@be/.new-" + id + "/var"}
 		}), notOfIt},
@@ -140,10 +140,10 @@ func TestForgedJournals(t *testing.T) {
 		}), notOfIt},
 		"rename as no commit": {args("rename", func(v *victims, id string) txn.Args {
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/kept"}
-		}), `a step "rename" ends a transaction, and this one does not`},
+		}), `a step "rename" must end a transaction, and this one does not`},
 		"exchange as no commit": {args("exchange", func(v *victims, id string) txn.Args {
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/.new-" + id, "to": "@be/kept"}
-		}), `a step "exchange" ends a transaction, and this one does not`},
+		}), `a step "exchange" must end a transaction, and this one does not`},
 		"rename down": {args("rename", func(v *victims, _ string) txn.Args {
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "from": "@be/plain/kept", "to": "@be/kept"}
 		}), notOfIt},
@@ -185,9 +185,9 @@ func TestForgedJournals(t *testing.T) {
 			old, _ := json.Marshal(v.kept.Record)
 			return txn.Args{"uuid": v.kept.Subvolume.UUID, "at": "@be/.new-" + id, "old": string(old)}
 		}), "is not the subvolume that its record is of"},
-		"unknown": {func(*victims) txn.Step { return txn.Step{Kind: "delete", Args: txn.Args{"dst": "@rootfs"}} }, `a step "delete", which this apt-be does not know`},
+		"unknown": {func(*victims) txn.Step { return txn.Step{Kind: "delete", Args: txn.Args{"dst": "@rootfs"}} }, `unknown step "delete"`},
 	} {
-		for sealed, says := range map[bool]string{false: "line 5: its checksum does not fit", true: tt.says} {
+		for sealed, says := range map[bool]string{false: "line 5: the checksum is wrong", true: tt.says} {
 			if !sealed && !strings.HasPrefix(name, "snapshot @") {
 				continue // what it names plays no part
 			}

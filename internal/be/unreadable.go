@@ -41,7 +41,7 @@ func (e *UnreadableError) Error() string {
 func (e *UnreadableError) Verb() string {
 	var bounds *txn.BoundsError
 	if errors.As(e.Err, &bounds) {
-		return "recover by"
+		return "recover with"
 	}
 	return "read"
 }

@@ -102,7 +102,7 @@ func TestGuardVetoes(t *testing.T) {
 		says    []string
 	}{
 		"policy":        {[]string{"Apt-Be::Guard=veto"}, func(*fixture) {}, exitRefused, []string{`error: cannot upgrade the running system: Apt-Be::Guard is "veto"`, "apt-get dist-upgrade", off}},
-		"broken policy": {[]string{"Apt-Be::Guard=perhaps"}, func(*fixture) {}, exitError, []string{`"perhaps" is none of`, off}},
+		"broken policy": {[]string{"Apt-Be::Guard=perhaps"}, func(*fixture) {}, exitError, []string{`"perhaps" is not one of`, off}},
 		"no space": {nil, func(f *fixture) {
 			full := failing{f.store, fmt.Errorf("cannot snapshot: %w", syscall.ENOSPC)}
 			f.app.OpenStore = func(string) (store.Store, error) { return full, nil }

@@ -112,7 +112,7 @@ func (r *Report) join(more Report) {
 func run(ctx context.Context, base, root string, o Options) (Report, error) {
 	t, err := openTrees(base, root)
 	if err != nil {
-		return Report{}, fmt.Errorf("cannot look for files to share: %w", err)
+		return Report{}, fmt.Errorf("cannot search for files to share: %w", err)
 	}
 	defer t.close()
 	workers := o.Workers
@@ -121,7 +121,7 @@ func run(ctx context.Context, base, root string, o Options) (Report, error) {
 	}
 	candidates, err := t.candidates(ctx, workers)
 	if err != nil {
-		return Report{}, fmt.Errorf("cannot look for files to share: %w", err)
+		return Report{}, fmt.Errorf("cannot search for files to share: %w", err)
 	}
 	p := pass{trees: t, kernel: linux{}}
 	return p.run(ctx, candidates, workers, o.Progress)

@@ -48,7 +48,7 @@ func openBeneath(root int, path string, flags uint64) (int, error) {
 }
 
 // errChanged reports that a file changed since it was scanned.
-var errChanged = errors.New("it is not what it was")
+var errChanged = errors.New("the file changed")
 
 // openFile opens a regular file of a given size.
 func openFile(root int, path string, size int64) (int, error) {

@@ -26,7 +26,7 @@ const signature = "SWAPSPACE2"
 func Active() ([]string, error) {
 	f, err := os.Open("/proc/swaps")
 	if err != nil {
-		return nil, fmt.Errorf("cannot see what the kernel swaps to: %w", err)
+		return nil, fmt.Errorf("cannot read the active swap files: %w", err)
 	}
 	defer f.Close()
 	return parse(f)
@@ -78,7 +78,7 @@ func In(dir string) (names []string, only bool, err error) {
 	return names, only, nil
 }
 
-var errNone = errors.New("it is no swap file")
+var errNone = errors.New("not a swap file")
 
 // header returns the first page of a swap file, which contains UUID and label, and the
 // file's description.

@@ -14,7 +14,7 @@ type BoundsError struct {
 }
 
 func (e *BoundsError) Error() string {
-	return fmt.Sprintf("its step %s names %q, which %s", e.Kind, e.Name, e.Why)
+	return fmt.Sprintf("the argument %[2]q of the step %[1]s %[3]s", e.Kind, e.Name, e.Why)
 }
 
 // OutOfBounds returns the error for a Handler's Check: the value name is out of bounds,
@@ -25,7 +25,7 @@ func OutOfBounds(name, why string) error { return &BoundsError{Name: name, Why: 
 func (a Args) Only(keys ...string) error {
 	for key := range a {
 		if !slices.Contains(keys, key) {
-			return OutOfBounds(key, "means nothing to it")
+			return OutOfBounds(key, "is unknown")
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ type chain [sha256.Size]byte
 
 // ErrTampered reports that a journal differs from the journal that its transaction
 // wrote.
-var ErrTampered = errors.New("its checksum does not fit: it is not what the transaction wrote there")
+var ErrTampered = errors.New("the checksum is wrong: the file was changed after it was written")
 
 func seed(id string) chain { return sha256.Sum256([]byte("apt-be journal " + id)) }
 

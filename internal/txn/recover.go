@@ -99,9 +99,9 @@ func checkFile(f *os.File, path string) error {
 	case stat.Nlink == 0:
 		return os.ErrNotExist
 	case int(stat.Uid) != os.Geteuid():
-		return fmt.Errorf("it belongs to user %d, and not to user %d", stat.Uid, os.Geteuid())
+		return fmt.Errorf("it belongs to user %d, not to user %d", stat.Uid, os.Geteuid())
 	case stat.Mode&0o022 != 0:
-		return fmt.Errorf("others than its owner may write to it: its mode is %04o", stat.Mode&0o7777)
+		return fmt.Errorf("others than its owner can write to it: its mode is %04o", stat.Mode&0o7777)
 	case stat.Nlink > 1:
 		return fmt.Errorf("it has %d names", stat.Nlink)
 	}
@@ -111,7 +111,7 @@ func checkFile(f *os.File, path string) error {
 	}
 	there, err := os.Lstat(path)
 	if err == nil && !os.SameFile(here, there) {
-		err = errors.New("another file was put in its place just now")
+		err = errors.New("another file replaced it meanwhile")
 	}
 	return err
 }
@@ -217,11 +217,11 @@ func parseHeader(f *os.File, id string, sealed []byte) (head header, next chain,
 	}
 	switch {
 	case of.Schema > schema:
-		return head, next, fmt.Errorf("it is of schema %d, written by a newer apt-be", of.Schema)
+		return head, next, fmt.Errorf("schema %d was written by a newer apt-be", of.Schema)
 	case of.Schema < 1:
-		return head, next, errors.New("its first line is not that of a journal")
+		return head, next, errors.New("the first line is not that of a journal")
 	case of.Schema < schema:
-		return head, next, fmt.Errorf("it is of schema %d, written by an older apt-be", of.Schema)
+		return head, next, fmt.Errorf("schema %d was written by an older apt-be", of.Schema)
 	}
 	text, next, err := seed(id).open(sealed)
 	if err == nil {
@@ -235,7 +235,7 @@ func parseHeader(f *os.File, id string, sealed []byte) (head header, next chain,
 		return head, next, os.NewSyscallError("fstat", err)
 	}
 	if stat.Ino != head.Inode {
-		return head, next, errors.New("it is a copy of a journal: that of the transaction was another file")
+		return head, next, errors.New("it is a copy of a journal: its inode differs")
 	}
 	return head, next, nil
 }
@@ -243,17 +243,17 @@ func parseHeader(f *os.File, id string, sealed []byte) (head header, next chain,
 // checkLine returns an error if a line after the first one is invalid.
 func (j *Journal) checkLine(id string, l line, commit *Step) error {
 	if _, ok := j.Handlers[l.Step.Kind]; !ok {
-		return fmt.Errorf("it has a step %q, which this apt-be does not know", l.Step.Kind)
+		return fmt.Errorf("unknown step %q", l.Step.Kind)
 	}
 	if commit != nil {
-		return errors.New("there is a step after the one that ended the transaction")
+		return errors.New("a step follows the one that ended the transaction")
 	}
 	handler, err := j.handler(id, l.Step)
 	if err == nil && l.Commit && handler.Happened == nil {
-		err = fmt.Errorf("a step %q ends no transaction", l.Step.Kind)
+		err = fmt.Errorf("a step %q cannot end a transaction", l.Step.Kind)
 	}
 	if err == nil && !l.Commit && handler.Happened != nil {
-		err = fmt.Errorf("a step %q ends a transaction, and this one does not", l.Step.Kind)
+		err = fmt.Errorf("a step %q must end a transaction, and this one does not", l.Step.Kind)
 	}
 	return err
 }

@@ -163,27 +163,27 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 		name, says string
 		edit       func(string) string
 	}{
-		{"newer schema", "schema 3, written by a newer apt-be", func(text string) string {
+		{"newer schema", "schema 3 was written by a newer apt-be", func(text string) string {
 			return strings.Replace(text, `"schema":2`, `"schema":3`, 1)
 		}},
-		{"older schema", "schema 1, written by an older apt-be", func(text string) string {
+		{"older schema", "schema 1 was written by an older apt-be", func(text string) string {
 			return `{"schema":1,"title":"a test","pid":1,"started":"2026-11-20T00:00:00Z"}` + "\n" +
 				`{"step":{"kind":"make","args":{"file":"a"}}}` + "\n"
 		}},
 		{"no JSON", "cannot read the journal", func(text string) string { return "x" + text }},
-		{"unknown kind", `a step "fly", which this apt-be does not know`, func(text string) string {
+		{"unknown kind", `unknown step "fly"`, func(text string) string {
 			return appended(text, `{"step":{"kind":"fly"}}`)
 		}},
-		{"unknown kind of commit", `a step "fly", which this apt-be does not know`, func(text string) string {
+		{"unknown kind of commit", `unknown step "fly"`, func(text string) string {
 			return appended(text, `{"step":{"kind":"fly"},"commit":true}`)
 		}},
-		{"a commit that is none", `a step "make" ends no transaction`, func(text string) string {
+		{"a commit that is none", `a step "make" cannot end a transaction`, func(text string) string {
 			return appended(text, `{"step":{"kind":"make"},"commit":true}`)
 		}},
-		{"a commit that is not said to be one", `a step "flip" ends a transaction, and this one does not`, func(text string) string {
+		{"a commit that is not said to be one", `a step "flip" must end a transaction, and this one does not`, func(text string) string {
 			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"b"}}}`)
 		}},
-		{"a step after the commit", "line 3: there is a step after the one that ended", func(text string) string {
+		{"a step after the commit", "line 3: a step follows the one that ended", func(text string) string {
 			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"b"}},"commit":true}`, `{"step":{"kind":"make","args":{"file":"a"}}}`)
 		}},
 		{"a kind that is a number", "line 2: ", func(text string) string { return appended(text, `{"step":{"kind":7}}`) }},
@@ -192,13 +192,13 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 		}},
 		{"another file's", "not that of a journal", func(string) string { return "{}\n" }},
 		{"too large", "larger than 64 MiB", func(text string) string { return text + strings.Repeat(" ", 64<<20) }},
-		{"out of bounds", `its step make names "@rootfs", which is not of this transaction`, func(text string) string {
+		{"out of bounds", `the argument "@rootfs" of the step make is not of this transaction`, func(text string) string {
 			return appended(text, `{"step":{"kind":"make","args":{"file":"@rootfs"}}}`)
 		}},
-		{"a commit out of bounds", `its step flip names "@rootfs", which is not of this transaction`, func(text string) string {
+		{"a commit out of bounds", `the argument "@rootfs" of the step flip is not of this transaction`, func(text string) string {
 			return appended(text, `{"step":{"kind":"flip","args":{"from":"a","to":"@rootfs"}},"commit":true}`)
 		}},
-		{"an argument that means nothing", `its step make names "dir", which means nothing to it`, func(text string) string {
+		{"an argument that means nothing", `the argument "dir" of the step make is unknown`, func(text string) string {
 			return appended(text, `{"step":{"kind":"make","args":{"file":"a","dir":"b"}}}`)
 		}},
 	} {

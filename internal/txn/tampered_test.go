@@ -236,10 +236,10 @@ func TestStepsOutOfBounds(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
-	if err := tx.Do(ctx, makeFile("@rootfs")); !contains(err, `names "@rootfs", which is not of this transaction`) {
+	if err := tx.Do(ctx, makeFile("@rootfs")); !contains(err, `argument "@rootfs" of the step make is not of this transaction`) {
 		t.Errorf("Do = %v", err)
 	}
-	if err := tx.Commit(ctx, flip("a", "@rootfs")); !contains(err, `names "@rootfs", which is not of this transaction`) {
+	if err := tx.Commit(ctx, flip("a", "@rootfs")); !contains(err, `argument "@rootfs" of the step flip is not of this transaction`) {
 		t.Errorf("Commit = %v", err)
 	}
 	if err := tx.Do(ctx, makeFile("caf\xe9")); !contains(err, "is not UTF-8") {

@@ -121,7 +121,7 @@ func (j *Journal) Begin(title string) (*Txn, error) {
 		}
 	}
 	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the journal: %w", err)
+		return nil, fmt.Errorf("cannot create the journal: %w", err)
 	}
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {

@@ -189,7 +189,7 @@ func TestBeginFails(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	check(t, os.WriteFile(file, nil, 0o644))
-	if _, err := (&txn.Journal{Dir: filepath.Join(file, "journal")}).Begin("a test"); !contains(err, "cannot make the journal") {
+	if _, err := (&txn.Journal{Dir: filepath.Join(file, "journal")}).Begin("a test"); !contains(err, "cannot create the journal") {
 		t.Errorf("Begin below a file = %v", err)
 	}
 	for _, journal := range []*txn.Journal{{Dir: file}} {

@@ -20,7 +20,7 @@ type UnreadableError struct {
 func (e *UnreadableError) Error() string {
 	var bounds *BoundsError
 	if errors.As(e.Err, &bounds) {
-		return fmt.Sprintf("cannot recover by the journal %s: %v", e.Path, e.Err)
+		return fmt.Sprintf("cannot recover with the journal %s: %v", e.Path, e.Err)
 	}
 	return fmt.Sprintf("cannot read the journal %s: %v", e.Path, e.Err)
 }

@@ -63,7 +63,7 @@ func testNetwork(t *testing.T, l lab) {
 		}
 	}
 	m.WriteFile(t, "/etc/apt/apt.conf.d/99network", "\nApt-Be::Sandbox::Network \"none\";\n")
-	const wrong = `cannot read Apt-Be::Sandbox::Network: "none" is none of download, full (/etc/apt/apt.conf.d/99network:2)`
+	const wrong = `cannot read Apt-Be::Sandbox::Network: "none" is not one of download, full (/etc/apt/apt.conf.d/99network:2)`
 	for _, command := range []string{"apt-get -qy dist-upgrade", "apt-be dist-upgrade -qy", "apt-be run download -- true"} {
 		result := m.Run(t, machine.Command{Args: strings.Fields(command)})
 		if result.Status == 0 || !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(result.Output, "apt-be: ", "")), " "), wrong) {

@@ -157,7 +157,7 @@ func testMending(t *testing.T, l lab) {
 		}
 		return strings.ReplaceAll(result.Output, "\napt-be: ", " ")
 	}
-	const why = `cannot read Apt-Be::Guard: "perhaps" is none of snapshot, veto, off (` + policyFile + `:1)`
+	const why = `cannot read Apt-Be::Guard: "perhaps" is not one of snapshot, veto, off (` + policyFile + `:1)`
 	if said := run(0, "apt-get -y remove bt-many1"); strings.Count(said, "warning: "+why) != 1 {
 		t.Errorf("a removal does not warn of the policy:\n%s", said)
 	}

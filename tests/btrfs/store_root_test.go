@@ -88,7 +88,7 @@ func TestStoreInPlainChroot(t *testing.T) {
 	storeMust(t, unix.Chroot(root))
 	storeMust(t, os.Chdir("/"))
 	s, err := btrfs.Open("/")
-	if !errors.Is(err, store.ErrUnsupported) || !strings.Contains(err.Error(), "no mount point") {
+	if !errors.Is(err, store.ErrUnsupported) || !strings.Contains(err.Error(), "not a mount point") {
 		t.Errorf("Open(/) = %v, %v, want ErrUnsupported and why", s, err)
 	}
 }

@@ -23,7 +23,7 @@ const (
 	noEnv     = "is not the place of a boot environment"
 	noDevice  = "is no device"
 	noESP     = "is no place of an EFI system partition"
-	noGRUB    = "is no command of grub-install"
+	noGRUB    = "is not a command of grub-install"
 	noFstab   = "is no line that apt-be init adds"
 	noMachine = "is not what is noted of a machine"
 )

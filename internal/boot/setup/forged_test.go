@@ -140,7 +140,7 @@ func TestForgedJournal(t *testing.T) {
 		t.Error(err)
 	}
 	bad, err := i.Unreadable()
-	if err != nil || len(bad) != 1 || !strings.Contains(bad[0].Error(), `its step take-back-grub-install names "sh -c id", which is no command of grub-install`) {
+	if err != nil || len(bad) != 1 || !strings.Contains(bad[0].Error(), `the argument "sh -c id" of the step take-back-grub-install is not a command of grub-install`) {
 		t.Errorf("Unreadable = %v, %v", bad, err)
 	}
 	if after := f.tree(i); after != before || len(f.ran) != ran {

@@ -157,5 +157,5 @@ func (r *extentReader) inline(rest []byte) ([]byte, bool) {
 const extentOwnerRef = 172
 
 func damagedExtent(k key) error {
-	return fmt.Errorf("cannot read what the extent tree has at %d: it is in no known form", k.object)
+	return fmt.Errorf("cannot read the item of the extent tree at %d: unknown format", k.object)
 }

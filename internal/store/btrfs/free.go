@@ -29,21 +29,21 @@ func (s *Store) WaitForDeletions(ctx context.Context) error {
 		// Unlike syncfs(2) it wakes who takes deleted subvolumes apart, and it
 		// has what was freed by then count.
 		if err := ioctl(s.top, "BTRFS_IOC_SYNC", C.BTRFS_IOC_SYNC, nil); err != nil {
-			return fmt.Errorf("cannot wait for the space of what was deleted: %w", err)
+			return fmt.Errorf("cannot wait for the space of deleted subvolumes: %w", err)
 		}
 		if gone {
 			return nil
 		}
 		found, err := roots(s.top)
 		if err != nil {
-			return fmt.Errorf("cannot find out what is being deleted: %w", err)
+			return fmt.Errorf("cannot determine which subvolumes are being deleted: %w", err)
 		}
 		if gone = !slices.ContainsFunc(found, func(r root) bool { return r.deleted }); gone {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("cannot wait for the space of what was deleted: %w", ctx.Err())
+			return fmt.Errorf("cannot wait for the space of deleted subvolumes: %w", ctx.Err())
 		case <-time.After(pause):
 		}
 	}
@@ -54,7 +54,7 @@ func (s *Store) WaitForDeletions(ctx context.Context) error {
 func Free(dir string) (store.Free, error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return store.Free{}, fmt.Errorf("cannot find out how much room there is: %w", err)
+		return store.Free{}, fmt.Errorf("cannot determine the free space: %w", err)
 	}
 	defer f.Close()
 	return freeOf(f)
@@ -63,7 +63,7 @@ func Free(dir string) (store.Free, error) {
 func freeOf(f *os.File) (store.Free, error) {
 	free, err := readFree(f)
 	if err != nil {
-		return store.Free{}, fmt.Errorf("cannot find out how much room there is: %w", err)
+		return store.Free{}, fmt.Errorf("cannot determine the free space: %w", err)
 	}
 	return free, nil
 }

@@ -77,7 +77,7 @@ func sourceOf(dir *os.File) (string, error) {
 		return "", os.NewSyscallError("statx", err)
 	}
 	if stat.Mask&unix.STATX_MNT_ID == 0 {
-		return "", fmt.Errorf("%w: the kernel is older than 5.8 and does not tell mounts by number", store.ErrUnsupported)
+		return "", fmt.Errorf("%w: the kernel is older than 5.8 and does not report mount IDs", store.ErrUnsupported)
 	}
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
@@ -99,6 +99,6 @@ func sourceOfMount(mounts []*mountinfo.Info, id uint64) (string, error) {
 	}
 	// /proc/self/mountinfo leaves out what can't be reached from the root
 	// directory of the process.
-	return "", fmt.Errorf("%w: its mount is not in the mount table, as in a chroot whose root is no mount point",
+	return "", fmt.Errorf("%w: its mount is not in the mount table, as in a chroot whose root is not a mount point",
 		store.ErrUnsupported)
 }

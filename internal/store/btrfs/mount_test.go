@@ -32,7 +32,7 @@ func TestSourceOfMount(t *testing.T) {
 		{53, "/dev/mapper/vg-srv", ""},
 		{20, "", "it is on ext4"},
 		{52, "", "it is on proc"},
-		{7, "", "chroot whose root is no mount point"},
+		{7, "", "chroot whose root is not a mount point"},
 	}
 	for _, tt := range tests {
 		source, err := sourceOfMount(mounts, tt.id)

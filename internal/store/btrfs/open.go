@@ -131,7 +131,7 @@ func (s *Store) Device() string { return s.device }
 // Sync implements store.Store with syncfs(2).
 func (s *Store) Sync() error {
 	if err := unix.Syncfs(int(s.top.Fd())); err != nil {
-		return fmt.Errorf("cannot write all to %s: %w", s.device, err)
+		return fmt.Errorf("cannot write all data to %s: %w", s.device, err)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (s *Store) newPlace(p string) (*place, error) {
 		next, err := makeDirectory(dir, name)
 		dir.Close()
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return nil, fmt.Errorf("%w: %q in it is no directory", store.ErrBadPath, name)
+			return nil, fmt.Errorf("%w: %q in it is not a directory", store.ErrBadPath, name)
 		}
 		if err != nil {
 			return nil, err
@@ -174,7 +174,7 @@ func (at *place) removeEmpty() error {
 	case errors.Is(err, unix.ENOENT):
 		return store.ErrNotFound
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENOTEMPTY):
-		return fmt.Errorf("%w: it is no empty directory", store.ErrExists)
+		return fmt.Errorf("%w: it is not an empty directory", store.ErrExists)
 	case err != nil:
 		return &fs.PathError{Op: "unlinkat", Path: at.name, Err: err}
 	}

@@ -253,7 +253,7 @@ func dressLike(like, dir *os.File) error {
 // writable while it is being sent: ErrBusy.
 func (s *Store) SetReadOnly(p string, readOnly bool) error {
 	if err := s.setReadOnly(p, readOnly); err != nil {
-		return fmt.Errorf("cannot set whether %q is read-only: %w", p, err)
+		return fmt.Errorf("cannot change whether %q is read-only: %w", p, err)
 	}
 	return nil
 }
@@ -302,7 +302,7 @@ func (s *Store) rename(p, to string) error {
 		return unix.Renameat2(int(from.dir.Fd()), from.name, int(dst.dir.Fd()), dst.name, unix.RENAME_NOREPLACE)
 	}, from)
 	if errors.Is(err, unix.EROFS) {
-		return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+		return fmt.Errorf("%w: only the last name of its path can change", store.ErrReadOnly)
 	}
 	if err != nil {
 		return sentinel(os.NewSyscallError("renameat2", err))
@@ -320,7 +320,7 @@ func (s *Store) rename(p, to string) error {
 func (s *Store) checkMovable(p, to string) error {
 	info, err := s.get(p)
 	if err == nil && info.ReadOnly && path.Dir(p) != path.Dir(to) {
-		err = fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+		err = fmt.Errorf("%w: only the last name of its path can change", store.ErrReadOnly)
 	}
 	return err
 }
@@ -357,7 +357,7 @@ func (s *Store) exchange(p, with string) error {
 		return unix.Renameat2(int(one.dir.Fd()), one.name, int(other.dir.Fd()), other.name, unix.RENAME_EXCHANGE)
 	}, one, other)
 	if errors.Is(err, unix.EROFS) {
-		return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+		return fmt.Errorf("%w: only the last name of its path can change", store.ErrReadOnly)
 	}
 	if err != nil {
 		return sentinel(os.NewSyscallError("renameat2", err))

@@ -30,7 +30,7 @@ var _ store.Accountant = (*Store)(nil)
 func (s *Store) ExclusiveUsage(units [][]string) ([]store.ExclusiveUsage, error) {
 	shares, err := s.exclusiveUsage(units)
 	if err != nil {
-		return nil, fmt.Errorf("cannot account for the space of %s: %w", s.device, err)
+		return nil, fmt.Errorf("cannot compute the exclusive usage on %s: %w", s.device, err)
 	}
 	return shares, nil
 }
