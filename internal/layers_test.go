@@ -1,4 +1,5 @@
-// Package internal_test keeps the layers of docs/architecture.md.
+// Package internal_test checks rules about all packages: their layers, imports, names
+// and sizes.
 package internal_test
 
 import (
@@ -15,23 +16,24 @@ import (
 
 const module = "github.com/apt-be/apt-be"
 
-// layers are the packages of the product from the top down: each may import
-// those of the layers below its own, and none of its own. A package that is
-// not here is one that nobody has given a layer.
-var layers = [][]string{
-	{"cmd/apt-be"},
-	{"internal/cli"},
-	{"internal/catchup"},
-	{"internal/redirect", "internal/boot/setup", "internal/window", "internal/drift", "internal/share"},
-	{"internal/host", "internal/boot/method"},
-	{"internal/activation", "internal/boot/grub", "internal/boot/sdboot", "internal/boot/kexec", "internal/boot/softreboot", "internal/health"},
-	{"internal/boot/kernels", "internal/boot/initrd", "internal/boot/boottest"},
-	{"internal/boot", "internal/be/betest", "internal/diskspace", "internal/parts", "internal/debcache"},
-	{"internal/be", "internal/pkgdb"},
-	{"internal/txn", "internal/overlay"},
-	{"internal/store/btrfs", "internal/store/fake", "internal/store/storetest", "internal/sandbox", "internal/mounts", "internal/procs", "internal/dpkglock", "internal/watchdog", "internal/boot/efivar", "internal/dedupe", "internal/rootfs", "internal/divert", "internal/rebootrequired"},
-	{"internal/store", "internal/merge", "internal/fstab", "internal/inroot", "internal/durable", "internal/ui", "internal/predecompress", "internal/nosync", "internal/mailspool", "internal/swapfile", "internal/syscalls", "internal/seccomp/seccomptest", "internal/cgroup", "internal/terminal", "internal/streams", "aptconf"},
-	{"internal/longpath", "internal/openat2", "internal/parallel", "internal/regular", "internal/seccomp"},
+// readLayers reads the layers of layers.txt, from the top down.
+func readLayers(t *testing.T) (layers [][]string) {
+	t.Helper()
+	data, err := os.ReadFile("layers.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0 || fields[0] == "#":
+		case fields[0] == "=":
+			layers = append(layers, nil)
+		default:
+			layers[len(layers)-1] = append(layers[len(layers)-1], fields[0])
+		}
+	}
+	return layers
 }
 
 // only says who may import what is for few.
@@ -42,7 +44,7 @@ var only = map[string][]string{
 	"pault.ag/go/debian/":                {"internal/pkgdb"},
 	"github.com/spf13/cobra":             {"internal/cli"},
 	// Diagnostics: the domain has none, and returns errors.
-	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect", "internal/window"},
+	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect"},
 	// Only tests have a use for it.
 	module + "/internal/store/fake":          {"internal/be/betest"},
 	module + "/internal/be/betest":           {},
@@ -95,31 +97,53 @@ func packages(t *testing.T) map[string]*build.Package {
 	return found
 }
 
-func layerOf(path string) int {
-	return slices.IndexFunc(layers, func(layer []string) bool { return slices.Contains(layer, path) })
+// upward returns the imports of a package, given by path, that are not below it.
+func upward(layers [][]string, path string, imports []string) (wrong []string) {
+	layerOf := func(path string) int {
+		return slices.IndexFunc(layers, func(layer []string) bool { return slices.Contains(layer, path) })
+	}
+	from := layerOf(path)
+	if from < 0 {
+		return []string{path + " is in no layer"}
+	}
+	for _, imported := range imports {
+		inner, ok := strings.CutPrefix(imported, module+"/")
+		if ok && layerOf(inner) <= from {
+			wrong = append(wrong, path+" imports "+inner+", which is not below it")
+		}
+	}
+	return wrong
 }
 
 func TestArrowsPointDown(t *testing.T) {
-	for path, p := range packages(t) {
-		from := layerOf(path)
-		if from < 0 {
-			t.Errorf("%s is in no layer", path)
-			continue
+	layers, all := readLayers(t), packages(t)
+	for path, p := range all {
+		for _, wrong := range upward(layers, path, p.Imports) {
+			t.Error(wrong)
 		}
-		for _, imported := range p.Imports {
-			inner, ok := strings.CutPrefix(imported, module+"/")
-			if !ok {
-				continue
-			}
-			if to := layerOf(inner); to <= from {
-				t.Errorf("%s imports %s, which is not below it", path, inner)
-			}
+	}
+	for _, path := range slices.Concat(layers...) {
+		if all[path] == nil {
+			t.Errorf("layers.txt lists %s, which does not exist", path)
 		}
 	}
 }
 
-// matches says whether an import is the one meant, or, with a slash at the
-// end, below it.
+func TestUpwardImportsAreFound(t *testing.T) {
+	layers := [][]string{{"top"}, {"middle", "beside"}, {"bottom"}}
+	for path, want := range map[string]int{"top": 0, "middle": 2, "bottom": 3, "elsewhere": 1} {
+		imports := []string{"os", module + "/middle", module + "/beside", module + "/bottom"}
+		if path == "top" {
+			imports = append(imports[:1], module+"/middle", module+"/bottom")
+		}
+		if got := upward(layers, path, imports); len(got) != want {
+			t.Errorf("%s: %q, want %d", path, got, want)
+		}
+	}
+}
+
+// matches reports whether an import is the one meant, or, if meant ends with a slash,
+// is below it.
 func matches(imported, meant string) bool {
 	return imported == meant || strings.HasSuffix(meant, "/") && strings.HasPrefix(imported, meant)
 }

@@ -38,7 +38,7 @@ func TestCheck(t *testing.T) {
 		got := ""
 		if err := tt.need.Check(tt.free); err != nil {
 			if got = err.Error(); !errors.Is(err, ErrNoSpace) {
-				t.Errorf("%s: %v is not ErrShort", tt.name, err)
+				t.Errorf("%s: %v is not ErrNoSpace", tt.name, err)
 			}
 		}
 		if got != tt.want {

@@ -102,7 +102,7 @@ func testBrokenPolicies(t *testing.T, l lab) {
 			hint: "apt-config dump Apt-Be::Redirect shows what apt has of it",
 		}, {
 			name: "another one", file: policyFile, content: "Apt-Be::Redirect::Commands { \"list\"; };\n",
-			why:  `cannot read Apt-Be::Redirect::Commands: "list" is no command that changes packages (` + policyFile + `:1)`,
+			why:  `cannot read Apt-Be::Redirect::Commands: "list" is not a command that changes packages (` + policyFile + `:1)`,
 			hint: "apt-config dump Apt-Be::Redirect::Commands",
 		}, {
 			name: "no setting", file: policyFile, content: "// mine\nApt-Be {\n  Redirct \"no\"; };\n",
