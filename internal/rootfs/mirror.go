@@ -21,22 +21,21 @@ const settled = 20 * time.Millisecond
 
 // Mirror copies a tree that other processes are changing.
 type Mirror struct {
-	// the stamp of each path when it was copied
 	Now func() time.Time
 
 	to, from *Root
-	copied   map[string]stamp // NewMirror returns a Mirror of the tree from with the copy to. The caller closes both.
+	copied   map[string]stamp // the stamp of each path when it was copied
+}
+
+// NewMirror returns a Mirror that copies the tree from into the tree to. The caller
+// closes both.
+func NewMirror(to, from *Root) *Mirror {
+	return &Mirror{Now: time.Now, to: to, from: from, copied: map[string]stamp{}}
 }
 
 // Pass copies everything that is new or changed since the last Pass, with all names,
 // attributes and times, and removes from the copy what no longer exists. It returns the
 // paths of all these changes. If there are none, the copy is equal to the tree.
-func NewMirror(to, from *Root) *Mirror {
-	return &Mirror{Now: time.Now, to: to, from: from, copied: map[string]stamp{}}
-}
-
-// Each Pass links the names of a file again, because the earlier copy has its old
-// content.
 func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 	begun := m.Now()
 	now, err := m.from.scan()
@@ -49,7 +48,8 @@ func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 			return nil, err
 		}
 	}
-	// to be checked again
+	// Each Pass links the names of a file again, because the earlier copy has its old
+	// content.
 	c := &Changer{To: m.to, From: m.from}
 	for _, name := range changed {
 		if err := ctx.Err(); err != nil {
@@ -61,16 +61,14 @@ func (m *Mirror) Pass(ctx context.Context) (changed []string, err error) {
 		}
 		s := now[name]
 		if changed := time.Unix(s.changed.Unix()); !done || begun.Sub(changed) < settled {
-			s.changed = unix.Timespec{} // Changed returns the paths that have changed since the last Pass.
+			s.changed = unix.Timespec{} // to be checked again
 		}
 		m.copied[name] = s
 	}
 	return append(changed, lost...), nil
 }
 
-// compare returns the paths that are not copied yet, a directory before its content,
-// and the paths of the copy that no longer exist. It treats all names of a file
-// together.
+// Changed returns the paths that changed since the last Pass.
 func (m *Mirror) Changed() ([]string, error) {
 	now, err := m.from.scan()
 	if err != nil {
@@ -80,7 +78,9 @@ func (m *Mirror) Changed() ([]string, error) {
 	return append(changed, lost...), nil
 }
 
-// Fingerprint returns the fingerprint of the tree at the last Pass.
+// compare returns the paths that are not copied yet, a directory before its content,
+// and the paths of the copy that no longer exist. It treats all names of a file
+// together.
 func (m *Mirror) compare(now map[string]stamp) (changed, lost []string) {
 	dirty := map[uint64]bool{}
 	for name, s := range now {
@@ -101,10 +101,10 @@ func (m *Mirror) compare(now map[string]stamp) (changed, lost []string) {
 	return changed, lost
 }
 
-// Inodes returns the inodes that the last Pass found.
+// Fingerprint returns the fingerprint of the tree at the last Pass.
 func (m *Mirror) Fingerprint() string { return fingerprint(m.copied) }
 
-// drop removes a path of the copy with everything below it.
+// Inodes returns the inodes that the last Pass found.
 func (m *Mirror) Inodes() map[uint64]bool {
 	inodes := make(map[uint64]bool, len(m.copied))
 	for _, s := range m.copied {
@@ -113,15 +113,14 @@ func (m *Mirror) Inodes() map[uint64]bool {
 	return inodes
 }
 
-// copy copies a path. It reports false if the path no longer has the stamp; then the
-// next Pass copies it.
+// drop removes a path of the copy with everything below it.
 func (m *Mirror) drop(name string) error {
 	delete(m.copied, name)
 	return m.to.Clear(name)
 }
 
-// Finish sets the times of directories and the flags of chattr(1) in the copy, which
-// would have prevented the copying.
+// copy copies a path. It reports false if the path no longer has the stamp; then the
+// next Pass copies it.
 func (m *Mirror) copy(c *Changer, name string, s stamp) (done bool, err error) {
 	node, err := m.from.Node(name)
 	if err != nil || node.Kind != s.nodeKind() {
@@ -145,8 +144,8 @@ func (m *Mirror) copy(c *Changer, name string, s stamp) (done bool, err error) {
 	return err == nil, err
 }
 
-// setFlags gives a file or directory the flags of the original, if both file systems
-// have flags.
+// Finish sets the times of directories and the flags of chattr(1) in the copy, which
+// would have prevented the copying.
 func (m *Mirror) Finish() error {
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(m.copied))) {
 		kind := m.copied[name].kind
@@ -190,8 +189,8 @@ func (m *Mirror) setTimes(name string) error {
 	return nil
 }
 
-// Clear removes a path with everything below it; for "." only the content. It fails if
-// something is left, such as a subvolume.
+// setFlags gives a file or directory the flags of the original, if both file systems
+// have flags.
 func (m *Mirror) setFlags(name string) error {
 	source, err := m.from.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if gone(err) {
@@ -221,7 +220,8 @@ func (m *Mirror) setFlags(name string) error {
 	return nil
 }
 
-// unlockDirectory is unlock for the directory at a path, which may be ".".
+// Clear removes a path with everything below it; for "." only the content. It fails if
+// something is left, such as a subvolume.
 func (r *Root) Clear(name string) error {
 	if name == "." {
 		c, _, err := r.at(name)
@@ -245,7 +245,7 @@ func (r *Root) Clear(name string) error {
 	return nil
 }
 
-// Sealed reports whether a directory is sealed: no entry can be created or removed.
+// unlockDirectory is unlock for the directory at a path, which may be ".".
 func unlockDirectory(r *Root, name string) {
 	if dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
 		unlock(dir, ".")
@@ -253,8 +253,7 @@ func unlockDirectory(r *Root, name string) {
 	}
 }
 
-// Seal makes a directory immutable (chattr(1)'s i), where the file system supports it,
-// so that no entry can be created or removed.
+// Sealed reports whether a directory is sealed: no entry can be created or removed.
 func (r *Root) Sealed(name string) (bool, error) {
 	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -265,7 +264,8 @@ func (r *Root) Sealed(name string) (bool, error) {
 	return err == nil && flags&locked != 0, nil
 }
 
-// Unseal reverses Seal.
+// Seal makes a directory immutable (chattr(1)'s i), where the file system supports it,
+// so that no entry can be created or removed.
 func (r *Root) Seal(name string) error {
 	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -278,5 +278,5 @@ func (r *Root) Seal(name string) error {
 	return nil
 }
 
-// Unseal takes that back.
+// Unseal reverses Seal.
 func (r *Root) Unseal(name string) { unlockDirectory(r, name) }
