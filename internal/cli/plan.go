@@ -160,7 +160,7 @@ func (app *App) printPlan(p planJSON) error {
 		app.line("picked    %s", p.Picked)
 		app.line("")
 	}
-	table := ui.NewTable(app.Stdout, app.options.Plain, "METHOD", "FAILBACK", "ENOUGH")
+	table := ui.NewTable(app.Stdout, app.options.Plain, "METHOD", "FALLBACK", "SUFFICIENT")
 	for _, o := range p.Methods {
 		table.Row(string(o.Method), string(o.Level), o.Summary())
 	}
