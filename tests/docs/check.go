@@ -17,6 +17,12 @@ import (
 type Checker struct {
 	Root  string                // of the repository
 	AptBe func() *cobra.Command // returns the command apt-be
+	Added []File                // files that the document shows how to add
+}
+
+// adds reports whether the document shows how to add a file.
+func (c Checker) adds(name string) bool {
+	return slices.ContainsFunc(c.Added, func(f File) bool { return f.Name == name })
 }
 
 // programs are programs of Debian that documents call. Their options are not checked.
@@ -33,7 +39,7 @@ func (c Checker) Check(command Command) error {
 		return err
 	}
 	for _, words := range simple {
-		if err := c.check(words, command.Typed); err != nil {
+		if err := c.check(words, command); err != nil {
 			return fmt.Errorf("%s: %s: %w", command.Place(), command.Text, err)
 		}
 	}
@@ -42,8 +48,8 @@ func (c Checker) Check(command Command) error {
 
 var assignment = regexp.MustCompile(`^[A-Z_]+=`)
 
-// check checks one simple command. If whole is false, arguments may be missing.
-func (c Checker) check(words []string, whole bool) error {
+// check checks one simple command of a command line.
+func (c Checker) check(words []string, command Command) error {
 	for len(words) > 0 && (words[0] == "sudo" || assignment.MatchString(words[0])) {
 		words = words[1:]
 	}
@@ -53,9 +59,9 @@ func (c Checker) check(words []string, whole bool) error {
 	program, args := words[0], words[1:]
 	switch {
 	case program == "apt-be":
-		return c.aptBe(args, whole)
+		return c.aptBe(args, command.Typed)
 	case program == "make":
-		return c.makeTarget(args)
+		return c.makeTarget(filepath.Dir(command.File), args)
 	case program == "go":
 		return c.goTool(args)
 	case strings.Contains(program, "/"):
@@ -69,9 +75,12 @@ func (c Checker) check(words []string, whole bool) error {
 // placeholder matches a word that the reader replaces, such as NAME or NAME....
 var placeholder = regexp.MustCompile(`^\[?[A-Z]+[\].]*$`)
 
-// aptBe checks the arguments of apt-be.
+// aptBe checks the arguments of apt-be. If whole is false, arguments may be missing.
 func (c Checker) aptBe(args []string, whole bool) error {
 	if len(args) == 0 || placeholder.MatchString(args[0]) {
+		return nil
+	}
+	if c.adds("internal/cli/" + args[0] + ".go") {
 		return nil
 	}
 	root := c.AptBe()
@@ -107,9 +116,13 @@ func (c Checker) aptBe(args []string, whole bool) error {
 	return nil
 }
 
-// makeTarget checks the arguments of make in the root of the repository.
-func (c Checker) makeTarget(args []string) error {
-	text, err := c.text("Makefile")
+// makeTarget checks the arguments of make in a directory, or in the root of the
+// repository if the directory has no Makefile.
+func (c Checker) makeTarget(dir string, args []string) error {
+	text, err := c.text(filepath.Join(dir, "Makefile"))
+	if errors.Is(err, os.ErrNotExist) {
+		text, err = c.text("Makefile")
+	}
 	if err != nil {
 		return err
 	}
@@ -161,7 +174,7 @@ func (c Checker) script(program string, args []string) error {
 			return fmt.Errorf("%s has no option %s", program, arg)
 		}
 	}
-	if len(operands) == 0 {
+	if len(operands) == 0 || placeholder.MatchString(operands[0]) {
 		return nil
 	}
 	switch program {
@@ -195,11 +208,24 @@ func (c Checker) pattern(tier, pattern string) error {
 		}
 		return err
 	}
-	if tier == "unit" {
+	if tier != "unit" {
+		return c.hasTest(dir, "Test", pattern)
+	}
+	if !strings.HasPrefix(pattern, "Test") {
 		_, err := os.Stat(filepath.Join(c.Root, dir))
 		return err
 	}
-	return c.hasTest(dir, "Test", pattern)
+	err := c.hasTest("tests/script", "Test", pattern)
+	for _, glob := range []string{"internal/*", "internal/*/*"} {
+		dirs, _ := filepath.Glob(filepath.Join(c.Root, glob))
+		for _, dir := range dirs {
+			if err != nil {
+				dir, _ = filepath.Rel(c.Root, dir)
+				err = c.hasTest(dir, "Test", pattern)
+			}
+		}
+	}
+	return err
 }
 
 // scenario checks the arguments of scripts/vm.
@@ -302,8 +328,14 @@ func (c Checker) hasTest(dir, prefix, pattern string) error {
 	return nil
 }
 
-// goFilesContain reports whether a Go file of a directory matches an expression.
+// goFilesContain reports whether a Go file of a directory, or one that the document
+// shows how to add there, matches an expression.
 func (c Checker) goFilesContain(dir string, expression *regexp.Regexp) bool {
+	for _, f := range c.Added {
+		if filepath.Dir(f.Name) == filepath.Clean(dir) && expression.MatchString(f.Text) {
+			return true
+		}
+	}
 	files, _ := filepath.Glob(filepath.Join(c.Root, dir, "*.go"))
 	return slices.ContainsFunc(files, func(file string) bool {
 		data, err := os.ReadFile(file)
@@ -331,7 +363,7 @@ var path = regexp.MustCompile(`^(cmd|internal|aptconf|hooks|debian|docs|scripts|
 // exist. A Go file may be named without its directories.
 func (c Checker) CheckPath(command Command) error {
 	name := command.Text
-	if !path.MatchString(name) {
+	if !path.MatchString(name) || c.adds(name) {
 		return nil
 	}
 	for _, dir := range []string{"", filepath.Dir(command.File), "internal"} {

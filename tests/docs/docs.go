@@ -87,59 +87,115 @@ var (
 	link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 )
 
+// item matches the first line of an item of a list, and its further lines.
+var item = regexp.MustCompile(`^ *([*-]|\d+\.) |^  `)
+
+// parser is the state of Parse.
+type parser struct {
+	document        Document
+	fence           string // of the block that is open
+	indent          string // of the fence, and of each line of the block
+	language, file  string // of this block
+	content         strings.Builder
+	command         string // continued on the next line
+	paragraph       string
+	paragraphNumber int // the line number of its first line
+	list            bool
+}
+
 // Parse reads a document. It fails if a block of code is indented instead of fenced,
 // because the language of such a block is unknown.
 func Parse(name, text string) (Document, error) {
-	d := Document{Name: name}
-	var fence, language, file, command string
-	var content strings.Builder
-	blank, list := true, false
+	p := parser{document: Document{Name: name}}
 	number := 0
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(text + "\n") {
 		number++
 		line = strings.TrimSuffix(line, "\n")
 		trimmed := strings.TrimSpace(line)
 		switch {
-		case fence != "" && trimmed == fence:
-			if file != "" {
-				d.Files = append(d.Files, File{language, file, content.String()})
-			}
-			fence = ""
-		case fence != "" && file != "":
-			content.WriteString(line + "\n")
-		case fence != "" && language == "sh":
-			command += strings.TrimSuffix(line, `\`)
-			if strings.HasSuffix(line, `\`) {
-				continue
-			}
-			if command = withoutComment(command); command != "" {
-				d.Commands = append(d.Commands, Command{name, number, command, true})
-			}
-			command = ""
-		case fence != "":
+		case p.fence != "":
+			p.inBlock(line, number)
 		case strings.HasPrefix(trimmed, "```"):
-			fence = trimmed[:len(trimmed)-len(strings.TrimLeft(trimmed, "`"))]
-			language, file, _ = strings.Cut(strings.TrimPrefix(trimmed, fence), " ")
-			content.Reset()
-		case blank && !list && strings.HasPrefix(line, "    ") && trimmed != "":
-			return d, fmt.Errorf("%s:%d: an indented block; put it between ```sh and ```", name, number)
+			p.endParagraph()
+			p.indent, _, _ = strings.Cut(line, "`")
+			p.fence = trimmed[:len(trimmed)-len(strings.TrimLeft(trimmed, "`"))]
+			p.language, p.file, _ = strings.Cut(strings.TrimPrefix(trimmed, p.fence), " ")
+			p.content.Reset()
+		case trimmed == "":
+			p.endParagraph()
+		case p.paragraph == "" && !p.list && strings.HasPrefix(line, "    "):
+			return p.document, fmt.Errorf("%s:%d: an indented block; put it between ```sh and ```", name, number)
 		default:
-			for _, s := range span.FindAllStringSubmatch(line, -1) {
-				d.Commands = append(d.Commands, Command{name, number, s[1], false})
+			if strings.HasPrefix(line, "|") || p.paragraph == "" {
+				p.endParagraph()
+				p.paragraphNumber = number
 			}
-			for _, l := range link.FindAllStringSubmatch(span.ReplaceAllString(line, ""), -1) {
-				d.Links = append(d.Links, l[1])
-			}
-			if trimmed != "" {
-				list = regexp.MustCompile(`^ *([*-]|\d+\.) |^  `).MatchString(line)
-			}
+			p.paragraph += line + "\n"
+			p.list = item.MatchString(line)
 		}
-		blank = trimmed == ""
 	}
-	if fence != "" {
-		return d, fmt.Errorf("%s: a block without an end", name)
+	p.endParagraph()
+	if p.fence != "" {
+		return p.document, fmt.Errorf("%s: a block without an end", name)
 	}
-	return d, nil
+	return p.document, nil
+}
+
+// inBlock reads a line of a block.
+func (p *parser) inBlock(line string, number int) {
+	line = strings.TrimPrefix(line, p.indent)
+	switch {
+	case strings.TrimSpace(line) == p.fence:
+		if p.file != "" {
+			p.document.Files = append(p.document.Files, File{p.language, p.file, p.content.String()})
+		}
+		p.fence = ""
+	case p.file != "":
+		p.content.WriteString(line + "\n")
+	case p.language == "sh":
+		start, continued := strings.CutSuffix(line, `\`)
+		p.command += start
+		if continued {
+			return
+		}
+		if command := withoutComment(p.command); command != "" {
+			p.document.Commands = append(p.document.Commands, Command{p.document.Name, number, command, true})
+		}
+		p.command = ""
+	}
+}
+
+// endParagraph reads the code and the links of the paragraph before.
+func (p *parser) endParagraph() {
+	for _, at := range span.FindAllStringSubmatchIndex(p.paragraph, -1) {
+		number := p.paragraphNumber + strings.Count(p.paragraph[:at[0]], "\n")
+		text := strings.ReplaceAll(p.paragraph[at[2]:at[3]], "\n", " ")
+		p.document.Commands = append(p.document.Commands, Command{p.document.Name, number, text, false})
+	}
+	for _, l := range link.FindAllStringSubmatch(span.ReplaceAllString(p.paragraph, ""), -1) {
+		p.document.Links = append(p.document.Links, l[1])
+	}
+	p.paragraph = ""
+}
+
+// Apply changes text as a file of the language diff says: the lines with "-" and " " are
+// in the text once, and are replaced by those with "+" and " ".
+func (f File) Apply(text string) (string, error) {
+	var before, after strings.Builder
+	for line := range strings.Lines(f.Text) {
+		if sign := line[0]; sign != '+' {
+			before.WriteString(line[1:])
+		}
+		if sign := line[0]; sign != '-' {
+			after.WriteString(line[1:])
+		}
+	}
+	text, old := "\n"+text, "\n"+before.String()
+	at := strings.Index(text, old)
+	if at < 0 || strings.Contains(text[at+1:], old) {
+		return "", fmt.Errorf("cannot change %s: these lines are not in it once:\n%s", f.Name, before.String())
+	}
+	return text[1:at+1] + after.String() + text[at+len(old):], nil
 }
 
 // withoutComment returns a line of a shell script without the comment at its end.
@@ -203,4 +259,14 @@ func Words(line string) (commands [][]string, err error) {
 	}
 	endCommand()
 	return commands, nil
+}
+
+// Added returns the files that the document shows completely.
+func (d Document) Added() (files []File) {
+	for _, f := range d.Files {
+		if f.Language != "diff" {
+			files = append(files, f)
+		}
+	}
+	return files
 }
