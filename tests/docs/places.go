@@ -43,6 +43,7 @@ var Places = map[string]Place{
 	"scripts/vm --list":                            {Script: true},
 	"sudo make btrfs GROUP=locks":                  {Elsewhere: "takes minutes: scripts/test runs this group"},
 	"sudo make vm SCENARIO=TestLayouts/bios-grub":  {Elsewhere: "takes minutes: scripts/test runs this test"},
+	"sudo make vm SCENARIO=TestUpgrade/bios-grub":  {Elsewhere: "takes minutes: scripts/test --nightly runs this test"},
 	"sudo make vm SCENARIO=TestSabotage/bios-grub": {Elsewhere: "takes minutes: scripts/test --nightly runs this test"},
 	"sudo make vm SCENARIO=TestStatus":             {Elsewhere: "takes minutes: TestWorkedExamples compiles this test"},
 	"sudo scripts/test":                            {Elsewhere: "CI runs it"},
