@@ -52,6 +52,8 @@ var Places = map[string]Place{
 	"echo 'apt-be list' | sudo scripts/vm upgrade/bios-grub":                                             {Elsewhere: "takes minutes"},
 
 	// docs, tests/vm
+	"sudo go test ./tests/btrfs -run '^$' -bench BenchmarkRedirect -benchtime 9x":       {Elsewhere: "takes minutes"},
+	"sudo go test ./tests/btrfs -run '^$' -bench BenchmarkSync":                         {Elsewhere: "takes minutes"},
 	"go run ./tests/vm/downtime":                                                        {Elsewhere: "takes half an hour"},
 	"sudo scripts/vm upgrade/bios-grub":                                                 {Elsewhere: "takes minutes and a terminal"},
 	"sudo go test ./tests/vm -run TestLayouts/bios-grub -v -timeout 30m -nightly":       {Elsewhere: "takes minutes: scripts/test runs this test"},
