@@ -3,6 +3,7 @@ package docs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,7 @@ type Checker struct {
 	Root  string                // of the repository
 	AptBe func() *cobra.Command // returns the command apt-be
 	Added []File                // files that the document shows how to add
+	Names map[string]bool       // of ReadNames
 }
 
 // adds reports whether the document shows how to add a file.
@@ -354,6 +356,45 @@ var commandSpan = regexp.MustCompile(`^(sudo )?(apt-be [a-z-]|scripts/|dpkgpatch
 // IsCommand reports whether code in a sentence is a command that Check understands.
 func IsCommand(text string) bool {
 	return commandSpan.MatchString(text) && !strings.ContainsAny(text, "…{}<*=")
+}
+
+// identifier matches code in a sentence that is a name in the Go source: with a package
+// or a type before it, or in camel case.
+var identifier = regexp.MustCompile(`^(?:[A-Za-z]+\.)?([A-Za-z]\w*)$`)
+
+// CheckName fails if code in a sentence is the name of a function, a type or a field
+// that no Go file contains.
+func (c Checker) CheckName(command Command) error {
+	found := identifier.FindStringSubmatch(command.Text)
+	if found == nil || !regexp.MustCompile(`^[a-z]+\.[A-Z]|^[A-Z]\w+\.[A-Za-z]|[a-z][A-Z]`).MatchString(command.Text) {
+		return nil
+	}
+	if !c.Names[found[1]] {
+		return fmt.Errorf("%s: no Go file contains %s", command.Place(), command.Text)
+	}
+	return nil
+}
+
+// ReadNames returns the words of all Go files below the directories of the repository.
+func ReadNames(root string) (map[string]bool, error) {
+	names := map[string]bool{}
+	word := regexp.MustCompile(`[A-Za-z]\w*`)
+	for _, top := range []string{"cmd", "internal", "aptconf", "tests"} {
+		err := filepath.WalkDir(filepath.Join(root, top), func(file string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(file) != ".go" {
+				return err
+			}
+			data, err := os.ReadFile(file)
+			for _, name := range word.FindAllString(string(data), -1) {
+				names[name] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // path matches code in a sentence that is a path in the repository.

@@ -140,6 +140,18 @@ func TestCheckPath(t *testing.T) {
 	}
 }
 
+func TestCheckName(t *testing.T) {
+	checker := Checker{Names: map[string]bool{"Begin": true, "parseRecord": true, "Parts": true}}
+	for name, ok := range map[string]bool{
+		"be.Begin": true, "parseRecord": true, "Record.Parts": true, "term.log": true, "NAME": true, "apt-be": true,
+		"be.Start": false, "readRecord": false, "Record.Pieces": false,
+	} {
+		if err := checker.CheckName(Command{Text: name}); (err == nil) != ok {
+			t.Errorf("CheckName(%q) = %v", name, err)
+		}
+	}
+}
+
 func TestIsCommand(t *testing.T) {
 	commands := []string{"apt-be list", "sudo apt-be init --undo", "scripts/test", "make unit", "go test ./internal/be"}
 	for _, text := range append(commands, "apt-be", "apt-be.cfg", "make", "apt-be activate …", "go.mod") {

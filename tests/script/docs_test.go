@@ -45,12 +45,17 @@ func commandTree() *cobra.Command {
 	return cli.NewCommand(&cli.App{Stdout: io.Discard, Stderr: io.Discard, Log: log, Version: "test"})
 }
 
-// TestDocumentedCommandsExist checks the commands, paths and links of all documents.
+// TestDocumentedCommandsExist checks the commands, paths, names and links of all
+// documents.
 func TestDocumentedCommandsExist(t *testing.T) {
 	root, documents := readDocuments(t)
+	names, err := docs.ReadNames(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	count := 0
 	for _, d := range documents {
-		checker := docs.Checker{Root: root, AptBe: commandTree, Added: d.Added()}
+		checker := docs.Checker{Root: root, AptBe: commandTree, Added: d.Added(), Names: names}
 		for _, c := range d.Commands {
 			if c.Typed || docs.IsCommand(c.Text) {
 				count++
@@ -59,6 +64,10 @@ func TestDocumentedCommandsExist(t *testing.T) {
 				}
 			}
 			if err := checker.CheckPath(c); err != nil {
+				t.Error(err)
+			}
+			// The glossary has former names.
+			if err := checker.CheckName(c); err != nil && d.Name != "docs/glossary.md" {
 				t.Error(err)
 			}
 		}
