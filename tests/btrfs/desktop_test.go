@@ -186,7 +186,9 @@ func testGuardVeto(t *testing.T, l lab, c client) {
 	output := m.Start(t, c.command)
 	const reason, advice = `cannot upgrade the running system: Apt-Be::Guard is "veto"`, "To upgrade in a new boot environment, run apt-get dist-upgrade."
 	if c.stays {
-		await(t, "the guard's refusal", func() bool { return strings.Contains(guardSaid(t, m), "Apt-Be::Guard=off with -o or in /etc/apt/apt.conf.d.") })
+		await(t, "the guard's refusal", func() bool {
+			return strings.Contains(guardSaid(t, m), "Apt-Be::Guard=off with -o or in /etc/apt/apt.conf.d.")
+		})
 	} else if result := output.Wait(t); result.Status == 0 || !strings.Contains(result.Output, reason) {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
