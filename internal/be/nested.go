@@ -123,16 +123,16 @@ func (r *Registry) family() (*family, error) {
 // livesOn reports whether a current snapshot of a nested subvolume exists that is kept
 // independently. The snapshot itself may have changed since.
 func (f *family) livesOn(sub store.Subvolume, e Env) (bool, error) {
-	for _, heir := range f.all {
-		if heir.ParentUUID != sub.UUID || inside(heir.Path, e.Subvolume.Path) {
+	for _, snapshot := range f.all {
+		if snapshot.ParentUUID != sub.UUID || inside(snapshot.Path, e.Subvolume.Path) {
 			continue
 		}
-		if changed, err := f.r.store.Changed(sub.Path, heir.OTransID); err != nil {
+		if changed, err := f.r.store.Changed(sub.Path, snapshot.OTransID); err != nil {
 			return false, err
 		} else if len(changed) > 0 {
 			continue
 		}
-		if kept, err := f.keeps(heir); err != nil || kept {
+		if kept, err := f.keeps(snapshot); err != nil || kept {
 			return kept, err
 		}
 	}

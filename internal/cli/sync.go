@@ -74,14 +74,14 @@ func (app *App) sync(ctx context.Context, reg *be.Registry, e be.Env) error {
 	if err != nil {
 		return err
 	}
-	carrier := app.syncer(reg)
-	if err := carrier.CheckUnmounted(e); err != nil {
+	syncer := app.syncer(reg)
+	if err := syncer.CheckUnmounted(e); err != nil {
 		return fmt.Errorf("cannot carry the changes of the running system to %s: %w", e.Name, err)
 	}
 	if app.would("carry to %s the changes of %s", e.Name, l.Source.Name) {
 		return nil
 	}
-	found, err := carrier.Sync(ctx, l, catchup.Options{})
+	found, err := syncer.Sync(ctx, l, catchup.Options{})
 	if err != nil {
 		return err
 	}

@@ -285,7 +285,7 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 		d.Changes = append(d.Changes, Change{Change: c})
 		return nil
 	}
-	merged, renumbered, clashes, err := merge.MergeAccounts(sides[0], sides[1], sides[2])
+	merged, renumbered, conflicts, err := merge.MergeAccounts(sides[0], sides[1], sides[2])
 	if err != nil {
 		return err
 	}
@@ -312,7 +312,7 @@ func (f *finder) accounts(d *Drift, planned map[string]merge.Change, rules merge
 		}
 	}
 	if len(files) > 0 {
-		files[0].Conflicts = clashes
+		files[0].Conflicts = conflicts
 	}
 	// Account files come first, because all other files have owners.
 	d.Changes = append(files, d.Changes...)

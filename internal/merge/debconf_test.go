@@ -22,7 +22,7 @@ func TestDebconf(t *testing.T) {
 	asked, answered := question("p/q", "", "p", ""), question("p/q", "blue", "p", "seen")
 	for name, c := range map[string]struct {
 		base, live, next, want string
-		clash                  string
+		lost                   string
 	}{
 		"a preseed for what nobody has asked yet": {"", question("x/y", "1", "x", "seen"), answered, answered + question("x/y", "1", "x", "seen"), ""},
 		"asked again by the upgrade, and changed here": {answered, question("p/q", "green", "p", "seen"), question("p/q", "blue", "p, new", "seen"),
@@ -36,8 +36,8 @@ func TestDebconf(t *testing.T) {
 		if err != nil || strings.ReplaceAll(string(got), "\n", "|") != strings.ReplaceAll(c.want, "\n", "|") {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, c.want)
 		}
-		if c.clash != "" && (len(conflicts) != 1 || conflicts[0].What != "p/q" || conflicts[0].Lost != c.clash) {
-			t.Errorf("%s: clashes %v", name, conflicts)
+		if c.lost != "" && (len(conflicts) != 1 || conflicts[0].What != "p/q" || conflicts[0].Lost != c.lost) {
+			t.Errorf("%s: conflicts %v", name, conflicts)
 		}
 	}
 	_, conflicts, err := Text("var/cache/debconf/passwords.dat", Merge, []byte(asked), []byte(question("p/q", "a", "p", "")), []byte(question("p/q", "b", "p", "")))

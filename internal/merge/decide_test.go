@@ -168,6 +168,6 @@ func TestMergeAttributes(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if len(conflicts) != 1 || conflicts[0] != "mode" {
-		t.Errorf("clashes are %q, want the mode", conflicts)
+		t.Errorf("conflicts are %q, want the mode", conflicts)
 	}
 }

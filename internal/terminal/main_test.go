@@ -48,7 +48,7 @@ func supervise(script string) int {
 	fatal(Copy(user, inner.master))
 	reportRead, reportWrite, err := os.Pipe()
 	fatal(err)
-	goOnRead, goOnWrite, err := os.Pipe()
+	resumeRead, resumeWrite, err := os.Pipe()
 	fatal(err)
 	cmd := exec.Command("/proc/self/exe", script)
 	cmd.Env = append(os.Environ(), role+"=keep")
@@ -58,11 +58,11 @@ func supervise(script string) int {
 		if _, err := getSettings(int(file.Fd())); err == nil {
 			files[i] = inner.tty
 		} else {
-			wanted = func() { _, _ = goOnWrite.Write([]byte{foreground}) }
+			wanted = func() { _, _ = resumeWrite.Write([]byte{foreground}) }
 		}
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
-	cmd.ExtraFiles = []*os.File{reportWrite, goOnRead, inner.tty}
+	cmd.ExtraFiles = []*os.File{reportWrite, resumeRead, inner.tty}
 	if wanted != nil {
 		cmd.Args = append(cmd.Args, "in the background")
 	}
@@ -94,7 +94,7 @@ func supervise(script string) int {
 			break
 		}
 		relay.Suspend(syscall.Signal(report[0]))
-		_, err := goOnWrite.Write([]byte{goOn})
+		_, err := resumeWrite.Write([]byte{resume})
 		fatal(err)
 	}
 	_ = cmd.Wait()
@@ -103,7 +103,7 @@ func supervise(script string) int {
 }
 
 // What supervise tells keep: the command is to come into the foreground, or to go on.
-const foreground, goOn = 'f', 'c'
+const foreground, resume = 'f', 'c'
 
 func keep(script string, inBackground bool) int {
 	report, orders := os.NewFile(3, "report"), os.NewFile(4, "orders")

@@ -41,6 +41,7 @@ func TestDebian(t *testing.T) {
 		{"locks", testLocks},
 		{"interactive", testInteractive},
 		{"package", testPackage},
+		{"documented", testDocumented},
 		{"impossible", testImpossible},
 		{"diskspace", testDiskSpace},
 		{"policies", testPolicies},

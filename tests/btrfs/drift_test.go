@@ -110,8 +110,8 @@ func (l driftLab) upgrade() {
 	l.add(l.next, "var/lib/dpkg/status", "\n")
 }
 
-// live goes on in the running system.
-func (l driftLab) goOn() {
+// nextDay changes files of the running system.
+func (l driftLab) nextDay() {
 	l.write(l.live, "etc/passwd", strings.Replace(driftPasswd, "bo:x:1001:1001::/home/bo:/bin/sh\n", "mon:x:102:102::/:/bin/sh\n", 1))
 	l.write(l.live, "etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\nmon:m:2:0:99999:7:::\n")
 	l.write(l.live, "etc/group", "root:x:0:\nadm:x:4:al,mon\nal:x:1000:\nmon:x:102:\n")
@@ -143,7 +143,7 @@ func TestDrift(t *testing.T) {
 	if d := l.find(); len(d.Changes) > 0 {
 		t.Fatalf("nothing happened in the running system, and there are %+v", d.Changes)
 	}
-	l.goOn()
+	l.nextDay()
 	d := l.find()
 	if refused := d.Refused(); len(refused) > 0 {
 		t.Fatalf("refused are %+v", refused)

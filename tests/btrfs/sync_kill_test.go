@@ -125,7 +125,7 @@ func newKillLab(t *testing.T) killLab {
 			t.Fatalf("cannot make a boot environment: %v\n%s", err, out)
 		}
 		l.upgrade()
-		l.goOn()
+		l.nextDay()
 		l.write(l.live, "home/al/first", "x")
 		storeMust(t, os.Link(filepath.Join(l.live, "home/al/first"), filepath.Join(l.live, "home/al/second")))
 		storeMust(t, unix.Mkfifo(filepath.Join(l.live, "home/al/fifo"), 0o600))

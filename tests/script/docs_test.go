@@ -1,128 +1,115 @@
 package script
 
 import (
+	"encoding/json"
+	"fmt"
+	"go/format"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/cli"
+	"github.com/apt-be/apt-be/internal/health"
+	"github.com/apt-be/apt-be/tests/docs"
 )
 
-// pages are the documents whose commands are checked.
-func pages(t *testing.T) []string {
+// readDocuments returns the root of the repository and its documents.
+func readDocuments(t *testing.T) (string, []docs.Document) {
 	t.Helper()
-	found, err := filepath.Glob("../../docs/*.md")
-	if err != nil || len(found) < 5 {
-		t.Fatalf("docs: %q, %v", found, err)
-	}
-	return append(found, "../../README.md", "../../CONTRIBUTING.md", "../../tests/README.md", "../../hooks/README.md")
-}
-
-// shellCommands returns the command lines of a page's sh blocks, without comments.
-func shellCommands(t *testing.T, page string) (commands []string) {
-	t.Helper()
-	data, err := os.ReadFile(page)
+	root, err := docs.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside := false
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "```"):
-			inside = line == "```sh"
-		case inside:
-			command, _, _ := strings.Cut(line, " #")
-			if command = strings.TrimSpace(command); command != "" {
-				commands = append(commands, command)
-			}
-		}
-	}
-	return commands
-}
-
-// verbs returns a fresh command tree of apt-be.
-func verbs() *cobra.Command { return cli.NewCommand(&cli.App{Log: logrus.New()}) }
-
-// checkAptBe fails if a command line of apt-be, without the name, has an unknown verb
-// or flag.
-func checkAptBe(words []string) error {
-	command, rest, err := verbs().Find(words)
+	documents, err := docs.Read(root)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	if command.DisableFlagParsing { // apt-get's options follow
-		return nil
+	if len(documents) < 15 {
+		t.Fatalf("there are only %d documents", len(documents))
 	}
-	command.InitDefaultHelpFlag()
-	return command.ParseFlags(rest)
+	return root, documents
 }
 
-// elsewhere are programs that documentation may name without a check here.
-var elsewhere = []string{"apt-get", "reboot", "systemctl", "go", "dpkg", "cp", "mount"}
+// commandTree returns the command apt-be without a machine.
+func commandTree() *cobra.Command {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return cli.NewCommand(&cli.App{Stdout: io.Discard, Stderr: io.Discard, Log: log, Version: "test"})
+}
 
+// TestDocumentedCommandsExist checks the commands, paths, names and links of all
+// documents.
 func TestDocumentedCommandsExist(t *testing.T) {
-	makefile, err := os.ReadFile("../../Makefile")
+	root, documents := readDocuments(t)
+	names, err := docs.ReadNames(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	count := 0
-	for _, page := range pages(t) {
-		for _, command := range shellCommands(t, page) {
-			words := strings.Fields(strings.TrimPrefix(command, "sudo "))
-			count++
-			var err error
-			switch program := words[0]; {
-			case program == "apt-be":
-				err = checkAptBe(words[1:])
-			case program == "make":
-				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(words[1]) + `:`).Match(makefile) {
-					t.Errorf("%s: %q: the Makefile has no such target", page, command)
+	for _, d := range documents {
+		checker := docs.Checker{Root: root, AptBe: commandTree, Added: d.Added(), Names: names}
+		for _, c := range d.Commands {
+			if c.Typed || docs.IsCommand(c.Text) {
+				count++
+				if err := checker.Check(c); err != nil {
+					t.Error(err)
 				}
-			case strings.HasPrefix(program, "scripts/"):
-				_, err = os.Stat("../../" + program)
-			case !slices.Contains(elsewhere, program):
-				t.Errorf("%s: %q: unknown program", page, command)
 			}
-			if err != nil {
-				t.Errorf("%s: %q: %v", page, command, err)
+			if err := checker.CheckPath(c); err != nil {
+				t.Error(err)
+			}
+			// The glossary has former names.
+			if err := checker.CheckName(c); err != nil && d.Name != "docs/glossary.md" {
+				t.Error(err)
+			}
+		}
+		for _, link := range d.Links {
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(d.Name), link)); err != nil {
+				t.Errorf("%s: a broken link: %v", d.Name, err)
 			}
 		}
 	}
-	if count < 20 {
-		t.Errorf("only %d commands found", count)
+	if count < 100 {
+		t.Errorf("found only %d commands", count)
 	}
 }
 
-// inline matches a command of apt-be in the running text of a page.
-var inline = regexp.MustCompile("`(?:sudo )?apt-be ([a-z][a-z-]*(?: [^`]*)?)`")
-
-func TestCommandsInTextExist(t *testing.T) {
-	for _, page := range pages(t) {
-		data, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range inline.FindAllStringSubmatch(strings.ReplaceAll(string(data), "\n", " "), -1) {
-			if strings.Contains(match[1], "…") {
+// TestEachDocumentedCommandHasAPlace compares the commands of sh blocks with the table
+// of the places in which they run.
+func TestEachDocumentedCommandHasAPlace(t *testing.T) {
+	_, documents := readDocuments(t)
+	shown := map[string]bool{}
+	for _, d := range documents {
+		for _, c := range d.Commands {
+			if !c.Typed {
 				continue
 			}
-			if err := checkAptBe(strings.Fields(match[1])); err != nil {
-				t.Errorf("%s: `apt-be %s`: %v", page, match[1], err)
+			shown[c.Text] = true
+			if _, ok := docs.Places[c.Text]; !ok {
+				t.Errorf("%s: %s: tests/docs/places.go does not list the command", c.Place(), c.Text)
 			}
+		}
+	}
+	for text, place := range docs.Places {
+		if !shown[text] {
+			t.Errorf("no document shows the command %s", text)
+		}
+		if runs := place.Script || place.Machine; runs == (place.Elsewhere != "") {
+			t.Errorf("%s: the place must be a test or a reason, not both", text)
 		}
 	}
 }
 
-// readmeRoot is the root on which the README's commands run, as files of a script.
-const readmeRoot = `
+// documentedRoot is the root on which the documents' commands run, as files of a script.
+const documentedRoot = `
 -- root/etc/fstab --
 UUID=1 / btrfs subvol=@rootfs 0 0
 -- root/etc/os-release --
@@ -142,34 +129,170 @@ Version: 1.0
 
 `
 
-// notHere are commands of the README that cannot run on the fake machine. The tests in
-// brackets run them on real ones.
-var notHere = map[string]string{
-	"apt-be init":                                "changes a boot loader (tests/vm TestLayouts)",
-	"apt-be doctor":                              "examines a boot loader (tests/vm TestLayouts)",
-	"apt-be activate NAME --now":                 "leaves the running system (tests/vm TestMethods)",
-	"apt-be share restore /var/mail --from NAME": "needs a share snapshot, which a shutdown takes (share.txtar)",
-}
-
-// TestReadmeRuns runs the README's commands in order on a fake machine, with the pending
-// environment NAME.
-func TestReadmeRuns(t *testing.T) {
-	script := "exec machine install root\nexec machine boot-menu\nexec apt-be create NAME\nexec machine record NAME ready redirect 1\nexec apt-be create old\nexec machine record old blessed redirect 2\n"
+// TestDocumentedCommandsRun runs the commands of each document in order on a fake
+// machine with the pending environment NAME and the former default old, or, if they are
+// programs of the repository, in its root.
+func TestDocumentedCommandsRun(t *testing.T) {
+	root, documents := readDocuments(t)
+	dir := t.TempDir()
 	count := 0
-	for _, command := range shellCommands(t, "../../README.md") {
-		command = strings.TrimPrefix(command, "sudo ")
-		if !strings.HasPrefix(command, "apt-be ") || notHere[command] != "" {
+	for _, d := range documents {
+		var script strings.Builder
+		for _, c := range d.Commands {
+			place := docs.Places[c.Text]
+			if !c.Typed || !place.Script {
+				continue
+			}
+			count++
+			command := strings.TrimPrefix(c.Text, "sudo ")
+			if !strings.HasPrefix(command, "apt-be ") {
+				runInRoot(t, root, c, command)
+				continue
+			}
+			fmt.Fprintf(&script, "# %s\n%s\nexec %s\n", c.Place(), strings.Join(place.Before, "\n"), command)
+		}
+		if script.Len() == 0 {
 			continue
 		}
-		count++
-		script += "exec " + command + "\n"
+		name := strings.ReplaceAll(strings.TrimSuffix(d.Name, ".md"), "/", "_") + ".txtar"
+		text := `exec machine install root
+exec machine boot-menu
+exec apt-be create NAME
+exec machine record NAME ready redirect 1
+exec apt-be create old
+exec machine record old blessed redirect 2
+` + script.String() + documentedRoot
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if count < 8 {
-		t.Fatalf("only %d commands can run", count)
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "readme.txtar"), []byte(script+readmeRoot), 0o644); err != nil {
-		t.Fatal(err)
+	if count < 10 {
+		t.Errorf("only %d commands run", count)
 	}
 	testscript.Run(t, parameters(dir))
+}
+
+// runInRoot runs a program of the repository.
+func runInRoot(t *testing.T, root string, c docs.Command, command string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-ec", command)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s: %s: %v\n%s", c.Place(), c.Text, err, out)
+	}
+}
+
+// shownFile returns a file that a document shows.
+func shownFile(t *testing.T, d docs.Document, name string) docs.File {
+	t.Helper()
+	for _, f := range d.Added() {
+		if f.Name == name {
+			return f
+		}
+	}
+	t.Fatalf("%s does not show %s", d.Name, name)
+	return docs.File{}
+}
+
+// contributing returns the root of the repository and CONTRIBUTING.md.
+func contributing(t *testing.T) (string, docs.Document) {
+	t.Helper()
+	root, documents := readDocuments(t)
+	for _, d := range documents {
+		if d.Name == "CONTRIBUTING.md" {
+			return root, d
+		}
+	}
+	t.Fatal("there is no CONTRIBUTING.md")
+	return "", docs.Document{}
+}
+
+// TestWorkedExamples makes the changes that CONTRIBUTING.md shows in a copy of the
+// files, compiles the packages and runs the tests of the new verb.
+func TestWorkedExamples(t *testing.T) {
+	t.Parallel()
+	root, d := contributing(t)
+	dir := t.TempDir()
+	overlay := map[string]string{}
+	for _, f := range d.Files {
+		text := f.Text
+		if f.Language == "diff" {
+			old, err := os.ReadFile(filepath.Join(root, f.Name))
+			if changed, ok := overlay[filepath.Join(root, f.Name)]; ok {
+				old, err = os.ReadFile(changed)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, err = f.Apply(string(old)); err != nil {
+				t.Fatal(err)
+			}
+		} else if _, err := os.Lstat(filepath.Join(root, f.Name)); err == nil {
+			t.Errorf("%s exists already", f.Name)
+		}
+		if filepath.Ext(f.Name) == ".go" {
+			if formatted, err := format.Source([]byte(text)); err != nil || string(formatted) != text {
+				t.Errorf("%s is not formatted by gofmt: %v", f.Name, err)
+			}
+		}
+		path := filepath.Join(dir, f.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		overlay[filepath.Join(root, f.Name)] = path
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, replace, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tool := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("go", args...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", args[0], err, out)
+		}
+	}
+	tool("vet", "-overlay", list, "./internal/cli", "./tests/vm", "./tests/vm/boot")
+	for path, test := range map[string]string{"internal/cli": "TestJSONIsAsDocumented", "tests/script": "TestScripts"} {
+		binary := filepath.Join(dir, filepath.Base(path)+".test")
+		tool("test", "-c", "-overlay", list, "-o", binary, "./"+path)
+		run := exec.Command(binary, "-test.v", "-test.run", "^"+test+"$")
+		run.Dir = filepath.Join(dir, path)
+		out, err := run.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: "+test) {
+			t.Errorf("%s: %v\n%s", path, err, out)
+		}
+	}
+}
+
+// TestExampleOfAHealthCheck runs the health check of CONTRIBUTING.md with a findmnt that
+// prints other options.
+func TestExampleOfAHealthCheck(t *testing.T) {
+	_, d := contributing(t)
+	dir, checks := t.TempDir(), t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	const name = "20-root"
+	if err := os.WriteFile(filepath.Join(checks, name), []byte(shownFile(t, d, "hooks/health.d/"+name).Text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for options, want := range map[string]health.Result{
+		"rw,relatime,subvol=/@rootfs": {Name: name, OK: true},
+		"ro,relatime,subvol=/@rootfs": {Name: name, Reason: "the root file system is read-only"},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "findmnt"), []byte("#!/bin/sh\necho "+options+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		got := health.Run(t.Context(), []string{checks}, io.Discard)
+		if diff := cmp.Diff([]health.Result{want}, got); diff != "" {
+			t.Errorf("with the options %s (-want +got):\n%s", options, diff)
+		}
+	}
 }
