@@ -244,7 +244,7 @@ func TestIsRoot(t *testing.T) {
 // A policy that cannot be read stops upgrades, but not what could mend it.
 func TestDecideBadPolicy(t *testing.T) {
 	conf := configOf(t, "Apt-Be::Guard=x")
-	const want = `cannot read Apt-Be::Guard: "x" is none of snapshot, veto, off`
+	const want = `cannot read Apt-Be::Guard: "x" is not one of snapshot, veto, off`
 	if d, err := Decide(Parse(AptGet, []string{"upgrade"}), conf, Env{Root: true}); err == nil || err.Error() != want {
 		t.Errorf("upgrade: %+v, %v", d, err)
 	}

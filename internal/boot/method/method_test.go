@@ -69,7 +69,7 @@ func TestAllowed(t *testing.T) {
 	for dump, want := range map[string]string{
 		"": "[soft-reboot kexec reboot]",
 		"Apt-Be::Activate::Methods::=Kexec\nApt-Be::Activate::Methods::=reboot\n": "[kexec reboot]",
-		"Apt-Be::Activate::Methods::=hibernate\n":                                 `cannot read Apt-Be::Activate::Methods: "hibernate" is none of soft-reboot, kexec, reboot`,
+		"Apt-Be::Activate::Methods::=hibernate\n":                                 `cannot read Apt-Be::Activate::Methods: "hibernate" is not one of soft-reboot, kexec, reboot`,
 	} {
 		c, err := aptconf.Parse([]byte(dump))
 		if err != nil {
