@@ -263,7 +263,7 @@ func TestWorkedExamples(t *testing.T) {
 	tool("vet", "-overlay", list, "./internal/cli", "./tests/vm", "./tests/vm/boot")
 	for path, test := range map[string]string{"internal/cli": "TestJSONIsAsDocumented", "tests/script": "TestScripts"} {
 		binary := filepath.Join(dir, filepath.Base(path)+".test")
-		tool("test", "-c", "-overlay", list, "-o", binary, "./"+path)
+		tool("test", "-c", "-ldflags=-s -w", "-overlay", list, "-o", binary, "./"+path)
 		run := exec.Command(binary, "-test.v", "-test.run", "^"+test+"$")
 		run.Dir = filepath.Join(dir, path)
 		out, err := run.CombinedOutput()
