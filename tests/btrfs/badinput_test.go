@@ -44,7 +44,7 @@ chmod 755 /usr/bin/dpkg
 	}
 
 	m.WriteFile(t, "/etc/bt-audit", "exec cat /dev/zero\n")
-	check(m.Run(t, install), 100, "The upgrade failed: dpkg --audit was ended: it printed more than 1048576 bytes.")
+	check(m.Run(t, install), 100, "The upgrade failed: dpkg --audit was killed: it printed more than 1048576 bytes.")
 
 	m.WriteFile(t, "/etc/bt-audit", "trap '' TERM INT HUP; while :; do sleep 1234.5; done\n")
 	hangs := m.Start(t, install)
@@ -52,7 +52,7 @@ chmod 755 /usr/bin/dpkg
 	if err := unix.Kill(hangs.PID, unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	check(hangs.Wait(t), 128+int(unix.SIGTERM), "The upgrade failed: dpkg --audit was ended by a signal.")
+	check(hangs.Wait(t), 128+int(unix.SIGTERM), "The upgrade failed: dpkg --audit was killed by a signal.")
 	if left := m.Quiet(t); len(left) > 0 {
 		t.Errorf("processes left: %v", left)
 	}

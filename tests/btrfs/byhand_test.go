@@ -41,7 +41,7 @@ func byHands() []byHand {
 		{name: "dpkg --add-architecture", does: "dpkg --add-architecture i386", carried: true, check: "dpkg --print-foreign-architectures"},
 		{name: "dpkg-statoverride", does: "dpkg-statoverride --update --add root mail 2755 /usr/share/bt/same", replay: 10,
 			check: "dpkg-statoverride --list /usr/share/bt/same; stat -c '%a %G' /usr/share/bt/same"},
-		{name: "dpkg-divert", does: "dpkg-divert --local --rename --add /usr/share/bt/svc", replay: 12, says: "dpkg-divert of /usr/share/bt/svc",
+		{name: "dpkg-divert", does: "dpkg-divert --local --rename --add /usr/share/bt/svc", replay: 12, says: "diverted /usr/share/bt/svc",
 			check: "dpkg-divert --list /usr/share/bt/svc; ls /usr/share/bt | grep svc"},
 	}
 }

@@ -303,7 +303,7 @@ func testNoSnapshot(t *testing.T, l lab) {
 			if err := os.WriteFile(l.Path("@apt-be/be/new.json"), []byte(`{"schema": 99}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"written by a newer apt-be", "upgrade this one's too"}},
+		}, []string{"written by a newer apt-be", "Upgrade apt-be here, too"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := l.desktop(t, "snapshot")
@@ -312,7 +312,7 @@ func testNoSnapshot(t *testing.T, l lab) {
 			before := m.Shell(t, "cat /var/lib/dpkg/status; ls /var/lib/dpkg/updates")
 			result := m.Run(t, update("bt-many1"))
 			shown := regexp.MustCompile(`\s*\nE: apt-be: `).ReplaceAllString(result.Output, " ")
-			for _, want := range append(c.says, "cannot take a safety snapshot: ", "Nothing was changed. Apt-Be::Guard=off, by -o or in") {
+			for _, want := range append(c.says, "cannot take a safety snapshot: ", "Nothing was changed. To upgrade the running system without a safety snapshot, set Apt-Be::Guard=off with -o or in") {
 				if result.Status == 0 || !strings.Contains(shown, want) {
 					t.Errorf("status %d, and it does not say %q:\n%s", result.Status, want, result.Output)
 				}

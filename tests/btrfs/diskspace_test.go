@@ -103,7 +103,7 @@ func testDiskSpace(t *testing.T, l lab) {
 			result := m.Run(t, f.quiet())
 			t.Log(result.Output)
 			said := strings.ReplaceAll(result.Output, "\napt-be: ", " ")
-			if result.Status == 0 || !strings.Contains(said, "What the upgrade left is removed: the file system is too full") {
+			if result.Status == 0 || !strings.Contains(said, "The result of the upgrade was deleted: the file system is too full") {
 				t.Errorf("status %d:\n%s", result.Status, result.Output)
 			}
 			checkUntouched(t, m, before, mounts, f)

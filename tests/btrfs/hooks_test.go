@@ -34,7 +34,7 @@ func kits() []kit {
 drift=$(apt-be drift --files); echo "$drift" | grep '^merged.*/etc/[.]git .*git repository'; ! echo "$drift" | grep -E '^(conflict|refused)|/etc/[.]git/'`,
 			after: `cd /etc; git fsck 2>&1; [ -z "$(find . -name '*apt-be-dist*')" ]; [ -z "$(git status --porcelain)" ]; [ -z "$(git for-each-ref refs/apt-be)" ]
 git log --format=%s | grep 'a word of welcome'; git log --format=%s | grep 'committing changes in /etc'
-[ "$(git log -1 --format=%P | wc -w)" = 2 ]; git log -1 --format=%B | grep '^apt-be: merge .* into what'; git log -1 --format=%B | grep '^[a-z]* /etc/motd$'
+[ "$(git log -1 --format=%P | wc -w)" = 2 ]; git log -1 --format=%B | grep '^apt-be: merge .* into the upgrade'; git log -1 --format=%B | grep '^[a-z]* /etc/motd$'
 grep -q 'version = 2.0' bt-conf.conf; grep more motd; git show HEAD:motd | grep more`,
 			rounds: 2, // the second on what the first has made
 		},

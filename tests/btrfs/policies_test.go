@@ -99,7 +99,7 @@ func testBrokenPolicies(t *testing.T, l lab) {
 		{
 			name: "a value that means nothing", file: policyFile, content: "Apt-Be::Redirect \"maybe\";\n",
 			why:  `cannot read Apt-Be::Redirect: "maybe" is neither yes nor no (` + policyFile + `:1)`,
-			hint: "apt-config dump Apt-Be::Redirect shows what apt has of it",
+			hint: "apt-config dump Apt-Be::Redirect shows the settings that apt reads",
 		}, {
 			name: "another one", file: policyFile, content: "Apt-Be::Redirect::Commands { \"list\"; };\n",
 			why:  `cannot read Apt-Be::Redirect::Commands: "list" is not a command that changes packages (` + policyFile + `:1)`,

@@ -103,7 +103,7 @@ swapon /mnt/swap/FILE; swapoff /mnt/swap/FILE; umount /mnt`))
 	m.Shell(t, file(`swapoff /swap/FILE; perl -e 'open(F, ">", "/inroot-FILE"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' && chmod 600 /inroot-FILE && dd if=/swap/FILE of=/inroot-FILE bs=1M status=none && swapon /inroot-FILE`))
 	result := m.Run(t, machine.Command{Args: []string{"apt-be", "create", "impossible"}})
 	m.Shell(t, file("swapoff /inroot-FILE; rm /inroot-FILE"))
-	if result.Status != 1 || !strings.Contains(result.Output, file("an active swap file is in it: /inroot-FILE")) || !strings.Contains(result.Output, "hint: swapoff it") {
+	if result.Status != 1 || !strings.Contains(result.Output, file("an active swap file is in it: /inroot-FILE")) || !strings.Contains(result.Output, "hint: deactivate it with swapoff") {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
 }

@@ -141,7 +141,7 @@ func testUnattendedMail(t *testing.T, l lab) {
 			}
 			checkUntouched(t, m, before, mounts, frontend{command: "unattended-upgrade"}, "/var/mail", mailbox)
 			if c.about != "" && len(inbox) == 1 {
-				wantParts(t, "the mail", inbox[0], "X-Apt-Be: ", c.about, "This message describes changes in a boot environment, and not in the running system:")
+				wantParts(t, "the mail", inbox[0], "X-Apt-Be: ", c.about, "This message describes changes in a boot environment, not in the running system:")
 			}
 			checkSendmailRestored(t, l, m)
 		})

@@ -136,5 +136,5 @@ func wantFellBack(t *testing.T, g *guest.Guest, name, kind, reason string) {
 	if e.Name != "bad" || e.State != "fell-back" || e.Trial == nil || e.Trial.Fault == nil || e.Trial.Fault.Kind != kind || !strings.Contains(e.Reason, reason) {
 		t.Errorf("failed back: %+v, fault %+v; want %s", e, e.Trial, kind)
 	}
-	contains(t, "motd", g.Shell(t, "cat /run/motd.d/apt-be"), "came back from bad")
+	contains(t, "motd", g.Shell(t, "cat /run/motd.d/apt-be"), "fell back from bad")
 }
