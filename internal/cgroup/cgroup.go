@@ -18,31 +18,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnavailable is why there is no group: nothing of that kind can be made here, as
-// in a container, or with version 1 of control groups alone.
+// ErrUnavailable reports that this process cannot create a control group, as in a
+// container, or with version 1 of control groups only.
 var ErrUnavailable = errors.New("there are no control groups of version 2 that can be written to")
 
-// prefix begins the names of all groups. It has no suffix of a systemd unit, so
-// systemd takes the group for none of its own.
+// prefix begins the names of all groups. It has no suffix of a systemd unit, so systemd
+// does not take the group for a unit.
 const prefix = "apt-be-sandbox-"
 
-// Group is a control group. It is worked on through descriptors that were opened
-// when it was made: what holds it may change its root, its mounts, and its own
-// control group's name space, in which the mount option nsdelegate would refuse it.
+// Group is a control group. All operations use descriptors that were opened at its
+// creation: its holder may change its root, its mounts, and its cgroup namespace, in
+// which the mount option nsdelegate would refuse access.
 type Group struct {
 	name   string   // of its directory
-	parent *os.File // the directory that has it
-	dir    *os.File // locked as long as somebody holds it
+	parent *os.File // the directory above
+	dir    *os.File // locked while a process holds the group
 	procs  *os.File // cgroup.procs
 	events *os.File // cgroup.events
 	kill   *os.File // cgroup.kill; nil before Linux 5.14
 	notes  []string
 }
 
-// Make makes a control group for a sandbox, beside this process's own, with limits.
-// It is to be called before this process has a name space of control groups of its
-// own. What keeps it from making any is [ErrUnavailable]; a limit that can't be had is
-// in [Group.Notes]. Groups of sandboxes that are gone are removed.
+// Make creates a control group with limits for a sandbox, beside this process's own.
+// Call it before this process enters its own cgroup namespace. If groups are not
+// possible, the error is [ErrUnavailable]. Limits that could not be set are in
+// [Group.Notes]. Make also removes the groups of ended sandboxes.
 func Make(name string, l Limits) (*Group, error) {
 	if name == "" || strings.ContainsAny(name, "/\n") {
 		return nil, fmt.Errorf("cannot make a control group: its name %q is none", name)
@@ -63,7 +63,7 @@ func Make(name string, l Limits) (*Group, error) {
 	return g, nil
 }
 
-// find finds the place of a group, and checks that it is one.
+// find finds the place of a group, and checks that it is a control group.
 func find() (place, error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -87,12 +87,12 @@ func find() (place, error) {
 	return at, nil
 }
 
-// attempts is how often a group is made anew, or under another name: somebody may have
-// removed it before it was locked, as removeStale does, and systemd when it stops a
+// attempts is the number of attempts to create a group, again or under another name:
+// removeStale may have removed it before it was locked, or systemd, which stops a
 // slice.
 const attempts = 10
 
-// open makes the directory of a group and opens what is needed of it.
+// open creates the directory of a group and opens its files.
 func (g *Group) open(parent string) error {
 	var err error
 	if g.parent, err = os.OpenFile(parent, unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
@@ -103,7 +103,7 @@ func (g *Group) open(parent string) error {
 		err = unix.Mkdirat(int(g.parent.Fd()), g.name, 0o755)
 		switch {
 		case errors.Is(err, unix.EEXIST):
-			// Of one whose processes the kernel could not end, maybe.
+			// The name may belong to a group whose processes the kernel could not end.
 			g.name = fmt.Sprintf("%s.%d", first, attempt)
 			continue
 		case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
@@ -131,14 +131,14 @@ func (g *Group) hold() error {
 	if g.dir, err = openAt(g.parent, g.name, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
 		return err
 	}
-	// Nobody but removeStale may have it, and not for long.
+	// Only removeStale may hold the lock, for a moment.
 	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
 		err = unix.Flock(int(g.dir.Fd()), unix.LOCK_EX)
 	}
 	if err != nil {
 		return err
 	}
-	// Below a group of threads, a new one can have no process.
+	// In a threaded group, a new group cannot contain processes.
 	kind, err := readAt(g.dir, "cgroup.type")
 	if err != nil {
 		return err
@@ -153,29 +153,28 @@ func (g *Group) hold() error {
 		return err
 	}
 	if g.kill, err = openAt(g.dir, "cgroup.kill", unix.O_WRONLY); errors.Is(err, unix.ENOENT) {
-		// Whether that is an old kernel or the group is gone, the next one tells.
+		// Either the kernel is old or the group was removed; the next open shows which.
 		g.kill = nil
 		_, err = readAt(g.dir, "cgroup.type")
 	}
 	return err
 }
 
-// Notes says which limits the group does not have, and why.
+// Notes returns sentences about limits that the group does not have, with the reasons.
 func (g *Group) Notes() []string { return g.notes }
 
-// Dir is the group's directory, for a child that is to begin in it
-// (syscall.SysProcAttr.CgroupFD, from Linux 5.7 on). The parent has to be in the name
-// space of control groups that it was in when the group was made.
+// Dir returns the group's directory, for a child that starts in it
+// (syscall.SysProcAttr.CgroupFD, since Linux 5.7). The parent must be in the cgroup
+// namespace in which it created the group.
 func (g *Group) Dir() *os.File { return g.dir }
 
-// Procs is the file that a process enters the group by: see [Enter]. It may be
-// handed to one that can reach no control groups itself, and must not be left to what
-// that one executes.
+// Procs returns the file through which a process enters the group: see [Enter]. A
+// process that cannot reach control groups itself may get it, but must close it before
+// execve(2).
 func (g *Group) Procs() *os.File { return g.procs }
 
-// Enter makes this process a member of the group that procs ([Group.Procs]) is of.
-// The children that it has stay where they are. A name space of control groups that
-// it makes afterwards shows nothing but this group.
+// Enter moves this process to the group of procs ([Group.Procs]). Its children do not
+// move. A cgroup namespace that it creates afterwards shows only this group.
 func Enter(procs *os.File) error {
 	if _, err := unix.Write(int(procs.Fd()), []byte("0")); err != nil {
 		return fmt.Errorf("cannot enter the control group of the sandbox: %w", err)
@@ -183,12 +182,11 @@ func Enter(procs *os.File) error {
 	return nil
 }
 
-// Remove removes the group, in which there must be no process any more, and closes
-// what belongs to it.
+// Remove removes the group, which must be empty, and closes its files.
 func (g *Group) Remove() error {
 	err := unix.Unlinkat(int(g.parent.Fd()), g.name, unix.AT_REMOVEDIR)
 	g.close()
-	// systemd removes what is empty in a slice that it stops.
+	// systemd removes empty groups in a slice that it stops.
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cannot remove the control group %s: %w", g.name, err)
 	}
@@ -197,7 +195,7 @@ func (g *Group) Remove() error {
 
 func (g *Group) close() { closeAll(g.parent, g.dir, g.procs, g.events, g.kill) }
 
-// closeAll closes files, nil for none.
+// closeAll closes files, and skips nil.
 func closeAll(files ...*os.File) {
 	for _, file := range files {
 		if file != nil {
@@ -206,8 +204,8 @@ func closeAll(files ...*os.File) {
 	}
 }
 
-// removeStale removes groups that nobody holds, and that are empty: of others the
-// kernel does not let it.
+// removeStale removes groups that no process holds. The kernel removes only empty
+// groups.
 func removeStale(parent string) {
 	found, err := filepath.Glob(filepath.Join(escape(parent), prefix+"*"))
 	if err != nil {
@@ -218,7 +216,7 @@ func removeStale(parent string) {
 		if err != nil {
 			continue
 		}
-		// Who has just made it, and has nobody in it yet, has locked it.
+		// The creator of a group locks it before the first process enters.
 		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
 			_ = unix.Rmdir(dir)
 		}
@@ -226,7 +224,7 @@ func removeStale(parent string) {
 	}
 }
 
-// escape is a path as a pattern of filepath.Glob: systemd has backslashes in names.
+// escape escapes a path for filepath.Glob: systemd's names contain backslashes.
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

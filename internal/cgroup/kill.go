@@ -12,13 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long the end of all processes may take. The kernel ends thousands in
-// a second or two; a process that waits for a disk which does not respond is not ended
-// at all.
+// patience is the time in which all processes must end. The kernel ends thousands in
+// one or two seconds, but not a process that waits for an unresponsive disk.
 const patience = 30 * time.Second
 
-// Kill ends all processes of the group, those too that are made meanwhile, and waits
-// until there is none.
+// Kill ends all processes of the group, including those created meanwhile, and waits
+// until there are none.
 func (g *Group) Kill() error {
 	deadline := time.Now().Add(patience)
 	if g.kill != nil {
@@ -30,10 +29,10 @@ func (g *Group) Kill() error {
 	return g.killEach(deadline)
 }
 
-// killEach is for kernels before 5.14. What is frozen makes no processes, and can be
+// killEach kills on kernels before 5.14. Frozen processes create no others, and can be
 // killed.
 func (g *Group) killEach(deadline time.Time) error {
-	freeze, err := openAt(g.dir, "cgroup.freeze", unix.O_WRONLY) // from 5.2 on
+	freeze, err := openAt(g.dir, "cgroup.freeze", unix.O_WRONLY) // since Linux 5.2
 	if err == nil {
 		_, err = freeze.WriteString("1")
 		freeze.Close()
@@ -48,13 +47,13 @@ func (g *Group) killEach(deadline time.Time) error {
 	})
 }
 
-// wait waits until no process is in the group. It calls again before each look.
+// wait waits until the group is empty. It calls again before each check.
 func (g *Group) wait(deadline time.Time, again func()) error {
 	for {
 		again()
 		events, err := readAgain(g.events)
 		if errors.Is(err, unix.ENODEV) {
-			return nil // the group is gone: it was empty
+			return nil // the group was removed, so it was empty
 		}
 		if err != nil {
 			return fmt.Errorf("cannot see whether the processes of the sandbox have ended: %w", err)
@@ -66,7 +65,8 @@ func (g *Group) wait(deadline time.Time, again func()) error {
 		if left <= 0 {
 			return fmt.Errorf("cannot end the processes of the sandbox: after %s there are still %s", patience, g.describe())
 		}
-		// The kernel reports each change. What again has to find may be there without one.
+		// The kernel reports each change. again also finds processes whose start is no
+		// change.
 		wait := min(left, 100*time.Millisecond)
 		_, err = unix.Poll([]unix.PollFd{{Fd: int32(g.events.Fd()), Events: unix.POLLPRI}}, int(wait.Milliseconds())+1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -75,7 +75,7 @@ func (g *Group) wait(deadline time.Time, again func()) error {
 	}
 }
 
-// populated reads a cgroup.events.
+// populated reports the value of populated in a cgroup.events.
 func populated(events string) bool {
 	for line := range strings.Lines(events) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "populated "); ok {
@@ -85,8 +85,8 @@ func populated(events string) bool {
 	return true
 }
 
-// members are the processes in the group. Those without a number in this process's
-// name space are left out.
+// members returns the processes in the group, without those that have no PID in this
+// process's namespace.
 func (g *Group) members() []int {
 	text, err := readAt(g.dir, "cgroup.procs")
 	if err != nil {
@@ -101,7 +101,7 @@ func (g *Group) members() []int {
 	return pids
 }
 
-// describe names processes that can't be ended.
+// describe names processes that could not be ended.
 func (g *Group) describe() string {
 	const most = 5
 	pids := g.members()

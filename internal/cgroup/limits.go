@@ -9,32 +9,31 @@ import (
 	"strings"
 )
 
-// Limits is what a sandbox may have at most; 0 is no limit but those of this
-// process's own group.
+// Limits are the limits of a sandbox. 0 is no limit beyond those of this process's own
+// group.
 type Limits struct {
-	Processes int   // threads count, too
-	Memory    int64 // bytes, caches and files in memory included
+	Processes int   // threads count as processes
+	Memory    int64 // bytes, including caches and files in memory
 	Swap      int64 // bytes
 }
 
-// What the sandbox gets of the machine.
+// The sandbox's part of the machine.
 const (
-	// mostProcesses is four times what the biggest jobs of packages need: DKMS runs
-	// make with as many jobs as there are processors, each of some four processes; so
-	// 2,000 on a machine with 512 of them. A runtime such as Java's has a hundred
-	// threads.
+	// mostProcesses is four times the need of the biggest package jobs: DKMS runs make
+	// with one job for each processor, each with about four processes, so 2,000 on a
+	// machine with 512 processors. A runtime such as Java's has a hundred threads.
 	mostProcesses = 8192
-	// processShare is the part of what the kernel can have in all that is the
-	// sandbox's on small machines: a third, as systemd gives a user. The rest of the
-	// machine has to go on making processes while the sandbox can't.
+	// processShare limits the sandbox on small machines to a third of the kernel's
+	// processes, as systemd limits a user. The running system must be able to create
+	// processes when the sandbox cannot.
 	processShare = 3
-	// Three quarters of the memory: an upgrade gets through in what is left on a
-	// machine that does its work meanwhile, and what it has in memory files (/tmp, what
-	// is unpacked ahead) counts. At that limit, the kernel takes back the sandbox's own
-	// caches first, and then ends a process of the sandbox and none of a service.
+	// Three quarters of the memory: an upgrade succeeds in the remaining memory of a
+	// busy machine, and its files in memory count (/tmp, predecompressed packages). At
+	// the limit, the kernel first reclaims the sandbox's own caches, and then ends a
+	// process of the sandbox, not a service.
 	memoryShare, memoryOf = 3, 4
-	// swapShare is the part of the swap space: half, so that what fills it does not
-	// leave the services without any.
+	// swapShare limits the sandbox to half of the swap space, so that the services keep
+	// the other half.
 	swapShare = 2
 )
 
@@ -46,7 +45,7 @@ func Default() Limits {
 	return share(string(threads), string(pids), string(memory))
 }
 
-// share is Default by what the kernel says. What it does not say sets no limit, but
+// share computes Default from the kernel's files. A missing value sets no limit, except
 // for processes.
 func share(threads, pids, meminfo string) Limits {
 	l := Limits{Processes: mostProcesses}
@@ -74,14 +73,14 @@ func share(threads, pids, meminfo string) Limits {
 	return l
 }
 
-// setting is a file of a control group, such as memory.max, and what to write to it.
+// setting is a file of a control group, such as memory.max, with the value to write.
 type setting struct{ file, value string }
 
-// fewer are the files with an amount: the smaller one counts.
+// fewer are the files with an amount. The smaller amount applies.
 var fewer = []string{"pids.max", "memory.max", "memory.high", "memory.swap.max", "memory.swap.high", "memory.zswap.max"}
 
-// copied are the files whose value is taken over if it is not the one that every
-// group has at first.
+// copied are the files whose value is copied if it is not the initial value of every
+// group.
 var copied = []struct{ file, first string }{
 	{"cpu.max", "max 100000"},
 	{"cpu.idle", "0"},
@@ -93,8 +92,8 @@ var copied = []struct{ file, first string }{
 	{"io.latency", ""},
 }
 
-// limitsFor returns what to write to a new group's files: our limits, and those of
-// this process's own group where they are stricter.
+// limitsFor returns the settings of a new group: the limits of l, and those of this
+// process's own group if they are stricter.
 func limitsFor(own, dir string, l Limits) []setting {
 	ours := map[string]int64{"pids.max": int64(l.Processes), "memory.max": l.Memory, "memory.swap.max": l.Swap}
 	var list []setting
@@ -103,7 +102,7 @@ func limitsFor(own, dir string, l Limits) []setting {
 		if theirs, err := strconv.ParseInt(read(own, file), 10, 64); err == nil {
 			value = theirs
 		} else if ours[file] == 0 {
-			continue // "max", or none at all
+			continue // "max", or no value
 		} else {
 			value = ours[file]
 		}
@@ -115,7 +114,7 @@ func limitsFor(own, dir string, l Limits) []setting {
 		}
 	}
 	if own == filepath.Dir(dir) {
-		// The group is below this process's own, and has what that one has.
+		// The group is below this process's own, so that group's limits apply to it.
 		return list
 	}
 	idle := read(own, "cpu.idle") == "1"
@@ -124,7 +123,7 @@ func limitsFor(own, dir string, l Limits) []setting {
 		if value == c.first || value == "" || c.file == "cpu.weight" && idle {
 			continue
 		}
-		// A file of several lines takes one at a time.
+		// Each write to a file of several lines sets one line.
 		for line := range strings.Lines(value) {
 			list = append(list, setting{c.file, strings.TrimSpace(line)})
 		}
@@ -132,7 +131,7 @@ func limitsFor(own, dir string, l Limits) []setting {
 	return list
 }
 
-// apply writes settings to a group, and says which it could not.
+// apply writes settings to a group, and returns notes about settings that failed.
 func apply(dir string, list []setting) (notes []string) {
 	for _, s := range list {
 		if err := write(filepath.Join(dir, s.file), s.value); err != nil {
@@ -142,8 +141,8 @@ func apply(dir string, list []setting) (notes []string) {
 	return notes
 }
 
-// enable sees to it that groups in a directory can have limits, and says of what they
-// can't.
+// enable enables limits for the groups in a directory, and returns notes about limits
+// that are not possible.
 func enable(parent string) (notes []string) {
 	there := strings.Fields(read(parent, "cgroup.controllers"))
 	given := strings.Fields(read(parent, "cgroup.subtree_control"))
@@ -162,7 +161,7 @@ func enable(parent string) (notes []string) {
 	return notes
 }
 
-// read reads a file of a group; what is not there is empty.
+// read reads a file of a group. A missing file is empty.
 func read(dir, file string) string {
 	data, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
@@ -176,7 +175,7 @@ func has(dir, file string) bool {
 	return err == nil
 }
 
-// write writes in one call, which is what these files take.
+// write writes a value with one write(2), as these files require.
 func write(file, value string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// place is where a group can be.
+// place is the place of a group.
 type place struct {
 	own    string // the directory of this process's own group
-	parent string // the directory that the new one is made in
+	parent string // the directory in which the new group is created
 }
 
-// placeOf finds it by proc_pid_cgroup(5) and proc_pid_mountinfo(5).
+// placeOf finds the place in proc_pid_cgroup(5) and proc_pid_mountinfo(5).
 func placeOf(groups, mounts string) (place, error) {
 	own, err := ownGroup(groups)
 	if err != nil {
@@ -29,15 +29,16 @@ func placeOf(groups, mounts string) (place, error) {
 		if readOnly(m) {
 			continue
 		}
-		// A container may see a part of the tree, and one with a name space of its own a
-		// root that is above all that it can name.
+		// A container may see a part of the tree. With a cgroup namespace of its own,
+		// its root is above every path that it can name.
 		below, ok := strings.CutPrefix(own, strings.TrimSuffix(m.Root, "/"))
 		if !ok || below != "" && below[0] != '/' {
 			continue
 		}
 		dir := path.Join(m.Mountpoint, below)
 		if path.Clean("/"+below) == "/" {
-			// Without an init system that puts things into groups, all is in the first one.
+			// Without an init system that creates groups, all processes are in the root
+			// group.
 			return place{own: dir, parent: dir}, nil
 		}
 		return place{own: dir, parent: path.Dir(dir)}, nil
@@ -48,7 +49,7 @@ func placeOf(groups, mounts string) (place, error) {
 	return place{}, fmt.Errorf("%w: %s is read-only, or does not have %s, which this process is in", ErrUnavailable, found[0].Mountpoint, own)
 }
 
-// ownGroup is the path of a process's group of version 2.
+// ownGroup returns the path of a process's group of version 2.
 func ownGroup(groups string) (string, error) {
 	for line := range strings.Lines(groups) {
 		own, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::")

@@ -1,6 +1,6 @@
-// Package inroot reads and edits files of a root file system that is not the
-// running one. The links in it are followed as a process would that has it
-// for its root (openat2(2), Linux 5.6), so none leads into the running system.
+// Package inroot reads and edits files of a root file system that is not the running
+// one. It follows links as a process with that root would (openat2(2), Linux 5.6), so
+// no link leads into the running system.
 package inroot
 
 import (
@@ -17,11 +17,11 @@ import (
 	"github.com/apt-be/apt-be/internal/openat2"
 )
 
-// limit is the size of the largest file that is read, in bytes: those that are
-// edited are configuration.
+// limit is the maximum size of a file to read, in bytes: edited files are
+// configuration.
 const limit = 16 << 20
 
-// open opens what path is inside root.
+// open opens a path inside root.
 func open(root, path string, flags uint64) (*os.File, error) {
 	rootFD, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -38,20 +38,20 @@ func open(root, path string, flags uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// OpenDir opens a directory, also by links, which stay inside root. Its
-// descriptor leads there whatever becomes of the path.
+// OpenDir opens a directory and follows links, which stay inside root. The descriptor
+// stays valid if the path changes.
 func OpenDir(root, path string) (*os.File, error) {
 	return open(root, path, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
-// Open opens a regular file to read it, however large, also by links, which
-// stay inside root. An error is fs.ErrNotExist where it should be.
+// Open opens a regular file of any size for reading and follows links, which stay
+// inside root. The error is fs.ErrNotExist if the file is missing.
 func Open(root, path string) (*os.File, error) {
 	return openFile(root, path, 0)
 }
 
 func openFile(root, path string, flags uint64) (*os.File, error) {
-	f, err := open(root, path, unix.O_RDONLY|unix.O_NONBLOCK|flags) // not to wait for the writer of a FIFO
+	f, err := open(root, path, unix.O_RDONLY|unix.O_NONBLOCK|flags) // O_NONBLOCK: do not wait for the writer of a FIFO
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func openFile(root, path string, flags uint64) (*os.File, error) {
 	return f, nil
 }
 
-// Lstat is what path is inside root, a link if its last part is one.
+// Lstat describes a path inside root, without following a link as its last part.
 func Lstat(root, path string) (fs.FileInfo, error) {
 	f, err := open(root, path, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
@@ -76,7 +76,7 @@ func Lstat(root, path string) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// Chmod gives a regular file, whose last part may not be a link, a mode.
+// Chmod sets the mode of a regular file. The last part of path must not be a link.
 func Chmod(root, path string, mode fs.FileMode) error {
 	f, err := openFile(root, path, unix.O_NOFOLLOW)
 	if err != nil {
@@ -86,8 +86,8 @@ func Chmod(root, path string, mode fs.FileMode) error {
 	return f.Chmod(mode)
 }
 
-// ReadFile reads a regular file, whose last part may not be a link. An error
-// is fs.ErrNotExist where it should be.
+// ReadFile reads a regular file. The last part of path must not be a link. The error is
+// fs.ErrNotExist if the file is missing.
 func ReadFile(root, path string) ([]byte, error) {
 	data, _, err := read(root, path)
 	return data, err
@@ -110,8 +110,8 @@ func read(root, path string) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
-// Edit replaces the content of a regular file by what change makes of it, and
-// keeps its owner and mode. A file that isn't there is left so.
+// Edit replaces the content of a regular file by the result of change, and keeps its
+// owner and mode. It does nothing if the file is missing.
 func Edit(root, path string, change func(old []byte) (new []byte, changed bool, err error)) error {
 	old, info, err := read(root, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,9 +132,9 @@ func Edit(root, path string, change func(old []byte) (new []byte, changed bool, 
 	return replace(dir, path, data, info)
 }
 
-// EditOrMake is Edit, but a file that isn't there counts as an empty one, and
-// one that is empty afterwards is removed. A new one is for all to read, and
-// so are the directories above it that are missing.
+// EditOrMake is like Edit, but treats a missing file as empty, and removes the file if
+// the new content is empty. A new file is readable by all users, like the missing
+// directories above it.
 func EditOrMake(root, path string, change func(old []byte) (new []byte, changed bool, err error)) error {
 	old, info, err := read(root, path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -158,8 +158,8 @@ func EditOrMake(root, path string, change func(old []byte) (new []byte, changed 
 	return dir.Sync()
 }
 
-// makeDir opens a directory inside root, and makes it and those above it if
-// they are not there.
+// makeDir opens a directory inside root, and creates it and those above it if they are
+// missing.
 func makeDir(root, path string) (*os.File, error) {
 	dir, err := OpenDir(root, path)
 	if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(path) == path {
@@ -179,8 +179,7 @@ func makeDir(root, path string) (*os.File, error) {
 	return OpenDir(root, path)
 }
 
-// replace writes the file that path names in a directory; like is the one that
-// is there, if any.
+// replace writes the file at path in a directory; like is the existing file, or nil.
 func replace(dir *os.File, path string, data []byte, like fs.FileInfo) error {
 	err := replaceIn(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), filepath.Base(path), data, like)
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package mounts mounts boot environments for people to look into, and finds
-// where they are mounted.
+// Package mounts mounts boot environments for people, and finds their mounts.
 package mounts
 
 import (
@@ -15,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of returns the directories at which the subvolume at a path from the top
-// level of the file system on device is mounted, in this process's name space.
+// Of returns the mount points, in this process's mount namespace, of the subvolume at a
+// path from the top level of the file system on device.
 func Of(device, subvolume string) ([]string, error) {
 	found, err := mountinfo.GetMounts(only(device, subvolume))
 	if err != nil {
@@ -29,7 +28,7 @@ func Of(device, subvolume string) ([]string, error) {
 	return dirs, nil
 }
 
-// only passes the mounts of a subvolume, and of directories in it.
+// only keeps the mounts of a subvolume and of its directories.
 func only(device, subvolume string) mountinfo.FilterFunc {
 	return func(m *mountinfo.Info) (skip, stop bool) {
 		inside := m.Root == "/"+subvolume || strings.HasPrefix(m.Root, "/"+subvolume+"/")
@@ -37,15 +36,15 @@ func only(device, subvolume string) mountinfo.FilterFunc {
 	}
 }
 
-// Points returns what is mounted at each mount point of this process's name
-// space: of a btrfs its path from the top level, and "" of all else.
+// Points returns the mounts of this process's mount namespace by mount point: for btrfs
+// the path from the top level, otherwise "".
 func Points() (map[string]string, error) {
 	found, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the mounts: %w", err)
 	}
 	points := map[string]string{}
-	for _, m := range found { // the last one at a place hides the others
+	for _, m := range found { // the last mount at a place hides the others
 		points[m.Mountpoint] = ""
 		if m.FSType == "btrfs" {
 			points[m.Mountpoint] = strings.TrimPrefix(m.Root, "/")
@@ -54,7 +53,7 @@ func Points() (map[string]string, error) {
 	return points, nil
 }
 
-// MountBy mounts a file system by mount(8), with options as in an fstab.
+// MountBy mounts a file system by mount(8), with options as in fstab(5).
 func MountBy(device, kind, options, dir string) error {
 	out, err := exec.Command("mount", "-t", kind, "-o", options, device, dir).CombinedOutput()
 	if err != nil {
@@ -63,10 +62,10 @@ func MountBy(device, kind, options, dir string) error {
 	return nil
 }
 
-// Mount mounts a subvolume at dir, to be looked into: its setuid programs give
-// nobody anything, since their faults may be known by now, or somebody's script may
-// have made them, and its device nodes lead nowhere. Each mount of a file system is
-// read-only or not by itself: btrfs takes both beside each other since Linux 3.17.
+// Mount mounts a subvolume at dir for people to look into. setuid programs have no
+// effect there, because they may have known vulnerabilities or come from a hostile
+// script, and device nodes cannot be opened. Each mount is read-only or writable by
+// itself: since Linux 3.17 btrfs supports both at the same time.
 func Mount(device, subvolume, dir string, readOnly bool) error {
 	flags := uintptr(unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV)
 	if readOnly {
@@ -78,8 +77,8 @@ func Mount(device, subvolume, dir string, readOnly bool) error {
 	return nil
 }
 
-// MakePrivate makes a directory into which only root can walk, or makes one that is
-// there such a directory. Nothing but root has a hand in what is above it.
+// MakePrivate creates a directory that only root can enter, or restricts an existing
+// one. Only root can write to the directories above it.
 func MakePrivate(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -96,7 +95,7 @@ func MakePrivate(dir string) error {
 	return errors.Join(f.Chown(0, 0), f.Chmod(0o700))
 }
 
-// Unmount unmounts what is mounted at dir.
+// Unmount unmounts the mount at dir.
 func Unmount(dir string) error {
 	if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil {
 		return fmt.Errorf("cannot unmount %s: %w", dir, err)

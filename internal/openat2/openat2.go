@@ -1,4 +1,4 @@
-// Package openat2 is openat2(2) (Linux 5.6) for paths that somebody else may be
+// Package openat2 calls openat2(2) (Linux 5.6) for paths that other processes may be
 // changing.
 package openat2
 
@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open opens what a path names below a directory. With RESOLVE_BENEATH and
-// RESOLVE_IN_ROOT the kernel gives up (EAGAIN) on a ".." if anything in the
-// whole system was renamed or mounted at that moment; so it is asked again. It
-// says the same of a file with a lease (fcntl(2)), for as long as its holder
-// likes, so not for ever.
+// Open opens a path below a directory. With RESOLVE_BENEATH and RESOLVE_IN_ROOT the
+// kernel fails with EAGAIN at a ".." if any rename or mount of the whole system
+// happened at that moment, so Open tries again. The kernel returns the same error for a
+// file with a lease (fcntl(2)) for as long as its holder wants, so Open does not try
+// for ever.
 //
-// With RESOLVE_NO_SYMLINKS the path may be longer than the kernel takes one
-// (PATH_MAX): every user can make such, directory by directory.
+// With RESOLVE_NO_SYMLINKS the path may exceed PATH_MAX: every user can create such
+// paths, directory by directory.
 func Open(dir int, path string, how unix.OpenHow) (fd int, err error) {
 	how.Flags |= unix.O_CLOEXEC
 	if len(path) <= piece || how.Resolve&unix.RESOLVE_NO_SYMLINKS == 0 {
@@ -26,7 +26,7 @@ func Open(dir int, path string, how unix.OpenHow) (fd int, err error) {
 	for len(path) > piece {
 		end := strings.LastIndexByte(path[:piece], '/')
 		if end <= 0 {
-			break // a name that the kernel refuses
+			break // the kernel refuses the name
 		}
 		next, err := open(dir, path[:end], unix.OpenHow{
 			Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
@@ -47,7 +47,7 @@ func Open(dir int, path string, how unix.OpenHow) (fd int, err error) {
 	return fd, err
 }
 
-// piece is how much of a path the kernel is given at once.
+// piece is the maximum length of a path in one call.
 const piece = unix.PathMax - 1
 
 func open(dir int, path string, how unix.OpenHow) (fd int, err error) {

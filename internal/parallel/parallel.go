@@ -1,4 +1,4 @@
-// Package parallel does many small things on all processors.
+// Package parallel runs many small tasks on all processors.
 package parallel
 
 import (
@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// Each calls do for each number below n, several at once, and returns when all
-// calls have. After an error no more are begun; of several errors it returns that
-// for the least number.
+// Each calls do for each number below n, several at a time, and returns after all calls
+// have returned. After an error it starts no more calls. Of several errors it returns
+// the one with the lowest number.
 func Each(n int, do func(i int) error) error {
 	var (
 		begun  atomic.Int64

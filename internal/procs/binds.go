@@ -10,13 +10,13 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// Bind is a directory of a btrfs that is mounted by itself.
+// Bind is a mount of a directory of a btrfs.
 type Bind struct {
 	Dir string // the mount point
-	PID int    // of a process that sees it there
+	PID int    // of a process that sees the mount
 }
 
-// Binds returns the mounts, in the name spaces of all processes, of directories at
+// Binds returns the mounts, in the mount namespaces of all processes, of directories at
 // or below a path from the top level of a btrfs.
 func Binds(dir string) ([]Bind, error) {
 	entries, err := os.ReadDir("/proc")
@@ -36,7 +36,7 @@ func Binds(dir string) ([]Bind, error) {
 		}
 		space, err := os.Readlink("/proc/" + entry.Name() + "/ns/mnt")
 		if err != nil || seen[space] {
-			continue // gone, or a kernel's thread
+			continue // ended, or a kernel thread
 		}
 		table, err := os.Open("/proc/" + entry.Name() + "/mountinfo")
 		if err != nil {
@@ -46,7 +46,7 @@ func Binds(dir string) ([]Bind, error) {
 		mounts, err := mountinfo.GetMountsFromReader(table, filter)
 		table.Close()
 		if err != nil {
-			continue // gone since
+			continue // ended meanwhile
 		}
 		for _, m := range mounts {
 			found = append(found, Bind{m.Mountpoint, pid})

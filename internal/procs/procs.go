@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Use is how a process uses a file.
+// Use is the way in which a process uses a file.
 type Use string
 
 // The uses that Find looks for.
 const (
 	Reads  Use = "open"             // or mapped
-	Writes Use = "open for writing" // or mapped so that it can be written
+	Writes Use = "open for writing" // or mapped as writable
 	Stands Use = "working directory"
-	Lists  Use = "open directory" // in which files can be made
-	Serves Use = "socket"         // by its path: a copy of that leads to nobody
+	Lists  Use = "open directory" // files can be created in it
+	Serves Use = "socket"         // a socket with a path: a copy of it connects to no process
 )
 
 // File is a file that a process uses.
@@ -34,15 +34,16 @@ type File struct {
 	Use    Use
 }
 
-// Process uses a file.
+// Process is a process that uses a file.
 type Process struct {
 	PID     int
 	Command string // its name (comm)
-	Unit    string // the systemd unit that it belongs to; "" if none
-	File    File   // the first one that was found
+	Unit    string // the systemd unit of the process; "" if none
+	File    File   // the first file that was found
 }
 
-// String names a process by what an admin can stop: "dovecot.service (imap, 4711)".
+// String names a process by the unit or process that an administrator can stop:
+// "dovecot.service (imap, 4711)".
 func (p Process) String() string {
 	if p.Unit == "" {
 		return fmt.Sprintf("%s (process %d)", p.Command, p.PID)
@@ -50,8 +51,8 @@ func (p Process) String() string {
 	return fmt.Sprintf("%s (%s, %d)", p.Unit, p.Command, p.PID)
 }
 
-// Find returns the processes that use a file for which match is true, but this
-// one. A process that ends meanwhile is left out.
+// Find returns the other processes that use a file for which match is true. It skips
+// processes that end meanwhile.
 func Find(match func(File) bool) ([]Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -78,8 +79,8 @@ func describe(pid int, file File) Process {
 	return Process{PID: pid, Command: strings.TrimSpace(string(command)), Unit: unitOf(string(groups)), File: file}
 }
 
-// unitOf finds a unit in /proc/PID/cgroup (cgroups(7)): the outermost one that is
-// no slice, since a user's manager and a container's have units of their own.
+// unitOf finds the unit in /proc/PID/cgroup (cgroups(7)): the outermost one that is not
+// a slice, because a user's manager and a container have units of their own.
 func unitOf(groups string) string {
 	for line := range strings.Lines(groups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -95,7 +96,7 @@ func unitOf(groups string) string {
 	return ""
 }
 
-// uses looks through what a process has open.
+// uses searches the open files of a process.
 func uses(dir string, sockets map[string]string, match func(File) bool) (File, bool) {
 	look := func(link string, use Use) (File, bool) {
 		file, ok := fileAt(link, use)
@@ -125,17 +126,17 @@ func uses(dir string, sockets map[string]string, match func(File) bool) (File, b
 	return File{}, false
 }
 
-// fileAt describes what a link in /proc leads to. It does not ask a server: a
-// network file system that hangs is no reason to hang here.
+// fileAt describes the target of a link in /proc. It sends no request to a server, so
+// an unresponsive network file system cannot block it.
 func fileAt(link string, use Use) (File, bool) {
 	target, err := os.Readlink(link)
 	if err != nil || !filepath.IsAbs(target) {
-		return File{}, false // gone, or a pipe, a socket and the like
+		return File{}, false // gone, or not a file, such as a pipe or a socket
 	}
 	return fileIn(link, target, use)
 }
 
-// fileIn describes the file at a place, which its user calls by a path.
+// fileIn describes the file at a place, with the name that its user sees.
 func fileIn(place, name string, use Use) (File, bool) {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, place, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
@@ -147,7 +148,7 @@ func fileIn(place, name string, use Use) (File, bool) {
 	return File{Path: name, Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino, Use: use}, true
 }
 
-// openFor says what a file is open for, by /proc/PID/fdinfo.
+// openFor returns the use of an open file, from /proc/PID/fdinfo.
 func openFor(info string) Use {
 	data, err := os.ReadFile(info)
 	if err != nil {
@@ -166,7 +167,7 @@ func openFor(info string) Use {
 	return Reads
 }
 
-// mappings returns what is mapped of files, by the addresses in /proc/PID/maps.
+// mappings returns the uses of mapped files, by the addresses in /proc/PID/maps.
 func mappings(maps string) map[string]Use {
 	f, err := os.Open(maps)
 	if err != nil {
@@ -188,8 +189,8 @@ func mappings(maps string) map[string]Use {
 	return found
 }
 
-// readSockets returns the paths of the sockets that have one, by what the links to
-// their descriptors say.
+// readSockets returns the paths of the sockets that have one, by the link text of their
+// descriptors.
 func readSockets(table string) map[string]string {
 	f, err := os.Open(table)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package regular reads files that should be regular ones of a modest size, and
-// may be anything by now: a FIFO, which would be waited for without end, a
-// device, a link to somewhere else, or more than there is memory for.
+// Package regular reads files that should be regular and small, but may have become
+// something else: a FIFO, on which a read would wait for ever, a device, a link to
+// another place, or a file larger than the memory.
 package regular
 
 import (
@@ -13,21 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// State is the size of the largest file of apt-be's own state that is read, in
-// bytes: the records, what init noted, menus and the like have a few KiB.
+// State is the maximum size of a file of apt-be's own state, in bytes: records, init's
+// notes and menus have a few KiB.
 const State = 16 << 20
 
 var (
-	// ErrKind says that what is at a path is no regular file.
+	// ErrKind reports that a path is not a regular file.
 	ErrKind = errors.New("not a regular file")
-	// ErrSize says that a file is larger than what it should hold ever is.
+	// ErrSize reports that a file exceeds the size limit.
 	ErrSize = errors.New("too large")
 )
 
-// Open opens the regular file at path, whose last part may not be a link, with
-// flags as of open(2). It never waits, and does not open what is no regular
-// file: even that may have an effect. An error is a *fs.PathError, also of
-// ErrKind, and fs.ErrNotExist where it should be.
+// Open opens the regular file at path, with flags of open(2). The last part of path
+// must not be a link. Open never waits, and does not open other types of files: even
+// opening may have an effect. The error is a *fs.PathError, also for ErrKind, and
+// fs.ErrNotExist if the file is missing.
 func Open(path string, flags int) (*os.File, error) {
 	fail := func(err error) (*os.File, error) { return nil, &fs.PathError{Op: "open", Path: path, Err: err} }
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -53,8 +53,8 @@ func Open(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// ReadFile reads the regular file at path, as Open opens it: ErrSize if it is
-// larger than limit bytes, of which no more are read.
+// ReadFile reads the regular file at path, as Open opens it. The error is ErrSize if
+// the file has more than limit bytes; ReadFile never reads more than that.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	f, err := Open(path, os.O_RDONLY)
 	if err != nil {
@@ -65,7 +65,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	large := err == nil && info.Size() > limit
 	if err == nil && !large {
-		data, err = io.ReadAll(io.LimitReader(f, limit+1)) // it may grow
+		data, err = io.ReadAll(io.LimitReader(f, limit+1)) // the file may grow
 	}
 	if err == nil && (large || int64(len(data)) > limit) {
 		err = fmt.Errorf("%w: it has more than %d bytes", ErrSize, limit)
@@ -76,8 +76,8 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Reason is what an error says besides the path, which a caller may have a better
-// name for.
+// Reason returns an error without its path, for callers with a better name for the
+// file.
 func Reason(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

@@ -15,20 +15,21 @@ import (
 	"github.com/apt-be/apt-be/internal/openat2"
 )
 
-// assembler puts a root together in the sandbox's mount namespace. Its
-// methods take paths inside, such as "/dev".
+// assembler assembles a root in the sandbox's mount namespace. Its methods take paths
+// inside, such as "/dev".
 type assembler struct {
-	root  string // where the root is mounted, outside
-	place decoy  // that it is in
+	root  string // the mount point of the root, outside
+	place decoy  // contains the root
 	notes []string
 }
 
-// assemble mounts the root of a sandbox in a decoy, and all that belongs into it but
-// /proc, in this process's mount namespace. It returns what could not be had as
-// asked.
+// assemble mounts the root of a sandbox in a decoy, with everything in it except /proc,
+// in this process's mount namespace. It returns notes about mounts that differ from the
+// request.
 func assemble(spec *Spec, place decoy) (notes []string, err error) {
 	a := &assembler{root: place.dir(insideName), place: place}
-	// Its own /dev may have nodes, and old roots in it, which a snapshot brings to light.
+	// The root's own /dev may contain device nodes, as may old roots in it, and a
+	// snapshot shows them.
 	var flags uintptr = unix.MS_NOATIME | unix.MS_NODEV
 	if spec.ReadOnly {
 		flags |= unix.MS_RDONLY
@@ -37,8 +38,8 @@ func assemble(spec *Spec, place decoy) (notes []string, err error) {
 		return nil, fmt.Errorf("cannot mount %s of %s: %w", spec.Subvolume, spec.Device, err)
 	}
 	if len(spec.ForeignMounts) > 0 {
-		// Overlays are made of layers that are mounted in the same namespace,
-		// and keep them when this is gone.
+		// The layers of an overlay must be mounted in the same namespace. The overlay
+		// keeps them after this mount is gone.
 		top := place.dir(topDir)
 		if err := unix.Mount(spec.Device, top, "btrfs", unix.MS_NOATIME|quiet, "subvolid=5"); err != nil {
 			return nil, fmt.Errorf("cannot mount the top level of %s: %w", spec.Device, err)
@@ -56,8 +57,8 @@ func assemble(spec *Spec, place decoy) (notes []string, err error) {
 	return a.notes, nil
 }
 
-// directories checks that the sandbox's own are mounted where they seem to be. What
-// lies at the end of a link can be moved meanwhile by another sandbox of the same root.
+// directories checks that the sandbox's own directories are mounted at their paths.
+// Another sandbox of the same root can move the target of a link meanwhile.
 func (a *assembler) directories() error {
 	root, err := unix.Open(a.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -81,8 +82,8 @@ func (a *assembler) note(format string, args ...any) {
 	a.notes = append(a.notes, fmt.Sprintf(format, args...))
 }
 
-// at returns the place outside of a path inside, following the links there as
-// a process inside would: none leads out.
+// at returns the place outside of a path inside. It follows links as a process inside
+// does: none leads out of the root.
 func (a *assembler) at(path string) (*os.File, string, error) {
 	rootFD, err := unix.Open(a.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *assembler) at(path string) (*os.File, string, error) {
 	return f, fmt.Sprintf("/proc/self/fd/%d", fd), nil
 }
 
-// mount mounts onto a path inside, which has to be there.
+// mount mounts onto a path inside, which must exist.
 func (a *assembler) mount(source, path, fstype string, flags uintptr, data string) error {
 	f, target, err := a.at(path)
 	if err != nil {
@@ -113,9 +114,9 @@ func (a *assembler) mount(source, path, fstype string, flags uintptr, data strin
 	return nil
 }
 
-// bind shows something of the running root inside, without what is mounted below it.
-// What is to be read-only is so before it is inside: between two steps another sandbox
-// of the same root could move the place.
+// bind shows a file or directory of the running root inside, without the mounts below
+// it. A read-only bind becomes read-only before it is moved inside: between two steps
+// another sandbox of the same root could move the place.
 func (a *assembler) bind(source, path string, readOnly bool) error {
 	if !readOnly {
 		return a.mount(source, path, "", unix.MS_BIND, "")
@@ -141,7 +142,7 @@ func (a *assembler) bind(source, path string, readOnly bool) error {
 	return err
 }
 
-// mkdir makes a directory inside, unless it is there.
+// mkdir creates a directory inside, unless it exists.
 func (a *assembler) mkdir(path string, mode uint32) error {
 	return a.inParent(path, func(parent string) error {
 		err := unix.Mkdir(parent, mode)
@@ -149,13 +150,13 @@ func (a *assembler) mkdir(path string, mode uint32) error {
 			return nil
 		}
 		if err == nil {
-			err = unix.Chmod(parent, mode) // not subject to the umask
+			err = unix.Chmod(parent, mode) // mkdir(2) applied the umask
 		}
 		return err
 	})
 }
 
-// write makes a file inside.
+// write creates a file inside.
 func (a *assembler) write(path string, data []byte, mode os.FileMode) error {
 	return a.inParent(path, func(name string) error {
 		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, mode)
@@ -163,12 +164,12 @@ func (a *assembler) write(path string, data []byte, mode os.FileMode) error {
 			return err
 		}
 		_, err = f.Write(data)
-		return errors.Join(err, f.Chmod(mode), f.Close()) // not subject to the umask
+		return errors.Join(err, f.Chmod(mode), f.Close()) // open(2) applied the umask
 	})
 }
 
-// inParent calls do with the name outside of a path inside, of which all but
-// the last part is resolved.
+// inParent calls do with the name outside of a path inside. All parts of the path
+// except the last are resolved.
 func (a *assembler) inParent(path string, do func(name string) error) error {
 	dir, name := filepath.Split(path)
 	f, parent, err := a.at(dir)
@@ -184,13 +185,13 @@ func (a *assembler) inParent(path string, do func(name string) error) error {
 
 const quiet = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// sys mounts a sysfs without the control groups, debugfs and the like that
-// are mounted in the running one.
+// sys mounts a sysfs without the file systems that are mounted in the running system's,
+// such as control groups and debugfs.
 func (a *assembler) sys(*Spec) error {
 	if err := a.mount("sysfs", "/sys", "sysfs", quiet|unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
-	// Secure Boot's state is read there by the scripts of signed boot loaders.
+	// Scripts of signed boot loaders read the state of Secure Boot there.
 	const efivars = "/sys/firmware/efi/efivars"
 	var st unix.Statfs_t
 	if unix.Statfs(efivars, &st) == nil && st.Type == unix.EFIVARFS_MAGIC {
@@ -203,7 +204,7 @@ func (a *assembler) tmp(*Spec) error {
 	return a.mount("tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
 }
 
-// texts makes small files that only this sandbox has.
+// texts creates the small files that only this sandbox has.
 func (a *assembler) texts(spec *Spec) error {
 	for name, text := range spec.Texts {
 		if err := a.put(name, []byte(text), 0o644); err != nil {
@@ -213,7 +214,7 @@ func (a *assembler) texts(spec *Spec) error {
 	return nil
 }
 
-// spool makes the directory in which anybody may leave files.
+// spool creates the directory in which every user may leave files.
 func (a *assembler) spool(spec *Spec) error {
 	if spec.Spool == "" {
 		return nil
@@ -221,7 +222,7 @@ func (a *assembler) spool(spec *Spec) error {
 	return a.mkdir(spec.Spool, 0o1733)
 }
 
-// memory mounts file systems in memory, which nobody but root looks into.
+// memory mounts file systems in memory that only root can read.
 func (a *assembler) memory(spec *Spec) error {
 	for _, m := range spec.Memory {
 		if err := a.mkdir(m.Target, 0o700); err != nil {
@@ -234,7 +235,7 @@ func (a *assembler) memory(spec *Spec) error {
 	return nil
 }
 
-// put makes a file inside, and the directories above it.
+// put creates a file inside, and the directories above it.
 func (a *assembler) put(path string, data []byte, mode os.FileMode) error {
 	if err := a.mkdirs(filepath.Dir(path)); err != nil {
 		return err
@@ -242,7 +243,7 @@ func (a *assembler) put(path string, data []byte, mode os.FileMode) error {
 	return a.write(path, data, mode)
 }
 
-// mkdirs makes a directory inside, and those above it.
+// mkdirs creates a directory inside, and the directories above it.
 func (a *assembler) mkdirs(path string) error {
 	dir := ""
 	for _, part := range strings.Split(path, "/")[1:] {
@@ -254,8 +255,7 @@ func (a *assembler) mkdirs(path string) error {
 	return nil
 }
 
-// shown shows files and directories that would be missed in the empty /run and
-// /tmp.
+// shown shows files and directories that the empty /run and /tmp would lack.
 func (a *assembler) shown(spec *Spec) error {
 	for _, place := range slices.Sorted(maps.Keys(spec.Shown)) {
 		if err := a.show(spec.Shown[place], place); err != nil {
@@ -265,8 +265,8 @@ func (a *assembler) shown(spec *Spec) error {
 	return nil
 }
 
-// show shows a file or a directory of the running root read-only, at a place
-// that may not be there yet.
+// show shows a file or directory of the running root read-only, at a place that need
+// not exist.
 func (a *assembler) show(source, place string) error {
 	info, err := os.Stat(source)
 	if err != nil {
@@ -307,7 +307,7 @@ func (a *assembler) foreignMounts(spec *Spec) error {
 	for _, share := range shares {
 		err := a.foreignMount(share, a.place.dir(topDir))
 		if err != nil && (share.Scratch != "" || share.Volatile) {
-			// Better seen and not written to than not there.
+			// Packages can read a read-only file system, but not a missing one.
 			a.note("cannot protect %s by an overlay, so it is read-only: %v", share.Target, err)
 			err = a.bind(share.Target, share.Target, true)
 		}
@@ -331,7 +331,7 @@ func (a *assembler) foreignMount(share ForeignMount, top string) error {
 		return a.bind(share.Target, share.Target, true)
 	case share.Copy:
 		dir := filepath.Join(scratch, "copy")
-		// Once only: what was written to it is what counts from then on.
+		// Only the first run creates it: later runs see what earlier ones wrote to it.
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 			if err := copyTree(share.Target, dir+".new"); err != nil {
 				return err
@@ -343,7 +343,7 @@ func (a *assembler) foreignMount(share ForeignMount, top string) error {
 		return a.bind(dir, share.Target, false)
 	}
 	if share.Volatile {
-		// Below the overlay, where nobody sees it.
+		// It is mounted below the overlay, where no process sees it.
 		if err := a.mount("tmpfs", share.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
 			return err
 		}
@@ -367,12 +367,12 @@ func (a *assembler) foreignMount(share ForeignMount, top string) error {
 	return a.mount("overlay", share.Target, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
 }
 
-// escape quotes what overlayfs takes for separators in a path.
+// escape escapes the characters of a path that overlayfs takes for separators.
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
 }
 
-// sameDirectory gives dir the owner and mode of the directory that it stands for.
+// sameDirectory gives dir the owner and mode of the directory that it replaces.
 func sameDirectory(like, dir string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(like, &st); err != nil {

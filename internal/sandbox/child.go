@@ -12,29 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// child is a process of the keeper's.
+// child is a child process of the keeper.
 type child struct {
 	pid    int
-	socket *os.File      // to it
-	ended  chan struct{} // closed when it has been waited for; nil if somebody else does
+	socket *os.File      // to the child
+	ended  chan struct{} // closed when the keeper has waited for it; nil if another function waits
 }
 
-// What a child finds as its descriptors after the standard ones.
+// The descriptors of a child after the standard ones.
 const (
 	toKeeperFD = 3
 	decoyFD    = 4
-	networkFD  = 5 // the door's: the network namespace that it is to be in, if there is one
+	networkFD  = 5 // of the door: the network namespace to enter, if there is one
 )
 
-// origin is what the keeper's children are started from.
+// origin has what all children of the keeper start from.
 type origin struct {
-	program *os.File // this one
-	group   *os.File // the control group that they begin in; nil for the keeper's
-	decoy   *os.File // what their root is to be
+	program *os.File // this program
+	group   *os.File // the control group in which they start; nil for the keeper's
+	decoy   *os.File // their future root
 }
 
-// start starts this program from memory. The first of the arguments is its role. It
-// finds more files after those that all find.
+// start starts this program from memory. The first argument is its role. The files
+// follow the descriptors that every child has.
 func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProcAttr, more ...*os.File) (*child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -49,7 +49,7 @@ func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProc
 	}
 	process, err := os.StartProcess(path, argv, attr)
 	if o.group != nil && (errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL)) {
-		// Linux has it since 5.7, and some containers refuse clone3(2).
+		// Linux has the flag since 5.7, and some containers refuse clone3(2).
 		sys.UseCgroupFD = false
 		process, err = os.StartProcess(path, argv, attr)
 	}
@@ -60,8 +60,8 @@ func (o origin) start(args, env []string, files []*os.File, sys *syscall.SysProc
 	return &child{pid: process.Pid, socket: os.NewFile(uintptr(pair[0]), args[0])}, nil
 }
 
-// startReaper starts PID 1 of a new namespace. The kernel kills it when this process
-// dies, and all others in the namespace with it.
+// startReaper starts PID 1 of a new namespace. When this process dies, the kernel kills
+// PID 1 and all other processes of the namespace.
 func (o origin) startReaper() (*child, error) {
 	type outcome struct {
 		child *child
@@ -69,15 +69,16 @@ func (o origin) startReaper() (*child, error) {
 	}
 	started := make(chan outcome)
 	go func() {
-		// The thread has the bounding set that only PID 1 is to have, and the kernel
-		// takes its end for the end of PID 1's parent.
+		// The thread has the bounding set of PID 1, and for the kernel the end of this
+		// thread is the end of PID 1's parent.
 		runtime.LockOSThread()
 		joinKeyring()
 		err := limitCapabilities(reaperHas)
 		var c *child
 		if err == nil {
-			// Its threads have directories in /proc, by their numbers, and in them its network.
-			// Go's runtime would open /dev/null in the place of those that are not there.
+			// The directories of its threads in /proc, by their numbers, show its
+			// network. Go's runtime opens /dev/null in place of missing standard
+			// descriptors.
 			c, err = o.start([]string{reapRole}, []string{}, []*os.File{o.decoy, o.decoy, o.decoy},
 				&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL})
 		}
@@ -102,7 +103,7 @@ func (o origin) startReaper() (*child, error) {
 	return s.child, nil
 }
 
-// enterDecoy makes the decoy the root of this process, a child of the keeper's.
+// enterDecoy makes the decoy the root of this process, a child of the keeper.
 func enterDecoy() error {
 	if err := unix.Fchdir(decoyFD); err != nil {
 		return os.NewSyscallError("fchdir", err)
@@ -127,7 +128,7 @@ func (c *child) ready() error {
 
 func (c *child) kill() { c.signal(unix.SIGKILL) }
 
-// signal sends PID 1 a signal, unless it has been waited for.
+// signal sends PID 1 a signal, unless the keeper has waited for it.
 func (c *child) signal(sig syscall.Signal) {
 	select {
 	case <-c.ended:
@@ -136,8 +137,8 @@ func (c *child) signal(sig syscall.Signal) {
 	}
 }
 
-// hasEnded says whether it was PID 1's end that ended a process of its namespace. It
-// can't be waited for before all others have been.
+// hasEnded reports whether a process of the namespace ended because PID 1 ended. The
+// kernel reports PID 1's end only after the end of all others.
 func (c *child) hasEnded(status syscall.WaitStatus) bool {
 	if !status.Signaled() || status.Signal() != unix.SIGKILL {
 		return false
@@ -150,8 +151,9 @@ func (c *child) hasEnded(status syscall.WaitStatus) bool {
 	}
 }
 
-// inMemory is this program in a file in memory that nobody can change. What executes
-// it shows no file of the running system as its /proc/PID/exe.
+// inMemory returns this program as a sealed file in memory, which no process can
+// change. A process that executes it shows no file of the running system as its
+// /proc/PID/exe.
 func inMemory() (*os.File, error) {
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {

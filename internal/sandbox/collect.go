@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	collectLimit = 16 << 20 // the most that is read of a collected file, in bytes
-	collectTotal = 48 << 20 // the most that is read of all of them
-	spoolLimit   = 16 << 20 // the most that is read of all files in the spool, in bytes
-	spoolFiles   = 100      // the most files that are read of it
+	collectLimit = 16 << 20 // the limit for one collected file, in bytes
+	collectTotal = 48 << 20 // the limit for all collected files, in bytes
+	spoolLimit   = 16 << 20 // the limit for all files in the spool, in bytes
+	spoolFiles   = 100      // the limit for the number of files in the spool
 )
 
-// observed is what was known of the files in a sandbox before its command ran.
+// observed has the state of files in a sandbox before its command ran.
 type observed map[string]fs.FileInfo
 
-// observe looks at the files of the root at dir of which it matters what is done to
-// them.
+// observe records the state of the files of the root at dir whose changes are
+// collected.
 func observe(dir string, spec Spec) observed {
 	before := observed{}
 	root, err := os.OpenRoot(dir)
@@ -39,11 +39,11 @@ func observe(dir string, spec Spec) observed {
 	return before
 }
 
-// inside is a path of the root's as os.Root takes it.
+// inside returns a path of the root in the form that os.Root takes.
 func inside(name string) string { return "." + filepath.Clean("/"+name) }
 
-// collect reads the files that the supervisor asked for. Maintainer scripts
-// wrote them: they may be anything.
+// collect reads the files that the supervisor asked for. Maintainer scripts wrote them,
+// so they may have any type and size.
 func (before observed) collect(dir string, spec Spec) map[string][]byte {
 	collected := map[string][]byte{}
 	root, err := os.OpenRoot(dir)
@@ -74,14 +74,14 @@ func (before observed) collect(dir string, spec Spec) map[string][]byte {
 	return collected
 }
 
-// written says whether a file is another one than before, or was written to.
+// written reports whether a file was replaced or written to.
 func (before observed) written(name string, now fs.FileInfo) bool {
 	old, was := before[name]
 	return !was || !os.SameFile(old, now) || !old.ModTime().Equal(now.ModTime()) || old.Size() != now.Size()
 }
 
-// length is how much of a file was there before: nothing if it was replaced,
-// as by logrotate(8).
+// length returns the length that a file had before: 0 if it was replaced, as by
+// logrotate(8).
 func (before observed) length(name string, now fs.FileInfo) int64 {
 	old, was := before[name]
 	if !was || !os.SameFile(old, now) || now.Size() < old.Size() {
@@ -90,7 +90,7 @@ func (before observed) length(name string, now fs.FileInfo) int64 {
 	return old.Size()
 }
 
-// readRegular reads a regular file, from an offset and no more than a limit.
+// readRegular reads a regular file from an offset, up to a limit in bytes.
 func readRegular(root *os.Root, name string, from, limit int64) ([]byte, error) {
 	info, err := root.Lstat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -110,8 +110,8 @@ func readRegular(root *os.Root, name string, from, limit int64) ([]byte, error) 
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// spooled reads what was left in the spool. A file that would be too much with
-// those before it is left out: half of it is no use to anybody.
+// spooled reads the files in the spool. It skips a file that would exceed the limit,
+// because a part of a file is useless.
 func spooled(at string, spec Spec) [][]byte {
 	if spec.Spool == "" {
 		return nil
@@ -138,7 +138,7 @@ func spooled(at string, spec Spec) [][]byte {
 	var found []left
 	entries, _ := dir.ReadDir(-1)
 	for _, entry := range entries {
-		// Not entry.Info, which Go 1.24 has look at a path that is not the root's.
+		// Not entry.Info, which in Go 1.24 looks at a path outside of the root.
 		if info, err := root.Lstat(entry.Name()); err == nil && info.Mode().IsRegular() {
 			found = append(found, left{entry.Name(), info.ModTime()})
 		}

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// copyTree makes dst a copy of the directories and regular files of src, with
-// their modes and times: all that a FAT file system holds.
+// copyTree copies the directories and regular files of src to dst, with modes and
+// times. A FAT file system has no other types.
 func copyTree(src, dst string) error {
 	return filepath.WalkDir(src, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {

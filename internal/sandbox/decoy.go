@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is in a decoy while the sandbox is assembled. Only the first stays.
+// The entries of a decoy during the assembly. Only the first remains.
 const (
 	insideName = "root" // the sandbox's root
 	ptsDir     = "pts"  // its terminals, before it has a /dev
-	topDir     = "top"  // the top level of the file system, while shares are set up
+	topDir     = "top"  // the top level of the file system, during the setup of shares
 	nodesDir   = "dev"  // device nodes
-	oldDir     = "old"  // the running system, while this process leaves it
+	oldDir     = "old"  // the running system, until this process leaves it
 	stageDir   = "stage.d"
-	stageFile  = "stage" // where a directory, or a file, becomes read-only before it is shown
+	stageFile  = "stage" // here a directory or a file becomes read-only before it is shown
 )
 
-// insideDir is the sandbox's root as the keeper, PID 1 and the door see it.
+// insideDir is the path of the sandbox's root for the keeper, PID 1 and the door.
 const insideDir = "/" + insideName
 
 // decoy is the empty file system that is the root of the keeper, of PID 1 and of the
@@ -27,7 +27,7 @@ type decoy struct{ path string }
 
 func (d decoy) dir(name string) string { return filepath.Join(d.path, name) }
 
-// newDecoy mounts one at a directory, in this process's own mount namespace.
+// newDecoy mounts a decoy at a directory, in this process's own mount namespace.
 func newDecoy(path string) (decoy, error) {
 	d := decoy{path}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -54,8 +54,8 @@ func mountAt(source, path, fstype string, flags uintptr, data string) error {
 	return nil
 }
 
-// enter makes the decoy the root of this process's mount namespace, and of all
-// processes in it, and leaves nothing in it but the sandbox's root.
+// enter makes the decoy the root of this process's mount namespace and of all processes
+// in it. Only the sandbox's root remains in the decoy.
 func (d decoy) enter() error {
 	top, err := os.Open(d.path)
 	if err != nil {
@@ -85,16 +85,15 @@ func (d decoy) enter() error {
 	return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY|quiet, "mode=755,size=64k")
 }
 
-// climb makes the root of the name space this process's root. They are the
-// same on a machine, but not where the running system is itself in a chroot:
-// pivot_root(2) would then leave what is above that in reach of a second
-// chroot. below is an empty directory somewhere in the present root.
+// climb makes the root of the mount namespace the root of this process. On a machine
+// they are the same. If the running system itself is in a chroot, they differ: after
+// pivot_root(2), a second chroot could reach the directories above. below is an empty
+// directory in the present root.
 func climb(below string) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	// With its root below the working directory, nothing stops a process from
-	// going up.
+	// A process whose working directory is above its root can go up without limit.
 	if err := unix.Chroot(below); err != nil {
 		return err
 	}

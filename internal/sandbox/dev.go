@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// devices are the character devices inside, with their numbers: the kernel's
-// Documentation/admin-guide/devices.txt.
+// devices are the character devices inside, with their numbers:
+// Documentation/admin-guide/devices.txt of the kernel.
 var devices = []struct {
 	name         string
 	major, minor uint32
@@ -18,14 +18,14 @@ var devices = []struct {
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 }
 
-// dev makes a private /dev. The block devices of the machine are there to be
-// looked at, because scripts find out by them what the root is on; they can't be
-// opened.
+// dev creates a private /dev. Scripts look at the machine's block devices to find the
+// device of the root, so the devices are visible; they cannot be opened.
 func (a *assembler) dev(*Spec) error {
 	if err := a.mount("tmpfs", "/dev", "tmpfs", quiet, "mode=755,size=4m"); err != nil {
 		return err
 	}
-	// The root's own /dev may have been a link: from here on by descriptor.
+	// The root's own /dev may have been a link, so the following code uses the
+	// descriptor.
 	f, dir, err := a.at("/dev")
 	if err != nil {
 		return err
@@ -70,9 +70,9 @@ func (a *assembler) dev(*Spec) error {
 	return blockNodes(dir)
 }
 
-// nodes makes the character devices: of the running system's, scripts could change
-// mode and owner. They are mounted one by one from a file system that opens devices,
-// which /dev itself does not.
+// nodes creates the character devices. Scripts could change mode and owner of the
+// running system's. Each is mounted from a file system that permits devices, while /dev
+// itself does not.
 func (a *assembler) nodes() error {
 	from := a.place.dir(nodesDir)
 	if err := mountAt("tmpfs", from, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=700,size=64k"); err != nil {
@@ -84,7 +84,7 @@ func (a *assembler) nodes() error {
 		if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
 			return &fs.PathError{Op: "mknod", Path: path, Err: err}
 		}
-		if err := unix.Chmod(node, 0o666); err != nil { // not subject to the umask
+		if err := unix.Chmod(node, 0o666); err != nil { // mknod(2) applied the umask
 			return err
 		}
 		if err := a.write(path, nil, 0o666); err != nil {
@@ -97,18 +97,18 @@ func (a *assembler) nodes() error {
 	return nil
 }
 
-// terminals moves the sandbox's own to their place, so that ttyname(3) finds the
-// command's there: a descriptor belongs to a mount.
+// terminals moves the sandbox's own devpts to its place, so that ttyname(3) finds the
+// command's terminal there: a descriptor belongs to a mount.
 func (a *assembler) terminals() error {
 	return a.mount(a.place.dir(ptsDir), "/dev/pts", "", unix.MS_MOVE, "")
 }
 
-// blockNodes copies the names of block devices, and the links to them, into
-// the /dev that is at dir.
+// blockNodes copies the names of block devices, and the links to them, into the /dev at
+// dir.
 func blockNodes(dir string) error {
 	return filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // gone meanwhile
+			return nil // removed meanwhile
 		}
 		inside := dir + strings.TrimPrefix(path, "/dev")
 		switch {

@@ -14,19 +14,19 @@ import (
 	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
-// enter is the door: the process that becomes the command. It has all capabilities
-// until it has set up what only a process in the sandbox's PID namespace can; then it
-// gives up what the command must not have. It never returns.
+// enter runs the door, the process that becomes the command. It has all capabilities
+// until it has set up what only a process in the sandbox's PID namespace can set up.
+// Then it gives up the capabilities that the command must not have. It never returns.
 func enter() {
 	socket := os.NewFile(toKeeperFD, "keeper")
 	err := pass(socket)
-	// Only if the command was not executed.
+	// The code is reached only if the command was not executed.
 	_, _ = socket.WriteString(err.Error())
 	os.Exit(1)
 }
 
 func pass(socket *os.File) error {
-	separateErr := separate() // while the keeper assembles the root
+	separateErr := separate() // in parallel with the keeper's assembly of the root
 	var t task
 	if err := json.NewDecoder(socket).Decode(&t); err != nil {
 		return fmt.Errorf("cannot read the sandbox's task: %w", err)
@@ -41,7 +41,7 @@ func pass(socket *os.File) error {
 	return fmt.Errorf("cannot run %s in the sandbox: %w", t.Spec.Path, err)
 }
 
-// aloneOption has the door enter PID 1's network namespace, in which there is nothing.
+// aloneOption makes the door enter PID 1's network namespace, which is empty.
 const aloneOption = "alone"
 
 // separate enters the namespaces of the command that the keeper is not in.
@@ -58,7 +58,7 @@ func separate() error {
 	return syscalls.LoopbackUp()
 }
 
-// settle does all but the execve(2) of the command.
+// settle does everything except the execve(2) of the command.
 func (t task) settle(socket *os.File) error {
 	if err := closeOnExec(toKeeperFD); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (t task) settle(socket *os.File) error {
 	return limitCapabilities(commandHas)
 }
 
-// openDevices opens the sandbox's own devices in the place of the running system's.
+// openDevices replaces the running system's devices by the sandbox's own.
 func (t task) openDevices() error {
 	for i, s := range t.Streams {
 		if s.Kind != streams.Device {
@@ -107,8 +107,8 @@ func (t task) openDevices() error {
 	return nil
 }
 
-// filter installs the filters of system calls. It sends the keeper the descriptor by
-// which it is asked for answers, or none where those can't be had.
+// filter installs the filters of system calls. It sends the keeper the descriptor for
+// the kernel's requests, or none if the kernel cannot make requests.
 func (t task) filter(socket *os.File) error {
 	if t.Spec.NoSync {
 		if err := nosync.Install(); err != nil {
@@ -123,8 +123,8 @@ func (t task) filter(socket *os.File) error {
 		return fmt.Errorf("%w (Apt-Be::Sandbox::Network \"full\" does without)", err)
 	}
 	if err != nil {
-		// In a container that has such a filter there can be no second one. Hooks find
-		// a stand-in for mount(8) by PATH then.
+		// A container that has such a filter cannot have a second one. Then hooks find
+		// the stand-in for mount(8) by PATH.
 		return sendFile(socket, nil)
 	}
 	listener := os.NewFile(uintptr(fd), "listener")

@@ -12,29 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// transient are the file systems that hold no data of a root file system's
-// own, or not any that a package could use.
+// transient are the file systems that hold no data of a root file system, or none that
+// a package could use.
 var transient = map[string]bool{
 	"autofs": true, "binfmt_misc": true, "bpf": true, "cgroup": true, "cgroup2": true,
 	"configfs": true, "debugfs": true, "devpts": true, "devtmpfs": true, "efivarfs": true,
 	"fusectl": true, "hugetlbfs": true, "mqueue": true, "nsfs": true, "proc": true,
 	"pstore": true, "ramfs": true, "rpc_pipefs": true, "securityfs": true, "selinuxfs": true,
 	"sysfs": true, "tracefs": true,
-	"overlay": true, // containers' roots
+	"overlay": true, // roots of containers
 }
 
-// readOnly are the file systems that can't be written to in the first place.
+// readOnly are the file systems that are never writable.
 var readOnly = map[string]bool{"iso9660": true, "udf": true, "squashfs": true, "erofs": true}
 
-// caseless are the file systems that overlayfs does not take for a lower layer.
-// Where boot loaders are they are copied, which is some megabytes; elsewhere
-// they may hold anything, and are read-only.
+// caseless are the file systems that overlayfs refuses as a lower layer. The few
+// megabytes of boot loaders on them are copied; others may be large, and are read-only.
 var caseless = map[string]bool{"vfat": true, "msdos": true, "exfat": true, "ntfs": true, "ntfs3": true}
 
 // forBooting are the places of the EFI system partition (bootctl(1)).
 var forBooting = map[string]bool{"/boot": true, "/boot/efi": true, "/efi": true}
 
-// ownDirs are the directories that a sandbox has its own of.
+// ownDirs are the directories that every sandbox has of its own.
 var ownDirs = []string{"/proc", "/sys", "/dev", "/run", "/tmp"}
 
 // ForeignMounts are the other file systems that are mounted in the running root.
@@ -45,17 +44,17 @@ type ForeignMounts struct {
 
 type other struct {
 	*mountinfo.Info
-	file bool // mounted over another
+	file bool // a file that is mounted over another
 }
 
-// UnresponsiveMount is a mount that does not respond: one of a server that is gone, or of a
-// program that hangs (FUSE).
+// UnresponsiveMount is a mount that does not respond, for example because its server is
+// gone or its program hangs (FUSE).
 type UnresponsiveMount struct{ Dir, Type, Source string }
 
-// FindForeignMounts finds the other file systems that are mounted in the running root, and
-// files that are mounted over others. exclude names places that are left out. It
-// waits some seconds for those that may have to ask somebody, so it is not called
-// while others wait for a lock.
+// FindForeignMounts finds the other file systems that are mounted in the running root,
+// and files that are mounted over others. exclude names places to leave out. It waits
+// some seconds for file systems that may ask a server, so do not call it while others
+// wait for a lock.
 func FindForeignMounts(exclude ...string) (ForeignMounts, error) {
 	excluded := slices.Concat(ownDirs, exclude)
 	all, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
@@ -70,7 +69,7 @@ func FindForeignMounts(exclude ...string) (ForeignMounts, error) {
 	silent := unresponsiveAmong(all)
 	for _, m := range all {
 		if slices.Contains(silent, m.Mountpoint) {
-			// autofs is below what it has mounted.
+			// An autofs is below the file system that it mounted.
 			if !transient[m.FSType] {
 				o.Unresponsive = append(o.Unresponsive, UnresponsiveMount{m.Mountpoint, m.FSType, m.Source})
 			}
@@ -80,16 +79,16 @@ func FindForeignMounts(exclude ...string) (ForeignMounts, error) {
 			continue
 		}
 		if _, err := os.Stat(m.Mountpoint); errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOTCONN) {
-			continue // a user's, by FUSE, or one whose server has died: not even root can look into it
+			continue // a user's FUSE file system, or one whose server has died: not even root can look into it
 		}
 		o.mounts = append(o.mounts, other{m, isFile(m.Mountpoint)})
 	}
 	return o, nil
 }
 
-// Show shows them in a sandbox, with a directory below scratch, from the top level
-// of the store, for what is written to each. What is written to one in memory is not
-// kept.
+// Show returns the mounts for a sandbox. Writes to each go to a directory below
+// scratch, a path from the top level of the store. Writes to a file system in memory
+// are not kept.
 func (o ForeignMounts) Show(scratch string) []ForeignMount {
 	// The last of several mounts at one place hides the others.
 	byTarget := map[string]ForeignMount{}
@@ -101,7 +100,7 @@ func (o ForeignMounts) Show(scratch string) []ForeignMount {
 		share.Volatile = m.FSType == "tmpfs" && !m.file
 		frozen := share.Volatile || readOnly[m.FSType] || share.Copy && !forBooting[m.Mountpoint] || m.file
 		if !frozen && scratch != "" {
-			// By its place: mounts come and go between one run and the next.
+			// The name is the place, because mounts come and go between two runs.
 			share.Scratch = filepath.Join(scratch, url.PathEscape(m.Mountpoint))
 		}
 		byTarget[m.Mountpoint] = share
@@ -113,8 +112,8 @@ func (o ForeignMounts) Show(scratch string) []ForeignMount {
 	return shares
 }
 
-// isFile tells a file that is mounted over another, as container managers do
-// with resolv.conf, from a mounted file system.
+// isFile reports whether a mount is a file over another, as container managers do with
+// resolv.conf, and not a file system.
 func isFile(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular()

@@ -16,36 +16,36 @@ import (
 	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
-// The descriptors that Start passes to the keeper, before the ones to keep.
+// The descriptors that Start passes to the keeper, before the ones to keep open.
 const (
 	socketFD = 3
 	groupFD  = 4 // the directory of the control group; the socket again if there is none
 )
 
-// grace is how long what the command left running has to end by itself.
+// grace is the time that remaining processes have to end by themselves.
 const grace = 2 * time.Second
 
 // keeper is the process that keeps a sandbox.
 type keeper struct {
 	beginning
 	socket  *os.File      // to the supervisor
-	orders  *json.Decoder // from it
-	program *os.File      // this one, in memory
-	greeted bool          // the supervisor has been sent the terminal
+	orders  *json.Decoder // from the supervisor
+	program *os.File      // this program, in memory
+	greeted bool          // the terminal has been sent to the supervisor
 
-	terminal *pty     // nil for none
+	terminal *pty     // nil without a terminal
 	proc     *os.File // the /proc of the keeper's own PID namespace
 	reaper   *child   // PID 1
-	door     *child   // which becomes the command
+	door     *child   // becomes the command
 	notes    []string
 
-	mu      sync.Mutex    // guards the next two
-	command int           // the PID of the command; 0 before there is one, and after
-	early   []order       // those that came before
-	proceed chan struct{} // closed by the first order to continue, and when there are no more
+	mu      sync.Mutex    // guards the next two fields
+	command int           // the PID of the command; 0 before its start and after its end
+	early   []order       // the orders that arrived before the start
+	proceed chan struct{} // closed by the first order to continue, and at the end of the orders
 }
 
-// keep is the keeper. It never returns.
+// keep runs the keeper. It never returns.
 func keep() {
 	catchSignals()
 	k := &keeper{socket: os.NewFile(socketFD, "supervisor"), proceed: make(chan struct{})}
@@ -78,7 +78,7 @@ func (k *keeper) run() (Result, error) {
 	}
 	before := observe(insideDir, k.Spec)
 	if k.terminal != nil {
-		<-k.proceed // the supervisor gives it the settings and the size of the user's
+		<-k.proceed // the supervisor copies the settings and size of the user's terminal
 	}
 	if err := k.letIn(); err != nil {
 		return Result{}, err
@@ -132,7 +132,7 @@ func (k *keeper) prepare() error {
 	if k.door, err = k.startDoor(from); err != nil {
 		return err
 	}
-	// The door and PID 1 get ready meanwhile.
+	// The door and PID 1 start in parallel.
 	if k.notes, err = assemble(&k.Spec, place); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (k *keeper) prepare() error {
 	return k.reaper.ready()
 }
 
-// group is the directory of the control group, nil if there is none.
+// group returns the directory of the control group, or nil if there is none.
 func (k *keeper) group() *os.File {
 	var st unix.Stat_t
 	if err := unix.Fstat(groupFD, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -154,7 +154,7 @@ func (k *keeper) group() *os.File {
 	return os.NewFile(groupFD, "control group")
 }
 
-// greet gives the supervisor the side of the terminal that is its own.
+// greet sends the supervisor its side of the terminal.
 func (k *keeper) greet() error {
 	var master *os.File
 	if k.terminal != nil {
@@ -165,9 +165,9 @@ func (k *keeper) greet() error {
 	return sendFile(k.socket, master)
 }
 
-// startDoor starts the door in PID 1's namespace, in a process group of its own in
-// the keeper's session. The keeper is its parent, so the group is not an orphaned
-// one: it can be stopped by Ctrl-Z (setpgid(2)).
+// startDoor starts the door in PID 1's namespace, in a process group of its own in the
+// keeper's session. The keeper is its parent, so the group is not orphaned, and Ctrl-Z
+// can stop it (setpgid(2)).
 func (k *keeper) startDoor(from origin) (*child, error) {
 	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", k.reaper.pid))
 	if err != nil {
@@ -200,7 +200,7 @@ func (k *keeper) startDoor(from origin) (*child, error) {
 	return from.start([]string{doorRole, aloneOption}, os.Environ(), files, sys, network)
 }
 
-// letIn tells the door what to do, and returns when it has become the command.
+// letIn sends the door its task, and returns when the door has become the command.
 func (k *keeper) letIn() error {
 	t := task{Spec: k.Spec, Streams: k.Streams}
 	if err := json.NewEncoder(k.door.socket).Encode(t); err != nil {
@@ -210,7 +210,7 @@ func (k *keeper) letIn() error {
 	if err == nil && listener != nil {
 		go syscalls.Serve(listener, k.answers())
 	}
-	// The socket is closed by execve(2).
+	// execve(2) closes the socket.
 	said, readErr := io.ReadAll(io.LimitReader(k.door.socket, 1<<16))
 	switch {
 	case len(said) > 0:
@@ -227,12 +227,13 @@ func (k *keeper) letIn() error {
 	return nil
 }
 
-// answers says what system calls of those inside are answered in the kernel's place.
+// answers returns the answers to system calls that the keeper gives instead of the
+// kernel.
 func (k *keeper) answers() syscalls.Answers {
 	return syscalls.Answers{Known: knownAt(insideDir), Proc: k.proc, Sockets: k.Spec.downloads()}
 }
 
-// obey does what the supervisor says. When that ends, all ends.
+// obey follows the supervisor's orders. When they end, the sandbox ends.
 func (k *keeper) obey() {
 	proceed := sync.OnceFunc(func() { close(k.proceed) })
 	defer proceed()
@@ -250,7 +251,7 @@ func (k *keeper) obey() {
 	}
 }
 
-// relay does to the command what an order says, as soon as there is one.
+// relay follows an order for the command, as soon as the command runs.
 func (k *keeper) relay(o order) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -261,8 +262,8 @@ func (k *keeper) relay(o order) {
 	k.pass(o)
 }
 
-// pass puts the command into the foreground, or sends it a signal: its group, if it is
-// one that a terminal sends.
+// pass moves the command to the foreground, or sends it a signal. The signals of a
+// terminal go to the command's process group.
 func (k *keeper) pass(o order) {
 	if o.Foreground && k.terminal != nil {
 		_ = k.terminal.foreground(k.command)
@@ -278,8 +279,7 @@ func (k *keeper) pass(o order) {
 	_ = unix.Kill(to, o.Signal)
 }
 
-// await waits until the command has ended, and tells the supervisor when it is
-// stopped.
+// await waits until the command has ended, and reports its stops to the supervisor.
 func (k *keeper) await() (syscall.WaitStatus, error) {
 	for {
 		var status syscall.WaitStatus
@@ -295,10 +295,10 @@ func (k *keeper) await() (syscall.WaitStatus, error) {
 	}
 }
 
-// wait waits for a change of the command. Once it has ended, its number may be
-// another's.
+// wait waits for a change of the command. After the command's end its PID may belong to
+// another process.
 func (k *keeper) wait(status *syscall.WaitStatus) (stopped bool, err error) {
-	// Not waited for yet, so that it stays its number until that is forgotten.
+	// WNOWAIT: the PID stays reserved until k.command is reset.
 	var info unix.Siginfo
 	err = unix.Waitid(unix.P_PID, k.door.pid, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
 	if err != nil {
@@ -307,7 +307,7 @@ func (k *keeper) wait(status *syscall.WaitStatus) (stopped bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	pid, err := syscall.Wait4(k.door.pid, status, unix.WUNTRACED|unix.WNOHANG, nil)
-	if err == nil && pid == 0 { // it was stopped, and goes on already
+	if err == nil && pid == 0 { // it was stopped, and already continues
 		err = syscall.EINTR
 	}
 	if err != nil {
@@ -320,8 +320,8 @@ func (k *keeper) wait(status *syscall.WaitStatus) (stopped bool, err error) {
 	return false, nil
 }
 
-// endAll ends what the command left running, asking first: nothing may write to the
-// root after the verdict on it.
+// endAll ends the remaining processes, first with SIGTERM: no process may write to the
+// root after its examination.
 func (k *keeper) endAll() {
 	if k.reaper == nil {
 		return

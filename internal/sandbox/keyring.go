@@ -2,9 +2,9 @@ package sandbox
 
 import "golang.org/x/sys/unix"
 
-// joinKeyring gives the calling thread, and what it starts, a session keyring of its
-// own: keys of the running system's root are in the one that it had. Where the kernel
-// has no keys, or a container refuses them, there is nothing to be had either.
+// joinKeyring gives the calling thread, and the programs it starts, a new session
+// keyring: the old one contains keys of the running system's root. If the kernel has no
+// keyrings, or a container refuses them, the command cannot read keys either.
 func joinKeyring() {
 	_, _, _ = unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
 }

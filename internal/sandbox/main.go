@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a process of a sandbox is for: its first argument.
+// The roles of the processes of a sandbox: the first argument.
 const (
 	keepRole = "keep"
 	reapRole = "init"
 	doorRole = "enter"
 )
 
-// Main is each process of a sandbox but its command. It never returns.
+// Main runs each process of a sandbox except its command. It never returns.
 func Main() {
-	// Capabilities, filters and namespaces are a thread's.
+	// Capabilities, filters and namespaces belong to a thread.
 	runtime.LockOSThread()
 	role := ""
 	if len(os.Args) > 1 {
@@ -38,7 +38,7 @@ func Main() {
 	os.Exit(2)
 }
 
-// closeOnExec keeps descriptors from what this process executes: its own, and those
+// closeOnExec closes descriptors at the next execve(2): this process's own, and those
 // that the user of apt-be had opened.
 func closeOnExec(first uint) error {
 	err := unix.CloseRange(first, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11
@@ -48,9 +48,9 @@ func closeOnExec(first uint) error {
 	return nil
 }
 
-// catchSignals has this process live on when it gets a signal that a terminal or a
-// service manager sends to all. A handler, unlike an ignored signal, is not inherited
-// through execve(2); one that was ignored from the start, as by nohup(1), stays so.
+// catchSignals keeps this process alive when a terminal or a service manager signals
+// all processes. execve(2) resets a handler, but not an ignored signal. A signal that
+// was ignored at the start, as by nohup(1), stays ignored.
 func catchSignals() {
 	c := make(chan os.Signal, 1)
 	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGTERM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
@@ -60,7 +60,7 @@ func catchSignals() {
 	}
 }
 
-// send writes a message and ends this process if nobody is there to read it.
+// send writes a message. If no process can read it, send ends this process.
 func send(to *os.File, v any) {
 	if err := json.NewEncoder(to).Encode(v); err != nil {
 		os.Exit(1)

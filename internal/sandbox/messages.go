@@ -15,33 +15,33 @@ import (
 type beginning struct {
 	Spec     Spec
 	Streams  [3]streams.Stream
-	Terminal bool // the command gets one
-	// Background: there. In a pipeline the user's terminal is for others, until the
-	// command wants to read it.
+	Terminal bool // the command gets a terminal
+	// Background starts the command in the background of its terminal: in a pipeline,
+	// other processes use the user's terminal until the command reads it.
 	Background bool
 }
 
-// order is each further message to the keeper. The end of them ends the sandbox.
+// order is each further message to the keeper. The end of the orders ends the sandbox.
 type order struct {
-	Signal     syscall.Signal // to be sent to the command; 0 for none
-	Continue   bool           // the command goes on, or begins, now that the terminal is ready
-	Foreground bool           // the command comes into the foreground of its terminal
+	Signal     syscall.Signal // for the command; 0 for none
+	Continue   bool           // the terminal is ready: the command continues, or starts
+	Foreground bool           // the command moves to the foreground of its terminal
 }
 
 // report is a message from the keeper. The last one has no Stopped.
 type report struct {
-	Stopped syscall.Signal `json:",omitempty"` // the command was, by this signal
-	Error   string         // why the command did not run; "" if it did
+	Stopped syscall.Signal `json:",omitempty"` // this signal stopped the command
+	Error   string         // the reason why the command did not run; "" if it ran
 	Result  Result
 }
 
-// task is what the keeper tells the door.
+// task is the keeper's message to the door.
 type task struct {
 	Spec    Spec
 	Streams [3]streams.Stream
 }
 
-// sendFile sends a byte, and a descriptor with it unless file is nil.
+// sendFile sends one byte, with a descriptor unless file is nil.
 func sendFile(socket, file *os.File) error {
 	var rights []byte
 	if file != nil {
@@ -50,7 +50,8 @@ func sendFile(socket, file *os.File) error {
 	return unix.Sendmsg(int(socket.Fd()), []byte{0}, rights, nil, unix.MSG_NOSIGNAL)
 }
 
-// receiveFile receives what sendFile sent. io.EOF means that the other side has ended.
+// receiveFile receives a message of sendFile. The error io.EOF means that the other
+// side has ended.
 func receiveFile(socket *os.File) (*os.File, error) {
 	space := make([]byte, unix.CmsgSpace(4))
 	one := make([]byte, 1)

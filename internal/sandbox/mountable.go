@@ -10,16 +10,16 @@ import (
 	"github.com/apt-be/apt-be/internal/inroot"
 )
 
-// table is the root's fstab.
+// table is the path of the root's fstab.
 const table = "/etc/fstab"
 
-// mountable makes a mount of each directory on which hooks of apt may mount what is
-// not mounted by itself: what they unmount afterwards has to be there. What belongs
-// there is not: it is the running system's.
+// mountable creates a mount at each directory on which hooks of apt mount a file system
+// that is not mounted permanently: they must be able to unmount it afterwards. The file
+// system itself stays with the running system.
 func (a *assembler) mountable(spec *Spec) error {
 	data, err := inroot.ReadFile(a.root, table)
 	if err != nil {
-		return nil // there is none, or it says nothing
+		return nil // there is no file, or it is empty
 	}
 	for _, e := range fstab.Entries(data) {
 		shared := slices.ContainsFunc(spec.ForeignMounts, func(s ForeignMount) bool { return s.Target == e.Dir })
@@ -36,15 +36,15 @@ func (a *assembler) mountable(spec *Spec) error {
 	return nil
 }
 
-// hidden says whether a directory is one that a sandbox has its own of, or in one.
+// hidden reports whether a directory is one of the sandbox's own, or in one.
 func hidden(dir string) bool {
 	return !filepath.IsAbs(dir) || dir == "/" || slices.ContainsFunc(ownDirs, func(own string) bool {
 		return dir == own || strings.HasPrefix(dir, own+"/")
 	})
 }
 
-// knownAt returns what says whether the fstab of the root at place, as it is by then,
-// has a line for a directory.
+// knownAt returns a function that reports whether the fstab of the root at place has a
+// line for a directory at the time of the call.
 func knownAt(place string) func(dir string) bool {
 	return func(dir string) bool {
 		root, err := os.OpenRoot(place)

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// policyFile is what invoke-rc.d asks whether it may act
-// (/usr/share/doc/sysv-rc/README.policy-rc.d). Without one, init scripts are
-// run although there is no systemd.
+// policyFile tells invoke-rc.d whether it may act
+// (/usr/share/doc/sysv-rc/README.policy-rc.d). Without systemd and without this file,
+// init scripts would start services.
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// policy puts the sandbox's policy over the root's own, if it has one, or over
-// an empty file, which CleanUp removes. A root that is read-only and has none
-// stays so: nothing can be installed in it either.
+// policy mounts the sandbox's policy over the root's own, or, if the root has none,
+// over an empty file, which CleanUp removes. A read-only root without a policy stays
+// without: no package can be installed in it.
 func (a *assembler) policy(spec *Spec) error {
 	if spec.Policy == "" {
 		return nil
@@ -34,9 +34,9 @@ func (a *assembler) policy(spec *Spec) error {
 	return nil
 }
 
-// CleanUp removes what a sandbox that has ended, or was killed, left in its
-// root: the empty file below its policy. root is where the root is to be had
-// outside of any sandbox. A policy of the root's own stays.
+// CleanUp removes the empty file below the policy of a sandbox that has ended or was
+// killed. root is the path of the root outside of any sandbox. A policy of the root
+// itself remains.
 func CleanUp(root string) error {
 	a := &assembler{root: root}
 	err := a.inParent(policyFile, func(name string) error {
@@ -44,7 +44,7 @@ func CleanUp(root string) error {
 		if err := unix.Lstat(name, &st); err != nil {
 			return err
 		}
-		if st.Mode != unix.S_IFREG || st.Size != 0 { // an empty file without any permission is ours
+		if st.Mode != unix.S_IFREG || st.Size != 0 { // the sandbox's file is empty and has no permissions
 			return nil
 		}
 		return unix.Unlink(name)

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// secret are files in /proc that tell of the running system's keys and memory.
+// secret are files in /proc that reveal keys and memory of the running system.
 var secret = []string{"keys", "key-users", "kcore", "kallsyms", "vmallocinfo", "sched_debug", "timer_list", "kpagecount", "kpageflags", "kpagecgroup"}
 
-// proc mounts the sandbox's own processes, read-only: the rest of /proc is the whole
-// machine's, and so are the modes of its files, and the tables of networks have files
-// that firewalls are set up by. The calling process has to be in the sandbox's PID
-// namespace, and in its root.
+// proc mounts the sandbox's own processes, read-only: the rest of /proc belongs to the
+// whole machine, with the modes of its files, and some network tables are files that
+// set up firewalls. The calling process must be in the sandbox's PID namespace and in
+// its root.
 func (a *assembler) proc() error {
 	if err := mountAt("proc", "/proc", "proc", quiet, ""); err != nil {
 		return err
@@ -32,20 +32,20 @@ func (a *assembler) proc() error {
 	return mountAt("", "/proc", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|quiet, "")
 }
 
-// told is what /proc/1 says inside: what ps(1), pgrep(1), needrestart(1) and
-// systemd-detect-virt(1) read of it.
+// told are the files of /proc/1 that ps(1), pgrep(1), needrestart(1) and
+// systemd-detect-virt(1) read.
 var told = []string{"cgroup", "cmdline", "comm", "environ", "sched", "stat", "statm", "status"}
 
-// first puts a picture of PID 1 over its directory in /proc. The kernel refuses
-// scripts what is behind the links there, and systemctl(1) takes a /proc/1/root that
-// it can't look at for one that is no other than its own; here it is an empty
-// directory, and the sandbox's root a chroot.
+// first mounts a picture of PID 1 over its directory in /proc. The kernel refuses
+// scripts the targets of the links there, and systemctl(1) takes an unreadable
+// /proc/1/root for its own root. In the picture /proc/1/root is an empty directory, so
+// systemctl takes the sandbox's root for a chroot.
 func (a *assembler) first() error {
 	texts := map[string][]byte{}
 	for _, name := range told {
 		data, err := os.ReadFile(filepath.Join("/proc/1", name))
 		if err != nil {
-			continue // not in this kernel
+			continue // this kernel has no such file
 		}
 		texts[name] = data
 	}

@@ -16,8 +16,8 @@ type pty struct {
 	number        int
 }
 
-// openPTY opens a pair in a devpts file system, and makes the slave the controlling
-// terminal of this process, which leads its session, and of what it starts.
+// openPTY opens a terminal in a devpts file system, and makes its slave the controlling
+// terminal of this process, which leads its session, and of the processes it starts.
 func openPTY(devpts string) (*pty, error) {
 	fd, err := unix.Open(filepath.Join(devpts, "ptmx"), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -41,9 +41,10 @@ func openPTY(devpts string) (*pty, error) {
 	return p, nil
 }
 
-// foreground puts a process group of this process's session into the foreground.
+// foreground moves a process group of this process's session to the foreground.
 func (p *pty) foreground(group int) error {
-	// One in the background that does so gets SIGTTOU, unless that is blocked.
+	// A process in the background that does this gets SIGTTOU, unless the signal is
+	// blocked.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var blocked, before unix.Sigset_t
@@ -56,5 +57,5 @@ func (p *pty) foreground(group int) error {
 	return unix.IoctlSetPointerInt(int(p.slave.Fd()), unix.TIOCSPGRP, group)
 }
 
-// name is the slave's inside.
+// name returns the path of the slave inside.
 func (p *pty) name() string { return fmt.Sprintf("/dev/pts/%d", p.number) }

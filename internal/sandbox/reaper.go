@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endOthers is the signal by which the keeper has PID 1 end all processes that are
-// left. A script that sends it ends what it could end by itself.
+// endOthers is the signal by which the keeper makes PID 1 end all remaining processes.
+// A script that sends it could also end these processes itself.
 const endOthers = unix.SIGUSR1
 
-// reap is PID 1 of a sandbox. It has been started with one capability that nothing
-// else inside has, and makes itself undumpable, for each of which the kernel refuses
-// others access to it by ptrace(2) and through /proc (ptrace_may_access,
+// reap runs PID 1 of a sandbox. It starts with a capability that no other process
+// inside has, and makes itself undumpable. For each of the two reasons the kernel
+// refuses others access to it by ptrace(2) and through /proc (ptrace_may_access,
 // kernel/ptrace.c). It closes all descriptors, which tells the keeper that it is ready.
 func reap() {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals) // the default of many would end Go's runtime, and with it the sandbox
+	signal.Notify(signals) // the default action of many signals would end Go's runtime, and so the sandbox
 	if err := empty(); err != nil {
 		_, _ = os.NewFile(toKeeperFD, "keeper").WriteString(err.Error())
 		os.Exit(1)
@@ -36,9 +36,10 @@ func reap() {
 	}
 }
 
-// empty makes this process one of which nothing can be had.
+// empty removes every descriptor, name and memory access that another process could
+// use.
 func empty() error {
-	name, err := unix.BytePtrFromString(Name) // else it is that of a descriptor
+	name, err := unix.BytePtrFromString(Name) // otherwise the name is that of a descriptor
 	if err != nil {
 		return err
 	}
@@ -51,12 +52,11 @@ func empty() error {
 	if err := enterDecoy(); err != nil {
 		return err
 	}
-	// There are no others but those by which Go's runtime wakes itself up.
+	// The remaining descriptors only wake Go's runtime.
 	return os.NewSyscallError("close_range", unix.CloseRange(0, decoyFD, 0))
 }
 
-// reapAll reaps orphans until there is none left, or, with WNOHANG, none that has
-// ended.
+// reapAll reaps orphans until there are none, or, with WNOHANG, none that has ended.
 func reapAll(options int) {
 	for {
 		pid, err := syscall.Wait4(-1, nil, options, nil)

@@ -12,10 +12,10 @@ import (
 	"github.com/apt-be/apt-be/internal/syscalls"
 )
 
-// sockets are those of the running system that answer and do nothing: the log
-// takes lines, and the others look up names of hosts, and of users that are in
-// a directory such as LDAP. nscd's is not among them: it would tell of the
-// running system's accounts that one which a package just made does not exist.
+// sockets are sockets of the running system that answer without an effect: the log
+// takes lines, the others look up host names and users of a directory such as LDAP.
+// nscd's is missing: it would report the running system's accounts, without one that a
+// package has just created.
 var sockets = []string{
 	"/run/systemd/journal/dev-log",
 	"/run/systemd/journal/socket",
@@ -25,9 +25,9 @@ var sockets = []string{
 	"/var/lib/sss/pipes/nss",                  // sssd(8)
 }
 
-// run makes an empty /run with what a maintainer script may count on. That
-// there is no /run/systemd/system, and no socket of systemd or D-Bus, is what
-// keeps services from being started and stopped.
+// run mounts an empty /run with the files that maintainer scripts expect. It has no
+// /run/systemd/system and no socket of systemd or D-Bus, so scripts do not start or
+// stop services.
 func (a *assembler) run(spec *Spec) error {
 	if err := a.mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=20%"); err != nil {
 		return err
@@ -61,8 +61,8 @@ func (a *assembler) run(spec *Spec) error {
 	return a.resolver()
 }
 
-// socket shows a socket of the running system, if it is there. One that is not
-// in /run has its own like in the snapshot, at which nobody listens.
+// socket shows a socket of the running system, if it exists. A socket outside of /run
+// also exists in the snapshot, without a listener.
 func (a *assembler) socket(path string) error {
 	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
 		return nil
@@ -72,21 +72,21 @@ func (a *assembler) socket(path string) error {
 			return err
 		}
 	}
-	err := a.bind(path, path, true) // its mode is the running system's
+	err := a.bind(path, path, true) // its mode is that of the running system's
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // as old as the package that it is of, which is not here
+		return nil // the socket belongs to a package that this root lacks
 	}
 	return err
 }
 
 const resolvConf = "/etc/resolv.conf"
 
-// resolver copies the running root's resolv.conf where it is a link into
-// /run, as with systemd-resolved, resolvconf and NetworkManager.
+// resolver copies the running root's resolv.conf if it is a link into /run, as with
+// systemd-resolved, resolvconf and NetworkManager.
 func (a *assembler) resolver() error {
 	target, err := a.dangling(resolvConf)
 	if err != nil || !strings.HasPrefix(target, "/run/") {
-		return nil // a file, which the snapshot has, or none
+		return nil // a file, which the snapshot has, too, or no file
 	}
 	data, err := os.ReadFile(resolvConf)
 	if err != nil {
@@ -95,9 +95,8 @@ func (a *assembler) resolver() error {
 	return a.put(target, data, 0o644)
 }
 
-// dangling follows the links inside from a path until there is nothing, and
-// returns the place at which something would have to be. An error is ErrExist
-// if there is something.
+// dangling follows the links inside from a path, and returns the missing place at their
+// end. The error is ErrExist if there is a file.
 func (a *assembler) dangling(path string) (string, error) {
 	const most = 40 // links in a path (path_resolution(7))
 	done, rest := "/", path

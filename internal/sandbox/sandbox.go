@@ -34,77 +34,76 @@ import (
 // Name is the argv[0] under which main calls Main.
 const Name = "apt-be-sandbox"
 
-// Marker is there in every sandbox, and nowhere else.
+// Marker exists in every sandbox, and nowhere else.
 const Marker = "/run/apt-be/inside"
 
-// BinDir holds, inside, stand-ins for commands that must not do inside what
-// they do outside. It goes before all else in PATH.
+// BinDir contains, inside, stand-ins for commands that would act on the running system.
+// It is the first directory of PATH.
 const BinDir = "/run/apt-be/bin"
 
 // Spec describes a sandbox and the command to run in it.
 type Spec struct {
-	Device    string // source of the mount of the root, for mount(2)
-	Subvolume string // the root's, from the top level of the file system
+	Device    string // the source of the root's mount, for mount(2)
+	Subvolume string // of the root, from the top level of the file system
 	ReadOnly  bool   // mount the root read-only
-	Dir       string // an empty directory outside, to assemble the sandbox at
+	Dir       string // an empty directory outside, in which the sandbox is assembled
 
-	Name          string            // what the marker says
+	Name          string            // the text of the marker
 	ForeignMounts []ForeignMount    // other file systems of the running root, at their places
 	Discs         []string          // mounted discs with packages, read-only
 	Shown         map[string]string // files and directories of the running root to show read-only, by their places in /run or /tmp
-	Texts         map[string]string // contents of files in /run to make inside, by their names
+	Texts         map[string]string // contents of files in /run to create inside, by their names
 	Memory        []Memory          // file systems in memory
 	// Network is aptconf.NetworkDownload or NetworkFull; "" for none.
 	Network string
-	NoSync  bool   // what syncs files succeeds at once: see package nosync
-	Policy  string // a policy-rc.d, outside
+	NoSync  bool   // system calls that sync files succeed at once: see package nosync
+	Policy  string // the path of a policy-rc.d, outside
 	Bin     string // a directory of stand-ins, outside; "" for none
 
 	Path    string   // of the command, inside
 	Args    []string // its argv
 	Env     []string
-	WorkDir string   // its working directory; "/" if that is not there inside
-	Collect []string // files inside to return when it ends
-	Written []string // others, to return if they were written meanwhile
-	Grown   []string // others, of which to return what was added meanwhile
-	Spool   string   // a directory in /run inside, in which anybody may make files that are to be returned; "" for none
+	WorkDir string   // its working directory; "/" if the directory does not exist inside
+	Collect []string // files inside to return at the end
+	Written []string // files to return if they were written meanwhile
+	Grown   []string // files of which to return the added part
+	Spool   string   // a directory in /run inside in which every user may create files to return; "" for none
 }
 
-// alone says that the command has a network namespace of its own.
+// alone reports whether the command has a network namespace of its own.
 func (spec Spec) alone() bool { return spec.Network != aptconf.NetworkFull }
 
-// downloads says that it gets sockets of the running system's network until its
-// scripts are about to run (package syscalls).
+// downloads reports whether the command gets sockets of the running system's network
+// until its scripts are about to run (package syscalls).
 func (spec Spec) downloads() bool { return spec.Network == aptconf.NetworkDownload }
 
 // Memory is a file system in memory, in /run inside.
 type Memory struct {
 	Target string
-	Size   uint64 // the most that it holds, in bytes
+	Size   uint64 // its limit, in bytes
 }
 
 // ForeignMount is another file system of the running root.
 type ForeignMount struct {
-	Target  string // where it is mounted, outside and inside
-	Scratch string // a directory, from the top level, for what is written to it; "" to show it read-only
-	Copy    bool   // not by an overlay but as a copy, for file systems that overlayfs refuses
-	// Own is the path inside of what is mounted there, if the root has it: a
-	// directory that it mounts at a second place.
+	Target  string // its mount point, outside and inside
+	Scratch string // a directory, from the top level, for writes to it; "" to show it read-only
+	Copy    bool   // shown as a copy, not as an overlay, for file systems that overlayfs refuses
+	// Own is the path inside of a directory of the root that the root also mounts at
+	// the target.
 	Own string
-	// What it is: the type and the source of the mount, and on a btrfs the path
-	// from the top level.
+	// The type and the source of the mount, and on btrfs the path from the top level.
 	Type, Source, Within string
-	// Volatile says that what is written to it is lost with the sandbox, as it
-	// would be with the running system; it has no Scratch.
+	// Volatile reports that writes to it are lost with the sandbox, as they are lost
+	// with the running system; it has no Scratch.
 	Volatile bool
 }
 
-// Result is how a command ended.
+// Result is the end of a command.
 type Result struct {
-	ExitCode  int               // if it exited
-	Signal    syscall.Signal    // that killed it, or 0
-	Killed    bool              // the sandbox itself was killed, by Signal
-	Collected map[string][]byte // what was asked for by Collect, Written and Grown, and was there
+	ExitCode  int               // if the command exited
+	Signal    syscall.Signal    // the signal that killed it, or 0
+	Killed    bool              // Signal killed the sandbox itself
+	Collected map[string][]byte // the existing files of Collect, Written and Grown
 	Spooled   [][]byte          // the files in the Spool, the oldest first
-	Notes     []string          // what could not be set up as asked, in sentences
+	Notes     []string          // sentences about parts that could not be set up as requested
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/apt-be/apt-be/internal/terminal"
 )
 
-// Stdio are the three standard streams of a command. Where all are nil they are
-// this process's, with its terminal.
+// Stdio has the three standard streams of a command. If all are nil, they are this
+// process's, with its terminal.
 type Stdio struct{ In, Out, Err *os.File }
 
 // Process is a sandbox with a command in it.
@@ -30,15 +30,15 @@ type Process struct {
 	streams *streams.Streams
 	master  *os.File        // nil without a terminal
 	relay   *terminal.Relay // the same
-	group   *cgroup.Group   // nil where there are none
+	group   *cgroup.Group   // nil without control groups
 
-	mu     sync.Mutex // guards what is sent
+	mu     sync.Mutex // guards the socket
 	orders *json.Encoder
 	killed bool
 }
 
-// Start starts a sandbox. The keep files, locks, stay open until nothing runs in
-// it any more, even if this process is killed.
+// Start starts a sandbox. The keep files, such as locks, stay open until no process
+// runs in the sandbox, even if this process is killed.
 func Start(spec Spec, stdio Stdio, keep ...*os.File) (p *Process, err error) {
 	defer func() {
 		if err != nil {
@@ -70,7 +70,7 @@ func Start(spec Spec, stdio Stdio, keep ...*os.File) (p *Process, err error) {
 		_ = p.Kill()
 		_, waitErr := p.Wait()
 		if waitErr != nil {
-			err = waitErr // the keeper knows better why
+			err = waitErr // the keeper's error has the reason
 		}
 		return nil, err
 	}
@@ -86,8 +86,8 @@ func hasTerminal(all [3]streams.Stream) bool {
 	return false
 }
 
-// allTerminals says whether the command is alone at the terminal: in a pipeline it is
-// not, and with a stream that leads elsewhere it need not be.
+// allTerminals reports whether the command has the terminal to itself. In a pipeline,
+// or with a redirected stream, it may not.
 func allTerminals(all [3]streams.Stream) bool {
 	for _, s := range all {
 		if s.Kind != streams.Terminal {
@@ -97,11 +97,11 @@ func allTerminals(all [3]streams.Stream) bool {
 	return true
 }
 
-// sandboxes counts those that this process has started.
+// sandboxes counts the sandboxes that this process has started.
 var sandboxes atomic.Int64
 
-// limit makes the control group of the sandbox, where there are any. In a container
-// there may be none; what is inside is ended all the same.
+// limit creates the control group of the sandbox, if the system has control groups.
+// Without one, as in some containers, the keeper still ends all processes.
 func (p *Process) limit() error {
 	name := fmt.Sprintf("%d-%d", os.Getpid(), sandboxes.Add(1))
 	group, err := cgroup.Make(name, cgroup.Default())
@@ -125,7 +125,7 @@ func (p *Process) startKeeper(env []string, keep []*os.File) error {
 	if p.group != nil {
 		extra = append(extra, p.group.Dir())
 	} else {
-		extra = append(extra, theirs) // its place has to be taken
+		extra = append(extra, theirs) // an extra file must take its place
 	}
 	files := p.streams.Files()
 	p.keeper = exec.Command("/proc/self/exe")
@@ -143,9 +143,9 @@ func (p *Process) startKeeper(env []string, keep []*os.File) error {
 // program is this program in memory, for all sandboxes that this process starts.
 var program = sync.OnceValues(inMemory)
 
-// begin tells the keeper what to do, and takes the terminal that it has made.
+// begin sends the keeper its task, and takes the terminal that the keeper created.
 func (p *Process) begin(b beginning) error {
-	memory, err := program() // while the keeper gets ready
+	memory, err := program() // in parallel with the keeper's start
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (p *Process) begin(b beginning) error {
 	output, keepSettings := p.streams.Output()
 	var wanted func()
 	if b.Background {
-		// If the keeper has gone, listen will see.
+		// If the keeper has ended, listen notices.
 		wanted = func() { _ = p.send(order{Foreground: true}) }
 	}
 	if p.relay, err = terminal.Start(user, output, master, keepSettings, wanted); err != nil {
@@ -182,7 +182,7 @@ func (p *Process) send(v any) error {
 	return p.orders.Encode(v)
 }
 
-// Kill ends the sandbox, with all that runs in it.
+// Kill ends the sandbox, with all processes in it.
 func (p *Process) Kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -196,23 +196,23 @@ func (p *Process) wasKilled() bool {
 	return p.killed
 }
 
-// Signal sends a signal to the command: to its whole process group if a terminal
-// would.
+// Signal sends a signal to the command. The signals of a terminal go to its whole
+// process group.
 func (p *Process) Signal(sig syscall.Signal) error { return p.send(order{Signal: sig}) }
 
-// Own says whether a signal that this process has got came from its own terminal's
-// relay: the command has had it then.
+// Own reports whether a signal to this process came from its own terminal's relay. The
+// command has already received such a signal.
 func (p *Process) Own(sig os.Signal) bool { return p.relay != nil && p.relay.Own(sig) }
 
-// Wait waits until the command and all that it left running have ended. An
-// error means that the command did not run; a sandbox that was killed is a
-// Result.
+// Wait waits until the command and all other processes inside have ended. An error
+// means that the command did not run; a killed sandbox is a Result.
 func (p *Process) Wait() (Result, error) {
 	defer p.release()
 	end, err := p.listen()
 	state := p.wait()
 	if err != nil && p.group != nil {
-		// PID 1 dies with the keeper, and all others with it, but nobody has waited.
+		// PID 1 dies with the keeper, and all others with it, but no process has waited
+		// for their end.
 		_ = p.group.Kill()
 	}
 	finishErr := p.finish()
@@ -232,14 +232,15 @@ func (p *Process) Wait() (Result, error) {
 	return end.Result, nil
 }
 
-// listen waits for the end, which it returns, and stops and goes on with the command.
+// listen waits for the last report and returns it. It stops and continues together with
+// the command.
 func (p *Process) listen() (report, error) {
 	for {
 		var r report
 		if err := p.reports.Decode(&r); err != nil || r.Stopped == 0 {
 			return r, err
 		}
-		if p.relay != nil { // without a terminal nobody is there to let it go on
+		if p.relay != nil { // without a terminal, no shell could continue it
 			p.relay.Suspend(r.Stopped)
 		}
 		if err := p.send(order{Continue: true}); err != nil {
@@ -255,7 +256,7 @@ func (p *Process) wait() syscall.WaitStatus {
 	return p.keeper.ProcessState.Sys().(syscall.WaitStatus)
 }
 
-// finish writes what is on its way, and gives the user the terminal back.
+// finish writes the buffered output, and gives the terminal back to the user.
 func (p *Process) finish() error {
 	var err error
 	if p.relay != nil {
@@ -268,7 +269,7 @@ func (p *Process) finish() error {
 	return errors.Join(err, p.streams.Finish())
 }
 
-// release lets go of what a sandbox that has ended, or never began, had.
+// release closes the files of a sandbox that has ended or never started.
 func (p *Process) release() {
 	if p.socket != nil {
 		p.socket.Close()
@@ -279,7 +280,7 @@ func (p *Process) release() {
 	}
 }
 
-// Run is Start and Wait.
+// Run calls Start and Wait.
 func Run(spec Spec, stdio Stdio, keep ...*os.File) (Result, error) {
 	p, err := Start(spec, stdio, keep...)
 	if err != nil {

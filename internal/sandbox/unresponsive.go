@@ -10,16 +10,16 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// patience is how long a mount may take to answer.
+// patience is the time in which a mount must respond.
 const patience = 5 * time.Second
 
-// local are the file systems that ask nobody but the kernel, and disks.
+// local are the file systems that depend only on the kernel and on disks.
 var local = map[string]bool{
 	"bcachefs": true, "btrfs": true, "exfat": true, "ext2": true, "ext3": true, "ext4": true, "f2fs": true, "jfs": true,
 	"msdos": true, "nilfs2": true, "ntfs3": true, "reiserfs": true, "tmpfs": true, "vfat": true, "xfs": true, "zfs": true,
 }
 
-// unresponsiveAmong returns the mount points, of some, that don't answer.
+// unresponsiveAmong returns the mount points of mounts that do not respond.
 func unresponsiveAmong(mounts []*mountinfo.Info) []string {
 	var remote, asked []string
 	for _, m := range mounts {
@@ -27,7 +27,7 @@ func unresponsiveAmong(mounts []*mountinfo.Info) []string {
 			remote = append(remote, m.Mountpoint)
 		}
 	}
-	// Who wants to get to what is mounted below one has to get past that.
+	// A path to a mount passes the mounts above it.
 	below := func(dir string) bool {
 		return slices.ContainsFunc(remote, func(r string) bool { return dir == r || strings.HasPrefix(dir, r+"/") })
 	}
@@ -63,21 +63,21 @@ func unresponsiveAmong(mounts []*mountinfo.Info) []string {
 	return silent
 }
 
-// question is one to a file system.
+// question is a pending request to a file system.
 type question struct {
-	answered <-chan struct{} // closed when it is
+	answered <-chan struct{} // closed by the response
 	giveUp   func()
 }
 
-// ask asks the file system at a mount point how full it is, which none knows by
-// heart. It is done by a process of its own: what waits for an answer can't always
-// be killed, and this one must end.
+// ask calls statfs(2) at a mount point, which no file system answers from a cache. A
+// separate process does this: a process that waits for the response may be unkillable,
+// and this one must end.
 func ask(dir string) question {
 	answered := make(chan struct{})
 	cmd := exec.Command("stat", "-f", "--", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process
 	if err := cmd.Start(); err != nil {
-		close(answered) // it can't be asked
+		close(answered) // the process cannot start
 		return question{answered, func() {}}
 	}
 	go func() {

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// abis are the sets of system call numbers that a Debian root on amd64 and arm64 can
-// hold programs of, by the audit system's names (linux/audit.h).
+// abis are the sets of system call numbers of the programs that a Debian root on amd64
+// and arm64 can contain, by the audit system's names (linux/audit.h).
 var abis = [...]uint32{unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM}
 
-// Call is a system call, by its numbers on x86-64, i386, aarch64 and arm, and the one
-// that x32 has for it besides that of x86-64; 0 where there is none.
+// Call has the numbers of a system call on x86-64, i386, aarch64 and arm, and its own
+// number of x32, if it differs from x86-64's; 0 if there is none.
 type Call [len(abis) + 1]uint32
 
-// x32 is where a Call has x32's number.
+// x32 is the index of x32's number in a Call.
 const x32 = len(abis)
 
-// numbersOf returns the numbers of some calls on one of abis.
+// numbersOf returns the numbers of calls on one of abis.
 func numbersOf(calls []Call, which int) (numbers []uint32) {
 	for _, call := range calls {
 		if call[which] != 0 {
@@ -32,8 +32,8 @@ func numbersOf(calls []Call, which int) (numbers []uint32) {
 	return numbers
 }
 
-// Calls returns system calls by their names. They are the program's own: one that
-// the table does not have is a mistake in it.
+// Calls returns system calls by their names. An unknown name is a mistake in this
+// program, and panics.
 func Calls(names ...string) []Call {
 	var calls []Call
 	for _, name := range names {
@@ -46,7 +46,7 @@ func Calls(names ...string) []Call {
 	return calls
 }
 
-// Numbers returns the numbers of some calls by one set of them, an AUDIT_ARCH_….
+// Numbers returns the numbers of calls in one set of numbers, an AUDIT_ARCH_….
 func Numbers(arch uint32, names ...string) []uint32 {
 	for which, known := range abis {
 		if known == arch {
@@ -56,7 +56,7 @@ func Numbers(arch uint32, names ...string) []uint32 {
 	return nil
 }
 
-// Names returns the names of all calls that are known.
+// Names returns the names of all known calls.
 func Names() []string { return slices.Sorted(maps.Keys(table)) }
 
 // table is from arch/x86/entry/syscalls/syscall_{64,32}.tbl, scripts/syscall.tbl and

@@ -1,6 +1,7 @@
-// Package seccomp makes and installs seccomp(2) filters: what becomes of some system
-// calls of a process and of all that it starts, by rules that hold for every set of
-// system call numbers that a Debian root on amd64 or arm64 can hold programs of.
+// Package seccomp creates and installs seccomp(2) filters. They set the result of some
+// system calls of a process and of all its future children. The rules apply to every
+// set of system call numbers of the programs that a Debian root on amd64 or arm64 can
+// contain.
 package seccomp
 
 import (
@@ -10,42 +11,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rule is what becomes of some system calls. The first rule that fits counts; calls
-// of which no rule tells are allowed.
+// Rule sets the result of some system calls. The first matching rule applies. Calls
+// without a rule are allowed.
 type Rule struct {
 	Calls  []Call
 	If     *Condition // nil for always
 	Action uint32     // unix.SECCOMP_RET_…, or Errno
 }
 
-// Condition is about an argument of a call: that it is one of some values, in the
-// bits of the mask. It sees the low 32 bits: only for arguments of which the kernel
-// itself looks at no more.
+// Condition is a condition on an argument of a call: in the bits of the mask, it has
+// one of some values. It sees the low 32 bits, so use it only for arguments of which
+// the kernel reads no more.
 type Condition struct {
 	Arg  int
 	Mask uint32 // 0 for all
 	Is   []uint32
 }
 
-// Errno returns the action of a filter by which a system call fails with errno.
+// Errno returns the action that makes a system call fail with errno.
 func Errno(errno unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(errno) }
 
-// Success is the action of a filter by which a system call returns 0 and does nothing.
+// Success is the action that makes a system call return 0 without an effect.
 const Success uint32 = unix.SECCOMP_RET_ERRNO // with errno 0
 
-// Offsets in struct seccomp_data (linux/seccomp.h). All of abis are little endian, so
-// the low half of an argument comes first.
+// Offsets in struct seccomp_data (linux/seccomp.h). All abis are little endian, so the
+// low half of an argument comes first.
 const (
 	OffsetNumber = 0
 	OffsetArch   = 4
 	OffsetArgs   = 16
 )
 
-// X32Bit marks the calls of x32, which is x86-64 for the audit system.
+// X32Bit marks the calls of x32, which the audit system takes for x86-64.
 const X32Bit = 0x40000000
 
-// Program returns the filter of some rules. other is what becomes of all calls by
-// other sets of numbers.
+// Program returns the filter of the rules. other is the action for all calls with other
+// sets of numbers.
 func Program(other uint32, rules ...Rule) []unix.SockFilter {
 	program := []unix.SockFilter{load(OffsetArch)}
 	for which, arch := range abis {
@@ -60,14 +61,14 @@ func Program(other uint32, rules ...Rule) []unix.SockFilter {
 	return append(program, result(other))
 }
 
-// compile returns what carries a rule out for one of abis: it begins with the number
-// of the call in the accumulator, and where the rule does not fit it ends so.
+// compile returns the instructions of a rule for one of abis. They start with the
+// number of the call in the accumulator, and leave it there if the rule does not match.
 func (r Rule) compile(which int, arch uint32) []unix.SockFilter {
 	numbers := numbersOf(r.Calls, which)
 	if len(numbers) == 0 {
 		return nil
 	}
-	var found []unix.SockFilter // what follows where the number is one of them
+	var found []unix.SockFilter // the instructions after a match of the number
 	if c := r.If; c != nil {
 		found = append(found, load(OffsetArgs+8*uint32(c.Arg)))
 		if c.Mask != 0 {
@@ -92,7 +93,8 @@ func load(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 }
 
-// loadNumber loads the number of the call. x32 has x86-64's but for some of its own.
+// loadNumber loads the number of the call. x32 has x86-64's numbers, except for some of
+// its own.
 func loadNumber(arch uint32) []unix.SockFilter {
 	all := []unix.SockFilter{load(OffsetNumber)}
 	if arch == unix.AUDIT_ARCH_X86_64 {
@@ -101,7 +103,7 @@ func loadNumber(arch uint32) []unix.SockFilter {
 	return all
 }
 
-// jumpIfEqual skips so many instructions if the accumulator is value.
+// jumpIfEqual skips a number of instructions if the accumulator equals value.
 func jumpIfEqual(value uint32, skip int) unix.SockFilter {
 	if skip > 255 {
 		panic("a rule of a filter has more calls than a jump can skip")
@@ -117,27 +119,27 @@ func result(action uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action}
 }
 
-// Install installs a filter on the calling thread, for it and for all that it starts
-// or executes from then on. It can't be taken back. The thread needs CAP_SYS_ADMIN;
-// the alternative, PR_SET_NO_NEW_PRIVS, would break setuid programs. The kernel has
-// to know seccomp filters (CONFIG_SECCOMP_FILTER) and SECCOMP_FILTER_FLAG_SPEC_ALLOW
-// (Linux 4.17).
+// Install installs a filter for the calling thread and everything that it starts or
+// executes afterwards. No process can remove it. The thread needs CAP_SYS_ADMIN: the
+// alternative, PR_SET_NO_NEW_PRIVS, would break setuid programs. The kernel needs
+// seccomp filters (CONFIG_SECCOMP_FILTER) and SECCOMP_FILTER_FLAG_SPEC_ALLOW (Linux
+// 4.17).
 func Install(program []unix.SockFilter) error {
 	_, err := install(program, 0)
 	return err
 }
 
-// InstallListener installs a filter with calls for which somebody else answers
+// InstallListener installs a filter whose calls another process can answer
 // (unix.SECCOMP_RET_USER_NOTIF, seccomp_unotify(2), Linux 5.0), and returns the
-// descriptor on which that one is asked. A process can have one such filter only:
-// unix.EBUSY in a container that has one.
+// descriptor for the kernel's requests. A process can have only one such filter: in a
+// container that has one, the error is unix.EBUSY.
 func InstallListener(program []unix.SockFilter) (listener int, err error) {
 	return install(program, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
 }
 
 func install(program []unix.SockFilter, flags uintptr) (int, error) {
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	// Without SPEC_ALLOW, kernels before 5.16 slow down all that the tree does.
+	// Without SPEC_ALLOW, kernels before 5.16 slow down every process of the sandbox.
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
 		flags|unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {

@@ -8,21 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// input copies what the command reads. What lies in the pipe when it ends was
-// read for nothing, and is given back where there is a way: a file is read
-// without that anybody else notices (pread), and a named pipe too (tee(2)); in
-// the end both are made to be where the command is.
+// input copies the command's input. At the end, the unread part in the pipe is given
+// back if possible: this process reads a file with pread(2), and copies a named pipe
+// with tee(2), so other readers notice nothing. At the end it moves both to the place
+// that the command has reached.
 type input struct {
 	from  int
 	read  int // the pipe, for the command
-	write int // the pipe, for this process; -1: closed, as there is no more
+	write int // the pipe, for this process; -1: closed, at the end of the input
 	waker int // an eventfd(2)
 	done  chan struct{}
 
 	file       bool
-	start, end int64 // of a file: what was copied
+	start, end int64 // of a file: the copied range
 	fifo       bool
-	flight     int // of a named pipe: how much is in the pipe or was taken from there
+	flight     int // of a named pipe: the number of bytes in the pipe or taken from it
 }
 
 // copyInput makes the command read through a pipe.
@@ -31,7 +31,7 @@ func (s *Streams) copyInput(fd int, stat *unix.Stat_t) error {
 	if err != nil {
 		return err
 	}
-	// This process keeps the end for reading, too: so it can ask how much is left.
+	// This process also keeps the reading end, to ask for the number of unread bytes.
 	s.files[0] = ends[0]
 	s.mine = append(s.mine, ends[0])
 	defer ends[1].Close()
@@ -44,7 +44,7 @@ func (s *Streams) copyInput(fd int, stat *unix.Stat_t) error {
 	if err != nil {
 		return err
 	}
-	// One that os does not know of, as it is closed at the end of the file.
+	// os does not know this descriptor, because it is closed at the end of the file.
 	if i.write, err = unix.FcntlInt(uintptr(write), unix.F_DUPFD_CLOEXEC, 3); err != nil {
 		return fmt.Errorf("pipe: %w", err)
 	}
@@ -59,14 +59,14 @@ func (s *Streams) copyInput(fd int, stat *unix.Stat_t) error {
 		i.start, err = unix.Seek(fd, 0, unix.SEEK_CUR)
 		i.file, i.end = err == nil, i.start
 	case unix.S_IFIFO:
-		// Room for one piece: then there is room again as soon as all of it is read.
+		// The pipe holds one piece, so it has room again as soon as the piece is read.
 		_, err := unix.FcntlInt(uintptr(i.write), unix.F_SETPIPE_SZ, 1)
 		i.fifo = err == nil
 	}
 	return nil
 }
 
-// run copies until there is no more, or finish.
+// run copies until the end of the input, or until finish.
 func (i *input) run() {
 	defer close(i.done)
 	piece := i.readPiece
@@ -83,7 +83,7 @@ func (i *input) run() {
 	}
 }
 
-// ended tells the command that there is no more.
+// ended tells the command that the input has ended.
 func (i *input) ended() bool {
 	_ = unix.Close(i.write)
 	i.write = -1
@@ -109,7 +109,7 @@ func (i *input) fifoPiece() bool {
 	switch {
 	case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN):
 		return true
-	case err != nil || n == 0: // nobody is there to write
+	case err != nil || n == 0: // no writer exists
 		return i.ended()
 	}
 	i.flight = int(n)
@@ -121,7 +121,7 @@ func (i *input) fifoPiece() bool {
 	return true
 }
 
-// take takes out of the named pipe what the command has read.
+// take removes from the named pipe the part that the command has read.
 func (i *input) take(n int) {
 	null, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -140,21 +140,21 @@ func (i *input) take(n int) {
 	}
 }
 
-// readPiece is for what can only be read.
+// readPiece copies input that can only be read.
 func (i *input) readPiece() bool {
 	buffer := make([]byte, 4<<10)
 	n, err := unix.Read(i.from, buffer)
 	if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 		return true
 	}
-	if err != nil || n <= 0 { // a directory, for one
+	if err != nil || n <= 0 { // for example a directory
 		return i.ended()
 	}
 	_, ok := i.put(buffer[:n])
 	return ok
 }
 
-// put writes to the command, and says whether all of it is written.
+// put writes to the command, and reports whether it has written all of the data.
 func (i *input) put(data []byte) (written int, ok bool) {
 	for written < len(data) {
 		if !i.wait(i.write, unix.POLLOUT) {
@@ -172,8 +172,7 @@ func (i *input) put(data []byte) (written int, ok bool) {
 	return written, true
 }
 
-// wait waits until a descriptor is ready, and says no if it is not but finish
-// was called.
+// wait waits until a descriptor is ready. It reports false if finish was called first.
 func (i *input) wait(fd int, events int16) bool {
 	fds := []unix.PollFd{{Fd: int32(i.waker), Events: unix.POLLIN}, {Fd: int32(fd), Events: events}}
 	for {
@@ -188,12 +187,12 @@ func (i *input) wait(fd int, events int16) bool {
 	}
 }
 
-// stuck is how long to wait for somebody else who took what was to be read
-// between a look and the reading.
+// stuck is the time to wait after another reader took the input between poll(2) and
+// read(2).
 const stuck = time.Second
 
-// finish ends the copying, and gives back what the command did not read. It says
-// no if the copying has not ended: then nothing of it may be closed.
+// finish ends the copying, and gives the unread input back. It reports false if the
+// copying has not ended: then its descriptors must stay open.
 func (i *input) finish() bool {
 	_, _ = unix.Write(i.waker, []byte{1, 0, 0, 0, 0, 0, 0, 1}) // not 0 in either byte order
 	select {
@@ -202,9 +201,9 @@ func (i *input) finish() bool {
 		return false
 	}
 	if left, err := unix.IoctlGetInt(i.read, unix.TIOCINQ); err == nil {
-		switch { // the command can write to its pipe (/proc/self/fd/0): left may be more than there ever was
+		switch { // the command can write to its pipe (/proc/self/fd/0), so left may exceed the copied input
 		case i.file:
-			// Unless somebody else reads there, too.
+			// Another reader may have moved the offset.
 			if now, err := unix.Seek(i.from, 0, unix.SEEK_CUR); err == nil && now == i.start {
 				_, _ = unix.Seek(i.from, max(i.start, i.end-int64(left)), unix.SEEK_SET)
 			}

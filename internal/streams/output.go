@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output copies what the command writes.
+// output copies the command's output.
 type output struct {
 	pipe *os.File
 	from int
 	to   int
 	name string
 	done chan struct{}
-	err  error // for those who have seen done closed
+	err  error // valid after done is closed
 
-	copied  atomic.Int64 // how much it was, in bytes
-	writing atomic.Bool  // what was read is not written yet
+	copied  atomic.Int64 // the number of bytes
+	writing atomic.Bool  // read data is not written yet
 }
 
 // copyOutput makes the command write through a pipe.
@@ -40,7 +40,7 @@ func (s *Streams) copyOutput(i, fd int) error {
 	return nil
 }
 
-// run copies until nobody can write any more.
+// run copies until no writer exists.
 func (o *output) run() {
 	defer close(o.done)
 	buffer := make([]byte, 64<<10)
@@ -58,7 +58,7 @@ func (o *output) run() {
 		o.writing.Store(false)
 		if err != nil {
 			o.err = fmt.Errorf("cannot write to %s what the command printed: %w", o.name, err)
-			// The command is to notice, as it would without the pipe.
+			// The command must notice it, as without the pipe.
 			_ = o.pipe.Close()
 			return
 		}
@@ -72,7 +72,7 @@ func (o *output) put(data []byte) error {
 		case n > 0:
 			data = data[n:]
 		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN): // somebody made it not blocking
+		case errors.Is(err, unix.EAGAIN): // another process made it non-blocking
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(o.to), Events: unix.POLLOUT}}, -1)
 		case err != nil:
 			return err
@@ -83,11 +83,11 @@ func (o *output) put(data []byte) error {
 	return nil
 }
 
-// silence is how long nothing may come from a command that has ended before it is taken
-// for all: somebody outside may have got hold of the other end of the pipe.
+// silence is the time without output after which the output of a finished command
+// counts as complete: a process outside may hold the other end of the pipe.
 const silence = 2 * time.Second
 
-// finish waits until all is written.
+// finish waits until all output is written.
 func (o *output) finish() error {
 	for {
 		before := o.copied.Load()

@@ -1,7 +1,7 @@
-// Package streams makes what a command in the sandbox gets as its descriptors 0,
-// 1 and 2. A descriptor of a file of the running system would be a way out: a
-// script can open /proc/self/fd/1 once more, for reading and writing, make the
-// file setuid (fchmod), or go on from a directory (openat).
+// Package streams prepares the descriptors 0, 1 and 2 of a command in the sandbox. A
+// descriptor of a file of the running system would be a way out: a script can reopen
+// /proc/self/fd/1 for reading and writing, make the file setuid (fchmod), or open files
+// below a directory (openat).
 package streams
 
 import (
@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is what a descriptor is for the command.
+// Kind is the kind of a descriptor for the command.
 type Kind string
 
 const (
-	// Inherited is a pipe without a name, or a connected local socket. The command
-	// gets the one that the user gave, or, in the place of a file, a pipe that this
-	// process copies from or to. By neither can the command open anything else.
+	// Inherited is a pipe without a name, or a connected local socket. The command gets
+	// the user's own, or, in place of a file, a pipe that this process copies from or
+	// to. Through neither can the command open another file.
 	Inherited Kind = "inherited"
 	// Terminal is the sandbox's own terminal.
 	Terminal Kind = "terminal"
@@ -27,13 +27,13 @@ const (
 	Device Kind = "device"
 )
 
-// Stream tells what a descriptor is.
+// Stream describes a descriptor.
 type Stream struct {
 	Kind Kind `json:"kind"`
-	// Device is its name in /dev if it is one: "null", "zero", "full", "random" or
+	// Device is its name in /dev if it is a device: "null", "zero", "full", "random" or
 	// "urandom".
 	Device string `json:"device,omitempty"`
-	// Flags is how it is open: unix.O_RDONLY, O_WRONLY or O_RDWR.
+	// Flags is its access mode: unix.O_RDONLY, O_WRONLY or O_RDWR.
 	Flags int `json:"flags"`
 }
 
@@ -44,15 +44,15 @@ type Streams struct {
 	files   [3]*os.File // for the command
 	copied  [3]bool     // whether this process copies
 	user    *os.File
-	mine    []*os.File // what is to be closed in the end
-	child   []*os.File // what is to be closed when the command has it
+	mine    []*os.File // to be closed at the end
+	child   []*os.File // to be closed after the command's start
 	input   *input
 	outputs []*output
 	limit   chan os.Signal
 	started bool
 }
 
-// devices are those that do no harm, by number: null(4), random(4).
+// devices are the harmless devices, by number: null(4), random(4).
 var devices = map[uint64]string{
 	unix.Mkdev(1, 3): "null",
 	unix.Mkdev(1, 5): "zero",
@@ -61,8 +61,8 @@ var devices = map[uint64]string{
 	unix.Mkdev(1, 9): "urandom",
 }
 
-// Take looks at what this process has as its standard input, output and error
-// output, which a command is to get.
+// Take examines three descriptors of this process that a command should get as standard
+// input, output and error output.
 func Take(in, out, err *os.File) (*Streams, error) {
 	s := &Streams{given: [3]*os.File{in, out, err}}
 	if e := s.take(); e != nil {
@@ -84,7 +84,7 @@ func (s *Streams) take() error {
 	return nil
 }
 
-// findUser finds the terminal that the user sits at.
+// findUser finds the user's terminal.
 func (s *Streams) findUser() error {
 	if fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0); err == nil {
 		s.user = os.NewFile(uintptr(fd), "/dev/tty")
@@ -140,14 +140,14 @@ func (s *Streams) takeOne(i int) error {
 	var first unix.Stat_t
 	if i == 2 && s.copied[1] {
 		if one, err := descriptor(s.given[1]); err == nil && unix.Fstat(one, &first) == nil && first.Dev == stat.Dev && first.Ino == stat.Ino {
-			s.files[2] = s.files[1] // so that their order is kept
+			s.files[2] = s.files[1] // to keep the order of their output
 			return nil
 		}
 	}
 	return s.copyOutput(i, fd)
 }
 
-// placeholder is for a descriptor that the sandbox makes by itself.
+// placeholder opens /dev/null for a descriptor that the sandbox replaces.
 func (s *Streams) placeholder(i int) error {
 	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -166,20 +166,20 @@ func (s *Streams) pipe() (ends [2]*os.File, err error) {
 	return [2]*os.File{os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe")}, nil
 }
 
-// Describe tells what the descriptors are.
+// Describe returns the kinds of the descriptors.
 func (s *Streams) Describe() [3]Stream { return s.streams }
 
-// Files are for the command as its descriptors 0, 1 and 2. Terminal and Device
-// stand as /dev/null: the sandbox puts its own there.
+// Files returns the command's descriptors 0, 1 and 2. For Terminal and Device they are
+// /dev/null, which the sandbox replaces.
 func (s *Streams) Files() [3]*os.File { return s.files }
 
-// User returns the terminal that controls this process, or nil if there is none.
-// Without one it is the first of the descriptors that is some terminal.
+// User returns the controlling terminal of this process, or nil if it has none. Without
+// one, User returns the first of the descriptors that is a terminal.
 func (s *Streams) User() *os.File { return s.user }
 
-// Output returns where on the user's terminal the output of the command's own
-// terminal goes (nil without one), and whether that has to keep its settings for
-// output, as what reads the other output may write there, too.
+// Output returns the file on the user's terminal to which the output of the command's
+// own terminal goes (nil without one). keep reports whether that terminal must keep its
+// output settings, because a program that reads the other output may write there, too.
 func (s *Streams) Output() (file *os.File, keep bool) {
 	if s.user == nil {
 		return nil, false
@@ -196,7 +196,7 @@ func (s *Streams) Output() (file *os.File, keep bool) {
 	return file, keep
 }
 
-// Started is for when the command has Files. It begins to copy.
+// Started starts the copying. Call it when the command has Files.
 func (s *Streams) Started() {
 	s.started = true
 	for _, file := range s.child {
@@ -204,7 +204,7 @@ func (s *Streams) Started() {
 	}
 	s.child = nil
 	if len(s.outputs) > 0 {
-		// Beyond the limit (ulimit -f) a write is to fail, not to end this process.
+		// A write beyond the limit (ulimit -f) must fail, not end this process.
 		s.limit = make(chan os.Signal, 1)
 		signal.Notify(s.limit, unix.SIGXFSZ)
 	}
@@ -216,10 +216,10 @@ func (s *Streams) Started() {
 	}
 }
 
-// Finish waits until all output is written. It is for when the command and all
-// that it has left have ended, or could not be started. What they did not read
-// of a file or of a named pipe is there for the next one who reads, if it has the
-// same descriptor. The error says what could not be written.
+// Finish waits until all output is written. Call it when the command and all its
+// remaining processes have ended, or could not be started. The part of a file or named
+// pipe that they did not read remains for the next reader with the same descriptor. The
+// error names the output that could not be written.
 func (s *Streams) Finish() error {
 	var errs []error
 	if s.started {
@@ -247,7 +247,8 @@ func (s *Streams) close() {
 	s.child, s.mine, s.input, s.outputs, s.limit = nil, nil, nil, nil, nil
 }
 
-// descriptor is file.Fd, which makes file blocking: for all that share it.
+// descriptor returns file.Fd, which makes file blocking for all processes that share
+// it.
 func descriptor(file *os.File) (int, error) {
 	if file == nil {
 		return -1, os.ErrInvalid
@@ -268,8 +269,8 @@ func isTerminal(fd int) bool {
 	return err == nil
 }
 
-// isUsers says whether a descriptor is the user's terminal. Another one is a
-// device as any.
+// isUsers reports whether a descriptor is the user's terminal. Other terminals count as
+// devices.
 func (s *Streams) isUsers(fd int) bool {
 	if s.user == nil || !isTerminal(fd) {
 		return false
@@ -283,15 +284,15 @@ func (s *Streams) isUsers(fd int) bool {
 	return err == nil && e == nil && number == users
 }
 
-// isAnonymous says whether a pipe has no name: nothing of it but the pipe can be
-// reached.
+// isAnonymous reports whether a pipe has no name: no process can reach another file
+// through it.
 func isAnonymous(fd int) bool {
 	var stat unix.Statfs_t
 	return unix.Fstatfs(fd, &stat) == nil && int64(stat.Type) == unix.PIPEFS_MAGIC
 }
 
-// isConnection says whether a socket is one of the machine's own that stays connected
-// to whom it is: one of the network, and one for datagrams, could be connected anew.
+// isConnection reports whether a socket is a local one with a permanent connection.
+// Sockets of the network and datagram sockets can be connected again.
 func isConnection(fd int) bool {
 	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil || domain != unix.AF_UNIX {
@@ -301,7 +302,7 @@ func isConnection(fd int) bool {
 	return err == nil && (kind == unix.SOCK_STREAM || kind == unix.SOCK_SEQPACKET)
 }
 
-// name says what a descriptor has open.
+// name returns the name of the file that a descriptor has open.
 func name(fd int, file *os.File) string {
 	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // LoopbackUp switches the loopback device on. A new network namespace has no other
-// device, and that one is off.
+// device, and the device is off.
 func LoopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -15,22 +15,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NetworkMark is there inside while sockets of the running system's network are to be
-// had: CloseNetwork has something to do. That it is made or removed opens and closes
-// nothing.
+// NetworkMark exists inside while callers can get sockets of the running system's
+// network, so CloseNetwork has an effect. The file has no effect on the network itself.
 const NetworkMark = "/run/apt-be/network"
 
-// closeNetwork are flags of umount2(2) that mean nothing to the kernel, which is not
-// asked. Nothing has to be read in the memory of who asks: some machines allow it to
-// nobody (kernel.yama.ptrace_scope=3).
+// closeNetwork are flags of umount2(2) without a meaning for the kernel, which never
+// sees the call. So Serve need not read the caller's memory, which some machines permit
+// to no process (kernel.yama.ptrace_scope=3).
 const closeNetwork = 0x6e657400
 
-// ErrNetworkOpen says that packages' scripts would have the running system's network.
+// ErrNetworkOpen reports that scripts of packages would have the running system's
+// network.
 var ErrNetworkOpen = errors.New("cannot close the network before packages' scripts run")
 
-// CloseNetwork ends, inside a sandbox, that sockets of the running system's network
-// are to be had, and those that there are. When it returns they are of no use. Nothing
-// inside can begin it again.
+// CloseNetwork ends, inside a sandbox, the access to the running system's network: for
+// new sockets and for existing ones. When it returns, no socket works. No process
+// inside can reverse it.
 func CloseNetwork() error {
 	if _, err := os.Lstat(NetworkMark); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -44,27 +44,27 @@ func CloseNetwork() error {
 	return nil
 }
 
-// network is what Serve knows of the sockets that it has made.
+// network has the sockets that Serve has created.
 type network struct {
 	proc *os.File
 	open bool
-	// made are duplicates of sockets that are in use inside, by which they are ended.
+	// made are duplicates of the sockets in use inside, through which Serve ends them.
 	made []socket
-	// where is the network namespace of who asked, as /proc tells it.
+	// where is the network namespace of the callers, as /proc shows it.
 	where string
-	next  time.Time // when to look for those that are no more in use
+	next  time.Time // the time of the next search for unused sockets
 }
 
 type socket struct {
 	fd     int
 	inode  uint64
-	unseen int // how often in a row nobody was found to have it
+	unseen int // the number of consecutive searches that found no user
 }
 
-// most is how many sockets may be in use at once. apt has some for each server.
+// most is the maximum number of sockets in use. apt has a few for each server.
 const most = 512
 
-// answer answers a call for a socket, and returns true if nothing is left to send.
+// answer answers a call for a socket. It returns true if no response needs to be sent.
 func (n *network) answer(listener int, ask notification, r *response) (done bool) {
 	want, err := n.asked(ask)
 	outside := n.open && err == nil && want.forDownloads()
@@ -72,7 +72,7 @@ func (n *network) answer(listener int, ask notification, r *response) (done bool
 	case err == nil && outside && n.full():
 		err = unix.EMFILE
 	case err == nil && !outside && !ask.bySocketcall():
-		r.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE // it gets one of its own network
+		r.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE // the process gets a socket of its own network
 		return false
 	}
 	var fd int
@@ -105,7 +105,7 @@ func (n *network) answer(listener int, ask notification, r *response) (done bool
 	return done
 }
 
-// full says that as many sockets are in use as may be.
+// full reports whether the maximum number of sockets is in use.
 func (n *network) full() bool {
 	if len(n.made) >= most {
 		n.sweep()
@@ -113,15 +113,15 @@ func (n *network) full() bool {
 	return len(n.made) >= most
 }
 
-// wanted is what socket(2) is asked for.
+// wanted has the arguments of socket(2).
 type wanted struct{ family, kind, protocol int }
 
-// bySocketcall says that a call's arguments are in memory, where they may change.
+// bySocketcall reports whether a call's arguments are in memory, where they may change.
 func (n notification) bySocketcall() bool {
 	return n.arch == unix.AUDIT_ARCH_I386 && n.number == socketcallNumber
 }
 
-// asked reads what socket is asked for.
+// asked reads the arguments of a call for a socket.
 func (n *network) asked(ask notification) (wanted, error) {
 	args := [3]uint32{uint32(ask.args[0]), uint32(ask.args[1]), uint32(ask.args[2])}
 	if ask.bySocketcall() {
@@ -136,8 +136,8 @@ func (n *network) asked(ask notification) (wanted, error) {
 	return wanted{int(int32(args[0])), int(int32(args[1])), int(int32(args[2]))}, nil
 }
 
-// forDownloads tells of sockets of IP for TCP and UDP, and of those by which the kernel
-// tells of addresses and routes, which getaddrinfo(3) wants to know.
+// forDownloads reports whether a socket is for TCP or UDP over IP, or for the kernel's
+// messages about addresses and routes, which getaddrinfo(3) reads.
 func (w wanted) forDownloads() bool {
 	kind := w.kind &^ (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK)
 	switch w.family {
@@ -154,9 +154,9 @@ func (w wanted) make() (int, error) {
 	return unix.Socket(w.family, w.kind|unix.SOCK_CLOEXEC, w.protocol)
 }
 
-// makeFor makes a socket in the network namespace of a process, for one that asks by
-// socketcall(2): if the kernel went on with that, it might find other arguments there
-// than have been looked at. What takes a capability there is not to be had.
+// makeFor creates a socket in the network namespace of a process that calls
+// socketcall(2). If the kernel continued such a call, it could find other arguments
+// than the checked ones. Sockets that need a capability there are not created.
 func (n *network) makeFor(pid uint32, want wanted) (fd int, err error) {
 	if want.family != unix.AF_UNIX && want.family != unix.AF_NETLINK && !want.forDownloads() {
 		return 0, unix.EAFNOSUPPORT
@@ -178,8 +178,8 @@ func (n *network) makeFor(pid uint32, want wanted) (fd int, err error) {
 		if err = unix.Setns(int(theirs.Fd()), unix.CLONE_NEWNET); err == nil {
 			fd, err = as(n.userOf(pid), want.make)
 		}
-		// Nothing else may run in that namespace. The end of a thread would do, but
-		// Go keeps the first one.
+		// No other code may run in that namespace. The thread's end would be
+		// sufficient, but Go keeps the first thread.
 		if unix.Setns(int(ours.Fd()), unix.CLONE_NEWNET) == nil {
 			runtime.UnlockOSThread()
 		}
@@ -196,8 +196,8 @@ type addFD struct {
 
 const notifAddFD = 0x40182103 // SECCOMP_IOCTL_NOTIF_ADDFD
 
-// give puts a descriptor into the process that asks, as what its call returns. It
-// returns true if nothing is left to send.
+// give adds a descriptor to the calling process and returns it from its call. It
+// returns true if no response needs to be sent.
 func give(listener, fd int, id uint64, kind int, r *response) (done bool, errno unix.Errno) {
 	add := addFD{id: id, flags: unix.SECCOMP_ADDFD_FLAG_SEND, from: uint32(fd)}
 	if kind&unix.SOCK_CLOEXEC != 0 {
@@ -206,15 +206,15 @@ func give(listener, fd int, id uint64, kind int, r *response) (done bool, errno 
 	if errno = ioctl(listener, notifAddFD, unsafe.Pointer(&add)); errno != unix.EINVAL {
 		return true, errno
 	}
-	add.flags = 0 // before Linux 5.14 it takes two steps
+	add.flags = 0 // before Linux 5.14 this needs two steps
 	number, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), notifAddFD, uintptr(unsafe.Pointer(&add)))
 	r.val = int64(number)
 	return false, errno
 }
 
-// as makes a socket as a user would: without the capabilities of which some of its
-// calls might ask the one who made it, and with that user as its owner, by which
-// firewalls know it (nft's "meta skuid").
+// as creates a socket with the rights of a user: without capabilities, because some
+// operations check the creator's, and owned by that user, by which firewalls match it
+// (nft's "meta skuid").
 func as(uid int, make func() (int, error)) (fd int, err error) {
 	const number = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE | 1<<unix.CAP_NET_BROADCAST
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -241,7 +241,7 @@ func as(uid int, make func() (int, error)) (fd int, err error) {
 	return fd, err
 }
 
-// userOf is the user of a process, for its files; 0 if that can't be found out.
+// userOf returns the file system user ID of a process, or 0 if it cannot be read.
 func (n *network) userOf(pid uint32) int {
 	f, err := openIn(n.proc, fmt.Sprintf("%d/status", pid))
 	if err != nil {

@@ -48,28 +48,29 @@ type response struct {
 	flags uint32
 }
 
-// Answers are what Serve goes by.
+// Answers configures Serve.
 type Answers struct {
-	// Known tells of a directory that what mounts or unmounts it has done so.
+	// Known reports whether mounts and unmounts of a directory appear to succeed.
 	Known func(dir string) bool
-	// Proc is a directory, a /proc of the PID namespace in which Serve runs.
+	// Proc is a directory: the /proc of the PID namespace in which Serve runs.
 	Proc *os.File
-	// Sockets says that who asks for a socket gets one of the network namespace in
-	// which Serve runs, until CloseNetwork is called inside. It takes Linux 5.9.
+	// Sockets gives callers sockets of the network namespace in which Serve runs, until
+	// CloseNetwork is called inside. It needs Linux 5.9.
 	Sockets bool
 }
 
-// Serve answers, for as long as there is anybody to ask: a remount has happened,
-// and so has what mounts or unmounts a directory that is known. All else that is
-// asked of mounts is refused, as it is without.
+// Serve answers requests until no process can make one. Remounts, and mounts and
+// unmounts of known directories, appear to succeed. It refuses all other mounts, as the
+// kernel would.
 //
-// It closes the descriptor in the end. It keeps its thread, of which it changes
-// capabilities and user for a moment: that may not be one that set PR_SET_PDEATHSIG.
+// Serve closes the descriptor at the end. It keeps its thread, whose capabilities and
+// user it changes for moments: it must not run on a thread that has set
+// PR_SET_PDEATHSIG.
 func Serve(from *os.File, a Answers) {
 	runtime.LockOSThread()
-	defer from.Close() // which also keeps it open until then
-	// A signal, such as Go's own, in the midst of an answer would have the kernel give
-	// who asks another one: 0.
+	defer from.Close() // this also keeps it open until then
+	// If a signal, such as Go's own, interrupted a response, the kernel would return 0
+	// to the caller instead.
 	var all unix.Sigset_t
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
@@ -93,15 +94,16 @@ func Serve(from *os.File, a Answers) {
 		switch errno := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); errno {
 		case 0:
 			a.answer(listener, n, &net)
-		case unix.EINTR, unix.ENOENT: // who asked is gone
+		case unix.EINTR, unix.ENOENT: // the caller has ended
 		default:
 			return
 		}
 	}
 }
 
-// await waits until there is something to answer, for so long; a negative time is for
-// ever. An error means that there is nobody left to ask (Linux 5.9 and later tell).
+// await waits for a request, up to patience; a negative patience waits without limit.
+// An error means that no process can make a request any more (reported since Linux
+// 5.9).
 func await(listener int, patience time.Duration) (ready bool, err error) {
 	poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
 	timeout := -1
@@ -125,8 +127,8 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {
 	return errno
 }
 
-// answer answers a call. That who asked is gone by now, and that its PID is another
-// process's, does no harm: then nobody gets the answer.
+// answer answers a call. If the caller has ended and its PID now belongs to another
+// process, no process gets the answer, so there is no harm.
 func (a Answers) answer(listener int, n notification, net *network) {
 	r := response{id: n.id}
 	switch call := n.call(); {
@@ -142,14 +144,14 @@ func (a Answers) answer(listener int, n notification, net *network) {
 	_ = ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 }
 
-// What is asked for.
+// The kinds of calls.
 const (
 	callMount = iota
 	callUmount
 	callSocket
 )
 
-// call tells which call it is: the filter hands over no others.
+// call returns the kind of a call: the filter passes no others.
 func (n notification) call() int {
 	number := uint32(n.number) &^ seccomp.X32Bit
 	switch {
@@ -176,7 +178,7 @@ func (a Answers) allowed(n notification, call int) bool {
 // readString reads a path in the memory of a process.
 func readString(proc *os.File, pid uint32, address uint64) (string, error) {
 	text := make([]byte, unix.PathMax)
-	n, err := readMemory(proc, pid, address, text) // it may end at the end of what is mapped
+	n, err := readMemory(proc, pid, address, text) // the mapping may end within the buffer
 	if n == 0 {
 		return "", err
 	}

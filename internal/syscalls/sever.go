@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sweepEvery is how soon it is noticed that a socket is in use no more. The one at its
-// other end learns of it only then, since the duplicate keeps it open.
+// sweepEvery is the maximum time until an unused socket is noticed. Only then does its
+// peer see the close, because the duplicate keeps the connection open.
 const sweepEvery = time.Second / 2
 
-// patience is how long to wait before the next sweep; negative: for ever.
+// patience returns the time until the next sweep; negative: without limit.
 func (n *network) patience() time.Duration {
 	if len(n.made) == 0 {
 		return -1
@@ -23,8 +23,8 @@ func (n *network) patience() time.Duration {
 	return max(0, time.Until(n.next))
 }
 
-// close ends it: no socket is made from here on, and those that there are can't be
-// used by who has them, or gets them from a process that lives on.
+// close ends the access to the network: it creates no more sockets, and makes existing
+// ones useless, even for a process that gets one later.
 func (n *network) close() {
 	n.open = false
 	for _, s := range n.made {
@@ -56,7 +56,7 @@ func sever(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1)
 }
 
-// sweep closes the duplicates of sockets that nobody inside has any more.
+// sweep closes the duplicates of sockets that no process inside has.
 func (n *network) sweep() {
 	begun := processorTime()
 	used := n.used()
@@ -66,7 +66,7 @@ func (n *network) sweep() {
 		if used[s.inode] {
 			s.unseen = 0
 		}
-		// Twice, because a process may hand it on while others are looked at.
+		// Two searches, because a process may pass a socket on during one.
 		if s.unseen > 1 {
 			unix.Close(s.fd)
 			continue
@@ -74,23 +74,23 @@ func (n *network) sweep() {
 		kept = append(kept, s)
 	}
 	n.made = kept
-	// With many processes it takes its time: a twentieth of a processor's at most.
+	// With many processes a search takes long: use at most a twentieth of a processor.
 	n.next = time.Now().Add(min(max(sweepEvery, 20*(processorTime()-begun)), 10*sweepEvery))
 }
 
-// processorTime is how long this thread has been at work.
+// processorTime returns the processor time of this thread.
 func processorTime() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
 	return time.Duration(t.Nano())
 }
 
-// used returns the inodes of the sockets that any process inside has open.
+// used returns the inodes of the sockets that processes inside have open.
 func (n *network) used() map[uint64]bool {
 	used := map[uint64]bool{}
 	for _, pid := range n.names(".") {
 		if _, err := strconv.Atoi(pid); err != nil || n.namespaceOf(pid) != n.where {
-			continue // all that is inside is in one
+			continue // all processes inside are in one namespace
 		}
 		for _, task := range n.names(pid + "/task") {
 			dir := fmt.Sprintf("%s/task/%s/fd", pid, task)
@@ -105,10 +105,10 @@ func (n *network) used() map[uint64]bool {
 	return used
 }
 
-// namespaceOf is the network namespace of a process, as /proc tells it.
+// namespaceOf returns the network namespace of a process, as /proc shows it.
 func (n *network) namespaceOf(pid string) string { return n.link(pid + "/ns/net") }
 
-// link reads a link of /proc; "" if it is not there any more.
+// link reads a link of /proc; "" if it is gone.
 func (n *network) link(name string) string {
 	target := make([]byte, 64)
 	length, err := unix.Readlinkat(int(n.proc.Fd()), name, target)
@@ -118,7 +118,7 @@ func (n *network) link(name string) string {
 	return string(target[:length])
 }
 
-// names lists a directory of /proc; nothing if it is not there any more.
+// names lists a directory of /proc; nothing if it is gone.
 func (n *network) names(dir string) []string {
 	fd, err := unix.Openat(int(n.proc.Fd()), dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

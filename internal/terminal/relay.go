@@ -12,18 +12,21 @@ import (
 )
 
 const (
-	// lookAgain is how often one in the background looks whether it still is: a
-	// shell need not tell a job that runs that it is in the foreground now.
+	// lookAgain is the interval at which a relay in the background checks whether it
+	// still is: a shell need not tell a running job that it is in the foreground now.
 	lookAgain = 250 * time.Millisecond
-	// silence is how long nothing may come after the end before it is taken for all:
-	// somebody outside may have got hold of the other terminal.
+	// silence is the time without output after which the output of a finished command
+	// counts as complete: a process outside may hold the other terminal.
 	silence = 2 * time.Second
-	// endAgain is how often one who reads a terminal that has gone is told so.
+	// endAgain is the interval at which a reader of a terminal that has gone is told
+	// about it.
 	endAgain = time.Second
-	// openAgain is how long a terminal that nobody has open is left alone.
+	// openAgain is the time to wait before the next read of a terminal that no process
+	// has open.
 	openAgain = 50 * time.Millisecond
-	// patience is how long a stop waits for the user's terminal to take what the
-	// command wrote before, and a signal for the one before to be asked for.
+	// patience is the limit for two waits: a stop waits until the user's terminal has
+	// taken the earlier output, and a signal waits until the one before has been asked
+	// for.
 	patience = time.Second
 )
 
@@ -31,8 +34,8 @@ const (
 func (r *Relay) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// After a look and before a read the foreground may become the background.
-	// Then the read fails, instead of stopping this process.
+	// Between a check and a read, the foreground may become the background. Then the
+	// read fails, instead of stopping this process.
 	var before unix.Sigset_t
 	blocked := setOf(unix.SIGTTIN)
 	if unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, &before) == nil {
@@ -44,7 +47,7 @@ func (r *Relay) run() {
 	close(r.done)
 }
 
-// setOf returns a set of one signal.
+// setOf returns a set with one signal.
 func setOf(sig syscall.Signal) (set unix.Sigset_t) {
 	bits := 8 * int(unsafe.Sizeof(set.Val[0]))
 	set.Val[(int(sig)-1)/bits] |= 1 << ((int(sig) - 1) % bits)
@@ -53,7 +56,7 @@ func setOf(sig syscall.Signal) (set unix.Sigset_t) {
 
 func (r *Relay) relay() error {
 	finish := false
-	var closed time.Time // when nobody had the other terminal open
+	var closed time.Time // the time since which no process has the other terminal open
 	for {
 		ready, err := r.wait(finish, closed)
 		if err != nil {
@@ -66,7 +69,7 @@ func (r *Relay) relay() error {
 			return nil
 		}
 		if ready.waker || ready.none {
-			if r.goesOn.Swap(false) { // a shell may have set up the terminal meanwhile
+			if r.goesOn.Swap(false) { // a shell may have changed the terminal's settings meanwhile
 				r.user.ours = false
 			}
 			if r.user.idle && r.user.isWanted() {
@@ -114,14 +117,14 @@ func (r *Relay) relay() error {
 	}
 }
 
-// ready says what there is to do.
+// ready has the descriptors that are ready.
 type ready struct {
 	waker, user, out bool
-	master, taker    bool // master has something, or takes something
-	none             bool // but time has passed
+	master, taker    bool // master is readable; master is writable
+	none             bool // none, but time has passed
 }
 
-// wait waits until there is something to do.
+// wait waits until a descriptor is ready.
 func (r *Relay) wait(finish bool, closed time.Time) (ready, error) {
 	timeout := -1
 	within := func(d time.Duration) {
@@ -131,8 +134,8 @@ func (r *Relay) wait(finish bool, closed time.Time) (ready, error) {
 	}
 	fds := []unix.PollFd{
 		{Fd: int32(r.waker), Events: unix.POLLIN},
-		// poll(2) leaves out what is negative. It tells of what has ended even if
-		// nobody asks, again and again.
+		// poll(2) skips negative descriptors. It reports a hangup again and again, even
+		// without a request.
 		{Fd: -1, Events: unix.POLLIN},
 		{Fd: -1},
 		{Fd: -1, Events: unix.POLLOUT},
@@ -184,13 +187,13 @@ func (r *Relay) wait(finish bool, closed time.Time) (ready, error) {
 	}, nil
 }
 
-// sleep makes the next wake be noticed.
+// sleep clears the wake, so that the next one is noticed.
 func (r *Relay) sleep() {
 	var count [8]byte
 	_, _ = unix.Read(r.waker, count[:])
 }
 
-// readUser reads what the user typed.
+// readUser reads the user's input.
 func (r *Relay) readUser() {
 	r.user.look()
 	if !r.user.foreground {
@@ -203,7 +206,7 @@ func (r *Relay) readUser() {
 		r.input = buffer[:n]
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 	case err != nil:
-		// In the background, or gone: the first shows.
+		// In the background, or gone: look finds out which.
 		if r.user.look(); r.user.foreground {
 			r.user.gone()
 		}
@@ -212,14 +215,14 @@ func (r *Relay) readUser() {
 	}
 }
 
-// hungUp says whether there will be nothing to read any more.
+// hungUp reports whether the terminal has hung up, so no more input can come.
 func (r *Relay) hungUp() bool {
 	fds := []unix.PollFd{{Fd: int32(r.user.tty)}}
 	_, err := unix.Poll(fds, 0)
 	return err == nil && fds[0].Revents != 0
 }
 
-// writeMaster types what the user typed, as far as the other terminal takes it.
+// writeMaster writes the user's input to the other terminal, as much as it takes.
 func (r *Relay) writeMaster() {
 	for len(r.input) > 0 {
 		settings, err := getSettings(r.master)
@@ -235,7 +238,7 @@ func (r *Relay) writeMaster() {
 		if errors.Is(err, unix.EAGAIN) {
 			return
 		}
-		if err != nil { // nobody is there to read it
+		if err != nil { // no process can read it
 			r.input = nil
 			return
 		}
@@ -252,8 +255,8 @@ func (r *Relay) writeMaster() {
 	}
 }
 
-// endInput tells one who reads that there is no more: he would wait for ever,
-// with all locks. It cannot be seen whether there is one.
+// endInput sends readers an end of file: otherwise they would wait for ever, with all
+// locks. The relay cannot see whether there is a reader.
 func (r *Relay) endInput() {
 	settings, err := getSettings(r.master)
 	if err == nil && settings.Lflag&unix.ICANON != 0 && settings.Cc[unix.VEOF] != 0 {
@@ -261,12 +264,12 @@ func (r *Relay) endInput() {
 	}
 }
 
-// next returns how much of input the terminal with those settings takes until,
-// by the last character, it sends a signal, and which one: 0 if all of input is
-// none. quoted says whether the first character means itself, and then the one
-// after those that were taken.
+// next returns the length of the input up to and including the first character for
+// which the terminal, with these settings, sends a signal, and that signal. Without
+// such a character the signal is 0 and n is the whole length. quoted reports whether
+// the first character stands for itself, and is returned for the next call.
 func next(input []byte, settings *unix.Termios, quoted bool) (n int, sig syscall.Signal, last bool) {
-	is := func(c byte, index int) bool { return c != 0 && c == settings.Cc[index] } // 0: there is none
+	is := func(c byte, index int) bool { return c != 0 && c == settings.Cc[index] } // 0 disables the character
 	for i, c := range input {
 		if settings.Iflag&unix.ISTRIP != 0 {
 			c &= 0x7f
@@ -285,8 +288,8 @@ func next(input []byte, settings *unix.Termios, quoted bool) (n int, sig syscall
 	return len(input), 0, quoted
 }
 
-// readMaster reads what the command wrote, and says whether somebody has the
-// terminal open.
+// readMaster reads the command's output, and reports whether a process has the terminal
+// open.
 func (r *Relay) readMaster() bool {
 	for {
 		n, err := unix.Read(r.master, r.buffer)
@@ -303,8 +306,8 @@ func (r *Relay) readMaster() bool {
 	}
 }
 
-// openOnce opens the other terminal and closes it. If nobody ever has done that,
-// as the command could not be started, master would not say that it is closed.
+// openOnce opens the other terminal and closes it. If no process has ever opened it,
+// because the command could not start, master would not report that it is closed.
 func (r *Relay) openOnce() {
 	if unix.IoctlSetPointerInt(r.master, unix.TIOCSPTLCK, 0) != nil {
 		return
@@ -315,8 +318,8 @@ func (r *Relay) openOnce() {
 	}
 }
 
-// writeOut writes what the command wrote, as far as the user's terminal takes it.
-// What cannot be written is dropped: the command is to go on.
+// writeOut writes the command's output to the user's terminal, as much as it takes. It
+// drops output that cannot be written: the command must continue.
 func (r *Relay) writeOut() {
 	n, err := unix.Write(r.out, r.output)
 	switch {
@@ -328,7 +331,7 @@ func (r *Relay) writeOut() {
 	}
 }
 
-// take begins to use the user's terminal, as the command wants its own.
+// take starts to use the user's terminal, because the command wants its own.
 func (r *Relay) take() {
 	first := r.user.idle
 	r.user.idle = false
@@ -337,7 +340,7 @@ func (r *Relay) take() {
 	if !first || err != nil {
 		return
 	}
-	// Ctrl-C is for the command, not for who was in the foreground before.
+	// Ctrl-C is for the command, not for the process that was in the foreground before.
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if now, err := unix.IoctlGetInt(r.master, unix.TIOCGPGRP); err != nil || now != before {
 			return
@@ -345,7 +348,7 @@ func (r *Relay) take() {
 	}
 }
 
-// suspend is Suspend.
+// suspend does the work of Suspend.
 func (r *Relay) suspend(sig syscall.Signal) {
 	if r.wanted != nil && (sig == unix.SIGTTIN || sig == unix.SIGTTOU) {
 		r.take()

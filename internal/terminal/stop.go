@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stop stops this process, and for a signal that a terminal may have sent all
-// others of its process group, and returns when it goes on. It does nothing to an
+// stop stops this process, and, for a signal that a terminal may have sent, the rest of
+// its process group. It returns when this process continues. It does nothing in an
 // orphaned process group.
 func stop(sig syscall.Signal) {
-	// A signal to a process may be handled by any of its threads: kill can return
-	// before that has happened, and nobody could tell from here whether the stop
-	// is to come or over. What a thread sends itself is handled when the call
-	// returns. So this process takes no part in the first one.
+	// Any thread may handle a signal to a process, so kill can return before the stop,
+	// and the caller could not tell whether the stop is still to come. A thread handles
+	// a signal to itself before the call returns. So this process excludes itself from
+	// the signal to the group.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before := setAction(unix.SIGTSTP, nil)
-	if before.isIgnore() { // as of those who are told with it
+	if before.isIgnore() { // the other processes may ignore it, too
 		if sig != unix.SIGSTOP {
 			_ = unix.Kill(0, unix.SIGTSTP)
 		}
@@ -29,21 +29,20 @@ func stop(sig syscall.Signal) {
 	if sig != unix.SIGSTOP {
 		setAction(unix.SIGTSTP, ignore())
 		_ = unix.Kill(0, unix.SIGTSTP)
-		// It is kept all the same if the main thread has it blocked, as one has that
-		// Go is done with. To ignore it once more discards what is kept.
+		// The signal stays pending if the main thread blocks it, as a thread does that
+		// Go no longer uses. Ignoring it again discards a pending one.
 		setAction(unix.SIGTSTP, ignore())
 	}
-	setAction(unix.SIGTSTP, &action{}) // the default
+	setAction(unix.SIGTSTP, &action{}) // the default action
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
 	setAction(unix.SIGTSTP, &before)
 }
 
-// action is the kernel's struct sigaction, with room to spare. All zeros are the
-// default action. os/signal cannot return to that: a handler that it once has
-// installed stays.
+// action is the kernel's struct sigaction, with spare room. All zeros are the default
+// action. os/signal cannot restore the default: its handler stays once it is installed.
 type action [8]uint64
 
-// handler is where the handler is.
+// handler returns the place of the handler.
 func (a *action) handler() *uintptr {
 	offset := 0
 	if strings.HasPrefix(runtime.GOARCH, "mips") { // the flags come first
@@ -62,10 +61,10 @@ func ignore() *action {
 
 func (a *action) isIgnore() bool { return *a.handler() == sigIgn }
 
-// setAction says what a signal does to this process, nil: what it does now, and
-// returns what it did before.
+// setAction sets the action of a signal in this process, unless to is nil, and returns
+// the action before.
 func setAction(sig syscall.Signal, to *action) (before action) {
-	size := uintptr(8) // of a set of signals
+	size := uintptr(8) // the size of a signal set
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
 		size = 16
 	}

@@ -1,7 +1,6 @@
-// Package terminal relays between the terminal that a user sits at and the
-// master of another one, on which a command runs. The command can then do
-// nothing to the user's terminal: not type into it (TIOCSTI), not hang it up,
-// not change its mode.
+// Package terminal relays between the user's terminal and the master of another
+// terminal, on which a command runs. So the command cannot affect the user's terminal:
+// not type into it (TIOCSTI), not hang it up, not change its mode.
 package terminal
 
 import (
@@ -16,52 +15,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Relay connects the user's terminal with the master side of another one.
+// Relay connects the user's terminal with the master of another one.
 //
-// While this process is in the foreground of the user's terminal, that passes on
-// each key as it is (it is "raw"): echo, line editing and signals are the other
-// terminal's. In the background the user's terminal is neither read nor set up,
-// which would stop this process (SIGTTIN, SIGTTOU); output goes on.
+// While this process is in the foreground of the user's terminal, that terminal is in
+// raw mode and passes on each key: echo, line editing and signals are the other
+// terminal's. In the background, reading or changing the user's terminal would stop
+// this process (SIGTTIN, SIGTTOU), so Relay does neither; output continues.
 //
-// A command in a pipeline (`apt-get -y upgrade | less`) begins in the background of
-// its terminal. Until it wants to read, the user's terminal is left to others: see
+// A command in a pipeline (`apt-get -y upgrade | less`) starts in the background of its
+// terminal. Until it wants to read, the user's terminal is for the other processes: see
 // Start.
 //
-// Whoever has a Relay leaves SIGTSTP as it is: Suspend needs that to stop this
-// process. All methods of a nil *Relay do what is to be done without a terminal.
+// A program with a Relay must not change SIGTSTP: Suspend needs it to stop this
+// process. The methods of a nil *Relay do the same without a terminal.
 type Relay struct {
 	user   user
-	out    int // where output goes
+	out    int // the destination of output
 	master int
 
 	mutex sync.Mutex
 	waker int // an eventfd(2), -1 after Finish
 
-	input  []byte // of the user's, that master has not taken
-	quoted bool   // the next character of input means itself: VLNEXT
-	output []byte // of master's, that out has not taken
-	buffer []byte // what output lies in
+	input  []byte // the user's input that master has not taken
+	quoted bool   // the next character of input stands for itself: VLNEXT
+	output []byte // master's output that out has not taken
+	buffer []byte // the memory of output
 
 	wanted   func() // see Start
 	requests chan request
 	signals  chan os.Signal
-	goesOn   atomic.Bool    // this process was stopped, perhaps, and goes on
-	deaf     chan struct{}  // closed when signals is read no more
+	goesOn   atomic.Bool    // this process may have been stopped, and continues
+	deaf     chan struct{}  // closed when signals is no longer read
 	own      [2]atomic.Bool // see Own
 
 	finish sync.Once
-	done   chan struct{} // closed when nothing is relayed any more
-	err    error         // of the relay; for those who have seen done closed
+	done   chan struct{} // closed at the end of the relay
+	err    error         // of the relay; valid after done is closed
 }
 
-// request is what Suspend and Finish want of the relay.
+// request is a request of Suspend or Finish to the relay.
 type request struct {
 	suspend syscall.Signal // or 0: finish
 	done    chan struct{}
 }
 
-// Copy gives the terminal that belongs to master the settings and the size of
-// the user's. It is for before anything runs there.
+// Copy gives master's terminal the settings and size of the user's. Call it before any
+// program runs there.
 func Copy(user, master *os.File) error {
 	from, err := descriptor(user)
 	if err != nil {
@@ -167,9 +166,9 @@ func (r *Relay) open(in, out, master *os.File) (err error) {
 	return err
 }
 
-// reopen opens a terminal once more, not blocking: that is a property of what is
-// open, which file shares with the user's shell and others. Where that cannot be
-// done it returns a duplicate.
+// reopen opens a terminal again as non-blocking: the flag belongs to the open file
+// description, which file shares with the user's shell and others. If that fails,
+// reopen returns a duplicate.
 func reopen(file *os.File, mode int) (int, error) {
 	fd, err := descriptor(file)
 	if err != nil {
@@ -182,7 +181,8 @@ func reopen(file *os.File, mode int) (int, error) {
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 }
 
-// descriptor is file.Fd, which makes file blocking: for all that share it.
+// descriptor returns file.Fd, which makes file blocking for all processes that share
+// it.
 func descriptor(file *os.File) (int, error) {
 	if file == nil {
 		return -1, os.ErrInvalid
@@ -209,7 +209,7 @@ func (r *Relay) close() {
 	r.user.tty, r.out, r.master, r.waker = -1, -1, -1, -1
 }
 
-// wake has the relay look at what changed.
+// wake makes the relay check for changes.
 func (r *Relay) wake() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -229,7 +229,7 @@ func (r *Relay) Suspend(sig syscall.Signal) {
 	}
 }
 
-// ask has the relay do something, and says whether it has.
+// ask sends the relay a request, and reports whether the relay has done it.
 func (r *Relay) ask(what request) bool {
 	select {
 	case r.requests <- what:
@@ -243,18 +243,18 @@ func (r *Relay) ask(what request) bool {
 	case <-r.done:
 	}
 	select {
-	case <-what.done: // and then all ended
+	case <-what.done: // at the end of the relay
 		return true
 	default:
 		return false
 	}
 }
 
-// Own says whether a signal that this process got is its own: one that Relay
-// sent to all of the process group, as the user typed the character for that.
-// What runs beside the command (a script that calls apt-get) gets the signal with
-// only one terminal, too. The command itself has got it. Own is true only once for
-// each signal.
+// Own reports whether a signal to this process is one that Relay sent to the whole
+// process group, because the user typed the character for it. Programs beside the
+// command, such as a script that calls apt-get, get the signal with a single terminal,
+// too. The command itself has already received it. Own is true only once for each
+// signal.
 func (r *Relay) Own(sig os.Signal) bool {
 	if r == nil {
 		return false
@@ -275,9 +275,9 @@ func (r *Relay) signalGroup(sig syscall.Signal) {
 		own = &r.own[1]
 	}
 	action := setAction(sig, nil)
-	if !action.isIgnore() { // or it would never come
-		// One that came and was not asked for yet would be taken for this one, and
-		// this one for somebody else's.
+	if !action.isIgnore() { // an ignored signal would never arrive
+		// Otherwise the signal before, for which nobody has called Own yet, would be
+		// taken for this one, and this one for a foreign signal.
 		for end := time.Now().Add(patience); own.Load() && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
@@ -286,9 +286,9 @@ func (r *Relay) signalGroup(sig syscall.Signal) {
 	_ = unix.Kill(0, sig)
 }
 
-// Finish waits until nobody has the other terminal open and all that was written
-// to it is out, and gives the user's terminal its settings back. What the user
-// types after that is for the next reader. Finish may be called again.
+// Finish waits until no process has the other terminal open and all output is written,
+// and restores the settings of the user's terminal. Later input is for the next reader.
+// Finish may be called again.
 func (r *Relay) Finish() error {
 	if r == nil {
 		return nil

@@ -6,21 +6,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// user is the terminal that the user sits at.
+// user is the user's terminal.
 type user struct {
-	tty        int // -1: it went away
-	master     int // what is given its size
+	tty        int // -1: it has gone
+	master     int // the terminal that gets its size
 	keepOutput bool
 
-	idle       bool          // it is left alone, but for its size
-	foreground bool          // it may be read
-	ours       bool          // and has raw for its settings
-	foreign    bool          // it is not the one that controls this process
-	saved, raw *unix.Termios // settings: before, and what was made of them
+	idle       bool          // the relay uses only its size
+	foreground bool          // the relay may read it
+	ours       bool          // and it has the settings raw
+	foreign    bool          // it is not this process's controlling terminal
+	saved, raw *unix.Termios // the settings before, and the raw ones made from them
 }
 
-// gone notes that the terminal went away. Whoever called it does not use tty any
-// more.
+// gone records that the terminal has gone. The caller must not use tty afterwards.
 func (u *user) gone() {
 	if u.tty >= 0 {
 		_ = unix.Close(u.tty)
@@ -28,15 +27,15 @@ func (u *user) gone() {
 	u.tty, u.foreground, u.ours = -1, false, false
 }
 
-// look finds out whether this process is in the foreground by now, and sets up
-// the terminal accordingly.
+// look checks whether this process is in the foreground now, and changes the terminal's
+// settings accordingly.
 func (u *user) look() {
 	if u.tty < 0 {
 		return
 	}
 	pgrp, err := unix.IoctlGetInt(u.tty, unix.TIOCGPGRP)
 	switch {
-	case errors.Is(err, unix.ENOTTY): // nobody's background
+	case errors.Is(err, unix.ENOTTY): // a terminal without process groups has no background
 		u.foreign, u.foreground = true, !u.idle
 	case err != nil:
 		u.gone()
@@ -45,15 +44,15 @@ func (u *user) look() {
 		u.foreign, u.foreground = false, !u.idle && pgrp == unix.Getpgrp()
 	}
 	if !u.foreground {
-		u.ours = false // but those of whoever is
+		u.ours = false // the settings of the process in the foreground remain
 	} else if !u.ours {
 		u.seize()
 	}
 	u.resize()
 }
 
-// isWanted says whether the command waits for keys without a stop, while nobody else
-// does so on this terminal.
+// isWanted reports whether the command waits for keys without having been stopped,
+// while no other program waits for keys on the user's terminal.
 func (u *user) isWanted() bool {
 	if u.tty < 0 {
 		return false
@@ -69,8 +68,8 @@ func (u *user) isWanted() bool {
 	return err == nil && settings.Lflag&unix.ICANON != 0
 }
 
-// editLines turns on line editing. If a pager has turned it off already, the command
-// is not to find what is meant for the pager.
+// editLines turns on line editing. If a pager has already turned it off, the command
+// must not take this for its own setting.
 func editLines(fd int) error {
 	settings, err := getSettings(fd)
 	if err != nil || settings.Lflag&unix.ICANON != 0 {
@@ -82,15 +81,15 @@ func editLines(fd int) error {
 	return setSettings(fd, settings)
 }
 
-// seize makes the terminal pass on each key as it is.
+// seize sets the terminal to raw mode.
 func (u *user) seize() {
 	now, err := getSettings(u.tty)
 	if err != nil {
 		u.gone()
 		return
 	}
-	// A shell brings a job that goes on the settings back that it was stopped
-	// with, be it by SIGSTOP. All others are the user's.
+	// A shell restores the settings of a job at its stop, also by SIGSTOP. All other
+	// settings are the user's.
 	if u.raw == nil || *now != *u.raw {
 		u.saved = now
 	}
@@ -104,7 +103,7 @@ func (u *user) seize() {
 	u.ours = true
 }
 
-// release gives the terminal the user's settings back.
+// release restores the user's settings.
 func (u *user) release() {
 	if !u.ours {
 		return
@@ -119,16 +118,16 @@ func (u *user) release() {
 		u.gone()
 		return
 	}
-	// Who has turned on line editing has set up the terminal for himself: a pager
-	// that has ended gave it the settings back that it began with.
+	// A program that has turned on line editing wants its own settings: a pager that
+	// has ended restored the settings of its start.
 	if now.Lflag&unix.ICANON != 0 && u.raw.Lflag&unix.ICANON == 0 {
 		return
 	}
 	_ = setSettings(u.tty, u.saved)
 }
 
-// resize gives the other terminal the size that this one has. If that is another
-// one than before those there learn of it (SIGWINCH).
+// resize gives the other terminal the size of this one. If the size changed, programs
+// there get SIGWINCH.
 func (u *user) resize() {
 	if u.tty < 0 {
 		return
@@ -140,9 +139,9 @@ func (u *user) resize() {
 	_ = unix.IoctlSetWinsize(u.master, unix.TIOCSWINSZ, size)
 }
 
-// makeRaw returns settings that leave all to another terminal, but for what the
-// line (a serial one, perhaps) needs. On a terminal that does not control this
-// process the keys for signals keep their meaning: they are for others.
+// makeRaw returns settings that leave everything to another terminal, except for the
+// settings of the line, for example a serial one. On a terminal that does not control
+// this process, the keys for signals keep their meaning for other processes.
 func makeRaw(from *unix.Termios, keepOutput, keepSignals bool) *unix.Termios {
 	raw := *from
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IUCLC | unix.IXON | unix.IXANY
