@@ -153,7 +153,7 @@ perl -e 'my ($type, $name, $value) = ("user", "bt-key", "secret"); syscall(248, 
 // left out: counters of the kernel, logs, what apt and the journal keep, terminals.
 const hostFingerprint = `export LC_ALL=C
 mine=$(ps -o sid= -p $$ | tr -d ' ')
-echo '== kernel'; sysctl -a 2>/dev/null | grep -vE '^(fs\.(dentry-state|inode-nr|inode-state|file-nr|aio-nr)|kernel\.(random\.|ns_last_pid|pty\.nr|perf_event_max_sample_rate)|fs\.quota\.|net\.netfilter\.nf_conntrack_count|dev\.cdrom\.info)'
+echo '== kernel'; sysctl -a 2>/dev/null | grep -vE '^(fs\.(dentry-state|inode-nr|inode-state|file-nr|aio-nr)|kernel\.(random\.|ns_last_pid|pty\.nr|perf_event_max_sample_rate|hung_task_warnings)|fs\.quota\.|net\.netfilter\.nf_conntrack_count|dev\.cdrom\.info)'
 cat /proc/sys/kernel/cap_last_cap /proc/cmdline; cut -d' ' -f1 /proc/modules | sort
 grep -rs . /sys/block/*/queue/scheduler /sys/kernel/mm/transparent_hugepage/enabled /sys/power/state /sys/fs/btrfs/*/label | sort
 ls /proc/sys/fs/binfmt_misc; losetup -a; swapon --show; dmesg | grep -c sysrq:
