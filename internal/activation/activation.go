@@ -20,32 +20,33 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 )
 
-// ErrNoKernel says that an environment has no kernel, or no initrd for it.
+// ErrNoKernel reports that an environment has no kernel, or no initrd for it.
 var ErrNoKernel = errors.New("it can't boot")
 
-// ErrNoFallback says that an environment on trial would be booted again and
-// again: neither the loader nor its initrd ends the trial.
+// ErrNoFallback reports that an environment on trial would boot again and again:
+// neither the loader nor its initrd ends the trial.
 var ErrNoFallback = errors.New("its initrd has no scripts of apt-be, without which it would be booted again even if it failed")
 
-// Activator activates the environments of a registry. The caller of a method
-// that changes something holds the registry's lock.
+// Activator activates the environments of a registry. The caller of a method that
+// changes something must hold the registry's lock.
 type Activator struct {
 	Registry *be.Registry
 	Loader   boot.Loader
-	FSUUID   string     // of the file system that the environments are on
+	FSUUID   string     // the file system of the environments
 	Files    boot.Files // reads their kernels and initrds
-	// EndsTrial says whether an initrd of an environment, by its path in that,
-	// ends a trial before all else.
+	// EndsTrial reports whether an initrd of an environment, by its path there, ends a
+	// trial before its other scripts run.
 	EndsTrial func(e be.Env, initrd string) (bool, error)
-	// Parameters are those of the running kernel (/proc/cmdline), for
-	// environments of which no others are known.
+	// Parameters are those of the running kernel (/proc/cmdline), for environments
+	// without recorded parameters.
 	Parameters string
 }
 
-// trialDir is where, in the store, an initramfs leaves how far it came.
+// trialDir is the directory in the store in which an initramfs records its progress.
 const trialDir = be.HomeDir + "/trial"
 
-// KernelOf is the kernel of an environment that is booted, or an ErrNoKernel.
+// KernelOf returns the kernel with which an environment boots. The error is ErrNoKernel
+// if there is none.
 func KernelOf(e be.Env) (be.Kernel, error) {
 	for _, k := range e.Record.Kernels { // the newest first
 		if k.Image != "" && k.Initrd != "" {
@@ -59,8 +60,8 @@ func KernelOf(e be.Env) (be.Kernel, error) {
 	return be.Kernel{}, fmt.Errorf("%w: %s", ErrNoKernel, reason)
 }
 
-// Refresh writes the menu anew: after environments came, went or got another
-// kernel. What boots next stays as it is.
+// Refresh writes the menu again, after environments were created, deleted or got
+// another kernel. The next boot's choice stays the same.
 func (a *Activator) Refresh() error {
 	envs, err := a.Registry.List()
 	if err != nil {
@@ -73,8 +74,8 @@ func (a *Activator) Refresh() error {
 	return a.setMenu(envs, name, true)
 }
 
-// SetDefault makes an environment the one that boots from now on, without a
-// trial, and takes back one that is armed.
+// SetDefault makes an environment the default, without a trial, and disarms an armed
+// trial.
 func (a *Activator) SetDefault(e be.Env) error {
 	if _, err := KernelOf(e); err != nil {
 		return err
@@ -86,8 +87,8 @@ func (a *Activator) SetDefault(e be.Env) error {
 	if err != nil {
 		return err
 	}
-	// A menu without a trial, which is one write, is what counts: what may be
-	// armed means nothing then.
+	// The menu is one write and decides: without a trial in it, an armed trial has no
+	// effect.
 	if err := a.setMenu(envs, e.Name, false); err != nil {
 		return err
 	}
@@ -97,11 +98,11 @@ func (a *Activator) SetDefault(e be.Env) error {
 	return errors.Join(a.Loader.Disarm(), a.unwant(), a.forget(), a.settleChoice(envs))
 }
 
-// setMenu writes the menu of the environments that can boot. The trial in it
-// is the one that a record has, if it still can be taken and is wanted.
+// setMenu writes the menu of all environments that can boot. Its trial is the one of a
+// record, if that trial has not ended and is wanted.
 func (a *Activator) setMenu(envs []be.Env, defaultName string, withTrial bool) error {
 	if i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Running }); i >= 0 {
-		// The menu of the next boot is made from what is noted by then.
+		// The menu after the next boot is made from the recorded parameters.
 		if err := a.Registry.Note(envs[i]); err != nil {
 			return err
 		}
@@ -132,7 +133,7 @@ func (a *Activator) menu(envs []be.Env, defaultName string) (boot.Menu, error) {
 		case entry.Name == defaultName:
 			menu.Entries = append([]boot.Entry{entry}, menu.Entries...)
 		case !onTrial && a.missing(envs[i]) != "":
-			continue // somebody removed its kernel: no reason to do without the others
+			continue // its kernel was deleted; the others stay in the menu
 		default:
 			menu.Entries = append(menu.Entries, entry)
 		}
@@ -147,13 +148,15 @@ func (a *Activator) menu(envs []be.Env, defaultName string) (boot.Menu, error) {
 	return menu, nil
 }
 
-// Entry is the line of the menu for an environment, or an ErrNoKernel.
+// Entry returns the menu entry of an environment. The error is ErrNoKernel if there is
+// none.
 func (a *Activator) Entry(e be.Env) (boot.Entry, error) {
 	if !e.Bootable() {
 		return boot.Entry{}, fmt.Errorf("%w: it is %s", ErrNoKernel, e.Record.State)
 	}
 	if err := be.CheckName(e.Name); err != nil && !e.Default && !e.Running {
-		// Somebody made the subvolume by hand: a name goes into files and command lines.
+		// A subvolume that was created by hand can have any name, and the name goes
+		// into files and command lines.
 		return boot.Entry{}, fmt.Errorf("%w: %w", ErrNoKernel, err)
 	}
 	kernel, err := KernelOf(e)
@@ -176,14 +179,14 @@ func (a *Activator) Entry(e be.Env) (boot.Entry, error) {
 	}, nil
 }
 
-// settled says whether nothing can come of the trial of an environment any more.
+// settled reports whether the trial of an environment has ended.
 func settled(e be.Env) bool {
 	t := e.Record.Trial
 	return t == nil || e.Record.State == be.FellBack || t.Fault != nil || !t.Started.IsZero()
 }
 
-// forget takes the trials that nobody has begun, and the marks that their
-// initramfs may have left, out of the registry.
+// forget removes the trials that have not started, and the marks of their initramfs,
+// from the registry.
 func (a *Activator) forget() error {
 	envs, err := a.Registry.List()
 	if err != nil {
@@ -200,7 +203,7 @@ func (a *Activator) forget() error {
 	return nil
 }
 
-// endTrial takes the trial out of a record, along with what edit does.
+// endTrial removes the trial from a record, and applies edit.
 func (a *Activator) endTrial(e be.Env, edit func(*be.Record)) error {
 	var nonce string
 	err := a.Registry.Change(e, func(r *be.Record) {
@@ -219,8 +222,8 @@ func (a *Activator) mark(nonce, stage string) string {
 	return a.Registry.Store().Path(trialDir + "/" + nonce + "." + stage)
 }
 
-// removeMarks removes what an initramfs left. One that stays says nothing: its
-// nonce is never used again.
+// removeMarks removes the marks of an initramfs. A remaining mark is harmless, because
+// a nonce is never used again.
 func (a *Activator) removeMarks(nonce string) {
 	for _, stage := range []string{markInitramfs, markInit, markWanted} {
 		_ = os.Remove(a.mark(nonce, stage))

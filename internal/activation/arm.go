@@ -13,25 +13,25 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// ArmOptions say how to try an environment.
+// ArmOptions configure a trial.
 type ArmOptions struct {
 	Method   be.Method
-	Once     bool          // do not make it the default even if it proves healthy
-	Deadline time.Duration // how long it may take to become healthy
-	Units    be.Units      // what runs now
+	Once     bool          // do not make a healthy environment the default
+	Deadline time.Duration // the time in which it must become healthy
+	Units    be.Units      // the units that run now
 	BootID   string        // of the running kernel
-	// NoFallback accepts what is otherwise an ErrNoFallback.
+	// NoFallback accepts an environment that Arm would refuse with ErrNoFallback.
 	NoFallback bool
 }
 
-// Arm prepares a trial of an environment, in the place of one that was armed
-// before. With the method Reboot the next boot takes it. With the others it is
-// only noted: the loader goes on to the default, to which any reset leads.
-// What fails is taken back.
+// Arm prepares a trial of an environment. It replaces an armed trial. With the method
+// Reboot the next boot takes the trial. With other methods only the record has it: the
+// loader keeps booting the default, also after a reset. After an error, everything is
+// as before.
 //
-// An upgraded environment lacks what happens in the running system from now on,
-// so its trial is only wanted: the loader is not told before Confirm. Until then
-// any reset leads to the default, and nothing has to be written for that.
+// An upgraded environment lacks the later changes of the running system, so its trial
+// is only wanted: the loader learns of it from Confirm. Until then a reset boots the
+// default, without any write.
 func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if err := a.Check(e, o); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if err := a.secureDefault(e); err != nil {
 		return nil, err
 	}
-	// That of an earlier failure would be taken for that of the next.
+	// The mark of an earlier failure would count for the next one.
 	if err := os.RemoveAll(a.Registry.Store().Path(be.FailedDir(e.Subvolume.UUID))); err != nil {
 		return nil, fmt.Errorf("cannot prepare a trial: %w", err)
 	}
@@ -62,8 +62,8 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	if err := os.MkdirAll(a.Registry.Store().Path(trialDir), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot prepare a trial: %w", err)
 	}
-	// The record comes first: a trial that the loader knows and nobody else
-	// would never be judged.
+	// The record is written first: a trial that only the loader knows would never be
+	// judged.
 	err = a.Registry.Change(e, func(r *be.Record) {
 		r.Trial, r.Title, r.Kernels, r.HoldReason = t, e.Record.Title, e.Record.Kernels, ""
 		if r.State == be.FellBack {
@@ -90,12 +90,12 @@ func (a *Activator) Arm(e be.Env, o ArmOptions) (t *be.Trial, err error) {
 	return t, nil
 }
 
-// tellLoader has the next boot take a trial.
+// tellLoader makes the next boot take a trial.
 func (a *Activator) tellLoader(nonce string) error {
 	if err := a.Loader.Arm(nonce); err != nil {
 		return err
 	}
-	// Not every write that succeeds is stored: the loader is asked.
+	// A successful write is not always stored, so ask the loader.
 	state, err := a.Loader.State()
 	if err == nil && state.Armed != nonce {
 		err = fmt.Errorf("%s does not have it", a.Loader)
@@ -103,8 +103,8 @@ func (a *Activator) tellLoader(nonce string) error {
 	return err
 }
 
-// secureDefault makes the running environment the default where that is the one
-// to be tried: a trial leads back to another one.
+// secureDefault makes the running environment the default if the one on trial is: a
+// trial must fall back to another environment.
 func (a *Activator) secureDefault(e be.Env) error {
 	name, err := a.Loader.Default()
 	if err != nil || name != e.Name {
@@ -120,7 +120,7 @@ func (a *Activator) secureDefault(e be.Env) error {
 	return nil
 }
 
-// Check says why Arm would refuse, and changes nothing.
+// Check returns the error that Arm would return, and changes nothing.
 func (a *Activator) Check(e be.Env, o ArmOptions) error {
 	if err := be.CheckName(e.Name); err != nil {
 		return fmt.Errorf("%w: %w; apt-be rename gives it another", be.ErrProtected, err)
@@ -129,7 +129,7 @@ func (a *Activator) Check(e be.Env, o ArmOptions) error {
 	if err != nil || o.Method != be.Reboot || o.NoFallback {
 		return err
 	}
-	// Where the loader does not end a trial, the initrd has to.
+	// If the loader does not end a trial, the initrd must.
 	if level, _ := a.Loader.Level(); level != boot.LevelInitramfs {
 		return nil
 	}
@@ -140,10 +140,10 @@ func (a *Activator) Check(e be.Env, o ArmOptions) error {
 	return err
 }
 
-// Disarm takes back what Arm did, unless the trial has begun.
+// Disarm reverses Arm, unless the trial has started.
 func (a *Activator) Disarm() error {
-	// The loader and what is wanted come first: with these the next boot takes
-	// the default, and neither needs room on the disk.
+	// The loader and the mark are changed first: they decide the next boot, and neither
+	// change needs disk space.
 	if err := errors.Join(a.Loader.Disarm(), a.unwant()); err != nil {
 		return err
 	}
@@ -163,13 +163,13 @@ func (a *Activator) Disarm() error {
 		err = a.Refresh()
 	}
 	if durable.Unwritable(err) {
-		return nil // a trial that is neither armed nor wanted is forgotten by the next Boot
+		return nil // the next Boot forgets a trial that is neither armed nor wanted
 	}
 	return err
 }
 
-// Next returns the environment on trial that the machine goes to next, in
-// whichever way, and whether there is one.
+// Next returns the environment on trial to which the machine goes next, by any method,
+// and whether there is one.
 func (a *Activator) Next() (be.Env, bool, error) {
 	envs, err := a.Registry.List()
 	if err != nil {
@@ -179,7 +179,7 @@ func (a *Activator) Next() (be.Env, bool, error) {
 		if e.DefaultErr != nil {
 			return be.Env{}, false, fmt.Errorf("cannot find out what the next boot takes: %w", e.DefaultErr)
 		}
-		// The loader knows nothing of a trial that it does not begin.
+		// The loader does not know a trial that it does not start.
 		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
 			return e, !e.Running, nil
 		}
@@ -187,8 +187,8 @@ func (a *Activator) Next() (be.Env, bool, error) {
 	return be.Env{}, false, nil
 }
 
-// CancelTrial takes the trial of an environment back as it was about to begin, or had
-// just begun, and notes why.
+// CancelTrial removes the trial of an environment that was about to start or had just
+// started, and records the reason.
 func (a *Activator) CancelTrial(e be.Env, why string) error {
 	err := a.Disarm()
 	return errors.Join(err, a.Registry.Change(e, func(r *be.Record) { r.HoldReason = why }))

@@ -6,8 +6,8 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// Choose is SetDefault for somebody who may think better of it: Stay takes it
-// back, until the machine has booted what was chosen.
+// Choose is SetDefault with a way back: Deactivate reverses it until the machine has
+// booted the chosen environment.
 func (a *Activator) Choose(e be.Env) error {
 	envs, err := a.Registry.List()
 	if err != nil {
@@ -17,7 +17,7 @@ func (a *Activator) Choose(e be.Env) error {
 	if err != nil {
 		return err
 	}
-	// What was chosen before and not booted since is passed over.
+	// An earlier choice that was never booted is skipped.
 	i := slices.IndexFunc(envs, func(e be.Env) bool { return e.Record.WasDefault })
 	if i < 0 {
 		i = slices.IndexFunc(envs, func(e be.Env) bool { return e.Name == name })
@@ -31,8 +31,8 @@ func (a *Activator) Choose(e be.Env) error {
 	return a.Registry.Change(envs[i], func(r *be.Record) { r.WasDefault = true })
 }
 
-// Deactivate takes back what Arm and Choose did, and returns the name of what the next
-// boot takes.
+// Deactivate reverses Arm and Choose, and returns the name of the environment that the
+// next boot takes.
 func (a *Activator) Deactivate() (name string, err error) {
 	if err := a.Disarm(); err != nil {
 		return "", err
@@ -50,8 +50,8 @@ func (a *Activator) Deactivate() (name string, err error) {
 	return a.Loader.Default()
 }
 
-// AfterDeactivate returns what the next boot would take after Stay, if that is an
-// environment that is known, and whether another one was chosen to boot instead.
+// AfterDeactivate returns the environment that the next boot would take after
+// Deactivate, if it is known, and whether another one was chosen.
 func (a *Activator) AfterDeactivate() (e be.Env, chosen bool, err error) {
 	envs, err := a.Registry.List()
 	if err != nil {
@@ -62,7 +62,7 @@ func (a *Activator) AfterDeactivate() (e be.Env, chosen bool, err error) {
 		return e, false, err
 	}
 	for _, e := range envs {
-		// That the machine has left what it was by now is not to be taken back.
+		// A default that the machine has already left cannot come back.
 		if e.Record.WasDefault && e.Running {
 			return e, e.Name != name, nil
 		}
@@ -73,7 +73,8 @@ func (a *Activator) AfterDeactivate() (e be.Env, chosen bool, err error) {
 	return e, false, nil
 }
 
-// settleChoice forgets what there was before a choice: it can't be taken back any more.
+// settleChoice forgets the default before a choice. Deactivate cannot reverse the
+// choice afterwards.
 func (a *Activator) settleChoice(envs []be.Env) error {
 	for _, e := range envs {
 		if !e.Record.WasDefault {

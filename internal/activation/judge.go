@@ -16,21 +16,20 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// What the initramfs of a trial leaves in trialDir, as NONCE.STAGE.
+// The marks that the initramfs of a trial leaves in trialDir, as NONCE.STAGE.
 const (
 	markInitramfs = "initramfs" // it found the file system
-	markInit      = "init"      // it mounted the root, and handed over to init
+	markInit      = "init"      // it mounted the root, and started init
 )
 
-// Booted is what Boot found.
+// Booted is the result of Boot.
 type Booted struct {
-	Trial  *be.Env  // the running one, if this boot is its trial
-	Failed []be.Env // those that were tried, and that the machine left, with Record.Trial.Fault
+	Trial  *be.Env  // the running environment, if this boot is its trial
+	Failed []be.Env // the environments whose trials the machine left, with Record.Trial.Fault
 }
 
-// Boot settles, early in each boot, what the trials that were armed before it
-// came to. nonce is that of the trial that this boot is, or ""; bootID is the
-// running kernel's.
+// Boot judges, early in each boot, the trials that were armed before. nonce is the
+// nonce of the trial that this boot is, or ""; bootID is the running kernel's.
 func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 	var found Booted
 	envs, err := a.Registry.List()
@@ -55,9 +54,9 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 		t := e.Record.Trial
 		waits := t != nil && a.marked(t.Nonce, markWanted)
 		if t != nil && !t.Synced.IsZero() && !e.Running {
-			// The machine went down to boot e, and came up here after all: life
-			// goes on, and e lacks what happens from now on. On a full disk this
-			// is not noted, and Lacks finds it out.
+			// The machine went down to boot e, but booted the running system. So e
+			// lacks the changes from now on. On a full disk this write fails; then
+			// NeedsSync finds out.
 			err := a.Registry.Change(e, func(r *be.Record) {
 				r.Trial.Synced = time.Time{}
 				if waits {
@@ -82,18 +81,18 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			}
 			found.Trial = &e
 		case e.Record.State == be.FellBack:
-			// That was told in an earlier boot.
+			// An earlier boot reported it.
 		case e.Name == defaultName && !t.Started.IsZero() && t.Fault == nil:
-			// Its blessing was cut off, after the write that counts.
+			// Its blessing was interrupted after the write that decides.
 			if err := a.endTrial(e, blessed); err != nil {
 				return found, err
 			}
 			changed = true
 		case t.BootID == bootID, t.Started.IsZero() && t.From == bootID:
-			// This very boot has armed it, or is it: Boot runs a second time.
+			// This boot has armed the trial, or is the trial: Boot runs a second time.
 		case a.taken(e, state), state.Armed == t.Nonce && a.missing(e) != "":
 			if state.Tried != t.Nonce {
-				// A loader that can't write has gone on to the default.
+				// A loader that cannot write has booted the default.
 				state.Missing = a.missing(e)
 			}
 			e, err := a.fallBack(e, a.faultOf(t, state))
@@ -103,9 +102,9 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			found.Failed = append(found.Failed, e)
 			changed = true
 		case waits && !e.Running:
-			// The next shutdown brings it up to date, and arms it.
+			// The next shutdown syncs it and arms it.
 		case state.Armed != t.Nonce:
-			// Left by an Arm or a Disarm that was cut off, or found no room.
+			// An Arm or a Disarm was interrupted, or the disk was full.
 			err := a.endTrial(e, func(*be.Record) {})
 			if err != nil && !durable.Unwritable(err) {
 				return found, err
@@ -123,13 +122,12 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 	}
 	err = a.Refresh()
 	if durable.Unwritable(err) && len(found.Failed) == 0 {
-		err = nil // what boots is what boots: the menu has no more than a name too many
+		err = nil // not an error: the menu only has an outdated entry
 	}
 	return found, err
 }
 
-// missing says which of the files that the trial of an environment boots is
-// not there: "kernel", "initrd" or "".
+// missing returns the missing file of an environment's trial: "kernel", "initrd" or "".
 func (a *Activator) missing(e be.Env) string {
 	kernel, err := KernelOf(e)
 	if err != nil {
@@ -141,7 +139,7 @@ func (a *Activator) missing(e be.Env) string {
 			return file.what
 		}
 		if err != nil {
-			continue // it may be there
+			continue // the file may exist
 		}
 		empty := isEmpty(f)
 		f.Close()
@@ -152,13 +150,13 @@ func (a *Activator) missing(e be.Env) string {
 	return ""
 }
 
-// isEmpty says whether a file has no content, as after a power cut.
+// isEmpty reports whether a file is empty, as after a power cut.
 func isEmpty(f io.Reader) bool {
 	_, err := f.Read(make([]byte, 1))
 	return errors.Is(err, io.EOF)
 }
 
-// begin notes that the running environment has come up on trial.
+// begin records that the running environment has booted on trial.
 func (a *Activator) begin(e be.Env, bootID string) (be.Env, error) {
 	edit := func(r *be.Record) {
 		r.State, r.Reason = be.Trying, ""
@@ -171,19 +169,19 @@ func (a *Activator) begin(e be.Env, bootID string) (be.Env, error) {
 		return e, err
 	}
 	edit(&e.Record)
-	_ = os.Remove(a.mark(e.Record.Trial.Nonce, markWanted)) // it has begun
+	_ = os.Remove(a.mark(e.Record.Trial.Nonce, markWanted)) // it has started
 	return e, nil
 }
 
-// taken says whether a trial that does not run now had its chance.
+// taken reports whether a trial that does not run now has been tried.
 func (a *Activator) taken(e be.Env, state boot.State) bool {
 	t := e.Record.Trial
 	if !t.Started.IsZero() || t.Fault != nil || state.Tried == t.Nonce || a.marked(t.Nonce, markInitramfs) {
 		return true
 	}
-	// No loader tells of these: the machine has booted since, so they were
-	// tried, or were about to be. An upgraded environment is left only for when it
-	// is up to date.
+	// The loader does not know these trials. The machine has booted since, so they were
+	// tried, or were about to start. An upgraded environment is excluded, because the
+	// machine goes to it only after a sync.
 	return t.Method != be.Reboot && !(e.NeverBooted() && t.Synced.IsZero())
 }
 
@@ -192,7 +190,7 @@ func (a *Activator) marked(nonce, stage string) bool {
 	return err == nil
 }
 
-// faultOf says why a trial ended, from how far it came.
+// faultOf returns the fault that ended a trial, from its progress.
 func (a *Activator) faultOf(t *be.Trial, state boot.State) be.Fault {
 	switch {
 	case t.Fault != nil:
@@ -217,12 +215,12 @@ func (a *Activator) faultOf(t *be.Trial, state boot.State) be.Fault {
 	return be.Fault{Kind: be.FaultKernel, Text: "its kernel did not come as far as the initramfs"}
 }
 
-// bootOf is the boot ID that the initramfs of a trial left, or "".
+// bootOf returns the boot ID that the initramfs of a trial recorded, or "".
 func (a *Activator) bootOf(nonce string) string {
 	for _, stage := range []string{markInit, markInitramfs} {
 		if text, err := regular.ReadFile(a.mark(nonce, stage), 1<<16); err == nil {
 			if ids := strings.Fields(string(text)); len(ids) > 0 {
-				return ids[len(ids)-1] // the last time
+				return ids[len(ids)-1] // the last one
 			}
 		}
 	}
@@ -250,15 +248,15 @@ func (a *Activator) fallBack(e be.Env, fault be.Fault) (be.Env, error) {
 	return e, nil
 }
 
-// ErrNoTrial says that the running environment is not on trial.
+// ErrNoTrial reports that the running environment is not on trial.
 var ErrNoTrial = errors.New("it is not on trial")
 
-// ErrUnhealthy says that a fault was found in the running environment.
+// ErrUnhealthy reports a fault of the running environment.
 var ErrUnhealthy = errors.New("it is not healthy")
 
-// Bless ends the trial of the running environment well: it is what boots from
-// now on, unless it was to be tried once only. One that the machine is about to
-// leave is not blessed: ErrUnhealthy.
+// Bless ends the trial of the running environment successfully: the environment becomes
+// the default, unless it was to be tried only once. An environment that the machine is
+// leaving is not blessed: ErrUnhealthy.
 func (a *Activator) Bless() (be.Env, error) {
 	e, err := a.OnTrial()
 	if err != nil {
@@ -287,10 +285,9 @@ func blessed(r *be.Record) {
 	r.State, r.Reason, r.BlessedAt = be.Blessed, "", time.Now().UTC().Truncate(time.Second)
 }
 
-// Fail notes why the running environment, which is on trial, is not healthy.
-// The first fault counts. back says whether the machine should leave it: it
-// does so by itself once, and not again if somebody boots the environment
-// a second time.
+// Fail records a fault of the running environment, which is on trial. Only the first
+// fault is recorded. back reports whether the machine must leave the environment: it
+// does so once, and not again if a user boots the environment a second time.
 func (a *Activator) Fail(fault be.Fault) (back bool, err error) {
 	e, err := a.OnTrial()
 	if err != nil {
@@ -305,7 +302,8 @@ func (a *Activator) Fail(fault be.Fault) (back bool, err error) {
 	return e.Record.Fallbacks == 0, err
 }
 
-// OnTrial returns the running environment if it is on trial, or an ErrNoTrial.
+// OnTrial returns the running environment if it is on trial. Otherwise the error is
+// ErrNoTrial.
 func (a *Activator) OnTrial() (be.Env, error) {
 	e, err := a.Registry.Running()
 	if err != nil {

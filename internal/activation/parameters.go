@@ -10,23 +10,23 @@ import (
 	"github.com/apt-be/apt-be/internal/watchdog"
 )
 
-// Kernel parameters of a trial. hooks/initramfs reads them too.
+// Kernel parameters of a trial. hooks/initramfs also reads them.
 const (
 	NonceParameter    = "apt-be.trial"
 	deadlineParameter = "apt-be.deadline"
 )
 
-// PanicSeconds is how long the console shows why a kernel on trial gave up,
-// before the machine is reset.
+// PanicSeconds is the time for which the console shows the panic of a kernel on trial,
+// before the machine resets.
 const PanicSeconds = 10
 
-// WatchdogGrace is how much later than the deadline the watchdog resets the
-// machine: time for an orderly shutdown.
+// WatchdogGrace is the time between the deadline and the watchdog's reset: time for an
+// orderly shutdown.
 const WatchdogGrace = time.Minute
 
-// TrialParameters adds the parameters of a trial to those of a kernel: its
-// nonce, the seconds after which the watchdog ends it, and that a kernel that
-// panics resets the machine (panic=, which initramfs-tools heeds too).
+// TrialParameters adds the parameters of a trial to those of a kernel: the nonce, the
+// seconds until the watchdog ends the trial, and the reset after a panic (panic=, which
+// initramfs-tools reads too).
 func TrialParameters(parameters string, t *be.Trial) string {
 	kept := WithoutTrial(parameters)
 	seconds := int(min(t.Deadline+WatchdogGrace, watchdog.Longest) / time.Second)
@@ -34,7 +34,7 @@ func TrialParameters(parameters string, t *be.Trial) string {
 	return strings.TrimSpace(kept + " " + added)
 }
 
-// WithoutTrial is parameters without those of a trial.
+// WithoutTrial removes the parameters of a trial.
 func WithoutTrial(parameters string) string {
 	var kept []string
 	trial := false
@@ -58,7 +58,7 @@ func WithoutTrial(parameters string) string {
 	return strings.Join(kept, " ")
 }
 
-// NonceOf finds the nonce of a trial among the parameters of a kernel, or "".
+// NonceOf returns the nonce of a trial among the parameters of a kernel, or "".
 func NonceOf(parameters string) string {
 	for _, p := range fstab.Params(parameters) {
 		if name, value, _ := strings.Cut(p, "="); name == NonceParameter {

@@ -10,13 +10,12 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// markWanted is there, beside what the initramfs of a trial leaves, from when the
-// trial of an upgraded environment was armed until that begins or is taken back.
-// It has no content: to make it takes no room for data, and to remove it none at
-// all.
+// markWanted is a file in trialDir. It exists from the arming of an upgraded
+// environment's trial until that trial starts or is disarmed. It is empty: its creation
+// needs no data space, and its deletion no space at all.
 const markWanted = "wanted"
 
-// want notes that a trial is to be armed when the machine goes down.
+// want records that the trial must be armed at the next shutdown.
 func (a *Activator) want(nonce string) error {
 	f, err := os.OpenFile(a.mark(nonce, markWanted), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -28,7 +27,7 @@ func (a *Activator) want(nonce string) error {
 	return durable.SyncDir(a.Registry.Store().Path(trialDir))
 }
 
-// unwant takes back all that want has noted.
+// unwant reverses want.
 func (a *Activator) unwant() error {
 	marks, err := a.wanted()
 	for _, mark := range marks {
@@ -37,15 +36,13 @@ func (a *Activator) unwant() error {
 	return err
 }
 
-// wanted are the marks of the trials that are wanted: one, unless a run was cut
-// off.
+// wanted returns the marks of the wanted trials: one, unless a command was interrupted.
 func (a *Activator) wanted() ([]string, error) {
 	return filepath.Glob(a.Registry.Store().Path(trialDir) + "/*." + markWanted)
 }
 
-// NextBoot says what the next boot takes, if the machine is shut down for it: the
-// default, or else the trial with a nonce, which the loader has or which is
-// wanted.
+// NextBoot returns what the next boot takes after an orderly shutdown: the default, or
+// the trial with a nonce, which the loader has or which is wanted.
 func (a *Activator) NextBoot() (defaultName, nonce string, err error) {
 	if defaultName, err = a.Loader.Default(); err != nil {
 		return "", "", err
@@ -61,8 +58,8 @@ func (a *Activator) NextBoot() (defaultName, nonce string, err error) {
 	return defaultName, strings.TrimSuffix(filepath.Base(marks[0]), "."+markWanted), nil
 }
 
-// BeginSync is called before an environment on trial is brought up to date, as the
-// machine goes down: until Confirm, the loader has no trial.
+// BeginSync starts the sync of an environment on trial, at shutdown. From then until
+// Confirm, the loader has no trial.
 func (a *Activator) BeginSync(e be.Env) error {
 	if t := e.Record.Trial; t == nil || t.Method != be.Reboot {
 		return nil
@@ -71,15 +68,15 @@ func (a *Activator) BeginSync(e be.Env) error {
 	if err != nil || state.Armed == "" {
 		return err
 	}
-	// An apt-be from before trials were wanted has armed it.
-	// In this order: cut off in between, it is armed, and its first boot catches up.
+	// An older apt-be, without wanted trials, has armed it. The order matters: after an
+	// interruption here it is armed, and its first boot syncs.
 	err = a.want(state.Armed)
 	return errors.Join(a.Loader.Disarm(), err)
 }
 
-// NeedsSync says whether an environment on trial is still to be brought up to date.
-// What its record says is not enough: the machine may have come up elsewhere since
-// it was, with no room on the disk to note that.
+// NeedsSync reports whether an environment on trial must be synced. Its record is not
+// sufficient: after the sync the machine may have booted another environment, and a
+// full disk may have prevented the record.
 func (a *Activator) NeedsSync(e be.Env) (bool, error) {
 	t := e.Record.Trial
 	if t == nil || !e.Pending() {
@@ -92,8 +89,8 @@ func (a *Activator) NeedsSync(e be.Env) (bool, error) {
 	return state.Armed != t.Nonce, err
 }
 
-// Confirm has the loader take the trial of an environment that is up to date.
-// Nothing happens if none is wanted.
+// Confirm makes the loader take the trial of an environment that is in sync. It does
+// nothing if no trial is wanted.
 func (a *Activator) Confirm(e be.Env) error {
 	t := e.Record.Trial
 	if t == nil || settled(e) || t.Method != be.Reboot || !a.marked(t.Nonce, markWanted) {
@@ -101,7 +98,7 @@ func (a *Activator) Confirm(e be.Env) error {
 	}
 	err := a.tellLoader(t.Nonce)
 	if err != nil {
-		// Its entry may be gone from the menu.
+		// Its entry may be missing in the menu.
 		if err := a.Refresh(); err != nil {
 			return err
 		}
@@ -110,8 +107,8 @@ func (a *Activator) Confirm(e be.Env) error {
 	return err
 }
 
-// Postpone leaves the trial of an environment to a later shutdown, since this one
-// could not bring it up to date, and notes why, if there is room for that.
+// Postpone leaves the trial of an environment to a later shutdown, because this one
+// could not sync it. It records the reason, if there is space.
 func (a *Activator) Postpone(e be.Env, why string) error {
 	var errs []error
 	if state, err := a.Loader.State(); err != nil || state.Armed != "" {
@@ -124,9 +121,8 @@ func (a *Activator) Postpone(e be.Env, why string) error {
 	return errors.Join(errs...)
 }
 
-// PassedOver says whether the machine has booted since a trial of an environment was
-// armed, and came up without it although it is still wanted. bootID is the running
-// kernel's.
+// PassedOver reports whether the machine has booted without the wanted trial of an
+// environment since that trial was armed. bootID is the running kernel's.
 func PassedOver(e be.Env, bootID string) bool {
 	t := e.Record.Trial
 	return e.Armed && !settled(e) && e.Pending() && t.Synced.IsZero() && t.From != "" && t.From != bootID

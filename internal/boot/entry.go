@@ -1,5 +1,5 @@
-// Package boot has what the loaders have in common: the entry that a boot
-// environment gets in a loader's menu.
+// Package boot has the common part of the boot loaders: a boot environment's entry in
+// the menu.
 package boot
 
 import (
@@ -10,30 +10,30 @@ import (
 	"github.com/apt-be/apt-be/internal/fstab"
 )
 
-// Entry is one line of a loader's menu: a boot environment with one kernel.
+// Entry is one entry of a loader's menu: a boot environment with one kernel.
 type Entry struct {
-	Name          string // of the boot environment; unique among the entries
-	Title         string // what the menu shows; may hold anything
+	Name          string // of the boot environment, unique among the entries
+	Title         string // the text in the menu; may contain any characters
 	FSUUID        string // of the btrfs file system
-	Subvolume     string // path from the top of that file system, such as "@be/NAME"
-	Kernel        string // absolute path as the loader reads it, see [InSubvolume]
+	Subvolume     string // path from the top level of that file system, such as "@be/NAME"
+	Kernel        string // absolute path for the loader, see [InSubvolume]
 	Initrd        string // likewise
-	KernelVersion string // as uname -r would say
+	KernelVersion string // as uname -r prints it
 	Options       string // further kernel parameters, such as "quiet splash"
 }
 
-// InSubvolume is the path of a file of a boot environment for a loader that
-// reads btrfs from its top, as Debian's GRUB (seen with 2.06) does whatever
-// the file system's default subvolume is.
+// InSubvolume returns the path of a boot environment's file for a loader that reads
+// btrfs from the top level, as Debian's GRUB does (seen with 2.06), whatever the
+// default subvolume is.
 func InSubvolume(subvolume, file string) string {
 	return "/" + strings.Trim(subvolume, "/") + "/" + strings.TrimLeft(file, "/")
 }
 
-// Parameters is the kernel command line, a string for each parameter, without
-// quotes: the root and its subvolume, then Options. What Options says of the
-// root is replaced, so the command line of a running kernel will do; further
-// rootflags in it are kept. Without ro or rw in it, the root is mounted ro as
-// initramfs-tools has it. The error is [fstab.ErrBadSubvolume].
+// Parameters returns the kernel command line, one string for each parameter, without
+// quotes: the root and its subvolume, then Options. It replaces the root in Options, so
+// a running kernel's command line can be used, and keeps other rootflags. Without ro or
+// rw in Options, the root is mounted ro, as initramfs-tools does. The error is
+// [fstab.ErrBadSubvolume].
 func (e Entry) Parameters() ([]string, error) {
 	var given []string
 	for _, parameter := range fstab.Params(e.Options) {
@@ -55,7 +55,7 @@ func (e Entry) Parameters() ([]string, error) {
 	return fstab.Params(string(withFlags)), nil
 }
 
-// CommandLine is [Entry.Parameters] as the kernel reads them.
+// CommandLine returns [Entry.Parameters] in the kernel's syntax.
 func (e Entry) CommandLine() (string, error) {
 	parameters, err := e.Parameters()
 	if err != nil {
@@ -67,8 +67,8 @@ func (e Entry) CommandLine() (string, error) {
 	return strings.Join(parameters, " "), nil
 }
 
-// OneLine makes a text fit for a line of a menu or of a configuration file:
-// control characters and line separators become spaces.
+// OneLine replaces control characters and line separators by spaces, for a line of a
+// menu or of a configuration file.
 func OneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar {

@@ -5,71 +5,69 @@ import (
 	"io"
 )
 
-// ErrNoSpace says that a file system that the loader reads is too full.
+// ErrNoSpace reports that a file system that the loader reads is too full.
 var ErrNoSpace = errors.New("no space left")
 
-// Menu is all that a loader has to know of boot environments.
+// Menu is what a loader must know about boot environments.
 type Menu struct {
-	Entries []Entry // in the order in which they are shown
-	Default string  // the Name of the entry that boots unless something is chosen
-	Trial   *Trial  // one that can be armed; nil if there is none
+	Entries []Entry // in the order of the menu
+	Default string  // the Name of the entry that boots unless the user chooses another
+	Trial   *Trial  // a trial that can be armed; nil if there is none
 }
 
-// Trial is a boot of an entry that is tried once. The loader takes it when it
-// is armed, and remembers that it did before it starts the kernel: whatever
-// resets the machine then leads to the default.
+// Trial is a boot of an entry that is tried once. If it is armed, the loader takes it,
+// and records this before it starts the kernel: any later reset boots the default.
 type Trial struct {
 	Entry Entry  // with the kernel parameters of a trial in its Options
-	Nonce string // of hexadecimal digits; tells this trial from any other
+	Nonce string // hexadecimal digits, unique for each trial
 }
 
-// State is what a loader remembers of trials, by their nonces.
+// State is a loader's memory of trials, by their nonces.
 type State struct {
-	Armed   string // the next boot takes this one, which is in the menu
-	Tried   string // the last one that was taken
-	Missing string // "kernel" or "initrd", if the loader did not find that of the one that was taken
+	Armed   string // the next boot takes this trial, which is in the menu
+	Tried   string // the last trial that was taken
+	Missing string // "kernel" or "initrd" if the loader did not find that file of the taken trial
 }
 
-// Loader is a boot loader whose menu holds boot environments.
+// Loader is a boot loader with boot environments in its menu.
 type Loader interface {
-	// String names it.
+	// String returns its name.
 	String() string
-	// SetMenu makes menu the one that the next boots show. A crash leaves the
-	// old one or the new one. A loader that can't read btrfs gets copies of
-	// kernels and initrds from files: ErrNoRoom, before anything is changed,
-	// if there is no room for them.
+	// SetMenu sets the menu of the next boots. A crash leaves the old or the new menu.
+	// A loader that cannot read btrfs gets copies of kernels and initrds from files. If
+	// there is no space for them, the error is ErrNoSpace, and nothing was changed.
 	SetMenu(menu Menu, files Files) error
-	// Default is the name of the entry that boots unless a trial is armed or
-	// something is chosen, or "".
+	// Default returns the name of the entry that boots unless a trial is armed or the
+	// user chooses another, or "".
 	Default() (string, error)
-	// CheckSpace checks that there is room for bytes more of kernels and initrds
-	// where the loader reads them: ErrNoRoom.
+	// CheckSpace checks that further kernels and initrds of that many bytes fit where
+	// the loader reads them: ErrNoSpace.
 	CheckSpace(bytes int64) error
 	TrialLoader
 }
 
 // TrialLoader is the part of a loader that tries an entry once.
 type TrialLoader interface {
-	// Level says what such a trial is safe from, and why.
+	// Level returns the level of a trial's protection, with the reason.
 	Level() (Level, string)
-	// Arm makes the next boot take the trial with nonce, which is in the menu.
-	// The change is one write, and durable when Arm returns.
+	// Arm makes the next boot take the menu's trial with this nonce. The change is one
+	// write, and durable when Arm returns.
 	Arm(nonce string) error
-	// Disarm forgets all trials, taken ones too. It needs no room on a disk.
+	// Disarm forgets all trials, including taken ones. It needs no disk space.
 	Disarm() error
-	// State reads what the loader remembers, from where the loader has it.
+	// State reads the loader's memory from the place where the loader keeps it.
 	State() (State, error)
 }
 
-// Level is how early in a boot something may go wrong and still end in the
-// default by itself.
+// Level is the earliest stage of a boot at which a failure still leads to a fallback by
+// itself.
 type Level string
 
-// The levels, from the best.
+// The levels, from the best to the worst.
 const (
 	LevelKernel    Level = "kernel"    // a kernel or initrd that is missing, hangs or panics
-	LevelInitramfs Level = "initramfs" // all that follows the start of the initramfs
-	LevelUserspace Level = "userspace" // services that do not come up
+	LevelInitramfs Level = "initramfs" // all failures after the start of the initramfs
+	LevelUserspace Level = "userspace" // services that do not start
 	LevelNone      Level = "none"
 )
 

@@ -1,5 +1,5 @@
-// Package health finds out whether the running system is healthy: by checks
-// that are programs in directories, and by its services.
+// Package health finds out whether the running system is healthy. It runs checks, which
+// are programs in directories, and looks at the services.
 package health
 
 import (
@@ -19,25 +19,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limit is how long a check may take.
+// Limit is the maximum time of a check.
 const Limit = 2 * time.Minute
 
-// Dirs are the directories with checks: the administrator's, whose files take
-// the place of files of the same name in the second, which is for packages.
+// Dirs returns the directories with checks: the administrator's, and the packages'. A
+// file in the first replaces a file of the same name in the second.
 func Dirs() []string { return []string{"/etc/apt-be/health.d", "/usr/lib/apt-be/health.d"} }
 
-// Result is what came of a check.
+// Result is the result of a check.
 type Result struct {
 	Name   string
 	OK     bool
-	Reason string // why not, in a line
+	Reason string // the reason if it failed, in one line
 }
 
-// Run runs the checks in some directories, of which earlier ones shadow later
-// ones, in the order of their names. A check is an executable file that ends
-// with status 0 if all is well, and else says why in the last line of its
-// output; Limit is for each. An empty one, such as a link to /dev/null, is
-// switched off, and so is one that is not executable. out gets what they say.
+// Run runs the checks of some directories in the order of their names. A file replaces
+// one of the same name in a later directory. A check is an executable file. Its exit
+// status is 0 if the system is healthy; otherwise its last line of output is the
+// reason. Each check may take Limit. An empty file, a link to /dev/null, and a file
+// that is not executable are switched off. The output goes to out.
 func Run(ctx context.Context, dirs []string, out io.Writer) []Result {
 	checks, err := find(dirs)
 	if err != nil {
@@ -84,13 +84,14 @@ func find(dirs []string) ([]string, error) {
 	return checks, nil
 }
 
-// leftover says whether a file is one that an editor, dpkg or a merge leaves.
+// leftover reports whether a file name is one that editors, dpkg or merges leave
+// behind.
 func leftover(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") ||
 		strings.Contains(name, ".dpkg-") || strings.Contains(name, ".ucf-") || strings.Contains(name, ".apt-be-")
 }
 
-// run runs a check and all that it starts for no longer than limit.
+// run runs a check for up to limit, and ends all its processes then.
 func run(ctx context.Context, path string, limit time.Duration, out io.Writer) Result {
 	result := Result{Name: filepath.Base(path)}
 	if err := ctx.Err(); err != nil {
@@ -106,7 +107,7 @@ func run(ctx context.Context, path string, limit time.Duration, out io.Writer) R
 	cmd.Stderr = cmd.Stdout
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	// What it leaves behind may hold its output open.
+	// A remaining process may hold its output open.
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	switch {
@@ -123,7 +124,7 @@ func run(ctx context.Context, path string, limit time.Duration, out io.Writer) R
 	return result
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of the text that is written to it.
 type tail struct{ data []byte }
 
 const tailSize = 4096
@@ -134,8 +135,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastLine is the last one that is not blank, short and fit to be printed,
-// without what apt-be itself puts before errors.
+// lastLine returns the last line that is not blank, shortened and printable, without
+// apt-be's own prefix of errors.
 func (t *tail) lastLine() string {
 	const longest = 200
 	lines := strings.Split(strings.TrimSpace(string(t.data)), "\n")

@@ -14,26 +14,26 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// ErrServices is what Services finds wrong.
+// ErrServices reports unhealthy services.
 var ErrServices = errors.New("services are not well")
 
-// unwell is an ErrServices that says which and why, and nothing else.
+// unwell is an ErrServices with the units and the reasons.
 type unwell struct{ faults []string }
 
 func (e unwell) Error() string        { return strings.Join(e.faults, ", ") }
 func (e unwell) Is(target error) bool { return target == ErrServices }
 
 const (
-	// patience is how long Services waits for services that are starting:
-	// less than the Limit of a check.
+	// patience is the time for which Services waits for starting services: less than
+	// the Limit of a check.
 	patience = 90 * time.Second
-	// steady is how long all have to stay up.
+	// steady is the time for which all services must stay active.
 	steady = 5 * time.Second
 	pause  = time.Second
 )
 
-// CurrentUnits are the services that run, and the units that have failed, in
-// the running system. Where systemd does not run there are none.
+// CurrentUnits returns the active services and the failed units of the running system.
+// Without systemd there are none.
 func CurrentUnits(ctx context.Context) (be.Units, error) {
 	if _, err := os.Stat("/run/systemd/system"); errors.Is(err, fs.ErrNotExist) {
 		return be.Units{}, nil // sd_booted(3)
@@ -42,10 +42,9 @@ func CurrentUnits(ctx context.Context) (be.Units, error) {
 	return current(units), err
 }
 
-// Services checks that the services that ran before run now, those of them
-// that the boot of the running system is meant to start, and that no unit has
-// failed that had not failed before: else an ErrServices that says which. It
-// waits for services that are starting.
+// Services checks that the services that were active before are active now, if the boot
+// of the running system is meant to start them, and that no further unit has failed.
+// Otherwise it returns an ErrServices with the units. It waits for starting services.
 func Services(ctx context.Context, before be.Units) error {
 	w := watcher{
 		look:  func(ctx context.Context) ([]unit, error) { return look(ctx, systemctl, before.Active) },
@@ -67,8 +66,8 @@ func systemctl(ctx context.Context, args ...string) (string, error) {
 	return string(out), err
 }
 
-// look returns the units that systemd has loaded, and some by their names: one
-// that nothing refers to is not loaded.
+// look returns the loaded units, and the units with the given names: systemd does not
+// load a unit without references.
 func look(ctx context.Context, systemctl command, names []string) ([]unit, error) {
 	args := append([]string{"show", "--property=" + properties, "--",
 		"*.service", "*.socket", "*.mount", "*.swap"}, names...)
@@ -79,7 +78,7 @@ func look(ctx context.Context, systemctl command, names []string) ([]unit, error
 	return parse(shown), nil
 }
 
-// watcher looks at units until there is something to be said of them.
+// watcher looks at units until it can judge them.
 type watcher struct {
 	look  func(context.Context) ([]unit, error)
 	now   func() time.Time
@@ -90,7 +89,7 @@ func (w watcher) watch(ctx context.Context, before be.Units) error {
 	began := w.now()
 	settled := began
 	var last verdict
-	var restless []string // what moved last
+	var restless []string // the units that changed last
 	for {
 		units, err := w.look(ctx)
 		if err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// properties are those of units that are looked at. See
-// org.freedesktop.systemd1(5); all of them are there in systemd 252.
+// properties are the properties that are read of each unit. See
+// org.freedesktop.systemd1(5); systemd 252 has all of them.
 const properties = "Id,Names,LoadState,ActiveState,Type,UnitFileState,Transient,Job,ConditionResult,ConditionTimestampMonotonic,Result," +
 	"ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,WantedBy,RequiredBy,TriggeredBy,After,What"
 
-// unit is a unit's properties.
+// unit has the properties of a unit.
 type unit map[string]string
 
 func (u unit) id() string             { return u["Id"] }
@@ -26,8 +26,8 @@ func (u unit) isAny(suf ...string) bool {
 	return slices.ContainsFunc(suf, func(s string) bool { return strings.HasSuffix(u.id(), s) })
 }
 
-// parse reads the output of systemctl show: a paragraph for each unit, a line
-// for each property.
+// parse reads the output of systemctl show: a paragraph for each unit, a line for each
+// property.
 func parse(shown string) []unit {
 	var units []unit
 	for _, paragraph := range strings.Split(shown, "\n\n") {
@@ -44,16 +44,15 @@ func parse(shown string) []unit {
 	return units
 }
 
-// incidental are the beginnings of the names of units that come and go with
-// users and terminals, and our own.
+// incidental are name prefixes of units that depend on users and terminals, and of
+// apt-be's own.
 var incidental = [...]string{
 	"getty@", "serial-getty@", "console-getty.", "container-getty@", "autovt@",
 	"user@", "user-runtime-dir@", "session-", "run-", "apt-be-",
 }
 
-// expected says whether a boot of the system starts u: if it is neither
-// disabled, masked or gone, nor one that a timer, a socket, D-Bus or somebody
-// starts.
+// expected reports whether a boot of the system starts u. It does not start a disabled,
+// masked or missing unit, or one that a timer, a socket, D-Bus or a user starts.
 func (u unit) expected() bool {
 	if slices.ContainsFunc(incidental[:], func(prefix string) bool { return strings.HasPrefix(u.id(), prefix) }) {
 		return false
@@ -68,25 +67,24 @@ func (u unit) expected() bool {
 	return false
 }
 
-// onDemand says whether something else than the boot starts u: it may end by
-// itself when there is nothing to do.
+// onDemand reports whether an event other than the boot starts u: such a unit may end
+// when it has no work.
 func (u unit) onDemand() bool { return len(u.list("TriggeredBy")) > 0 }
 
-// timed says whether a timer starts u, so that when it runs has nothing to do
-// with the boot.
+// timed reports whether a timer starts u, so its start does not depend on the boot.
 func (u unit) timed() bool {
 	return slices.ContainsFunc(u.list("TriggeredBy"), func(by string) bool { return strings.HasSuffix(by, ".timer") })
 }
 
-// waitsForUs says whether u is queued behind the units that check the health
-// of a boot (hooks/systemd), and so can't run before they are done.
+// waitsForUs reports whether u waits for the units that check the health of a boot
+// (hooks/systemd), so it cannot start before they end.
 func (u unit) waitsForUs() bool {
 	return u.state() == "inactive" && !u.never("Job") && slices.ContainsFunc(u.list("After"), func(name string) bool {
 		return name == "boot-complete.target" || strings.HasPrefix(name, "apt-be-")
 	})
 }
 
-// current sums up the units of a system.
+// current returns the state of a system's units.
 func current(units []unit) be.Units {
 	var now be.Units
 	for _, u := range units {
@@ -102,17 +100,17 @@ func current(units []unit) be.Units {
 	return now
 }
 
-// verdict is what is to be said of a system's units.
+// verdict is the judgement of a system's units.
 type verdict struct {
 	faults  []string // sentences
-	pending []string // names of units of which nothing can be said yet
-	// since has the times, as systemd writes them, at which those of the units
-	// that ran before became active: one that is restarted has another.
+	pending []string // names of units that cannot be judged yet
+	// since has the times, as systemd writes them, at which the earlier services became
+	// active. A restarted service has another time.
 	since map[string]string
 }
 
-// lacksFile says whether u swaps to a file that is not there. A boot environment
-// for whose swap file there was no room has none, which its maker was told.
+// lacksFile reports whether u is a swap file that does not exist. A boot environment
+// has none if there was no space for its copy, and its creator was told.
 func (u unit) lacksFile() bool {
 	file := u["What"]
 	if !u.isAny(".swap") || !strings.HasPrefix(file, "/") || strings.HasPrefix(file, "/dev/") {
@@ -122,7 +120,7 @@ func (u unit) lacksFile() bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// compare measures the units of a system by those of another one.
+// compare compares the units of a system with those of another one.
 func compare(before be.Units, units []unit) verdict {
 	v := verdict{since: map[string]string{}}
 	for _, u := range unique(units) {
@@ -148,7 +146,7 @@ func compare(before be.Units, units []unit) verdict {
 	return v
 }
 
-// moved are the names of the units that are not as in an earlier verdict.
+// moved returns the names of the units that differ from an earlier verdict.
 func (v verdict) moved(earlier verdict) []string {
 	var names []string
 	for name, since := range v.since {
@@ -160,8 +158,8 @@ func (v verdict) moved(earlier verdict) []string {
 	return names
 }
 
-// excused says whether u, which does not run, may do so: its own conditions
-// keep it from running here, or it has run and will again when it is wanted.
+// excused reports whether u may be inactive: its conditions prevent its start here, or
+// it has finished and starts again on demand.
 func (u unit) excused() bool {
 	started := !u.never("InactiveExitTimestampMonotonic")
 	if !started {
@@ -172,7 +170,7 @@ func (u unit) excused() bool {
 
 func (u unit) names() []string { return append(u.list("Names"), u.id()) }
 
-// unique are units in the order of their names, each once.
+// unique returns each unit once, sorted by name.
 func unique(units []unit) []unit {
 	units = slices.Clone(units)
 	slices.SortStableFunc(units, func(a, b unit) int { return strings.Compare(a.id(), b.id()) })

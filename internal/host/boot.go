@@ -11,15 +11,15 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// Boot is what an upgrade needs of the machine's boot loader.
+// Boot gives an upgrade access to the machine's boot loader.
 type Boot struct{ Activator *activation.Activator }
 
-// CheckSpace checks that the kernel of one more environment, much like that of
-// origin, finds room where the loader reads it: boot.ErrNoRoom.
+// CheckSpace checks that there is space where the loader reads kernels for one more
+// environment with a kernel like origin's. The error is boot.ErrNoSpace.
 func (b Boot) CheckSpace(origin be.Env) error {
 	kernel, err := activation.KernelOf(origin)
 	if err != nil {
-		return nil // a root without a kernel needs no room for one
+		return nil // a root without a kernel needs no space
 	}
 	var need int64
 	for _, file := range []string{kernel.Image, kernel.Initrd} {
@@ -32,7 +32,7 @@ func (b Boot) CheckSpace(origin be.Env) error {
 	return b.Activator.Loader.CheckSpace(need + need/10)
 }
 
-// size is that of a file of an environment, in bytes.
+// size returns the size of a file of an environment, in bytes.
 func (b Boot) size(e be.Env, file string) (int64, error) {
 	f, err := b.Activator.Files(e.Subvolume.Path + "/" + file)
 	if err != nil {
@@ -49,7 +49,7 @@ func (b Boot) size(e be.Env, file string) (int64, error) {
 	return io.Copy(io.Discard, f)
 }
 
-// Try makes the next boot take an environment on trial. The caller holds the
+// Try makes the next boot a trial of an environment. The caller must hold the
 // registry's lock.
 func (b Boot) Try(ctx context.Context, e be.Env, deadline time.Duration) error {
 	o, err := Arming(ctx, be.Reboot, deadline)
@@ -60,6 +60,6 @@ func (b Boot) Try(ctx context.Context, e be.Env, deadline time.Duration) error {
 	return err
 }
 
-// Refresh has the menu name the environments that there are by now. The caller
-// holds the registry's lock.
+// Refresh writes the menu of the current environments. The caller must hold the
+// registry's lock.
 func (b Boot) Refresh() error { return b.Activator.Refresh() }

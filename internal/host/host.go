@@ -1,6 +1,5 @@
-// Package host is the machine that runs, as far as going from one boot
-// environment to another needs it: its loader, its kernel's command line and
-// boot id, its services.
+// Package host gives access to the parts of the running machine that matter for going
+// to another boot environment: its loader, kernel command line, boot ID and services.
 package host
 
 import (
@@ -20,9 +19,9 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Attach makes a registry ask the machine's loader what boots next, and
-// returns what activates its environments: be.ErrNotSetUp if apt-be init was
-// not run. root is where the running environment is mounted.
+// Attach connects a registry with the machine's loader, and returns the activator of
+// its environments. The error is be.ErrNotSetUp if apt-be init was not run. root is the
+// mount point of the running environment.
 func Attach(reg *be.Registry, root string) (*activation.Activator, error) {
 	noted, err := reg.Boot()
 	if err != nil {
@@ -35,7 +34,7 @@ func Attach(reg *be.Registry, root string) (*activation.Activator, error) {
 	return AttachLoader(reg, loader)
 }
 
-// AttachLoader is Attach with a loader that is known.
+// AttachLoader is Attach with a given loader.
 func AttachLoader(reg *be.Registry, loader boot.Loader) (*activation.Activator, error) {
 	st := reg.Store()
 	uuid, ok := st.(interface{ FileSystemUUID() string })
@@ -58,9 +57,8 @@ func AttachLoader(reg *be.Registry, loader boot.Loader) (*activation.Activator, 
 	return act, nil
 }
 
-// Files opens files of environments by their paths from the top level of a
-// store. A link in an environment is followed as that would, and so never out
-// of it.
+// Files opens files of environments by their paths from the top level of a store. Links
+// stay inside their environment.
 func Files(st store.Store) boot.Files {
 	return func(path string) (io.ReadCloser, error) {
 		path = strings.TrimPrefix(path, "/")
@@ -78,7 +76,7 @@ func Files(st store.Store) boot.Files {
 	}
 }
 
-// CommandLine is that of the running kernel.
+// CommandLine returns the running kernel's command line.
 func CommandLine() (string, error) {
 	line, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
@@ -87,7 +85,7 @@ func CommandLine() (string, error) {
 	return strings.TrimSpace(string(line)), nil
 }
 
-// BootID is that of the running kernel (random(4)).
+// BootID returns the running kernel's boot ID (random(4)).
 func BootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -96,8 +94,8 @@ func BootID() (string, error) {
 	return strings.TrimSpace(string(id)), nil
 }
 
-// Arming prepares the options of a trial: the services that run now are what
-// the new system is measured by.
+// Arming returns the options of a trial, with the services that are active now: the new
+// system must have them, too.
 func Arming(ctx context.Context, method be.Method, deadline time.Duration) (activation.ArmOptions, error) {
 	o := activation.ArmOptions{Method: method, Deadline: deadline}
 	var err error

@@ -12,11 +12,11 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// looking is how long it may take to look into an initrd, which somebody else
-// has made: that of a large one takes seconds.
+// looking is the maximum time for listing an initrd, which may contain anything: a
+// large one takes seconds.
 const looking = 2 * time.Minute
 
-// endsTrial looks into an initrd of an environment.
+// endsTrial returns a function that looks into an initrd of an environment.
 func endsTrial(st store.Store) func(e be.Env, file string) (bool, error) {
 	return func(e be.Env, file string) (bool, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), looking)
@@ -25,7 +25,7 @@ func endsTrial(st store.Store) func(e be.Env, file string) (bool, error) {
 	}
 }
 
-// output runs a command.
+// output runs a command and returns its output.
 func output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, said bytes.Buffer

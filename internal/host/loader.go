@@ -14,8 +14,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// OpenLoader returns the loader that apt-be init found. root is where the
-// running environment is mounted.
+// OpenLoader returns the loader that apt-be init recorded. root is the mount point of
+// the running environment.
 func OpenLoader(st store.Store, noted be.Boot, root string) (boot.Loader, error) {
 	switch noted.Loader {
 	case be.LoaderGRUB:
@@ -26,7 +26,7 @@ func OpenLoader(st store.Store, noted be.Boot, root string) (boot.Loader, error)
 	return nil, fmt.Errorf("cannot use the boot loader %q: it is none that this apt-be knows", noted.Loader)
 }
 
-// grubDir is where GRUB's directory is mounted.
+// grubDir is the mount point of GRUB's directory.
 const grubDir = "/boot/grub"
 
 func openGRUB(st store.Store, noted be.Boot, root string) (*grub.Loader, error) {
@@ -52,7 +52,7 @@ func openGRUB(st store.Store, noted be.Boot, root string) (*grub.Loader, error) 
 		loader.Dir = st.Path(be.GRUBDir)
 		menu = grub.Place{Dir: loader.Dir, FSType: "btrfs", FSUUID: uuid.FileSystemUUID(), Name: "/" + be.GRUBDir}
 	} else {
-		// Its file system may not be mounted: what is below is no menu then.
+		// If its file system is not mounted, the directory below has no menu.
 		if _, err := os.Stat(filepath.Join(loader.Dir, "grub.cfg")); err != nil {
 			return nil, fmt.Errorf("cannot find GRUB's menu: %w", err)
 		}

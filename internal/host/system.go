@@ -11,20 +11,19 @@ import (
 	"time"
 )
 
-// System is what the running system does for an upgrade that has ended.
+// System gives an upgrade that has ended access to the running system.
 type System struct{}
 
-// sending is how long it may take to hand over a message, which sendmail only
-// queues.
+// sending is the maximum time for passing on a message, which sendmail only queues.
 const sending = 2 * time.Minute
 
-// Sendmail hands a message to sendmail(8). The error is fs.ErrNotExist where
-// there is none.
+// Sendmail passes a message to sendmail(8). The error is fs.ErrNotExist if it is not
+// installed.
 func (System) Sendmail(args []string, text []byte) error {
 	return run(bytes.NewReader(text), "/usr/sbin/sendmail", args...)
 }
 
-// Users are those that are logged in, as unattended-upgrade asks: users(1).
+// Users returns the logged-in users, as unattended-upgrade reads them: users(1).
 func (System) Users() ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), sending)
 	defer cancel()
@@ -44,7 +43,7 @@ func run(stdin io.Reader, name string, args ...string) error {
 	cmd.Stdin = stdin
 	cmd.WaitDelay = time.Second
 	said, err := cmd.CombinedOutput()
-	// What it leaves running may keep its output open.
+	// A background process may keep its output open.
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(said))
 	}

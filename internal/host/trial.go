@@ -23,23 +23,23 @@ import (
 	"github.com/apt-be/apt-be/internal/watchdog"
 )
 
-// InsideMarker is there in a sandbox only.
+// InsideMarker exists only in a sandbox.
 const InsideMarker = sandbox.Marker
 
 const (
 	runDir = "/run/apt-be"
-	// trialFile is there during a trial, for the conditions of
-	// hooks/systemd's units; its content is the nonce.
+	// trialFile exists during a trial, for the conditions of the units in
+	// hooks/systemd; its content is the nonce.
 	trialFile    = runDir + "/trial"
 	motdFile     = "/run/motd.d/apt-be"
 	deadlineUnit = "apt-be-deadline"
-	// guardFile has what panicParameter was before GuardSoftReboot.
+	// guardFile has the value of panicParameter before GuardSoftReboot.
 	guardFile      = runDir + "/soft-guard"
 	panicParameter = "/proc/sys/kernel/panic"
 )
 
-// Booted tells of this boot: the nonce of the trial that it is, or "", and the
-// boot id of the kernel (random(4)).
+// Booted returns the nonce of the trial that this boot is, or "", and the kernel's boot
+// ID (random(4)).
 func Booted() (nonce, bootID string, err error) {
 	if nonce, err = trialNonce(); err != nil {
 		return "", "", err
@@ -48,9 +48,9 @@ func Booted() (nonce, bootID string, err error) {
 	return nonce, bootID, err
 }
 
-// trialNonce is that of the trial that this boot is, or "".
+// trialNonce returns the nonce of the trial that this boot is, or "".
 func trialNonce() (string, error) {
-	// After a soft-reboot the kernel's command line is the old one.
+	// A soft-reboot does not change the kernel's command line.
 	if nonce, err := softreboot.Prepared(); err != nil || nonce != "" {
 		return nonce, err
 	}
@@ -61,8 +61,8 @@ func trialNonce() (string, error) {
 	return activation.NonceOf(line), nil
 }
 
-// BeginTrial makes the services of a trial start, and ends the trial when its
-// deadline has come: in an orderly manner, or else by the watchdog.
+// BeginTrial starts the services of a trial. At the deadline it ends the trial: by an
+// orderly reboot, or by the watchdog.
 func BeginTrial(t be.Trial) error {
 	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return err
@@ -79,13 +79,12 @@ func setDeadline(after time.Duration) error {
 	if err != nil {
 		return err
 	}
-	// One from before a soft-reboot may be there.
+	// One from before a soft-reboot may exist.
 	if err := stopDeadline(); err != nil {
 		return err
 	}
-	// systemd is there however early in the boot, and D-Bus is not needed. What
-	// a unit has by default would wait for this very boot; waiting for the timer
-	// would as well.
+	// systemd-run works early in the boot and without D-Bus. The default dependencies
+	// of a unit would wait for this boot, and so would waiting for the timer.
 	said, err := exec.Command("systemd-run", "--quiet", "--no-block", "--unit="+deadlineUnit,
 		"--property=DefaultDependencies=no",
 		"--timer-property=DefaultDependencies=no", "--timer-property=Conflicts=shutdown.target",
@@ -107,16 +106,15 @@ func stopDeadline() error {
 	return nil
 }
 
-// OnTrial says whether the running system has begun a trial, since the machine
-// or, after a soft-reboot, the environment before was started.
+// OnTrial reports whether the running system has started a trial since the machine's
+// start or the last soft-reboot.
 func OnTrial() bool {
 	_, err := os.Lstat(trialFile)
 	return err == nil
 }
 
-// GuardSoftReboot sets before a soft-reboot what the initramfs and the kernel's
-// command line do for other trials: that a machine whose init hangs, or whose
-// kernel panics, is reset.
+// GuardSoftReboot does before a soft-reboot what the initramfs and the kernel's command
+// line do for other trials: the machine resets if init hangs or the kernel panics.
 func GuardSoftReboot(t be.Trial) error {
 	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return err
@@ -131,8 +129,8 @@ func GuardSoftReboot(t be.Trial) error {
 	return errors.Join(err, watchdog.Start(t.Deadline+activation.WatchdogGrace))
 }
 
-// UnguardSoftReboot takes GuardSoftReboot back, where the running system has
-// not been left. On trial it has a watchdog of its own.
+// UnguardSoftReboot reverses GuardSoftReboot if the machine has not left the running
+// system. During a trial the system has a watchdog of its own.
 func UnguardSoftReboot() error {
 	if _, err := os.Lstat(guardFile); errors.Is(err, fs.ErrNotExist) || OnTrial() {
 		return nil
@@ -140,7 +138,7 @@ func UnguardSoftReboot() error {
 	return errors.Join(restorePanic(), watchdog.Stop())
 }
 
-// restorePanic has a kernel that panics do what it did before GuardSoftReboot.
+// restorePanic restores the kernel's action at a panic from before GuardSoftReboot.
 func restorePanic() error {
 	before, err := regular.ReadFile(guardFile, regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +150,7 @@ func restorePanic() error {
 	return errors.Join(err, os.Remove(guardFile))
 }
 
-// EndTrial takes back what BeginTrial and the initramfs did.
+// EndTrial reverses BeginTrial and the initramfs's part.
 func EndTrial() error {
 	errs := []error{stopDeadline(), restorePanic()}
 	for _, file := range []string{trialFile, softreboot.TrialFile} {
@@ -163,9 +161,8 @@ func EndTrial() error {
 	return errors.Join(append(errs, watchdog.Stop())...)
 }
 
-// Reboot leaves the running system for what the loader boots by default. What
-// was prepared for a kexec or a soft-reboot does not count. The journal is
-// written first: it says why.
+// Reboot reboots into the loader's default, without a prepared kexec or soft-reboot. It
+// syncs the journal first, because the journal has the reason.
 func Reboot(ctx context.Context) error {
 	_ = exec.CommandContext(ctx, "journalctl", "--sync").Run()
 	cmd := exec.CommandContext(ctx, "systemctl", "--no-block", "reboot")
@@ -184,33 +181,32 @@ func Systemctl(ctx context.Context, verb string) error {
 	return nil
 }
 
-// Stopping says whether the machine, or all of its userspace, is going down.
+// Stopping reports whether the machine, or all of its userspace, is going down.
 func Stopping(ctx context.Context) bool {
-	// It exits with another status than 0 for all but "running".
+	// The exit status is 0 only for "running".
 	said, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
 	return strings.TrimSpace(string(said)) == "stopping"
 }
 
-// LeaveJournal has the journal's files on disk closed, and what is logged from
-// then on kept in memory (journalctl(1)); ReturnToJournal takes that back. Where
-// no journal runs, there is nothing to close.
+// LeaveJournal makes journald close its files on disk and keep later messages in memory
+// (journalctl(1)). ReturnToJournal reverses it. Without journald it does nothing.
 func LeaveJournal(ctx context.Context) { tellJournal(ctx, "--relinquish-var") }
 
-// ReturnToJournal has what was logged since LeaveJournal written to disk.
+// ReturnToJournal makes journald write the messages since LeaveJournal to disk.
 func ReturnToJournal(ctx context.Context) { tellJournal(ctx, "--flush") }
 
 func tellJournal(ctx context.Context, what string) {
 	_ = exec.CommandContext(ctx, "journalctl", what).Run()
 }
 
-// KeepJournal keeps what the journal of a failed environment says of its trial,
-// as text. There is nothing where no journal was begun, or none is stored.
+// KeepJournal keeps, as text, the journal of a failed environment's trial. It does
+// nothing if there is no stored journal.
 func KeepJournal(ctx context.Context, st store.Store, e be.Env) error {
 	t := e.Record.Trial
 	if t == nil || t.BootID == "" {
 		return nil
 	}
-	// By its descriptor: the store's path leads through this process.
+	// By its descriptor, because the store's path leads through this process.
 	journal, err := inroot.OpenDir(st.Path(e.Subvolume.Path), "var/log/journal")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -225,10 +221,10 @@ func KeepJournal(ctx context.Context, st store.Store, e be.Env) error {
 	return nil
 }
 
-// The environment has written its journal: it may be anything.
+// The environment has written its journal, so it may contain anything.
 const (
-	journalLimit = 64 << 20        // the most that is kept of it as text, in bytes
-	journalTime  = 2 * time.Minute // the longest that it is read
+	journalLimit = 64 << 20        // the limit of the kept text, in bytes
+	journalTime  = 2 * time.Minute // the limit for reading it
 )
 
 func keepJournal(ctx context.Context, journal *os.File, bootID, dir string) error {
@@ -239,7 +235,7 @@ func keepJournal(ctx context.Context, journal *os.File, bootID, dir string) erro
 	if err != nil {
 		return err
 	}
-	defer out.Close() // again, if it came to no end
+	defer out.Close() // a second time, after an error
 	ctx, cancel := context.WithTimeout(ctx, journalTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "journalctl", "--no-pager", "-q", "-D", "/proc/self/fd/3", "-o", "short-iso-precise",
@@ -263,7 +259,7 @@ func keepJournal(ctx context.Context, journal *os.File, bootID, dir string) erro
 	return errors.Join(copyErr, err, out.Sync(), out.Close())
 }
 
-// SetMotd shows a text to whoever logs in; "" none.
+// SetMotd shows a text at each login; "" removes it.
 func SetMotd(text string) error {
 	if text == "" {
 		if err := os.Remove(motdFile); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package watchdog has the kernel reset the machine unless it is told in time
-// that all is well, by the driver softdog, which every Debian kernel has.
+// Package watchdog makes the kernel reset the machine unless a process prevents it in
+// time. It uses the driver softdog, which every Debian kernel has.
 package watchdog
 
 import (
@@ -17,19 +17,19 @@ import (
 
 const (
 	module = "softdog"
-	// identity is what softdog calls itself (drivers/watchdog/softdog.c).
+	// identity is the name of softdog (drivers/watchdog/softdog.c).
 	identity = "Software Watchdog"
 )
 
-// Longest is softdog's longest time. Told of a longer one when it is loaded, it
-// takes a minute (drivers/watchdog/watchdog_core.c).
+// Longest is the maximum time of softdog. For a longer time, softdog takes a minute
+// when it is loaded (drivers/watchdog/watchdog_core.c).
 const Longest = 65535 * time.Second
 
-// device is a watchdog's: its directory in /sys, and its node.
+// device is a watchdog device: its directory in /sys, and its node.
 type device struct{ sys, node string }
 
-// find returns the device of softdog, or an fs.ErrNotExist. class and dev are
-// /sys/class/watchdog and /dev.
+// find returns softdog's device. The error is fs.ErrNotExist if there is none. class
+// and dev are /sys/class/watchdog and /dev.
 func find(class, dev string) (device, error) {
 	dirs, err := filepath.Glob(filepath.Join(class, "watchdog*"))
 	if err != nil {
@@ -46,19 +46,20 @@ func find(class, dev string) (device, error) {
 
 func softdog() (device, error) { return find("/sys/class/watchdog", "/dev") }
 
-// active says whether the watchdog has been started, and is to be fed.
+// active reports whether the watchdog has been started and needs feeding.
 func (d device) active() bool {
 	state, err := os.ReadFile(filepath.Join(d.sys, "state"))
 	return err != nil || strings.TrimSpace(string(state)) == "active"
 }
 
-// Start makes the kernel reset the machine after a time, counted from now even
-// if the watchdog was running. One that another process holds, such as systemd
-// with RuntimeWatchdogSec=, is left to it: that feeds it for as long as it lives.
+// Start makes the kernel reset the machine after a time, counted from now even if the
+// watchdog was running. If another process has the watchdog, such as systemd with
+// RuntimeWatchdogSec=, Start leaves it to that process, which feeds it during its
+// lifetime.
 func Start(after time.Duration) error {
 	d, err := softdog()
 	if errors.Is(err, fs.ErrNotExist) {
-		// With nowayout there would be no Stop.
+		// With nowayout, Stop would not work.
 		if said, err := exec.Command("modprobe", module, "nowayout=0").CombinedOutput(); err != nil {
 			return fmt.Errorf("cannot start a watchdog: modprobe: %w: %s", err, strings.TrimSpace(string(said)))
 		}
@@ -74,7 +75,7 @@ func Start(after time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("cannot start a watchdog: %w", err)
 	}
-	// It runs from the open on, and on after a close without a "V"
+	// The watchdog runs from the open, and continues after a close without a "V"
 	// (Documentation/watchdog/watchdog-api.rst).
 	err = errors.Join(
 		unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, seconds(after)),
@@ -87,8 +88,8 @@ func Start(after time.Duration) error {
 	return nil
 }
 
-// Stop takes a Start back, or what an initramfs did to the same end. It does
-// nothing if no watchdog runs, or if another process has taken it over.
+// Stop reverses Start, or the start by an initramfs. It does nothing if no watchdog
+// runs, or if another process has taken it over.
 func Stop() error {
 	d, err := softdog()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -114,7 +115,7 @@ func Stop() error {
 	return nil
 }
 
-// seconds are those that the driver takes, at least one.
+// seconds returns the whole seconds for the driver, at least one.
 func seconds(d time.Duration) int {
 	return int(min(max(d, time.Second), Longest) / time.Second)
 }

@@ -1,5 +1,5 @@
-// Package boottest has a boot loader for tests, which keeps its menu and what
-// it remembers in a directory, and a firmware that boots what it says.
+// Package boottest has a boot loader for tests. It keeps its menu and its state in a
+// directory, and its firmware boots accordingly.
 package boottest
 
 import (
@@ -14,26 +14,26 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// ErrCut is what a Loader returns from the moment that it was cut off.
+// ErrCut is the error of each call after a Loader was cut off.
 var ErrCut = errors.New("cut off")
 
 // Loader is a boot.Loader in a directory.
 type Loader struct {
 	Dir string
-	// Cut says, if not nil, before each write and after it whether the power
-	// goes: nothing is written from then on.
+	// Cut, if not nil, reports before and after each write whether the power fails:
+	// after that, nothing is written.
 	Cut  func() bool
-	Free int64 // bytes for kernels; 0 for any number
-	Weak bool  // leaves it to the initramfs to end a trial
+	Free int64 // bytes for kernels; 0 for no limit
+	Weak bool  // the initramfs must end a trial
 	cut  bool
 }
 
 var _ boot.Loader = (*Loader)(nil)
 
-// String names it.
+// String returns its name.
 func (l *Loader) String() string { return "the loader of a test" }
 
-// SetMenu keeps a menu whose default is among its entries.
+// SetMenu keeps a menu whose default is one of its entries.
 func (l *Loader) SetMenu(menu boot.Menu, _ boot.Files) error {
 	for _, e := range menu.Entries {
 		if e.Name == menu.Default {
@@ -43,16 +43,16 @@ func (l *Loader) SetMenu(menu boot.Menu, _ boot.Files) error {
 	return fmt.Errorf("cannot set a menu: %q is not among its entries", menu.Default)
 }
 
-// Menu is what SetMenu has kept.
+// Menu returns the menu of SetMenu.
 func (l *Loader) Menu() (menu boot.Menu, err error) { return menu, l.read("menu.json", &menu) }
 
-// Default is that of the menu.
+// Default returns the menu's default.
 func (l *Loader) Default() (string, error) {
 	menu, err := l.Menu()
 	return menu.Default, err
 }
 
-// CheckSpace compares with Free.
+// CheckSpace compares bytes with Free.
 func (l *Loader) CheckSpace(bytes int64) error {
 	if l.Free > 0 && bytes > l.Free {
 		return fmt.Errorf("cannot put a kernel there: %w", boot.ErrNoSpace)
@@ -60,7 +60,7 @@ func (l *Loader) CheckSpace(bytes int64) error {
 	return nil
 }
 
-// Level is the best one, unless the loader is weak.
+// Level returns the best level, unless the loader is weak.
 func (l *Loader) Level() (boot.Level, string) {
 	if l.Weak {
 		return boot.LevelInitramfs, "it is a test"
@@ -71,7 +71,7 @@ func (l *Loader) Level() (boot.Level, string) {
 // Arm arms a trial.
 func (l *Loader) Arm(nonce string) error { return l.write("state.json", boot.State{Armed: nonce}) }
 
-// Disarm forgets all. As with every loader, a disk may be full.
+// Disarm forgets everything. Like every loader, it works on a full disk.
 func (l *Loader) Disarm() error {
 	if l.off() {
 		return ErrCut
@@ -85,7 +85,7 @@ func (l *Loader) Disarm() error {
 	return nil
 }
 
-// State is what is remembered.
+// State returns the state.
 func (l *Loader) State() (state boot.State, err error) {
 	menu, err := l.Menu()
 	if err != nil {
@@ -98,9 +98,8 @@ func (l *Loader) State() (state boot.State, err error) {
 	return state, err
 }
 
-// PowerOn does what firmware and loader do: it takes the trial that is armed,
-// if the menu has it, and remembers that; or else the default. nonce is that
-// of the trial or "".
+// PowerOn does what firmware and loader do: it takes and records the armed trial, if
+// the menu has it; otherwise it takes the default. nonce is the trial's nonce, or "".
 func (l *Loader) PowerOn() (name, nonce string, err error) {
 	l.Cut, l.cut = nil, false
 	menu, err := l.Menu()

@@ -1,6 +1,5 @@
-// Package efivar reads and writes the EFI variables by which systemd-boot and
-// an operating system talk to each other, through efivarfs (Linux,
-// filesystems/efivarfs).
+// Package efivar reads and writes the EFI variables through which systemd-boot and an
+// operating system communicate, through efivarfs (Linux, filesystems/efivarfs).
 package efivar
 
 import (
@@ -17,12 +16,13 @@ import (
 )
 
 const (
-	// DefaultDir is where Linux has efivarfs.
+	// DefaultDir is the place of efivarfs on Linux.
 	DefaultDir = "/sys/firmware/efi/efivars"
-	// vendor is that of the Boot Loader Interface, https://systemd.io/BOOT_LOADER_INTERFACE.
+	// vendor is the vendor UUID of the Boot Loader Interface,
+	// https://systemd.io/BOOT_LOADER_INTERFACE.
 	vendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-	// attributes of what is written: kept without power (1), to be seen by the
-	// firmware's programs (2) and by the operating system (4).
+	// attributes are those of new variables: non-volatile (1), visible to the
+	// firmware's programs (2) and to the operating system (4).
 	attributes = 7
 	// probed is the variable that Probe writes.
 	probed = "AptBeProbe"
@@ -30,27 +30,27 @@ const (
 	immutable = 0x10
 )
 
-// Vars are the variables of the Boot Loader Interface.
+// Vars gives access to the variables of the Boot Loader Interface.
 type Vars struct {
-	Dir string // of efivarfs
+	Dir string // the mount point of efivarfs
 }
 
 func (v Vars) file(name string) string { return filepath.Join(v.Dir, name+"-"+vendor) }
 
 // Read returns the bytes of a variable without its attributes. The error is
-// [fs.ErrNotExist] if there is none.
+// [fs.ErrNotExist] if the variable does not exist.
 func (v Vars) Read(name string) ([]byte, error) {
 	data, err := os.ReadFile(v.file(name))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the EFI variable %s: %w", name, err)
 	}
-	if len(data) < 4 { // of a variable whose writing was cut off
+	if len(data) < 4 { // its write was interrupted
 		return nil, fmt.Errorf("cannot read the EFI variable %s: it is empty: %w", name, fs.ErrNotExist)
 	}
 	return data[4:], nil
 }
 
-// Get returns the text of a variable, "" if there is none.
+// Get returns the text of a variable, or "" if it does not exist.
 func (v Vars) Get(name string) (string, error) {
 	data, err := v.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,8 +59,8 @@ func (v Vars) Get(name string) (string, error) {
 	return decode(data), err
 }
 
-// Set makes text the value of a variable by one write, and checks that it was
-// kept. One that has that value is not written: the memory wears out.
+// Set sets a variable by one write, and checks that the firmware stored it. It does not
+// write an equal value, because the memory wears out.
 func (v Vars) Set(name, text string) error {
 	if data, err := v.Read(name); err == nil && bytes.Equal(data, encode(text)) {
 		return nil
@@ -77,7 +77,7 @@ func (v Vars) Set(name, text string) error {
 	return nil
 }
 
-// Delete removes a variable. One that there isn't is no error.
+// Delete removes a variable. A missing variable is no error.
 func (v Vars) Delete(name string) error {
 	err := mutable(v.file(name))
 	if err == nil {
@@ -89,7 +89,7 @@ func (v Vars) Delete(name string) error {
 	return nil
 }
 
-// Probe finds out whether a variable can be written, read and deleted.
+// Probe checks that a variable can be written, read and deleted.
 func (v Vars) Probe() error {
 	if err := v.Set(probed, "1"); err != nil {
 		return err
@@ -103,8 +103,8 @@ func (v Vars) Probe() error {
 	return nil
 }
 
-// Writable says whether efivarfs is mounted, and not read-only. It writes
-// nothing, so it knows nothing of the firmware.
+// Writable checks that efivarfs is mounted and not read-only. It writes nothing, so it
+// does not test the firmware.
 func (v Vars) Writable() error {
 	if err := unix.Access(v.Dir, unix.W_OK); err != nil {
 		return fmt.Errorf("cannot write EFI variables: %s: %w", v.Dir, err)
@@ -112,8 +112,8 @@ func (v Vars) Writable() error {
 	return nil
 }
 
-// write replaces a variable. efivarfs takes attributes and value in one write,
-// and must not be truncated before.
+// write replaces a variable. efivarfs takes attributes and value in one write, without
+// a truncation before.
 func (v Vars) write(name string, value []byte) error {
 	file := v.file(name)
 	err := mutable(file)
@@ -139,7 +139,7 @@ func explain(err error) error {
 	return err
 }
 
-// mutable lets a variable be changed: Linux makes all but a few immutable, as
+// mutable makes a variable changeable: Linux makes all but a few immutable, because
 // some machines do not start without theirs.
 func mutable(file string) error {
 	f, err := os.Open(file)
@@ -149,7 +149,7 @@ func mutable(file string) error {
 	defer f.Close()
 	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
 	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil // a file system without such flags
+		return nil // the file system has no such flags
 	}
 	if err != nil || flags&immutable == 0 {
 		return err
@@ -157,7 +157,7 @@ func mutable(file string) error {
 	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags&^immutable))
 }
 
-// encode writes a text as the interface has it: UTF-16 with a NUL at the end.
+// encode encodes a text for the interface: UTF-16 with a NUL at the end.
 func encode(text string) (data []byte) {
 	for _, unit := range append(utf16.Encode([]rune(text)), 0) {
 		data = binary.LittleEndian.AppendUint16(data, unit)

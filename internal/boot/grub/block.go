@@ -22,9 +22,9 @@ var (
 	errBlockBig = errors.New("GRUB's environment block has no room for that")
 )
 
-// ParseBlock reads an environment block as GRUB's lib/envblk.c does (2.06 and
-// 2.12): a line for each variable, in whose value a backslash stands before a
-// backslash or a newline, and number signs up to the end.
+// ParseBlock reads an environment block as GRUB's lib/envblk.c does (2.06 and 2.12):
+// one line for each variable, in whose value a backslash escapes a backslash or a
+// newline, then number signs up to the end.
 func ParseBlock(block []byte) (Vars, error) {
 	rest, found := bytes.CutPrefix(block, []byte(signature))
 	if !found {
@@ -34,7 +34,7 @@ func ParseBlock(block []byte) (Vars, error) {
 	for len(rest) > 0 {
 		line, after, ended := cutLine(rest)
 		if !ended {
-			break // the padding, or a line that was cut off
+			break // the padding, or an incomplete line
 		}
 		rest = after
 		if name, value, found := strings.Cut(line, "="); found && !strings.HasPrefix(line, "#") {
@@ -44,8 +44,7 @@ func ParseBlock(block []byte) (Vars, error) {
 	return vars, nil
 }
 
-// cutLine returns the text up to the first newline without a backslash before
-// it, with the backslashes taken out.
+// cutLine returns the text up to the first unescaped newline, without the escapes.
 func cutLine(text []byte) (line string, after []byte, ended bool) {
 	var plain []byte
 	for i := 0; i < len(text); i++ {
@@ -62,9 +61,9 @@ func cutLine(text []byte) (line string, after []byte, ended bool) {
 	return string(plain), nil, false
 }
 
-// FormatBlock writes an environment block. All of apt-be's variables together
-// are in its first 512 bytes, so that a disk, whose sectors have that size at
-// least, never has half of a change.
+// FormatBlock writes an environment block. All of apt-be's variables together are in
+// its first 512 bytes, the minimum size of a disk's sector, so a disk never stores half
+// of a change.
 func FormatBlock(vars Vars) ([]byte, error) {
 	var block bytes.Buffer
 	block.WriteString(signature)

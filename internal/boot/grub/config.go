@@ -9,25 +9,25 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 )
 
-// TrialID is the id of the menu entry of a trial. That of an environment
-// always goes on with a hyphen.
+// TrialID is the id of a trial's menu entry. The id of an environment always has a
+// hyphen at that place.
 const TrialID = "apt-be.trial"
 
-// EntryID is the id of a boot environment's menu entry, by which GRUB's
-// variable default names it.
+// EntryID returns the id of a boot environment's menu entry, for GRUB's variable
+// default.
 func EntryID(name string) string { return "apt-be-" + name }
 
 var errNoDefault = errors.New("no entry of the menu has the name of the default")
 
-// config is all that the text of apt-be.cfg depends on.
+// config has everything that the text of apt-be.cfg depends on.
 type config struct {
 	menu         boot.Menu
 	env          Env
-	probe        string // what GRUB writes to show that it can
-	kernelFSUUID string // of the file system with the kernels; "" if it is that of the entry
+	probe        string // the value that GRUB writes as a test
+	kernelFSUUID string // the file system with the kernels; "" if it is the entry's
 }
 
-// header is what apt-be reads again of its menu: comments, for GRUB.
+// header has the parts of the menu that apt-be reads again. For GRUB they are comments.
 type header struct{ fallback, trial, probe string }
 
 const note = "# Written by apt-be, which replaces it.\n"
@@ -54,7 +54,7 @@ func parseHeader(text []byte) header {
 	return h
 }
 
-// text is the part of GRUB's menu that is apt-be's, which grub.cfg sources.
+// text returns apt-be's part of GRUB's menu, which grub.cfg sources.
 func (c config) text() ([]byte, error) {
 	named := func(e boot.Entry) bool { return e.Name == c.menu.Default }
 	if c.menu.Default != "" && !slices.ContainsFunc(c.menu.Entries, named) {
@@ -81,15 +81,14 @@ func (c config) text() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// modules are what reads the file systems: which of them are in GRUB's core
-// is not known here.
+// modules load the drivers of the file systems. GRUB's core may or may not contain
+// them.
 const modules = "insmod part_gpt\ninsmod part_msdos\ninsmod btrfs\ninsmod ext2\ninsmod fat\n"
 
-// envFile is the environment block as GRUB names it, after writeEnv.
+// envFile is the environment block's name for GRUB, after writeEnv.
 func (c config) envFile() string { return `"($apt_be_device)"` + word(c.env.Name) }
 
-// writeEnv reads the environment block, and has GRUB show once that it can
-// write it.
+// writeEnv reads the environment block, and makes GRUB write it once as a test.
 func (c config) writeEnv(out *bytes.Buffer) {
 	for _, name := range []string{varArmed, varTried, varMissing, varProbe} {
 		fmt.Fprintf(out, "set %s=\n", name)
@@ -112,7 +111,7 @@ func (c config) writeEnv(out *bytes.Buffer) {
 	fmt.Fprintf(out, "\tfi\nfi\n")
 }
 
-// writeDefault says what boots by itself.
+// writeDefault selects the entry that boots without the user's choice.
 func (c config) writeDefault(out *bytes.Buffer) {
 	if c.menu.Default == "" {
 		return

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 )
 
-// writeEntry writes the menu entry of an environment. Without its kernel or
-// its initrd it ends at once: a kernel without its initrd would panic.
+// writeEntry writes the menu entry of an environment. It ends without its kernel or its
+// initrd: a kernel without its initrd would panic.
 func (c config) writeEntry(out *bytes.Buffer, e boot.Entry) error {
 	load, err := loadLines(e)
 	if err != nil {
@@ -25,11 +25,11 @@ func (c config) writeEntry(out *bytes.Buffer, e boot.Entry) error {
 	return nil
 }
 
-// writeTrial writes the menu entry of a trial. Where GRUB can write, it starts
-// the kernel only after it has noted that the trial is taken; variables that
-// are set to nothing are saved as such. What can't be loaded leads to the
-// default, in the same entry: GRUB's variable fallback takes nothing but the
-// number of an entry (2.06, 2.12), and who knows which other entries there are.
+// writeTrial writes the menu entry of a trial. If GRUB can write, it starts the kernel
+// only after it has recorded that the trial is taken; it stores variables set to
+// nothing as empty. If loading fails, the same entry loads the default: GRUB's variable
+// fallback takes only the number of an entry (2.06, 2.12), and apt-be does not know the
+// other entries.
 func (c config) writeTrial(out *bytes.Buffer, t boot.Trial) error {
 	e := t.Entry
 	load, err := loadLines(e)
@@ -66,7 +66,7 @@ func (c config) writeTrial(out *bytes.Buffer, t boot.Trial) error {
 	return nil
 }
 
-// writeInstead loads the default in the entry of a trial that can't be loaded.
+// writeInstead loads the default in a trial's entry whose files cannot be loaded.
 func (c config) writeInstead(out *bytes.Buffer, name string) error {
 	for _, e := range c.menu.Entries {
 		if e.Name != c.menu.Default {
@@ -83,9 +83,8 @@ func (c config) writeInstead(out *bytes.Buffer, name string) error {
 	return nil
 }
 
-// writeHead begins a menu entry. all_video is what keeps GRUB from booting in
-// blind mode on EFI; it does not exist on every platform. The words in
-// apt_be_options come from grub.cfg.
+// writeHead begins a menu entry. all_video keeps GRUB from booting in blind mode on
+// EFI; not every platform has it. The words in apt_be_options come from grub.cfg.
 func writeHead(out *bytes.Buffer, title, id string) {
 	fmt.Fprintf(out, "menuentry %s --class debian --class gnu-linux --class os $apt_be_options --id %s {\n", quote(title), word(id))
 	out.WriteString("\tif [ x$feature_all_video_module = xy ]; then insmod all_video; fi\n")
@@ -101,7 +100,7 @@ func (c config) searchLine(e boot.Entry) string {
 	return "search --no-floppy --fs-uuid --set=root " + word(uuid)
 }
 
-// loadLines are the commands that load a kernel and its initrd.
+// loadLines returns the commands that load a kernel and its initrd.
 func loadLines(e boot.Entry) ([]string, error) {
 	parameters, err := e.Parameters()
 	if err != nil {
@@ -118,9 +117,8 @@ func loadLines(e boot.Entry) ([]string, error) {
 	return lines, nil
 }
 
-// title is what the menu shows. GRUB finds its default by the title as well
-// as by the id, so none may be like the id of another entry: what could be one
-// gets a space at its end.
+// title returns the title in the menu. GRUB finds its default by title or id, so no
+// title may equal the id of another entry: a title that could gets a space at its end.
 func title(e boot.Entry) string {
 	text := boot.OneLine(e.Title)
 	switch {

@@ -11,43 +11,41 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// The variables of the environment block that apt-be and its part of GRUB's
-// menu have.
+// The variables of apt-be and its menu in the environment block.
 const (
 	varArmed   = "apt_be_armed"   // the nonce of the trial that the next boot takes
-	varTried   = "apt_be_tried"   // that of the last one that was taken
-	varMissing = "apt_be_missing" // kernel or initrd, if that one had none
-	varProbe   = "apt_be_probe"   // what GRUB wrote to show that it can
+	varTried   = "apt_be_tried"   // the nonce of the last trial that was taken
+	varMissing = "apt_be_missing" // kernel or initrd, if that trial lacked it
+	varProbe   = "apt_be_probe"   // the value that GRUB wrote as a test
 )
 
-// Env is the environment block by which Linux and GRUB tell each other of
-// trials: a file of its own. The one in /boot/grub/grubenv is the user's.
+// Env is the environment block through which Linux and GRUB exchange the state of
+// trials. It is a separate file: /boot/grub/grubenv belongs to the user.
 type Env struct {
 	Kind   EnvKind
-	Path   string // as mounted, absolute
-	FSUUID string // of its file system, by which GRUB finds that
-	Name   string // of the file from the top of its file system, as GRUB has it
+	Path   string // absolute, as mounted
+	FSUUID string // of its file system, for GRUB
+	Name   string // the path of the file from the top level of its file system, for GRUB
 }
 
-// EnvKind is what GRUB can do with an environment block.
+// EnvKind is the access that GRUB has to an environment block.
 type EnvKind string
 
 // The kinds.
 const (
 	NoEnv       EnvKind = ""
 	WritableEnv EnvKind = "writable"
-	// ReadOnlyEnv is one on btrfs: GRUB up to 2.12 can write neither files
-	// there nor, as a list of blocks, the part of the disk that btrfs leaves
-	// free ("sparse file not allowed"). The initramfs of a trial puts the block
-	// of [Env.TriedPath] in its place, before all else.
+	// ReadOnlyEnv is a block on btrfs: GRUB up to 2.12 can write neither files there
+	// nor, by a list of blocks, the reserved part of the disk ("sparse file not
+	// allowed"). The initramfs of a trial first replaces it by the block of
+	// [Env.TriedPath].
 	ReadOnlyEnv EnvKind = "read-only"
 )
 
 var errNoEnv = errors.New("there is no file system for GRUB's environment block: " +
 	"GRUB writes to ext4 or to an EFI system partition, and not on RAID, LVM or an encrypted disk")
 
-// TriedPath is the file that takes the place of a [ReadOnlyEnv] when its trial
-// has begun.
+// TriedPath is the file that replaces a [ReadOnlyEnv] when its trial has started.
 func (e Env) TriedPath() string { return e.Path + ".tried" }
 
 // read returns the variables; none if there is no block yet.
@@ -68,8 +66,8 @@ func (e Env) read() (Vars, error) {
 	return nil, fmt.Errorf("cannot read GRUB's environment block %s: %w", e.Path, err)
 }
 
-// prepare sees to it that there is a block. GRUB can do without one that it only
-// reads: on a full disk there is none.
+// prepare creates the block if it is missing. If GRUB only reads it, it is optional: a
+// full disk may have none.
 func (e Env) prepare() error {
 	if e.Kind == NoEnv {
 		return nil
@@ -106,8 +104,8 @@ func (e Env) create(vars Vars) error {
 	return Settle(dir)
 }
 
-// write replaces the block by one write. GRUB finds a writable one where it
-// was, so that one is overwritten in place: no journal has a part in it.
+// write replaces the block by one write. GRUB's block list must stay valid, so a
+// writable block is overwritten in place, without the file system's journal.
 func (e Env) write(vars Vars) error {
 	if e.Kind == NoEnv {
 		return errNoEnv
@@ -134,8 +132,7 @@ func (e Env) write(vars Vars) error {
 	return nil
 }
 
-// arm makes nonce the trial that the next boot takes. The last write is the
-// one that does it.
+// arm makes the next boot take the trial with this nonce. The last write decides.
 func (e Env) arm(nonce string) error {
 	vars, err := e.read()
 	if err != nil {
@@ -154,9 +151,8 @@ func (e Env) arm(nonce string) error {
 	return e.write(vars)
 }
 
-// disarm forgets all trials. A block that can't be read is written anew, and one
-// that can't be written, as on a full disk, goes: without one GRUB boots the
-// default.
+// disarm forgets all trials. It replaces an unreadable block. If the write fails, as on
+// a full disk, it deletes the block: without one GRUB boots the default.
 func (e Env) disarm() error {
 	if e.Kind == NoEnv {
 		return nil

@@ -1,8 +1,8 @@
-// Package grub makes the menu of boot environments for GRUB 2, and has it try
-// one of them once.
+// Package grub writes the menu of boot environments for GRUB 2, and makes GRUB try one
+// of them once.
 //
-// The menu is apt-be.cfg beside grub.cfg, which sources it. Whatever can't be
-// written into a menu beforehand is in an environment block, see [Env].
+// The menu is apt-be.cfg beside grub.cfg, which sources it. State that changes without
+// a new menu is in an environment block, see [Env].
 package grub
 
 import (
@@ -21,30 +21,30 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// menuName is the file of the menu. It is for root's eyes only, as parameters
-// of a kernel may be.
+// menuName is the name of the menu's file. Only root can read it, because kernel
+// parameters may be secret.
 const menuName = "apt-be.cfg"
 
 var errNotInMenu = errors.New("it is not in GRUB's menu")
 
-// Loader is the GRUB whose grub.cfg is in Dir. The caller sees to it that
-// there is one writer at a time.
+// Loader is the GRUB whose grub.cfg is in Dir. The caller must ensure that there is
+// only one writer at a time.
 type Loader struct {
-	Dir string // absolute, as mounted: that of grub.cfg
+	Dir string // the directory of grub.cfg: absolute, as mounted
 	Env Env
-	// For a GRUB that does not read the boot environments: the copies of their
-	// kernels, and the UUID of the file system on which those are.
+	// For a GRUB that cannot read the boot environments: the copies of their kernels,
+	// and the UUID of the file system with the copies.
 	Kernels      *kernels.Store // nil if it reads the environments
 	KernelFSUUID string
 }
 
 var _ boot.Loader = (*Loader)(nil)
 
-// String names the loader.
+// String returns the loader's name.
 func (l *Loader) String() string { return "GRUB" }
 
-// SetMenu implements [boot.Loader]. An armed trial stays armed: one that is no
-// more in the menu has no effect, and is the caller's to disarm.
+// SetMenu implements [boot.Loader]. An armed trial stays armed. A trial that is no
+// longer in the menu has no effect; the caller disarms it.
 func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	old, err := l.readMenu()
 	if err != nil {
@@ -81,8 +81,8 @@ func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	return l.Kernels.Collect(allEntries(menu))
 }
 
-// putKernels makes copies of the kernels, if GRUB needs any, and returns menu
-// with those.
+// putKernels copies the kernels, if GRUB needs copies, and returns menu with their
+// paths.
 func (l *Loader) putKernels(menu boot.Menu, files boot.Files) (boot.Menu, error) {
 	if l.Kernels == nil {
 		return menu, nil
@@ -107,8 +107,8 @@ func allEntries(menu boot.Menu) []boot.Entry {
 	return all
 }
 
-// Remove removes the menu, the environment block and all copies of kernels.
-// The grub.cfg has to boot something without them by then.
+// Remove removes the menu, the environment block and all copies of kernels. The
+// grub.cfg must already boot without them.
 func (l *Loader) Remove() error {
 	if err := durable.Remove(l.menuFile()); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (l *Loader) CheckSpace(bytes int64) error {
 
 func (l *Loader) menuFile() string { return filepath.Join(l.Dir, menuName) }
 
-// readMenu reads the menu as it is; nothing if there is none yet.
+// readMenu reads the current menu; nothing if there is none yet.
 func (l *Loader) readMenu() ([]byte, error) {
 	text, err := regular.ReadFile(l.menuFile(), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,8 +147,8 @@ func (l *Loader) readMenu() ([]byte, error) {
 	return text, err
 }
 
-// bootID names this boot of the machine, see random(4). A probe is named by
-// the boot in which it was thought of: in any later one, GRUB has met it.
+// bootID identifies this boot of the machine, see random(4). A probe is named after the
+// boot in which it was written, because GRUB does it at any later boot.
 func bootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id)), err

@@ -5,30 +5,30 @@ import (
 	"path/filepath"
 )
 
-// Place is a directory as Linux and as GRUB find it.
+// Place is a directory with its names for Linux and for GRUB.
 type Place struct {
-	Dir    string // as mounted, absolute
+	Dir    string // absolute, as mounted
 	FSType string // of the file system, as in mountinfo: "ext4"
 	FSUUID string // of the file system
-	Name   string // from the top of the file system, as GRUB has it, such as "/@grub"
-	Plain  bool   // the file system is on a partition or a disk itself, not on RAID, LVM or an encrypted one
+	Name   string // the path from the top level of the file system, for GRUB, such as "/@grub"
+	Plain  bool   // the file system is directly on a partition or disk, not on RAID, LVM or encryption
 }
 
-// Where the environment block is on an EFI system partition.
+// The place of the environment block on an EFI system partition.
 const (
 	espEnvParent = "EFI"
 	espEnvDir    = "apt-be"
 	espEnvName   = "grubenv"
 )
 
-// writes are the file systems on which GRUB finds a file's blocks and writes
-// them. XFS is none of them: its log can be emptied only by freezing it.
+// writes are the file systems on which GRUB can find and write a file's blocks. XFS is
+// not one: only freezing empties its log.
 var writes = map[string]bool{"ext2": true, "ext3": true, "ext4": true, "vfat": true}
 
-// Locate chooses the place of the environment block: beside grub.cfg, whose
-// directory is menu, if GRUB can write there; else on the EFI system partition
-// that is mounted at esp (nil without one); else, if that is btrfs, beside
-// grub.cfg for GRUB to read only; else nowhere.
+// Locate chooses the place of the environment block: beside grub.cfg, whose directory
+// is menu, if GRUB can write there; otherwise on the EFI system partition mounted at
+// esp (nil without one); otherwise, on btrfs, beside grub.cfg as read-only; otherwise
+// there is none.
 func Locate(menu Place, esp *Place) Env {
 	beside := Env{
 		Path:   filepath.Join(menu.Dir, "apt-be.env"),

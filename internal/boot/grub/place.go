@@ -12,8 +12,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// PlaceOf finds out how GRUB finds a directory that is mounted somewhere in
-// this process's mount name space.
+// PlaceOf returns the place of a directory in this process's mount namespace.
 func PlaceOf(ctx context.Context, dir string) (Place, error) {
 	place, err := placeOf(ctx, dir)
 	if err != nil {
@@ -27,7 +26,7 @@ func placeOf(ctx context.Context, dir string) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
-	if _, err := os.ReadDir(real); err != nil { // mounts what systemd mounts on demand
+	if _, err := os.ReadDir(real); err != nil { // triggers an automount
 		return Place{}, err
 	}
 	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(real))
@@ -35,7 +34,7 @@ func placeOf(ctx context.Context, dir string) (Place, error) {
 		return Place{}, err
 	}
 	var mount *mountinfo.Info
-	for _, m := range mounts { // the last of the innermost ones is the one on top
+	for _, m := range mounts { // the last of the innermost mounts is on top
 		if mount == nil || len(m.Mountpoint) >= len(mount.Mountpoint) {
 			mount = m
 		}
@@ -60,7 +59,7 @@ func placeOf(ctx context.Context, dir string) (Place, error) {
 	}, nil
 }
 
-// uuidOf asks the device itself: udev's links are not in every root.
+// uuidOf reads the device itself, because not every root has udev's links.
 func uuidOf(ctx context.Context, device string) (string, error) {
 	cmd := exec.CommandContext(ctx, "blkid", "--probe", "--match-tag", "UUID", "--output", "value", device)
 	out, err := cmd.Output()
@@ -70,12 +69,12 @@ func uuidOf(ctx context.Context, device string) (string, error) {
 	return string(bytes.TrimSpace(out)), nil
 }
 
-// isPlain says whether the block device at a path in sysfs is a disk, or a
-// partition of one, that is made of no other devices.
+// isPlain reports whether the block device at a path in sysfs is a disk or a partition
+// that is not made of other devices.
 func isPlain(device string) bool {
 	dir, err := filepath.EvalSymlinks(device)
 	if err != nil {
-		return false // btrfs: its device numbers are of no device
+		return false // btrfs: its device numbers belong to no device
 	}
 	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
 		dir = filepath.Dir(dir)

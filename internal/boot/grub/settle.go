@@ -8,15 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkpoint is EXT4_IOC_CHECKPOINT, which writes ext4's journal into its
-// place (Linux 5.14). On mips and powerpc the number is another one; there the
-// kernel answers that it does not know this one.
+// checkpoint is EXT4_IOC_CHECKPOINT, which writes ext4's journal to the final places
+// (Linux 5.14). mips and powerpc have another number; their kernels reject this one as
+// unknown.
 const checkpoint = 0x4004662b
 
-// Settle brings what was written to the file system of dir to where GRUB reads
-// it. fsync(2) is not enough for that: GRUB looks neither into the journal of
-// ext4 nor into the log tree of btrfs, and after a power cut it comes before
-// the kernel that does.
+// Settle syncs the file system of dir to the places that GRUB reads. fsync(2) is not
+// sufficient: GRUB reads neither ext4's journal nor btrfs's log tree, and after a power
+// cut it runs before the kernel, which does.
 func Settle(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -33,9 +32,9 @@ func Settle(dir string) error {
 	}
 	err = unix.IoctlSetPointerInt(fd, checkpoint, 0)
 	if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
-		return nil // nobody boots from what belongs to a user: this is a test
+		return nil // a file system of a user is that of a test
 	}
-	if err != nil && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.ENODEV) { // ENODEV: no journal
+	if err != nil && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.ENODEV) { // ENODEV: there is no journal
 		return fmt.Errorf("cannot write the journal of the file system of %s into its place: %w", dir, err)
 	}
 	return nil

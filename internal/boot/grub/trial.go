@@ -6,9 +6,8 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 )
 
-// Level implements [boot.Trier]. A GRUB that turns out not to write its block
-// does not start the kernel of a trial, so that is as safe; no trial gets
-// anywhere, though.
+// Level implements [boot.TrialLoader]. A GRUB that fails to write its block does not
+// start a trial's kernel. So the protection is the same, but no trial succeeds.
 func (l *Loader) Level() (boot.Level, string) {
 	switch l.Env.Kind {
 	case WritableEnv:
@@ -19,7 +18,8 @@ func (l *Loader) Level() (boot.Level, string) {
 	return boot.LevelNone, errNoEnv.Error()
 }
 
-// probed says whether GRUB has written the block on this machine.
+// probed returns the value that shows whether GRUB has written the block on this
+// machine.
 func (l *Loader) probed() string {
 	text, err := l.readMenu()
 	if err != nil {
@@ -42,7 +42,7 @@ func (l *Loader) probed() string {
 	return " (it has not written there yet, though the machine has booted since it should)"
 }
 
-// Arm implements [boot.Trier].
+// Arm implements [boot.TrialLoader].
 func (l *Loader) Arm(nonce string) error {
 	text, err := l.readMenu()
 	if err == nil && (nonce == "" || parseHeader(text).trial != nonce) {
@@ -57,7 +57,7 @@ func (l *Loader) Arm(nonce string) error {
 	return nil
 }
 
-// Disarm implements [boot.Trier].
+// Disarm implements [boot.TrialLoader].
 func (l *Loader) Disarm() error {
 	if err := l.Env.disarm(); err != nil {
 		return fmt.Errorf("cannot make GRUB forget its trial: %w", err)
@@ -65,8 +65,8 @@ func (l *Loader) Disarm() error {
 	return nil
 }
 
-// State implements [boot.Trier]. Of a [ReadOnlyEnv], Tried is what the
-// initramfs of the trial has noted, and Missing is always empty.
+// State implements [boot.TrialLoader]. With a [ReadOnlyEnv], Tried is the record of the
+// trial's initramfs, and Missing is always empty.
 func (l *Loader) State() (boot.State, error) {
 	vars, err := l.Env.read()
 	if err != nil {

@@ -16,22 +16,21 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// cache holds the checksums of files, so that those of boot environments that
-// did not change need not be read. A file is told by its inode, size and times
-// alone: a snapshot has the inodes of its origin, and their content as long as
-// the time of change is the same, which no program can set.
+// cache has the checksums of files, so that unchanged files of boot environments need
+// not be read again. A file is identified by inode, size and times: a snapshot has the
+// inodes of its origin, and the same content as long as the change time is the same,
+// which no program can set.
 type cache struct {
-	before map[string]string // as it was read
-	now    map[string]string // what was asked for since: all that is written
+	before map[string]string // the checksums that were read
+	now    map[string]string // the checksums that were requested since; only they are written
 	clock  func() time.Time
 }
 
-// settled is how old a change must be for the next one to have another time.
-// Kernel times advance by ticks of at most 10 ms.
+// settled is the age after which a further change gets another time. Kernel times
+// advance by ticks of at most 10 ms.
 const settled = time.Second
 
-// readCache reads a cache. One that can't be read is an empty one: all it costs
-// is time.
+// readCache reads a cache. An unreadable cache counts as empty, which only costs time.
 func readCache(file string) *cache {
 	c := &cache{now: map[string]string{}, clock: time.Now}
 	if data, err := regular.ReadFile(file, regular.State); err != nil || json.Unmarshal(data, &c.before) != nil {
@@ -51,7 +50,7 @@ func (c *cache) write(file string) error {
 	return durable.WriteFile(file, append(data, '\n'), 0o600)
 }
 
-// sum is the SHA-256 of a file in hexadecimal digits, and its size in bytes.
+// sum returns the SHA-256 of a file in hexadecimal digits, and its size in bytes.
 func (c *cache) sum(in io.Reader) (sum string, size int64, err error) {
 	key, size, err := identity(in, c.clock())
 	if err != nil {
@@ -74,9 +73,8 @@ func (c *cache) sum(in io.Reader) (sum string, size int64, err error) {
 	return sum, size, nil
 }
 
-// identity is the key of a file that did not change for a while, else "". FAT
-// has no keys: its times are in whole seconds, and its inodes are made up anew
-// with each mount.
+// identity returns the key of a file that has not changed for a while, or "". FAT has
+// no keys: its times are whole seconds, and its inode numbers change with each mount.
 func identity(in io.Reader, now time.Time) (key string, size int64, err error) {
 	file, ok := in.(interface{ Stat() (fs.FileInfo, error) })
 	if !ok {

@@ -16,20 +16,19 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// source is a file of a boot environment and the copy that it has.
+// source is a file of a boot environment with its copy.
 type source struct {
-	path   string // from the top level, as boot.Files takes it
+	path   string // from the top level, for boot.Files
 	kind   string // vmlinuz or initrd
-	entry  string // the name of an entry that has it
+	entry  string // the name of an entry with the file
 	size   int64  // in bytes
 	sum    string // SHA-256 in hexadecimal digits
 	copied string // the name of the copy
 }
 
-// Put copies what there is no copy of yet, durably, and returns entries with
-// the paths of the copies as the loader names them. If not all of it fits, the
-// error is [boot.ErrNoRoom] and nothing was changed. What an entry has no path
-// of has none in the result.
+// Put copies the files that have no copy yet, durably, and returns the entries with the
+// paths of the copies for the loader. If they do not all fit, the error is
+// [boot.ErrNoSpace], and nothing was changed. A missing path of an entry stays missing.
 func (s Store) Put(files boot.Files, entries []boot.Entry) ([]boot.Entry, error) {
 	cache := readCache(s.file(index))
 	if s.clock != nil {
@@ -72,7 +71,7 @@ func (s Store) Put(files boot.Files, entries []boot.Entry) ([]boot.Entry, error)
 	return put, nil
 }
 
-// identify finds the content of a file, from the cache if it can.
+// identify finds the checksum of a file, in the cache if possible.
 func (f *source) identify(files boot.Files, cache *cache) error {
 	in, err := files(f.path)
 	if err != nil {
@@ -94,8 +93,8 @@ func (f *source) what() string {
 	return f.kind
 }
 
-// has says whether there is a copy. That its size is right tells it from what
-// a damaged file system may have left of one.
+// has reports whether a copy exists. It compares the size, because a damaged file
+// system may have truncated the copy.
 func (s Store) has(f source) bool {
 	info, err := os.Lstat(s.file(f.copied))
 	return err == nil && info.Mode().IsRegular() && info.Size() == f.size
@@ -142,7 +141,7 @@ func (s Store) fit(missing []*source) error {
 	return nil
 }
 
-// copy makes one copy. It is for root's eyes only, as an initrd may hold keys.
+// copy creates one copy. Only root can read it, because an initrd may contain keys.
 func (s Store) copy(files boot.Files, f *source) (err error) {
 	in, err := files(f.path)
 	if err != nil {
@@ -172,7 +171,7 @@ func (s Store) copy(files boot.Files, f *source) (err error) {
 		return err
 	case hex.EncodeToString(hash.Sum(nil)) != f.sum:
 		changed := fmt.Errorf("%s changed while it was copied", f.path)
-		return errors.Join(changed, durable.Remove(s.file(index))) // or the index is wrong
+		return errors.Join(changed, durable.Remove(s.file(index))) // the index may be wrong
 	}
 	if err := os.Rename(temporary, s.file(f.copied)); err != nil {
 		return err

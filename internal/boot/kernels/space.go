@@ -9,12 +9,12 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// margin is left free, in bytes: menu entries, GRUB's environment, the index
-// and directories have to fit as well.
+// margin stays free, in bytes, for menu entries, GRUB's environment, the index and
+// directories.
 const margin = 1 << 20
 
-// space is how many bytes of copies still fit, and the size of the blocks in
-// which they are stored.
+// space returns the number of bytes of copies that still fit, and the size of the
+// blocks that store them.
 func (s Store) space() (free, block int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(s.Dir, &stat); err != nil {

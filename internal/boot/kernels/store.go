@@ -1,9 +1,9 @@
-// Package kernels keeps copies of kernels and initrds where a loader reads
-// them that does not read the boot environments: on a /boot or an EFI system
-// partition of its own. A copy is named by its content, so boot environments
-// share those that are the same, and a new kernel never replaces another.
+// Package kernels keeps copies of kernels and initrds on a separate /boot or an EFI
+// system partition, for a loader that cannot read the boot environments. A copy is
+// named by its content, so boot environments share equal copies, and a new kernel never
+// replaces another.
 //
-// The caller sees to it that there is one writer at a time.
+// The caller must ensure that there is only one writer at a time.
 package kernels
 
 import (
@@ -20,26 +20,26 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// Store is the copies on one file system.
+// Store has the copies on one file system.
 type Store struct {
-	Dir    string // of that file system, as mounted: absolute, such as /boot or /boot/efi
-	Prefix string // Dir as the loader names it; "" where Dir is the root of its file system
+	Dir    string // the mount point of that file system: absolute, such as /boot or /boot/efi
+	Prefix string // Dir as the loader names it; "" if Dir is the root of its file system
 
-	clock func() time.Time // of tests
+	clock func() time.Time // for tests
 }
 
 const (
 	subdir  = "apt-be"     // in Dir
 	index   = "index.json" // in subdir
-	partial = ".new"       // ends the name of a copy that is being made
+	partial = ".new"       // suffix of a copy in progress
 	vmlinuz = "vmlinuz"
 	initrd  = "initrd"
 )
 
 var ours = regexp.MustCompile(`^[0-9a-f]{16}-(` + vmlinuz + `|` + initrd + `)(\` + partial + `)?$`)
 
-// CheckSpace checks that bytes more of kernels and initrds fit; the error is
-// [boot.ErrNoRoom].
+// CheckSpace checks that further kernels and initrds of that many bytes fit; the error
+// is [boot.ErrNoSpace].
 func (s Store) CheckSpace(bytes int64) error {
 	free, _, err := s.space()
 	if err != nil {
@@ -51,8 +51,8 @@ func (s Store) CheckSpace(bytes int64) error {
 	return nil
 }
 
-// Collect removes all copies but those that keep names by the paths that Put
-// returned, and what a crash left of copies.
+// Collect removes all copies except those of the entries keep, whose paths Put
+// returned, and the remains of interrupted copies.
 func (s Store) Collect(keep []boot.Entry) error {
 	kept := map[string]bool{}
 	for _, entry := range keep {
@@ -77,7 +77,7 @@ func (s Store) Collect(keep []boot.Entry) error {
 	return durable.Remove(s.file(""))
 }
 
-// remove removes those of our files that goes says.
+// remove removes those of apt-be's files for which goes is true.
 func (s Store) remove(goes func(name string) bool) error {
 	found, err := os.ReadDir(s.file(""))
 	if err != nil {

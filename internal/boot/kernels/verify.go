@@ -13,9 +13,9 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// Verify reads the copies that an entry names, as Put returned it, and compares
-// them with their names: a file system that a loader writes, or another
-// operating system, is easily damaged.
+// Verify reads the copies of an entry that Put returned, and compares them with their
+// names: a file system that a loader or another operating system writes is easily
+// damaged.
 func (s Store) Verify(entry boot.Entry) error {
 	for _, file := range []string{entry.Kernel, entry.Initrd} {
 		if file == "" {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// explain adds to an error of kexec_file_load(2) what it means there, where
-// the usual text of its number misleads. lockdown is the mode of lockdown(7).
+// explain adds the meaning to an error of kexec_file_load(2), if the usual text of its
+// number misleads. lockdown is the mode of lockdown(7).
 func explain(err error, lockdown string) error {
 	meaning := ""
 	switch {
@@ -38,7 +38,7 @@ func explain(err error, lockdown string) error {
 	return fmt.Errorf("%s (%w)", meaning, err)
 }
 
-// lockdown is the mode of lockdown(7), or "" if there is none.
+// lockdown returns the mode of lockdown(7), or "" if there is none.
 func lockdown() string {
 	text, err := os.ReadFile("/sys/kernel/security/lockdown")
 	if err != nil {

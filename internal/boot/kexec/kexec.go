@@ -1,9 +1,8 @@
-// Package kexec makes the running kernel start another one without firmware
-// and boot loader, by kexec_file_load(2) alone. The kernel that is loaded is
-// started by `systemctl kexec`, which needs no kexec-tools then (seen with
-// systemd 252 and 257). A loaded kernel has to be unloaded to take that back:
-// a plain `systemctl reboot` of systemd 257, not yet of 252, starts it too,
-// unless SYSTEMCTL_SKIP_AUTO_KEXEC=1 is in its environment.
+// Package kexec makes the running kernel start another one without firmware and boot
+// loader, by kexec_file_load(2) only. `systemctl kexec` starts a loaded kernel, and
+// then does not need kexec-tools (seen with systemd 252 and 257). To reverse a load,
+// unload the kernel: a plain `systemctl reboot` of systemd 257, but not of 252, also
+// starts it, unless SYSTEMCTL_SKIP_AUTO_KEXEC=1 is in its environment.
 package kexec
 
 import (
@@ -15,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxCommandLine is how long a kernel's command line may be, in bytes. On
-// x86 a kernel takes 2047 (COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h
-// with its final NUL), of which kexec_file_load(2) keeps 30 for the
-// elfcorehdr= of a crash kernel and one for the NUL.
+// MaxCommandLine is the maximum length of a kernel's command line, in bytes. On x86 a
+// kernel takes 2047 (COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h with its final
+// NUL). Of these, kexec_file_load(2) uses 30 for the elfcorehdr= of a crash kernel, and
+// one for the NUL.
 const MaxCommandLine = 2047 - 30 - 1
 
-// ErrCommandLine says that a command line is none that a kernel can be given.
+// ErrCommandLine reports that a kernel cannot be given a command line.
 var ErrCommandLine = errors.New("not a command line for kexec")
 
-// Load makes kernel the one that a kexec starts, with its initrd, which may be
-// nil, and its command line. It replaces one that was loaded before. The
-// files can be closed then: the running kernel has copies in memory.
+// Load loads kernel for the next kexec, with its initrd, which may be nil, and its
+// command line. It replaces a loaded kernel. The files may be closed afterwards: the
+// running kernel has copies in memory.
 func Load(kernel, initrd *os.File, commandLine string) error {
 	if err := checkCommandLine(commandLine); err != nil {
 		return err
@@ -53,7 +52,7 @@ func checkCommandLine(commandLine string) error {
 	return nil
 }
 
-// Unload forgets the kernel that was loaded, if any.
+// Unload unloads the loaded kernel, if any.
 func Unload() error {
 	if err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD); err != nil {
 		return fmt.Errorf("cannot unload the kernel that is loaded for kexec: %w", explain(err, lockdown()))
@@ -63,8 +62,8 @@ func Unload() error {
 
 const loadedFile = "/sys/kernel/kexec_loaded"
 
-// Loaded says whether a kernel is loaded, whoever did that. A crash kernel
-// does not count. A kernel without kexec has none loaded.
+// Loaded reports whether any program has loaded a kernel. A crash kernel does not
+// count. A kernel without kexec has none loaded.
 func Loaded() (bool, error) {
 	text, err := os.ReadFile(loadedFile)
 	if errors.Is(err, os.ErrNotExist) {

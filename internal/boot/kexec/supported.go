@@ -10,21 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnsupported says that this machine does no kexec. The text says why.
+// ErrUnsupported reports that this machine cannot kexec. The text has the reason.
 var ErrUnsupported = errors.New("kexec is not possible")
 
-// facts are what is known of the running kernel without asking it to load
-// anything.
+// facts describe the running kernel, without a load.
 type facts struct {
 	present  bool   // the kernel has kexec
-	disabled bool   // kernel.kexec_load_disabled, which can't be taken back
+	disabled bool   // kernel.kexec_load_disabled, which cannot be reset
 	capable  bool   // this process has CAP_SYS_BOOT
 	limit    string // kernel.kexec_load_limit_reboot; "" before Linux 6.3
 }
 
-// Supported says whether this machine can kexec at all, as an error that is
-// ErrUnsupported. Whether the running kernel takes a certain image is for
-// [Probe] to find out: under lockdown(7) it depends on the signature.
+// Supported returns an ErrUnsupported if this machine cannot kexec at all. [Probe]
+// finds out whether the running kernel accepts a certain image: under lockdown(7) this
+// depends on the signature.
 func Supported() error {
 	var f facts
 	if text, err := os.ReadFile(loadedFile); err == nil {
@@ -53,7 +52,7 @@ func (f facts) refusal() error {
 	return nil
 }
 
-// setting is a sysctl of the kernel, or "" if there is none of that name.
+// setting returns a sysctl of the kernel, or "" if it does not exist.
 func setting(name string) string {
 	text, err := os.ReadFile("/proc/sys/kernel/" + name)
 	if err != nil {
@@ -62,7 +61,7 @@ func setting(name string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// capable says whether this process has CAP_SYS_BOOT.
+// capable reports whether this process has CAP_SYS_BOOT.
 func capable() (bool, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -71,7 +70,8 @@ func capable() (bool, error) {
 	return effective(string(status), unix.CAP_SYS_BOOT)
 }
 
-// effective reads a capability from what proc_pid_status(5) describes.
+// effective reports whether a process has a capability, from the text of
+// proc_pid_status(5).
 func effective(status string, capability uint) (bool, error) {
 	for line := range strings.Lines(status) {
 		value, found := strings.CutPrefix(line, "CapEff:")
@@ -84,13 +84,13 @@ func effective(status string, capability uint) (bool, error) {
 	return false, errors.New("no CapEff in the status of this process")
 }
 
-// ErrLoaded says that a kernel is loaded already, which a probe would lose.
+// ErrLoaded reports that a kernel is already loaded, which a probe would unload.
 var ErrLoaded = errors.New("a kernel is loaded for kexec already")
 
-// Probe proves that the running kernel takes kernel for a kexec: it loads it,
-// without an initrd, and unloads it again. It does not where a kernel is
-// loaded already: ErrLoaded. It needs some 50 MiB of memory for a moment, and
-// uses up one of kernel.kexec_load_limit_reboot, where that is set.
+// Probe checks that the running kernel accepts kernel for a kexec: it loads it, without
+// an initrd, and unloads it. If a kernel is already loaded, the error is ErrLoaded.
+// Probe needs about 50 MiB of memory for a moment, and one load of
+// kernel.kexec_load_limit_reboot, if that is set.
 func Probe(kernel *os.File) error {
 	if err := Supported(); err != nil {
 		return err

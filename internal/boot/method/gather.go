@@ -16,25 +16,25 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// Host is what is asked of the running system.
+// Host has the queries to the running system.
 type Host struct {
-	Systemd     func() (string, error)                      // its version as init says it; "" if init is another
-	Kernel      func() (release, version string, err error) // as uname -r and -v say them
+	Systemd     func() (string, error)                      // the version of the running systemd; "" with another init
+	Kernel      func() (release, version string, err error) // as uname -r and -v print them
 	CommandLine func() (string, error)                      // of the kernel
-	UsrMounted  func() (bool, error)                        // /usr is a mount of its own
-	Probe       func(kernel *os.File) error                 // proves that a kexec starts it, see [kexec.Probe]
-	Initrd      func(release string) (io.ReadCloser, error) // that belongs to the running kernel; fs.ErrNotExist
+	UsrMounted  func() (bool, error)                        // reports whether /usr is a separate mount
+	Probe       func(kernel *os.File) error                 // checks that a kexec can start the kernel, see [kexec.Probe]
+	Initrd      func(release string) (io.ReadCloser, error) // the running kernel's initrd; fs.ErrNotExist
 }
 
-// Target is the environment that is to run.
+// Target is the environment to go to.
 type Target struct {
-	Root        string // the directory at which this process reaches it
+	Root        string // the directory at which this process reaches its root
 	Kernel      be.Kernel
 	CommandLine string // of its kernel
 }
 
-// Gather finds the facts for a choice, but for the level of the boot loader.
-// It changes nothing.
+// Gather gathers the facts for a choice, except for the boot loader's level. It changes
+// nothing.
 func Gather(m Host, t Target) (Facts, error) {
 	f, err := gather(m, t)
 	if err != nil {
@@ -77,27 +77,27 @@ func gather(m Host, t Target) (f Facts, err error) {
 		return f, err
 	}
 	defer image.Close()
-	next.Build, _ = softreboot.ReadBuild(image) // "" says that it can't be told
+	next.Build, _ = softreboot.ReadBuild(image) // "" means unknown
 	f.Kexec = kexecRefusal(m, image, t.CommandLine)
 	return f, nil
 }
 
-// kexecRefusal is why the target is not reached by kexec, or nil.
+// kexecRefusal returns the reason why the target cannot be reached by kexec, or nil.
 func kexecRefusal(m Host, image *os.File, commandLine string) error {
 	if len(commandLine) > kexec.MaxCommandLine {
 		return fmt.Errorf("%w: the command line is longer than %d bytes", kexec.ErrUnsupported, kexec.MaxCommandLine)
 	}
 	err := m.Probe(image)
 	if errors.Is(err, kexec.ErrLoaded) {
-		return nil // as it did with that one
+		return nil // the running kernel already accepted it
 	}
 	return err
 }
 
-// open is inroot.Open for those who only read.
+// open is inroot.Open for readers.
 func open(root, path string) (io.ReadCloser, error) { return inroot.Open(root, path) }
 
-// digest is that of what is in a file, "" if there is none.
+// digest returns the digest of a file, or "" if the file is missing.
 func digest(file io.ReadCloser, err error) (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -113,7 +113,7 @@ func digest(file io.ReadCloser, err error) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// installed is the version of a package in a root, or "".
+// installed returns the version of a package in a root, or "".
 func installed(root, name string) (string, error) {
 	db, err := pkgdb.Read(root)
 	if err != nil {
@@ -127,8 +127,8 @@ func installed(root, name string) (string, error) {
 	return "", nil
 }
 
-// hasModules says whether a root has the modules of a kernel, with the index
-// that modprobe(8) needs.
+// hasModules reports whether a root has the modules of a kernel, with the index that
+// modprobe(8) needs.
 func hasModules(root, release string) (bool, error) {
 	index, err := inroot.Open(root, "lib/modules/"+release+"/modules.dep.bin")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/kexec"
 )
 
-// ThisHost is the machine that this process runs on, with the running
-// environment mounted at root.
+// ThisHost returns the queries to this machine. root is the mount point of the running
+// environment.
 func ThisHost(root string) Host {
 	return Host{
 		Systemd: systemdVersion,
@@ -33,7 +33,7 @@ func ThisHost(root string) Host {
 	}
 }
 
-// systemdVersion asks init, which may be older than the package by now.
+// systemdVersion asks init, which may be older than the installed package.
 func systemdVersion() (string, error) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
 		return "", nil // see sd_booted(3)

@@ -1,6 +1,6 @@
-// Package method chooses how the machine goes from one boot environment to
-// another, and says why: a method costs the less the less of the machine it
-// starts anew. The choice is pure; gather.go finds the facts.
+// Package method chooses the method by which the machine goes from one boot environment
+// to another, and gives the reasons. A method is cheaper if it restarts less of the
+// machine. The choice is pure; gather.go gathers the facts.
 package method
 
 import (
@@ -13,29 +13,29 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 )
 
-// Facts are what decides how a machine can go to another environment.
+// Facts are the facts that decide about the methods.
 type Facts struct {
 	Soft  softreboot.Facts
-	Kexec error // why there is no kexec into the environment; nil if there is
-	// What a trial by the boot loader is safe from, and why.
+	Kexec error // the reason why kexec is impossible; nil if it is possible
+	// The level of a trial's protection by the boot loader, with the reason.
 	Level       boot.Level
 	LevelReason string
 }
 
-// Option is a method with what it is good for.
+// Option is a method with its assessment.
 type Option struct {
 	Method      be.Method  `json:"method"`
 	Possible    bool       `json:"possible"`   // it ends in the environment
-	Sufficient  bool       `json:"sufficient"` // and nothing of that waits for a later reboot
-	Allowed     bool       `json:"allowed"`    // to be picked without being asked for
+	Sufficient  bool       `json:"sufficient"` // it is possible, and no part of the environment waits for a later reboot
+	Allowed     bool       `json:"allowed"`    // it may be picked without a request of the user
 	Picked      bool       `json:"picked"`
 	Reasons     []string   `json:"reasons"`
-	Level       boot.Level `json:"fallback"` // what a trial of this kind is safe from
+	Level       boot.Level `json:"fallback"` // the protection of a trial with this method
 	LevelReason string     `json:"fallback_reason"`
 }
 
-// Choose lists the methods, the cheapest first, and picks the first that is
-// sufficient and allowed. Reboot always is, allowed or not.
+// Choose returns the methods, the cheapest first, and picks the first that is
+// sufficient and allowed. It can always pick reboot, even if reboot is not allowed.
 func Choose(f Facts, allowed []be.Method) []Option {
 	options := []Option{withSoftReboot(f), withKexec(f), withReboot(f)}
 	picked := false
@@ -51,12 +51,12 @@ func Choose(f Facts, allowed []be.Method) []Option {
 	return options
 }
 
-// Picked is the option that Choose has picked.
+// Picked returns the option that Choose has picked.
 func Picked(options []Option) Option {
 	return options[slices.IndexFunc(options, func(o Option) bool { return o.Picked })]
 }
 
-// Of is the option of a method.
+// Of returns the option of a method.
 func Of(options []Option, m be.Method) Option {
 	return options[slices.IndexFunc(options, func(o Option) bool { return o.Method == m })]
 }
@@ -109,7 +109,7 @@ func withReboot(f Facts) Option {
 	}
 }
 
-// Summary says what an option is good for, and why.
+// Summary describes an option in a sentence, with the reasons.
 func (o Option) Summary() string {
 	reasons := strings.Join(o.Reasons, "; ")
 	switch {

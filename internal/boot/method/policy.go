@@ -5,16 +5,15 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// PolicyItem lists, in apt's configuration, the methods that may be picked
-// without being asked for.
+// PolicyItem lists, in apt's configuration, the methods that may be picked without a
+// request of the user.
 const PolicyItem = "Apt-Be::Activate::Methods"
 
 // All returns the methods, the cheapest first.
 func All() []be.Method { return []be.Method{be.SoftReboot, be.Kexec, be.Reboot} }
 
-// Allowed reads PolicyItem. Without it, all methods may be picked. A name that
-// means nothing is an error: without it the policy would be another one than
-// its author's.
+// Allowed reads PolicyItem. Without it, all methods may be picked. An unknown name is
+// an error: to skip it would change the policy.
 func Allowed(c aptconf.Config) ([]be.Method, error) {
 	names, err := c.Methods()
 	if err != nil || len(names) == 0 {

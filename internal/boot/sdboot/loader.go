@@ -20,14 +20,14 @@ import (
 
 // Loader is the systemd-boot on the EFI system partition.
 type Loader struct {
-	ESP     string        // where that is mounted, such as /boot/efi
-	Kernels kernels.Store // on it
+	ESP     string        // its mount point, such as /boot/efi
+	Kernels kernels.Store // on the partition
 	Vars    efivar.Vars
 }
 
 var _ boot.Loader = (*Loader)(nil)
 
-// New is the systemd-boot of the running machine, whose EFI system partition is
+// New returns the systemd-boot of the running machine. The EFI system partition is
 // mounted at esp.
 func New(esp string) *Loader {
 	return &Loader{ESP: esp, Kernels: kernels.Store{Dir: esp}, Vars: efivar.Vars{Dir: efivar.DefaultDir}}
@@ -36,19 +36,19 @@ func New(esp string) *Loader {
 // The variables of the Boot Loader Interface.
 const (
 	varDefault = "LoaderEntryDefault" // the id of an entry, or a pattern
-	varOneShot = "LoaderEntryOneShot" // likewise, for the next boot alone
+	varOneShot = "LoaderEntryOneShot" // the same, for the next boot only
 )
 
-// String names the loader.
+// String returns the loader's name.
 func (l *Loader) String() string { return "systemd-boot" }
 
 func (l *Loader) entry(file string) string { return filepath.Join(l.ESP, "loader/entries", file) }
 
-// CheckSpace checks that there is room for bytes more of kernels and initrds.
+// CheckSpace checks that further kernels and initrds of that many bytes fit.
 func (l *Loader) CheckSpace(bytes int64) error { return l.Kernels.CheckSpace(bytes) }
 
-// Default is the name of the entry that boots by default, or "" if that is none
-// of ours or is not there.
+// Default returns the name of the default entry, or "" if it is not apt-be's or does
+// not exist.
 func (l *Loader) Default() (string, error) {
 	file, err := l.Vars.Get(varDefault)
 	if err != nil {
@@ -67,11 +67,11 @@ func (l *Loader) Default() (string, error) {
 	return name, nil
 }
 
-// SetMenu makes menu the one that the next boots show. Without entries, all that
-// is ours goes, and another default than ours stays. The default is shown first,
-// then come the others in their order, and the trial is last, where systemd-boot
-// looks last if the file of the default is lost. The entry of a trial that runs
-// stays until Disarm: systemd-bless-boot.service fails without it.
+// SetMenu sets the menu of the next boots. Without entries it removes all of apt-be's,
+// and keeps another default. The default is the first entry, then come the others in
+// their order, and the trial is the last, which systemd-boot chooses last if the
+// default's file is lost. The entry of a running trial stays until Disarm:
+// systemd-bless-boot.service fails without it.
 func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	if _, err := os.Stat(filepath.Join(l.ESP, "loader")); err != nil {
 		return fmt.Errorf("cannot find systemd-boot's menu, is %s mounted? %w", l.ESP, err)
@@ -115,7 +115,7 @@ func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	return l.Kernels.Collect(put)
 }
 
-// inOrder is the entries as they are shown, with that of the trial.
+// inOrder returns the entries in the order of the menu, with the trial's.
 func inOrder(menu boot.Menu) (entries []boot.Entry) {
 	for _, entry := range menu.Entries {
 		if entry.Name == menu.Default {
@@ -130,8 +130,8 @@ func inOrder(menu boot.Menu) (entries []boot.Entry) {
 	return entries
 }
 
-// contents are the files of the menu, by name. The file of a trial that was
-// taken keeps its name, which says so.
+// contents returns the files of the menu, by name. The file of a taken trial keeps its
+// name, which shows that it was taken.
 func (l *Loader) contents(entries []boot.Entry, nonce string, trial []boot.Entry) (map[string][]byte, error) {
 	contents := map[string][]byte{}
 	for i, entry := range entries {
@@ -156,7 +156,7 @@ func (l *Loader) contents(entries []boot.Entry, nonce string, trial []boot.Entry
 	return contents, nil
 }
 
-// write writes an entry unless it is there as it should be.
+// write writes an entry unless it already has this content.
 func (l *Loader) write(file string, content []byte) error {
 	if old, err := regular.ReadFile(l.entry(file), regular.State); err == nil && bytes.Equal(old, content) {
 		return nil
@@ -174,8 +174,8 @@ func (l *Loader) setDefault(name string) error {
 	return l.Vars.Delete(varDefault)
 }
 
-// removeBut removes our entries but keep and those of trials, and what a crash
-// left of entries.
+// removeBut removes apt-be's entries except keep and the trials', and the remains of
+// interrupted writes.
 func (l *Loader) removeBut(keep map[string][]byte) error {
 	files, err := os.ReadDir(l.entry(""))
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package sdboot keeps the menu of systemd-boot: entries for boot
-// environments, of which one is the default and one can be tried once.
+// Package sdboot keeps the menu of systemd-boot: entries for boot environments, one of
+// which is the default, and one of which can be tried once.
 //
-// What is said of systemd-boot is read in its source, src/boot/boot.c of
-// versions 252 and 257, and was seen with both.
+// The statements about systemd-boot come from its source, src/boot/boot.c of versions
+// 252 and 257, and were observed with both.
 package sdboot
 
 import (
@@ -18,11 +18,11 @@ const (
 	suffix = ".conf"
 )
 
-// EntryID is the name of a boot environment's entry without its ".conf". It
-// has no counter of boot attempts, which begins with a plus sign, and no
-// capitals, as FAT tells no names apart by them and systemd-boot compares in
-// lower case. So plus is written as _p, X as _ux and an underscore as two. It
-// is never that of a trial either: trial- is written as trial_-.
+// EntryID returns the name of a boot environment's entry without its ".conf". It
+// contains no plus sign, which begins a counter of boot attempts, and no capitals,
+// because FAT ignores case and systemd-boot compares in lower case. So plus becomes _p,
+// X becomes _ux, and an underscore becomes two. It never equals a trial's: trial-
+// becomes trial_-.
 func EntryID(name string) string {
 	var id strings.Builder
 	id.WriteString(prefix)
@@ -45,7 +45,7 @@ func EntryID(name string) string {
 	return id.String()
 }
 
-// nameOf is the inverse of EntryID; "" if id is not one of ours.
+// nameOf reverses EntryID; "" if id is not apt-be's.
 func nameOf(id string) string {
 	rest, found := strings.CutPrefix(id, prefix)
 	if !found || strings.HasPrefix(rest, "trial-") {
@@ -73,10 +73,9 @@ func nameOf(id string) string {
 }
 
 // Entry returns the name and the contents of a type #1 entry of the Boot Loader
-// Specification, a file for /loader/entries/ of the partition on which e's
-// kernel and initrd are. Entries are shown by sortKey, and those that have the
-// same by kernel version, newest first. The error is that of
-// [boot.Entry.Parameters].
+// Specification, a file for /loader/entries/ of the partition with e's kernel and
+// initrd. The menu is sorted by sortKey, then by kernel version, newest first. The
+// error is that of [boot.Entry.Parameters].
 func Entry(e boot.Entry, sortKey string) (filename string, content []byte, err error) {
 	commandLine, err := e.CommandLine()
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// Arm makes the next boot take the trial with nonce. systemd-boot deletes the
-// variable as soon as it has read it, so choosing another entry by hand at that
-// boot disarms the trial, which then counts as neither armed nor tried.
+// Arm makes the next boot take the trial with this nonce. systemd-boot deletes the
+// variable as soon as it has read it. If the user chooses another entry at that boot,
+// the trial is disarmed, and counts as neither armed nor tried.
 //
-// A kernel that is damaged is found before: 257 ends in an exception of the
-// processor when the firmware refuses to load one, and the machine stays there
-// until it is reset (252 goes on with the default).
+// Arm refuses a damaged kernel: if the firmware refuses to load one, systemd-boot 257
+// ends in a processor exception, and the machine hangs until a reset (252 boots the
+// default).
 func (l *Loader) Arm(nonce string) error {
 	trials, err := l.trials()
 	if err != nil {
@@ -39,7 +39,7 @@ func (l *Loader) Arm(nonce string) error {
 	return fmt.Errorf("cannot arm the trial %s: it is not in systemd-boot's menu, or was taken before", nonce)
 }
 
-// verify checks the kernel and the initrd that an entry names.
+// verify checks the kernel and the initrd of an entry.
 func (l *Loader) verify(file string) error {
 	data, err := regular.ReadFile(file, regular.State)
 	if err != nil {
@@ -61,12 +61,12 @@ func (l *Loader) verify(file string) error {
 	return nil
 }
 
-// Disarm forgets all trials, taken ones too: their entries go.
+// Disarm forgets all trials, including taken ones, and removes their entries.
 func (l *Loader) Disarm() error {
 	return errors.Join(l.disarmBut(""), l.removeTrials())
 }
 
-// disarmBut disarms what is armed unless it is the trial with nonce.
+// disarmBut disarms the armed trial, unless it has this nonce.
 func (l *Loader) disarmBut(nonce string) error {
 	armed, err := l.Vars.Get(varOneShot)
 	if err != nil || !strings.HasPrefix(armed, trialPrefix) || nonce != "" && armed == oneShot(nonce) {
@@ -75,7 +75,7 @@ func (l *Loader) disarmBut(nonce string) error {
 	return l.Vars.Delete(varOneShot)
 }
 
-// removeTrials removes the entries of trials but those of the ones with nonces.
+// removeTrials removes the entries of all trials except those with the nonces.
 func (l *Loader) removeTrials(nonces ...string) error {
 	trials, err := l.trials()
 	for _, trial := range trials {
@@ -86,10 +86,10 @@ func (l *Loader) removeTrials(nonces ...string) error {
 	return err
 }
 
-// State reads what systemd-boot remembers. It leaves an entry out whose kernel
-// is missing, and so boots the default without counting a trial that was armed;
-// with an initrd missing it counts the trial, and gives the machine back to the
-// firmware, which goes on with its boot order.
+// State reads systemd-boot's state. If an entry's kernel is missing, systemd-boot skips
+// the entry and boots the default, and does not count an armed trial. If an initrd is
+// missing, it counts the trial and returns to the firmware, which follows its boot
+// order.
 func (l *Loader) State() (state boot.State, err error) {
 	trials, err := l.trials()
 	if err != nil {
@@ -115,8 +115,8 @@ func (l *Loader) State() (state boot.State, err error) {
 	return state, nil
 }
 
-// features are what an EFI loader must be able to do, by its variable
-// LoaderFeatures (see bootctl(1) and systemd's efi-loader-features.h).
+// features are the required abilities of an EFI loader, in its variable LoaderFeatures
+// (see bootctl(1) and systemd's efi-loader-features.h).
 var features = []struct {
 	bit  uint64
 	what string
@@ -126,9 +126,9 @@ var features = []struct {
 	{1 << 4, "does not count boots"},
 }
 
-// Level is the kernel's if the running system was booted by a systemd-boot that
-// can boot an entry once, and EFI variables can be written. For that none is
-// written as long as one is there that an earlier SetMenu has.
+// Level is LevelKernel if the running system was booted by a systemd-boot that can boot
+// an entry once, and EFI variables can be written. It writes none to test this while
+// one of an earlier SetMenu exists.
 func (l *Loader) Level() (boot.Level, string) {
 	data, err := l.Vars.Read("LoaderFeatures")
 	if err != nil || len(data) < 8 {

@@ -9,32 +9,32 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// trialPrefix begins the names of trial entries. After it and the nonce comes
-// the counter of boot attempts: "+1" before the trial, which systemd-boot makes
-// "+0-1" before it reads kernel and initrd. systemd-bless-boot.service takes
-// the counter away once services are up, and knows nothing of health checks.
+// trialPrefix begins the names of trial entries. The nonce follows, then the counter of
+// boot attempts: "+1" before the trial. systemd-boot changes it to "+0-1" before it
+// reads kernel and initrd. systemd-bless-boot.service removes the counter once services
+// are up; it does not know health checks.
 const trialPrefix = prefix + "trial-"
 
 // untried ends the name of an entry that was not tried.
 const untried = "+1" + suffix
 
-// trialSortKey comes after those of all other entries of ours: a digit begins
-// what they have after the prefix.
+// trialSortKey sorts after all other entries of apt-be, which have a digit after the
+// prefix.
 const trialSortKey = prefix + "trial"
 
 func validNonce(nonce string) bool {
 	return nonce != "" && strings.Trim(nonce, "0123456789abcdef") == ""
 }
 
-// oneShot is what makes systemd-boot choose the entry of a trial that was not
-// taken: a pattern in the manner of fnmatch(3), as the entry's id is the
-// file's name, which in 252 is all of "apt-be-trial-NONCE+1.conf", and in 257
-// without the counter. It does not match "+0-1.conf", so that 252 does not try
-// it twice even if the firmware never forgets the variable.
+// oneShot returns the pattern, in the style of fnmatch(3), by which systemd-boot
+// chooses the entry of a trial that was not taken. The entry's id is the file's name:
+// in 252 all of "apt-be-trial-NONCE+1.conf", in 257 without the counter. The pattern
+// does not match "+0-1.conf", so 252 does not try it twice even if the firmware never
+// forgets the variable.
 func oneShot(nonce string) string { return trialPrefix + nonce + "[+.][1c]*f" }
 
-// runningTrial is the nonce of the trial whose entry has booted this system, or
-// "": LoaderEntrySelected has the id of the entry.
+// runningTrial returns the nonce of the trial whose entry has booted this system, or
+// "": LoaderEntrySelected has the entry's id.
 func (l *Loader) runningTrial() string {
 	id, err := l.Vars.Get("LoaderEntrySelected")
 	if err != nil {
@@ -43,7 +43,7 @@ func (l *Loader) runningTrial() string {
 	return nonceOf(id)
 }
 
-// nonceOf is the nonce in the id or the file name of a trial's entry, or "".
+// nonceOf returns the nonce in the id or the file name of a trial's entry, or "".
 func nonceOf(id string) string {
 	rest, ok := strings.CutPrefix(id, trialPrefix)
 	if !ok {
@@ -73,8 +73,8 @@ func (l *Loader) trials() ([]found, error) {
 	return trials, nil
 }
 
-// trialFile is the name of the entry of a trial: the one that it has, or that
-// of one that was not taken.
+// trialFile returns the name of a trial's entry: the current name, or that of an entry
+// that was not taken.
 func (l *Loader) trialFile(nonce string) (string, error) {
 	trials, err := l.trials()
 	for _, trial := range trials {
@@ -85,8 +85,7 @@ func (l *Loader) trialFile(nonce string) (string, error) {
 	return trialPrefix + nonce + untried, err
 }
 
-// missing is what the loader does not find of what an entry names: "kernel",
-// "initrd" or "".
+// missing returns the missing file of an entry: "kernel", "initrd" or "".
 func (l *Loader) missing(file string) (string, error) {
 	data, err := regular.ReadFile(file, regular.State)
 	if err != nil {
@@ -104,7 +103,7 @@ func (l *Loader) missing(file string) (string, error) {
 	return "", nil
 }
 
-// parse reads from an entry what names files.
+// parse reads the lines of an entry that name files.
 func parse(data []byte) (entry boot.Entry) {
 	for line := range strings.Lines(string(data)) {
 		switch key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key {

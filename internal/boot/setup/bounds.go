@@ -18,7 +18,8 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// What steps name that is out of their bounds: see docs/recovery.md for all kinds.
+// The reasons why arguments of steps are out of bounds: see docs/recovery.md for all
+// kinds.
 const (
 	noEnv     = "is not the place of a boot environment"
 	noDevice  = "is no device"
@@ -36,10 +37,10 @@ var (
 	sourcePattern   = regexp.MustCompile(`^UUID=[0-9A-Za-z-]+$`)
 )
 
-// check is a Handler's.
+// check is the check of a Handler.
 type check = func(id string, a txn.Args) error
 
-// bounds are what the steps of this package may name, by their kinds.
+// bounds returns the checks of this package's steps, by their kinds.
 func (i *Installer) bounds() map[string]check {
 	return map[string]check{
 		stepInitramfs:    none,
@@ -66,7 +67,7 @@ func (i *Installer) bounds() map[string]check {
 
 func none(_ string, a txn.Args) error { return a.Only() }
 
-// only checks the value of the one argument that there is.
+// only checks the value of the only argument.
 func only(value func(string) error, key string) check {
 	return func(_ string, a txn.Args) error {
 		if err := value(a[key]); err != nil {
@@ -97,7 +98,7 @@ func isFlag(value string) error {
 	return nil
 }
 
-// isDevice says whether a name is that of a device.
+// isDevice reports whether a name is that of a device.
 func (i *Installer) isDevice(name string) bool {
 	below := strings.HasPrefix(name, "/dev/") || strings.HasPrefix(name, i.Host.Dev+"/")
 	return below && path.Clean(name) == name
@@ -121,7 +122,7 @@ func (i *Installer) checkBoot(_ string, a txn.Args) error {
 	return a.Only("source", "type", "subvolume", "esp", "esp-source")
 }
 
-// checkFstab has no lines edited but those for apt-be's own mount points.
+// checkFstab permits only lines for apt-be's own mount points.
 func checkFstab(_ string, a txn.Args) error {
 	var f Fstab
 	if err := json.Unmarshal([]byte(a["fstab"]), &f); err != nil {
@@ -179,7 +180,7 @@ func checkMenu(_ string, a txn.Args) error {
 	return a.Only("default", "previous")
 }
 
-// checkGRUBInstall has nothing run but what grubInstallStep makes.
+// checkGRUBInstall permits only the commands that grubInstallStep creates.
 func (i *Installer) checkGRUBInstall(_ string, a txn.Args) error {
 	var commands [][]string
 	if err := json.Unmarshal([]byte(a["commands"]), &commands); err != nil {
@@ -222,9 +223,9 @@ func checkDone(id string, a txn.Args) error {
 	return a.Only("id", "done")
 }
 
-// whilePrepared has an act undone only as long as the machine is prepared, and no
-// part of that is, or is not: a step of an init that was cut off is none of a
-// machine that is prepared, and the other way round.
+// whilePrepared permits an undo only if the machine is set up, or only if it is not: a
+// step of an interrupted init cannot belong to a machine that is set up, and the other
+// way round.
 func (i *Installer) whilePrepared(prepared bool, undo act) act {
 	return func(ctx context.Context, a txn.Args) error {
 		done, err := i.Done()
@@ -240,8 +241,8 @@ func (i *Installer) whilePrepared(prepared bool, undo act) act {
 	}
 }
 
-// in opens a directory of an environment, to which no link leads, and returns a
-// name of it that leads there until it is closed.
+// in opens a directory of an environment, without following a link, and returns a name
+// of it that stays valid until it is closed.
 func (i *Installer) in(subvolume, dir string) (name string, done func(), err error) {
 	top, err := os.Open(i.path("."))
 	if err != nil {

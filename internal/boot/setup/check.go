@@ -16,7 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/inroot"
 )
 
-// Grade is how bad a finding is.
+// Grade is the severity of a finding.
 type Grade string
 
 // The grades.
@@ -26,15 +26,15 @@ const (
 	Problem Grade = "problem"
 )
 
-// Finding is something that was looked at.
+// Finding is the result of one check.
 type Finding struct {
-	Check string `json:"check"` // a word for what was looked at
+	Check string `json:"check"` // the name of the check
 	Grade Grade  `json:"grade"`
 	Text  string `json:"text"`           // without a full stop
-	Hint  string `json:"hint,omitempty"` // what can be done
+	Hint  string `json:"hint,omitempty"` // the remedy
 }
 
-// Summary says what kind of machine it is.
+// Summary describes the kind of machine.
 func (m Layout) Summary() string {
 	var parts []string
 	firmware := "BIOS"
@@ -67,8 +67,8 @@ func (m Layout) Summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// Check looks at all that boots and trials depend on and that is no business
-// of the loader's own. m is the machine as it is.
+// Check checks everything that boots and trials depend on, except for the loader's own
+// state. m is the current machine.
 func (i *Installer) Check(ctx context.Context, m Layout) ([]Finding, error) {
 	envs, err := i.Registry.List()
 	if err != nil {
@@ -87,7 +87,7 @@ func (i *Installer) Check(ctx context.Context, m Layout) ([]Finding, error) {
 	return found, nil
 }
 
-// checkWatchdog looks for the module that resets a machine that hangs.
+// checkWatchdog looks for the module that resets a hanging machine.
 func (i *Installer) checkWatchdog() Finding {
 	f := Finding{Check: "watchdog", Grade: OK, Text: "the kernel has softdog, which resets a machine that hangs on trial"}
 	var name unix.Utsname
@@ -105,7 +105,7 @@ func (i *Installer) checkWatchdog() Finding {
 	return f
 }
 
-// units are those that judge a trial, and one that goes before it.
+// units are the units that judge a trial, and one that runs before it.
 var units = [...]string{
 	"apt-be-boot.service", "apt-be-health.service", "apt-be-health.target",
 	"apt-be-bless.service", "apt-be-fallback.service", "apt-be-emergency.service",
@@ -114,7 +114,7 @@ var units = [...]string{
 
 const syncUnit = "apt-be-sync.service"
 
-// without says what a machine lacks without a unit.
+// without describes the effect of a missing unit.
 func without(unit string) string {
 	if unit == syncUnit {
 		return "no reboot boots an upgrade: it alone carries over what happened before, and then tells the boot loader"
@@ -122,9 +122,8 @@ func without(unit string) string {
 	return "trials are not judged"
 }
 
-// masked says whether systemd has been told to pass over a unit: by a link to
-// /dev/null or an empty file, see systemd.unit(5). What is in /etc hides what
-// is in /run.
+// masked reports whether a unit is masked: by a link to /dev/null or an empty file, see
+// systemd.unit(5). A file in /etc hides one in /run.
 func (h *Host) masked(unit string) bool {
 	for _, dir := range []string{"etc/systemd/system/", "run/systemd/system/"} {
 		if info, err := os.Stat(h.path(dir + unit)); err == nil {
@@ -153,8 +152,8 @@ func (i *Installer) checkJournal() Finding {
 	return Finding{"journal", Warning, "the journal is not kept over a reboot: of a boot that fails there will be none", "mkdir /var/log/journal"}
 }
 
-// checkModules compares the installed GRUB with its package: grub-install is
-// due where they differ.
+// checkModules compares the installed GRUB with its package. If they differ,
+// grub-install must run.
 func (i *Installer) checkModules(g GRUB) Finding {
 	f := Finding{Check: "grub", Grade: OK, Text: "the installed GRUB is that of its package"}
 	wanted, err := os.ReadFile(i.Host.path("usr/lib/grub/" + g.Target + "/normal.mod"))
@@ -203,13 +202,13 @@ func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 		default:
 			found = append(found, Finding{Check: "initrd", Grade: OK, Text: fmt.Sprintf("the initrd of kernel %s in %s can be tried", kernel.Version, e.Name)})
 		}
-		break // further kernels are not booted
+		break // other kernels are not booted
 	}
 	return found
 }
 
-// InitrdReady says whether an initrd of an environment has the scripts that a
-// trial needs. The links in the environment do not lead out of it.
+// InitrdReady reports whether an initrd of an environment has the scripts of a trial.
+// Links stay in the environment.
 func (i *Installer) InitrdReady(ctx context.Context, e be.Env, kernel be.Kernel) (bool, error) {
 	return initrd.EndsTrial(ctx, i.Host.Run, i.path(e.Subvolume.Path), kernel.Initrd)
 }

@@ -11,10 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyTree copies the files of a directory, and in its directories, over what
-// is in another one, each by one rename(2): whoever reads a file there gets
-// the old one or the new one. keep says of a path in the directory whether it is
-// copied. Of what is mounted there, only the mount point is.
+// copyTree copies the files of a directory tree over those of another, each by one
+// rename(2): a reader sees the old or the new file. keep reports whether a path is
+// copied. Of a mount only the mount point is copied.
 func copyTree(from, to string, keep func(path string) bool) error {
 	device, err := deviceOf(from)
 	if err != nil {
@@ -51,7 +50,7 @@ func copyTree(from, to string, keep func(path string) bool) error {
 		case entry.Type().IsRegular():
 			return copyFile(file, target)
 		}
-		return nil // nothing else is of use to a loader
+		return nil // loaders use no other types
 	})
 	if err != nil {
 		return fmt.Errorf("cannot copy %s: %w", from, err)
@@ -100,7 +99,7 @@ func copyLink(from, to string) error {
 	return os.Rename(temporary, to)
 }
 
-// copySuffix ends the name of a file that is not whole yet.
+// copySuffix ends the name of an incomplete file.
 const copySuffix = ".apt-be-new"
 
 func copyFile(from, to string) error {
@@ -138,7 +137,7 @@ func copyFile(from, to string) error {
 	return nil
 }
 
-// syncTree writes the file system that a directory is on, names included.
+// syncTree syncs the file system of a directory.
 func syncTree(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Detect finds out how the machine boots, and changes nothing. A machine that
-// can't be prepared has an error that wraps store.ErrUnsupported or one of
-// [Unprepared]; what is known of it by then is returned too.
+// Detect finds out how the machine boots, and changes nothing. For a machine that
+// cannot be set up, the error wraps store.ErrUnsupported or one of [Unprepared]; the
+// facts found so far are returned, too.
 func Detect(h *Host) (Layout, error) {
 	m := Layout{Firmware: BIOS}
 	if _, err := os.Stat(filepath.Join(h.Sys, "firmware/efi")); err == nil {
@@ -62,8 +62,8 @@ func Detect(h *Host) (Layout, error) {
 	return m, checkGRUB(h, m)
 }
 
-// fileSystem finds the btrfs that a device belongs to by what the kernel says
-// (since Linux 3.14), and all devices of it.
+// fileSystem finds the btrfs of a device from the kernel's data (since Linux 3.14),
+// with all devices of it.
 func fileSystem(h *Host, source string) (uuid string, devices []Device, err error) {
 	if real, err := filepath.EvalSymlinks(source); err == nil {
 		source = real
@@ -83,7 +83,7 @@ func fileSystem(h *Host, source string) (uuid string, devices []Device, err erro
 	return filepath.Base(filepath.Dir(dir)), devices, nil
 }
 
-// kindOf is the kind of a block device.
+// kindOf returns the kind of a block device.
 func kindOf(h *Host, name string) string {
 	for _, kind := range []struct{ mark, name string }{
 		{"dm", "mapper"}, {"md", "raid"}, {"loop", "loop"}, {"partition", "partition"},
@@ -95,7 +95,7 @@ func kindOf(h *Host, name string) string {
 	return "disk"
 }
 
-// disksOf are the names of the disks that a block device is on.
+// disksOf returns the names of the disks below a block device.
 func disksOf(h *Host, name string) []string {
 	dir, err := filepath.EvalSymlinks(filepath.Join(h.Sys, "class/block", name))
 	if err != nil {
@@ -116,8 +116,8 @@ func disksOf(h *Host, name string) []string {
 	return slices.Compact(disks)
 }
 
-// describeMount is the file system at a directory of the running root, nil if
-// that directory is no mount point.
+// describeMount returns the file system mounted at a directory of the running root, or
+// nil.
 func (h *Host) describeMount(dir string) (*Mount, error) {
 	info, err := h.mountAt(dir)
 	if err != nil || info == nil {
@@ -132,7 +132,7 @@ func (h *Host) describeMount(dir string) (*Mount, error) {
 	}, nil
 }
 
-// uuidOf is the UUID of a mounted file system as udev knows it, or "".
+// uuidOf returns the UUID of a mounted file system from udev, or "".
 func (h *Host) uuidOf(info *mountinfo.Info) string {
 	if info.FSType == "btrfs" {
 		uuid, _, err := fileSystem(h, info.Source)

@@ -13,15 +13,15 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/efivar"
 )
 
-// globalVendor is that of the UEFI specification's own variables.
+// globalVendor is the vendor UUID of the UEFI specification's own variables.
 const globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-// variables are the EFI variables of the Boot Loader Interface.
+// variables gives access to the EFI variables of the Boot Loader Interface.
 func variables(h *Host) efivar.Vars {
 	return efivar.Vars{Dir: filepath.Join(h.Sys, "firmware/efi/efivars")}
 }
 
-// textVariable reads one of them, "" if there is none.
+// textVariable reads a variable, "" if it does not exist.
 func textVariable(h *Host, name string) string {
 	value, err := variables(h).Get(name)
 	if err != nil {
@@ -32,10 +32,10 @@ func textVariable(h *Host, name string) string {
 
 func secureBoot(h *Host) bool {
 	data, err := os.ReadFile(filepath.Join(h.Sys, "firmware/efi/efivars/SecureBoot-"+globalVendor))
-	return err == nil && len(data) == 5 && data[4] == 1 // behind 4 bytes of attributes
+	return err == nil && len(data) == 5 && data[4] == 1 // after 4 bytes of attributes
 }
 
-// writableVariables says whether EFI variables can be set.
+// writableVariables reports whether EFI variables can be set.
 func writableVariables(h *Host) bool {
 	mount, err := h.Mounts()
 	if err != nil {
@@ -59,13 +59,13 @@ func hasOption(options, option string) bool {
 	return false
 }
 
-// espDirs is where bootctl(1) looks for the EFI system partition, too.
+// espDirs are the places of the EFI system partition, as in bootctl(1).
 var espDirs = [...]string{"efi", "boot", "boot/efi"}
 
 // findESP finds the mounted EFI system partition.
 func findESP(h *Host) (*Mount, error) {
 	for _, dir := range espDirs {
-		// Looking into it mounts what systemd mounts when somebody does so.
+		// Access to the directory triggers an automount.
 		if !h.has(dir + "/EFI") {
 			continue
 		}
@@ -80,9 +80,8 @@ func findESP(h *Host) (*Mount, error) {
 	return nil, nil
 }
 
-// findLoader finds the loader that is in charge. The one that has booted the
-// machine says so, if it is systemd-boot or GRUB from 2.12 on; else the files
-// must do.
+// findLoader finds the active loader. systemd-boot and GRUB since 2.12 record that they
+// have booted the machine; otherwise the files decide.
 func findLoader(h *Host, m Layout) (string, error) {
 	hasGRUB := h.has("boot/grub/grub.cfg") && h.hasCommand("grub-install")
 	info := textVariable(h, "LoaderInfo")
@@ -112,7 +111,7 @@ func findLoader(h *Host, m Layout) (string, error) {
 	return "", fmt.Errorf("%w: %s", ErrNoLoader, reason)
 }
 
-// checkSystemdBoot says why a machine with systemd-boot can't be prepared.
+// checkSystemdBoot returns the reason why a machine with systemd-boot cannot be set up.
 func checkSystemdBoot(h *Host, m Layout) error {
 	switch {
 	case m.ESP == nil:

@@ -12,11 +12,11 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// bootTypes are the types of a /boot of its own that GRUB reads and that can
-// hold nothing but GRUB's files and copies of kernels.
+// bootTypes are the types of a separate /boot that GRUB reads and that can hold GRUB's
+// files and copies of kernels.
 var bootTypes = []string{"ext2", "ext3", "ext4", "xfs"}
 
-// checkGRUB says why a machine with GRUB can't be prepared.
+// checkGRUB returns the reason why a machine with GRUB cannot be set up.
 func checkGRUB(h *Host, m Layout) error {
 	ours := m.Menu != nil && (m.Menu.UUID == m.FSUUID && m.Menu.Subvolume == be.GRUBDir ||
 		m.Menu.Subvolume == "grub" && slices.Contains(bootTypes, m.Menu.Type))
@@ -37,8 +37,7 @@ func checkGRUB(h *Host, m Layout) error {
 	return nil
 }
 
-// generatorNames are the scripts of GRUB that put the kernels of the system on
-// which they run into the menu.
+// generatorNames are GRUB's scripts that add the running system's kernels to the menu.
 var generatorNames = [...]string{"10_linux", "20_linux_xen"}
 
 func findGRUB(h *Host, m Layout) (*GRUB, error) {
@@ -70,7 +69,7 @@ func findGRUB(h *Host, m Layout) (*GRUB, error) {
 	return g, nil
 }
 
-// grubTarget is the platform of grub-install for this machine.
+// grubTarget returns grub-install's platform for this machine.
 func grubTarget(h *Host, firmware Firmware) string {
 	if firmware == BIOS {
 		return "i386-pc"
@@ -85,8 +84,8 @@ func grubTarget(h *Host, firmware Firmware) string {
 	return "x86_64-efi"
 }
 
-// bootSectors finds the disks that GRUB boots from: those that debconf knows
-// of, as GRUB's package does, or else those of /boot that have GRUB.
+// bootSectors finds the disks with GRUB in the boot sector: those in debconf's
+// database, as for GRUB's package, or otherwise those of /boot that have GRUB.
 func bootSectors(h *Host, m Layout) []string {
 	var found []string
 	for _, device := range strings.Split(debconf(h, "grub-pc/install_devices"), ",") {
@@ -122,8 +121,8 @@ func bootSectors(h *Host, m Layout) []string {
 	return found
 }
 
-// startsGRUB says whether the boot sector of a disk is GRUB's boot.img, which
-// has this in its messages.
+// startsGRUB reports whether the boot sector of a disk is GRUB's boot.img, which
+// contains this in its messages.
 func startsGRUB(device string) bool {
 	f, err := os.Open(device)
 	if err != nil {
@@ -135,7 +134,7 @@ func startsGRUB(device string) bool {
 	return err == nil && bytes.Contains(sector, []byte("GRUB \x00"))
 }
 
-// vendorDirs are the directories below EFI but BOOT that hold a loader.
+// vendorDirs returns the directories below EFI, except BOOT, that contain a loader.
 func vendorDirs(h *Host, esp string) []string {
 	entries, err := os.ReadDir(filepath.Join(h.path(esp), "EFI"))
 	if err != nil {
@@ -150,8 +149,8 @@ func vendorDirs(h *Host, esp string) []string {
 	return dirs
 }
 
-// isGRUB says whether a directory below EFI has GRUB, or the shim that starts
-// it under secure boot and GRUB beside that.
+// isGRUB reports whether a directory below EFI has GRUB, or the shim that starts GRUB
+// under secure boot with GRUB beside it.
 func isGRUB(h *Host, esp, dir string) bool {
 	files, err := filepath.Glob(filepath.Join(h.path(esp), "EFI", dir, "*"))
 	if err != nil {
@@ -171,8 +170,8 @@ func isGRUB(h *Host, esp, dir string) bool {
 	return false
 }
 
-// debconf reads an answer to debconf's questions from its database,
-// debconf-devel(7): asking debconf itself would wait for its lock.
+// debconf reads an answer from debconf's database, debconf-devel(7): debconf itself
+// would wait for its lock.
 func debconf(h *Host, question string) string {
 	data, err := os.ReadFile(h.path("var/cache/debconf/config.dat"))
 	if err != nil {

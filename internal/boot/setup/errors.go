@@ -3,21 +3,21 @@ package setup
 import "errors"
 
 var (
-	// ErrTopLevel says that / is the top-level subvolume: a snapshot of it
-	// would have to lie in itself.
+	// ErrTopLevel reports that / is the top-level subvolume: its snapshot would have to
+	// be inside itself.
 	ErrTopLevel = errors.New("the root file system is the top level of its btrfs, not a subvolume")
-	// ErrNoLoader says that the machine has no boot loader that is known here.
+	// ErrNoLoader reports that the machine has no known boot loader.
 	ErrNoLoader = errors.New("there is neither GRUB nor systemd-boot")
-	// ErrLayout says that the boot loader is a known one, but reads its files
-	// from a place that can't be managed.
+	// ErrLayout reports that a known boot loader reads its files from a place that
+	// apt-be cannot manage.
 	ErrLayout = errors.New("the boot loader's files are in a place that is not supported")
-	// ErrNoVariables says that the EFI variables, through which systemd-boot
-	// is told what to boot, can't be reached.
+	// ErrNoVariables reports that the EFI variables, which select systemd-boot's entry,
+	// are not accessible.
 	ErrNoVariables = errors.New("there are no EFI variables")
 )
 
-// Unprepared says whether an error means that a machine can't be prepared for
-// boot environments as it is.
+// Unprepared reports whether an error means that a machine, as it is, cannot be set up
+// for boot environments.
 func Unprepared(err error) bool {
 	for _, reason := range []error{ErrTopLevel, ErrNoLoader, ErrLayout, ErrNoVariables} {
 		if errors.Is(err, reason) {

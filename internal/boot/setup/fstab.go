@@ -8,25 +8,24 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// HomeMount is where the registry is to be seen in every environment.
+// HomeMount is the mount point of the registry in every environment.
 const HomeMount = "/var/lib/apt-be"
 
-// Marks in an fstab. Each is a comment to everything else that reads it.
+// Marks in an fstab, which other programs take for comments.
 const (
 	addedMark   = "# The next line was added by apt-be init."
-	replacedTag = "# By apt-be init: " // before a line that was there
+	replacedTag = "# By apt-be init: " // before a replaced line
 )
 
-// Fstab is what has to be in the fstab of every environment.
+// Fstab has the changes of the fstab of every environment.
 type Fstab struct {
-	Lines []string `json:"lines"` // to be there, with blanks between the fields
-	// Replaced are mount points whose lines go.
+	Lines []string `json:"lines"` // with blanks between the fields
+	// Replaced are the mount points whose lines are removed.
 	Replaced []string `json:"replaced,omitempty"`
 }
 
-// fstabOf is what a machine's environments need. Nothing in it is worth a
-// boot that stops: a BE without /boot/grub or the registry runs well enough to
-// be looked at.
+// fstabOf returns the lines for a machine's environments. Their failure must not stop a
+// boot: an environment without /boot/grub or the registry still starts.
 func fstabOf(m Layout) Fstab {
 	line := func(uuid, dir, kind, options, pass string) string {
 		return fmt.Sprintf("UUID=%s %s %s %s 0 %s", uuid, dir, kind, options, pass)
@@ -35,7 +34,7 @@ func fstabOf(m Layout) Fstab {
 	switch {
 	case m.Loader != be.LoaderGRUB:
 	case m.Boot != nil:
-		// X-mount.subdir is mount(8)'s, since util-linux 2.38.
+		// X-mount.subdir is an option of mount(8) since util-linux 2.38.
 		f.Lines = append(f.Lines, line(m.Boot.UUID, "/boot/grub", m.Boot.Type, "defaults,X-mount.subdir=grub,nofail", "2"))
 		f.Replaced = []string{"/boot"}
 	case m.Menu != nil && m.Menu.Type != "btrfs":
@@ -46,7 +45,7 @@ func fstabOf(m Layout) Fstab {
 	return f
 }
 
-// mountPointOf is the second field of a line of an fstab(5), "" of a comment.
+// mountPointOf returns the second field of a line of fstab(5), "" for a comment.
 func mountPointOf(line string) string {
 	fields := strings.Fields(line)
 	if len(fields) < 3 || strings.HasPrefix(fields[0], "#") {
@@ -55,8 +54,8 @@ func mountPointOf(line string) string {
 	return fields[1]
 }
 
-// Add puts the lines into the text of an fstab, each once. Lines for the same
-// mount points, and those that are to be replaced, become comments.
+// Add adds the lines to the text of an fstab, each once. Existing lines of the same
+// mount points, and of replaced ones, become comments.
 func (f Fstab) Add(text string) string {
 	text = f.Remove(text)
 	var out strings.Builder
@@ -76,7 +75,7 @@ func (f Fstab) Add(text string) string {
 	return out.String()
 }
 
-// Has says whether all lines are in the text of an fstab.
+// Has reports whether the text of an fstab has all lines.
 func (f Fstab) Has(text string) bool {
 	for _, wanted := range f.Lines {
 		found := false
@@ -90,7 +89,7 @@ func (f Fstab) Has(text string) bool {
 	return true
 }
 
-// Remove takes back what Add did to the text of an fstab.
+// Remove reverses Add.
 func (f Fstab) Remove(text string) string {
 	var out strings.Builder
 	skip := false
@@ -102,7 +101,7 @@ func (f Fstab) Remove(text string) string {
 		case skip && slices.ContainsFunc(f.Lines, func(l string) bool { return mountPointOf(l) == mountPointOf(bare) }):
 			skip = false
 		default:
-			// What came between the mark and its line is the user's.
+			// Text between the mark and its line is the user's.
 			skip = false
 			original, replaced := strings.CutPrefix(line, replacedTag)
 			if replaced {

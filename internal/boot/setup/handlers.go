@@ -12,23 +12,23 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// The kinds of steps, with their arguments. "subvolume" is the path of an
-// environment from the top level, or of what is mounted.
+// The kinds of steps, with their arguments. "subvolume" is the path of an environment,
+// or of the mounted subvolume, from the top level.
 const (
 	stepInitramfs    = "initramfs"
 	stepGRUBDir      = "grub-dir"      // subvolume
-	stepCopyBoot     = "copy-boot"     // those of bootArgs
+	stepCopyBoot     = "copy-boot"     // the arguments of bootArgs
 	stepFstab        = "fstab"         // subvolume, fstab: JSON
 	stepMount        = "mount"         // dir, subvolume
-	stepSwitchBoot   = "switch-boot"   // those of bootArgs
+	stepSwitchBoot   = "switch-boot"   // the arguments of bootArgs
 	stepOverride     = "override"      // subvolume, path, old, mode
 	stepLayout       = "layout"        // subvolume
 	stepBoot         = "boot"          // boot: JSON
 	stepMenu         = "menu"          // default, previous
 	stepGRUBConfig   = "grub-config"   // subvolume
 	stepGRUBInstall  = "grub-install"  // commands: JSON
-	stepLeaveBoot    = "leave-boot"    // those of bootArgs
-	stepFillBoot     = "fill-boot"     // those of bootArgs
+	stepLeaveBoot    = "leave-boot"    // the arguments of bootArgs
+	stepFillBoot     = "fill-boot"     // the arguments of bootArgs
 	stepStockEntries = "stock-entries" // esp
 	stepDone         = "done"          // id, done: JSON
 	stepPlainDir     = "plain-dir"     // subvolume
@@ -36,7 +36,7 @@ const (
 	stepForget       = "forget"        // boot: JSON
 )
 
-// act is what a handler does with a step's arguments.
+// act is a handler's function for a step's arguments.
 type act = func(context.Context, txn.Args) error
 
 func nothing(context.Context, txn.Args) error { return nil }
@@ -53,7 +53,7 @@ func (i *Installer) handlers() txn.Handlers {
 		stepStockEntries: {i.moveStockEntries, i.restoreStockEntries},
 	}
 	preparing := map[string][2]act{
-		// An initrd that can try environments does no harm where none are.
+		// An initrd that can try environments is harmless without environments.
 		stepInitramfs:  {i.initramfs, nothing},
 		stepGRUBDir:    {i.makeGRUBDir, i.removeGRUBDir},
 		stepCopyBoot:   {i.copyBoot, i.removeCopiedBoot},
@@ -63,8 +63,8 @@ func (i *Installer) handlers() txn.Handlers {
 	removing := map[string][2]act{
 		stepLeaveBoot:   {nothing, i.leaveBoot},
 		stepFillBoot:    {i.fillBoot, i.fillBootBack},
-		stepPlainDir:    {i.fillPlainDir, nothing}, // nothing reads it
-		stepPlainConfig: {i.plainConfig, nothing},  // it reads apt-be's menu, too
+		stepPlainDir:    {i.fillPlainDir, nothing}, // no program reads the files
+		stepPlainConfig: {i.plainConfig, nothing},  // that menu also reads apt-be's
 	}
 	for kind, acts := range reversible {
 		preparing[kind] = acts
@@ -134,7 +134,7 @@ func (i *Installer) menu(ctx context.Context, a txn.Args) error {
 func (i *Installer) removeMenu(ctx context.Context, a txn.Args) error {
 	boot, err := i.Registry.Boot()
 	if errors.Is(err, be.ErrNotSetUp) {
-		return nil // there is no menu whose place is known
+		return nil // the menu's place is unknown
 	}
 	if err == nil && boot.Loader == be.LoaderGRUB && !boot.MenuInStore {
 		err = i.keepEntries(ctx)
@@ -148,7 +148,7 @@ func (i *Installer) removeMenu(ctx context.Context, a txn.Args) error {
 	return variables(i.Host).Set("LoaderEntryDefault", a["previous"])
 }
 
-// removeAll removes files durably; those that are not there are no error.
+// removeAll removes files durably. Missing files are no error.
 func removeAll(files ...string) error {
 	var errs []error
 	for _, file := range files {

@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Host is what is asked and changed of a machine.
+// Host has the queries to a machine and the changes of it.
 type Host struct {
-	Root   string                            // the running root, "/" but for tests
-	Sys    string                            // where sysfs is
-	Dev    string                            // where devices are
-	Mounts func() ([]*mountinfo.Info, error) // those of this process, as in proc(5)
-	// Run runs a command of the machine and returns its standard output.
+	Root   string                            // the running root: "/" except in tests
+	Sys    string                            // the mount point of sysfs
+	Dev    string                            // the directory of devices
+	Mounts func() ([]*mountinfo.Info, error) // the mounts of this process, as in proc(5)
+	// Run runs a command and returns its standard output.
 	Run func(ctx context.Context, name string, args ...string) (string, error)
 	// Mount and Unmount are mount(2) and umount2(2).
 	Mount   func(source, target, kind, data string) error
 	Unmount func(target string) error
 }
 
-// Live is the machine that this process runs on.
+// Live returns the machine on which this process runs.
 func Live() *Host {
 	return &Host{
 		Root:   "/",
@@ -44,15 +44,15 @@ func Live() *Host {
 	}
 }
 
-// QuietVar is set in the environment of all commands that this package runs:
-// apt-be's own hooks of GRUB, the kernel and initramfs-tools do nothing then.
-// They would wait for a lock that is held, and the menu is written anyway.
+// QuietVar is set in the environment of all commands that this package runs: with it,
+// apt-be's own hooks of GRUB, the kernel and initramfs-tools do nothing. They would
+// wait for the lock that this process holds, and this process writes the menu.
 const QuietVar = "APT_BE_SETUP"
 
-// searchPath is where the tools of boot loaders are, whatever PATH says.
+// searchPath has the tools of boot loaders, whatever PATH is.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// run is Host.Run. An error has the last lines of what the command said.
+// run is Host.Run. The error has the last lines of the command's output.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	program := name
 	for _, dir := range filepath.SplitList(searchPath) {
@@ -71,7 +71,7 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// lastLines is the end of what a command said, for an error's text.
+// lastLines returns the end of a command's output, for the text of an error.
 func lastLines(said string) string {
 	const most = 3
 	lines := strings.Split(strings.TrimSpace(said), "\n")
@@ -89,16 +89,16 @@ func isProgram(file string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// path is a file of the running root.
+// path returns the path of a file of the running root.
 func (h *Host) path(file string) string { return filepath.Join(h.Root, file) }
 
-// has says whether a file or directory of the running root is there.
+// has reports whether a file or directory of the running root exists.
 func (h *Host) has(file string) bool {
 	_, err := os.Stat(h.path(file))
 	return err == nil
 }
 
-// hasCommand says whether the running root has a command.
+// hasCommand reports whether the running root has a command.
 func (h *Host) hasCommand(name string) bool {
 	for _, dir := range filepath.SplitList(searchPath) {
 		if isProgram(h.path(filepath.Join(dir, name))) {
@@ -108,15 +108,15 @@ func (h *Host) hasCommand(name string) bool {
 	return false
 }
 
-// mountAt is what is mounted at a directory of the running root, or nil. An
-// automount point counts as nothing: it is not there yet.
+// mountAt returns the mount at a directory of the running root, or nil. An automount
+// point counts as no mount.
 func (h *Host) mountAt(dir string) (*mountinfo.Info, error) {
 	mounts, err := h.Mounts()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the mounts: %w", err)
 	}
 	var found *mountinfo.Info
-	for _, m := range mounts { // of those over each other, the last one is seen
+	for _, m := range mounts { // the last of several mounts is the visible one
 		if m.Mountpoint == h.path(dir) && m.FSType != "autofs" {
 			found = m
 		}
@@ -124,7 +124,7 @@ func (h *Host) mountAt(dir string) (*mountinfo.Info, error) {
 	return found, nil
 }
 
-// readIfAny reads a file that need not be there.
+// readIfAny reads a file that may be missing.
 func readIfAny(file string) ([]byte, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {

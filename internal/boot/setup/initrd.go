@@ -9,11 +9,11 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// initramfs builds those initrds of the running system anew that can't try a
-// boot environment.
+// initramfs builds the initrds of the running system that cannot try a boot environment
+// yet.
 func (i *Installer) initramfs(ctx context.Context, _ txn.Args) error {
 	if !i.Host.hasCommand("update-initramfs") {
-		return nil // whoever makes the initrds has no scripts of ours; doctor says so
+		return nil // the program that creates the initrds has no scripts of apt-be; doctor reports it
 	}
 	files, err := filepath.Glob(i.Host.path("boot/initrd.img-*"))
 	if err != nil {
@@ -22,7 +22,7 @@ func (i *Installer) initramfs(ctx context.Context, _ txn.Args) error {
 	for _, file := range files {
 		version := strings.TrimPrefix(filepath.Base(file), "initrd.img-")
 		if !isFile(i.Host.path("boot/vmlinuz-" + version)) {
-			continue // such as one that was put aside
+			continue // for example a renamed backup
 		}
 		ready, err := initrd.EndsTrial(ctx, i.Host.Run, i.Host.Root, "boot/"+filepath.Base(file))
 		if err != nil || ready {

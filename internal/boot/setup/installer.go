@@ -18,31 +18,30 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Installer prepares a machine, and takes that back. Its caller holds the
-// registry's Lock.
+// Installer sets a machine up, and reverses that. The caller must hold the registry's
+// Lock.
 type Installer struct {
 	Host     *Host
 	Registry *be.Registry
-	// Menu writes the menu of all environments, with the loader that the
-	// registry's Boot tells of, and makes one of them the default. RemoveMenu
-	// removes the menu and all that belongs to it.
+	// Menu writes the menu of all environments with the loader of the registry's Boot,
+	// with one of them as the default. RemoveMenu removes the menu and all its files.
 	Menu       func(defaultName string) error
 	RemoveMenu func() error
-	// Tell is told of each step before it is done; it may be nil.
+	// Tell is called before each step; it may be nil.
 	Tell func(Step)
 }
 
-// Done is what a machine was prepared by, in @apt-be/setup.json. It is there
-// from the end of apt-be init to the end of apt-be init --undo.
+// Done is the record of a machine's setup, in @apt-be/setup.json. It exists from the
+// end of apt-be init to the end of apt-be init --undo.
 type Done struct {
 	Schema  int       `json:"schema"`
 	ID      string    `json:"id"` // of the transaction
 	Time    time.Time `json:"time"`
-	Machine Layout    `json:"machine"` // as it was before
-	// DefaultEntry is what systemd-boot booted without a choice before.
+	Machine Layout    `json:"machine"` // the state before
+	// DefaultEntry is systemd-boot's default entry before the setup.
 	DefaultEntry string `json:"default_entry,omitempty"`
-	// Overrides are the generators of GRUB's menu and what dpkg-statoverride
-	// and chmod had for them.
+	// Overrides are the generators of GRUB's menu with their earlier statoverrides and
+	// modes.
 	Overrides []Override `json:"overrides,omitempty"`
 }
 
@@ -55,19 +54,19 @@ const (
 	savedDir   = be.HomeDir + "/saved-entries"
 )
 
-// journal is where transactions of this package are entered: not in the
-// registry's own, whose owner has no handlers for them. They are undone in
-// order: what the loader goes by stays until it goes by something else.
+// journal returns the journal of this package's transactions. The registry's own
+// journal is separate, because the registry has no handlers for these steps. Steps are
+// undone in order: the loader's files stay until the loader reads others.
 func (i *Installer) journal() *txn.Journal {
 	return &txn.Journal{Dir: i.path(journalDir), Handlers: i.handlers(), InOrder: true}
 }
 
-// Recover settles an apt-be init that was cut off: what it did is undone.
-// Likewise an init --undo. Every command that changes something calls it.
+// Recover reverses an interrupted apt-be init, or an interrupted init --undo. Every
+// command that changes something calls it.
 func (i *Installer) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	recovered, err := i.journal().Recover(ctx)
 	recovered = slices.DeleteFunc(recovered, func(t txn.Recovered) bool {
-		var bad *txn.UnreadableError // Unreadable has it
+		var bad *txn.UnreadableError // Unreadable reports it
 		return errors.As(t.Err, &bad)
 	})
 	if err != nil {
@@ -83,7 +82,7 @@ func (i *Installer) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	}
 	switch _, err := i.Registry.Boot(); {
 	case errors.Is(err, be.ErrNotSetUp):
-		// An init --undo ends with the removal of boot.json, and tidies up after it.
+		// An init --undo ends with the removal of boot.json, and cleans up after it.
 		return recovered, i.tidy(*done)
 	case err == nil && done.Machine.Loader == be.LoaderGRUB && isFile(i.Host.path(grubBefore)):
 		_ = i.clearUp(ctx, done.Machine) // as Install does
@@ -91,14 +90,14 @@ func (i *Installer) Recover(ctx context.Context) ([]txn.Recovered, error) {
 	return recovered, nil
 }
 
-// CutOff says whether an apt-be init, or its undo, is not settled. The caller
-// knows that none is under way.
+// CutOff reports whether an apt-be init, or its undo, was interrupted. The caller must
+// know that none is running.
 func (i *Installer) CutOff() (bool, error) {
 	unsettled, err := i.journal().Unsettled()
 	return len(unsettled) > 0, err
 }
 
-// Done reads what the machine was prepared by; nil if it was not.
+// Done reads the record of the machine's setup; nil if the machine is not set up.
 func (i *Installer) Done() (*Done, error) {
 	data, err := regular.ReadFile(i.path(doneFile), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,9 +119,9 @@ func (i *Installer) Done() (*Done, error) {
 	return &done, nil
 }
 
-// Mend writes anew what the registry keeps of a machine that was prepared, if that
-// can't be read. It must not be removed instead: without it, Recover takes the
-// machine for one that was set back.
+// Mend writes the registry's files about the machine again, if they are unreadable.
+// They must not be removed instead: without them, Recover would conclude that the setup
+// was reversed.
 func (i *Installer) Mend() error {
 	_, err := i.Registry.Boot()
 	var bad *be.UnreadableError
@@ -144,7 +143,7 @@ func (i *Installer) Mend() error {
 	return i.Registry.SetBoot(&boot)
 }
 
-// Unreadable lists the files of this package that can't be read, or mean nothing.
+// Unreadable lists the files of this package that are unreadable or invalid.
 func (i *Installer) Unreadable() ([]*be.UnreadableError, error) {
 	var bad []*be.UnreadableError
 	var e *be.UnreadableError
@@ -155,12 +154,12 @@ func (i *Installer) Unreadable() ([]*be.UnreadableError, error) {
 	return append(bad, journals...), err
 }
 
-// path is the name of a file in the store.
+// path returns the path of a file in the store.
 func (i *Installer) path(path string) string { return i.store().Path(path) }
 
 func (i *Installer) store() store.Store { return i.Registry.Store() }
 
-// Install does all that Plan says, or nothing.
+// Install does all steps of Plan, or none.
 func (i *Installer) Install(ctx context.Context, m Layout) error {
 	steps, err := i.Plan(m)
 	if err != nil {
@@ -186,13 +185,13 @@ func (i *Installer) Install(ctx context.Context, m Layout) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot prepare the machine: %w", err), t.Rollback(context.WithoutCancel(ctx)))
 	}
-	// What is left of before takes room, which is no reason to fail.
+	// Old files only take space, so an error does not matter.
 	_ = i.clearUp(ctx, m)
 	return nil
 }
 
-// clearUp removes what the loader went by before a machine was prepared. It is
-// no step of that: as long as all can be undone, the old menu finds its kernels.
+// clearUp removes the loader's files from before the setup. It is not a step: until the
+// setup is complete, the old menu needs its kernels.
 func (i *Installer) clearUp(ctx context.Context, m Layout) error {
 	if m.Loader == be.LoaderSystemdBoot {
 		return i.removeStockKernels(m)
@@ -205,8 +204,8 @@ func (i *Installer) clearUp(ctx context.Context, m Layout) error {
 	return durable.Remove(i.Host.path(grubBefore))
 }
 
-// Remove takes back what Install did: the machine boots by itself again, with
-// all that happened to it meanwhile. The caller has disarmed all trials.
+// Remove reverses Install: the machine boots without apt-be, in its current state. The
+// caller must have disarmed all trials.
 func (i *Installer) Remove(ctx context.Context, now Layout) error {
 	done, err := i.Done()
 	if err != nil {
@@ -253,7 +252,7 @@ func (i *Installer) do(ctx context.Context, t *txn.Txn, steps []Step) error {
 	return nil
 }
 
-// tidy removes what nothing boots from any more.
+// tidy removes files from which nothing boots any more.
 func (i *Installer) tidy(done Done) error {
 	if done.Machine.Boot == nil && done.Machine.Loader == be.LoaderGRUB {
 		if err := i.store().Delete(be.GRUBDir); err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -268,9 +267,9 @@ func (i *Installer) tidy(done Done) error {
 	if err := os.RemoveAll(i.path(savedDir)); err != nil {
 		return err
 	}
-	// The registry stays, as the environments do.
+	// The registry and the environments stay.
 	if mount, err := i.Host.mountAt(HomeMount); err == nil && mount != nil {
-		_ = i.Host.Unmount(i.Host.path(HomeMount)) // somebody may be looking into it
+		_ = i.Host.Unmount(i.Host.path(HomeMount)) // it may be in use
 	}
 	return durable.Remove(i.path(doneFile))
 }

@@ -1,6 +1,6 @@
 package setup
 
-// Firmware is what starts the boot loader.
+// Firmware is the firmware that starts the boot loader.
 type Firmware string
 
 // The kinds of firmware.
@@ -9,19 +9,19 @@ const (
 	UEFI Firmware = "uefi"
 )
 
-// Layout is what Detect finds out of a machine: how it boots.
+// Layout is the result of Detect: how a machine boots.
 type Layout struct {
 	Firmware   Firmware `json:"firmware"`
 	SecureBoot bool     `json:"secure_boot"`
 	Loader     string   `json:"loader"` // be.LoaderGRUB or be.LoaderSystemdBoot
 
 	FSUUID    string   `json:"fs_uuid"`   // of the root file system
-	Subvolume string   `json:"subvolume"` // that is /, from the top level
+	Subvolume string   `json:"subvolume"` // the subvolume of /, from the top level
 	Devices   []Device `json:"devices"`   // of the root file system
 
-	// Boot is the file system of its own at /boot, nil if that is in /.
+	// Boot is the separate file system at /boot, nil if /boot is a directory of /.
 	Boot *Mount `json:"boot,omitempty"`
-	// Menu is what is mounted at /boot/grub, nil if it is a directory of /boot.
+	// Menu is the mount at /boot/grub, nil if it is a directory of /boot.
 	Menu *Mount `json:"menu,omitempty"`
 	// ESP is the EFI system partition, nil if none is mounted.
 	ESP *Mount `json:"esp,omitempty"`
@@ -31,23 +31,23 @@ type Layout struct {
 
 // Device is a block device of the root file system.
 type Device struct {
-	Name string `json:"name"` // of the kernel's, such as "vda2"
+	Name string `json:"name"` // the kernel's name, such as "vda2"
 	// Kind is "partition", "disk", "mapper" (LVM, LUKS), "raid" or "loop".
 	Kind string `json:"kind"`
 }
 
 // Mount is a file system that boot loaders read.
 type Mount struct {
-	Dir    string `json:"dir"`    // where it is mounted
+	Dir    string `json:"dir"`    // its mount point
 	Source string `json:"source"` // the device
 	Type   string `json:"type"`
 	UUID   string `json:"uuid"`
-	// Subvolume is the path from the top of that file system to what is
-	// mounted, "" if that is the whole.
+	// Subvolume is the path of the mounted directory from the top level of that file
+	// system, "" for the whole.
 	Subvolume string `json:"subvolume,omitempty"`
 }
 
-// device is a name of the device that stays the same.
+// device returns a permanent name of the device.
 func (m Mount) device() string {
 	if m.UUID == "" {
 		return m.Source
@@ -55,23 +55,23 @@ func (m Mount) device() string {
 	return "/dev/disk/by-uuid/" + m.UUID
 }
 
-// GRUB is how GRUB is installed.
+// GRUB describes an installation of GRUB.
 type GRUB struct {
 	Target string `json:"target"` // of grub-install, such as "i386-pc"
-	// Devices have GRUB in their boot sector (BIOS).
+	// Devices are the disks with GRUB in their boot sector (BIOS).
 	Devices []string `json:"devices,omitempty"`
-	// Removable says that EFI/BOOT, where firmware looks that forgot what it
-	// was told, is GRUB as well; OnlyRemovable, that nothing else is.
+	// Removable reports that EFI/BOOT, which firmware boots without any boot entry, is
+	// also GRUB; OnlyRemovable reports that no other directory is.
 	Removable     bool `json:"removable,omitempty"`
 	OnlyRemovable bool `json:"only_removable,omitempty"`
-	// NoVariables says that the firmware's list of what it can boot is left
-	// alone: it can't be reached, or the admin has said so to debconf.
+	// NoVariables reports that the firmware's boot entries must not change: they are
+	// not accessible, or the administrator has said so to debconf.
 	NoVariables bool `json:"no_variables,omitempty"`
-	// Generators are the scripts in /etc/grub.d that put this system's own
-	// kernels into the menu.
+	// Generators are the scripts in /etc/grub.d that add this system's own kernels to
+	// the menu.
 	Generators []string `json:"generators,omitempty"`
 }
 
-// prepared says whether the place of GRUB's menu is already one that belongs
-// to no environment.
+// prepared reports whether GRUB's menu is already in a place outside of the
+// environments.
 func (m Layout) prepared() bool { return m.Menu != nil }

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// readDefaults prints the kernel parameters that grub-mkconfig would give to
-// the kernel, from the files that it reads.
+// readDefaults prints the kernel parameters of grub-mkconfig, from the files that it
+// reads.
 const readDefaults = `set -e
 . /etc/default/grub
 for file in /etc/default/grub.d/*.cfg; do
@@ -17,8 +17,8 @@ for file in /etc/default/grub.d/*.cfg; do
 done
 printf '%s\n' "${GRUB_CMDLINE_LINUX:-} ${GRUB_CMDLINE_LINUX_DEFAULT:-}"`
 
-// noteParameters keeps the parameters that the admin has configured for the
-// kernel of the running environment: those of this boot may be of a rescue.
+// noteParameters records the configured kernel parameters of the running environment:
+// those of this boot may be for a rescue.
 func (i *Installer) noteParameters(ctx context.Context, loader string) error {
 	text := ""
 	if loader == be.LoaderGRUB {
@@ -33,7 +33,7 @@ func (i *Installer) noteParameters(ctx context.Context, loader string) error {
 	} else {
 		data, err := os.ReadFile(i.Host.path("etc/kernel/cmdline"))
 		if err != nil {
-			return nil // kernel-install takes those of this boot, too
+			return nil // kernel-install also takes those of this boot
 		}
 		text = string(data)
 	}

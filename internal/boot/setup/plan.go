@@ -13,10 +13,10 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Step is one thing that is done.
+// Step is a step of the setup.
 type Step struct {
-	Text  string     // what, for the admin: "put …", without a full stop
-	Parts []txn.Step // none of what is done when it can't be undone any more
+	Text  string     // for the administrator: "put …", without a full stop
+	Parts []txn.Step // empty if the step cannot be undone
 }
 
 // Plan is what Install does.
@@ -98,12 +98,12 @@ func (i *Installer) Plan(m Layout) ([]Step, error) {
 	last, err := i.planLoader(m)
 	steps = append(append(steps, stock...), last...)
 	if m.Boot != nil {
-		steps = append(steps, table, Step{Text: "remove the kernels in the file system that was /boot: GRUB has its copies"}) // by clearUp
+		steps = append(steps, table, Step{Text: "remove the kernels in the file system that was /boot: GRUB has its copies"}) // clearUp does this
 	}
 	return steps, err
 }
 
-// bootOf is what the registry keeps of a prepared machine.
+// bootOf returns the registry's record of the setup.
 func bootOf(m Layout) be.Boot {
 	b := be.Boot{Schema: be.BootSchema, Loader: m.Loader, Origin: m.Subvolume}
 	if m.ESP != nil {
@@ -121,7 +121,7 @@ func bootOf(m Layout) be.Boot {
 }
 
 func (i *Installer) planGRUBDir(m Layout) ([]Step, error) {
-	// A subvolume of that name that somebody else made is not to be deleted.
+	// Another program's subvolume of this name must not be deleted.
 	_, err := i.store().Get(be.GRUBDir)
 	if err == nil || errors.Is(err, store.ErrNotSubvolume) {
 		return nil, fmt.Errorf("%w: there is a %s in the top-level subvolume already", ErrLayout, be.GRUBDir)
@@ -151,7 +151,7 @@ func (i *Installer) planOwnBoot(m Layout) ([]Step, error) {
 	}}, nil
 }
 
-// planMounts mounts at once what the next boots do.
+// planMounts mounts now the file systems that the next boots mount.
 func (i *Installer) planMounts(m Layout) []Step {
 	home := txn.Step{Kind: stepMount, Args: txn.Args{"dir": HomeMount, "subvolume": be.HomeDir}}
 	switch {
@@ -200,7 +200,7 @@ func (i *Installer) planStock(m Layout, envs []be.Env) ([]Step, error) {
 	return []Step{{"switch off " + strings.Join(scripts, " and ") + " in /etc/grub.d by dpkg-statoverride, so that update-grub gives the same menu everywhere", parts}}, nil
 }
 
-// planLoader leads the loader to the new menu.
+// planLoader makes the loader read the new menu.
 func (i *Installer) planLoader(m Layout) ([]Step, error) {
 	if m.Loader == be.LoaderSystemdBoot {
 		return []Step{{

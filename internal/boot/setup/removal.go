@@ -7,13 +7,13 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// takeBack begins the kind of a step that undoes what another kind does, and
-// whose undo does it again.
+// takeBack begins the kind of a step that undoes a step of another kind, and whose undo
+// does that step again.
 const takeBack = "take-back-"
 
 func back(step txn.Step) txn.Step { return txn.Step{Kind: takeBack + step.Kind, Args: step.Args} }
 
-// Removal is what Remove does, in sentences.
+// Removal returns the sentences of Remove's steps.
 func (i *Installer) Removal(now Layout) ([]Step, error) {
 	done, err := i.Done()
 	if err != nil {

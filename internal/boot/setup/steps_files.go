@@ -44,26 +44,24 @@ func (i *Installer) editFstab(ctx context.Context, a txn.Args, edit func(Fstab, 
 	return err
 }
 
-// reloadUnits tells systemd of the new fstab, so that it does not go on with
-// the old one. Without systemd, nobody needs to know.
+// reloadUnits makes systemd read the new fstab. Without systemd it does nothing.
 func (i *Installer) reloadUnits(ctx context.Context) {
 	if i.Host.has("run/systemd/system") {
 		_, _ = i.Host.Run(ctx, "systemctl", "daemon-reload")
 	}
 }
 
-// PrepareRoot makes a root file system one that can be booted by the menu of
-// a prepared machine: what comes from elsewhere does not have what Install has
-// put into the environments that there were, and others inherit. That is the
-// lines in the fstab, and what keeps the distribution's own scripts from adding
-// entries. It does nothing where all is there.
+// PrepareRoot makes a root file system bootable by the menu of a machine that is set
+// up. A root from another machine lacks the changes that Install made in the existing
+// environments, and that new ones inherit: the lines in the fstab, and the switched-off
+// scripts of the distribution. PrepareRoot does nothing if they exist.
 func (i *Installer) PrepareRoot(ctx context.Context, m Layout, subvolume string) error {
 	done, err := i.Done()
 	if err != nil {
 		return err
 	}
 	if done != nil {
-		m = done.Machine // which says what lines are to be replaced, and which scripts were switched off
+		m = done.Machine // it has the replaced lines and the switched-off scripts
 	}
 	part, err := fstabStep(subvolume, fstabOf(m))
 	if err != nil {
@@ -86,10 +84,10 @@ func (i *Installer) PrepareRoot(ctx context.Context, m Layout, subvolume string)
 	return nil
 }
 
-// Override is one of the generators of GRUB's menu, and how its mode was.
+// Override is a generator of GRUB's menu with its earlier mode.
 type Override struct {
 	Path string `json:"path"`
-	Old  string `json:"old,omitempty"` // "OWNER GROUP MODE", of the statoverride that was there
+	Old  string `json:"old,omitempty"` // "OWNER GROUP MODE" of the earlier statoverride
 	Mode string `json:"mode"`          // of the file
 }
 
@@ -97,7 +95,7 @@ func (o Override) step(subvolume string) txn.Step {
 	return txn.Step{Kind: stepOverride, Args: txn.Args{"subvolume": subvolume, "path": o.Path, "old": o.Old, "mode": o.Mode}}
 }
 
-// overrides finds how the generators are now.
+// overrides returns the current state of the generators.
 func (i *Installer) overrides(m Layout) ([]Override, error) {
 	if m.GRUB == nil {
 		return nil, nil
@@ -117,10 +115,10 @@ func (i *Installer) overrides(m Layout) ([]Override, error) {
 	return all, nil
 }
 
-// dpkgDir is dpkg's database.
+// dpkgDir is the directory of dpkg's database.
 const dpkgDir = "var/lib/dpkg"
 
-// statOverride is the statoverride of a file as "OWNER GROUP MODE", or "".
+// statOverride returns the statoverride of a file as "OWNER GROUP MODE", or "".
 func statOverride(root, path string) (string, error) {
 	data, err := inroot.ReadFile(root, dpkgDir+"/statoverride")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -134,8 +132,8 @@ func statOverride(root, path string) (string, error) {
 	return "", nil
 }
 
-// switchedOff is the statoverride of a generator that update-grub passes over,
-// as dpkg-statoverride writes it.
+// switchedOff is the statoverride of a generator that update-grub skips, as
+// dpkg-statoverride writes it.
 const switchedOff = "root root 644"
 
 func (i *Installer) override(ctx context.Context, a txn.Args) error {
@@ -150,9 +148,8 @@ func (i *Installer) removeOverride(ctx context.Context, a txn.Args) error {
 	return i.setOverride(ctx, a, a["old"], fs.FileMode(mode))
 }
 
-// setOverride gives a file of an environment a statoverride, or none, and its
-// mode. A file that is not in there needs none. The links in there do not lead
-// out of it.
+// setOverride sets or removes the statoverride of a file of an environment, and sets
+// its mode. It skips a missing file. Links stay in the environment.
 func (i *Installer) setOverride(ctx context.Context, a txn.Args, wanted string, mode fs.FileMode) error {
 	root := i.path(a["subvolume"])
 	info, err := inroot.Lstat(root, a["path"])
@@ -186,7 +183,7 @@ func (i *Installer) setOverride(ctx context.Context, a txn.Args, wanted string, 
 	return inroot.Chmod(root, a["path"], mode)
 }
 
-// installConf is where kernel-install(8) reads its layout.
+// installConf is the file from which kernel-install(8) reads its layout.
 const installConf = "etc/kernel/install.conf"
 
 func (i *Installer) setLayout(_ context.Context, a txn.Args) error {
@@ -229,8 +226,7 @@ func removeLayout(text string) string {
 	return out.String()
 }
 
-// editLayout edits install.conf of an environment; one that is empty then was
-// not there before.
+// editLayout edits install.conf of an environment, and removes it if it becomes empty.
 func (i *Installer) editLayout(a txn.Args, edit func(string) string) error {
 	return inroot.EditOrMake(i.path(a["subvolume"]), installConf, func(old []byte) ([]byte, bool, error) {
 		text := edit(string(old))
@@ -238,8 +234,8 @@ func (i *Installer) editLayout(a txn.Args, edit func(string) string) error {
 	})
 }
 
-// mount mounts a subvolume of the root file system, as its new line in the
-// fstab does at the next boot.
+// mount mounts a subvolume of the root file system, as the next boot does by its new
+// line in the fstab.
 func (i *Installer) mount(_ context.Context, a txn.Args) error {
 	mounted, err := i.Host.mountAt(a["dir"])
 	if err != nil {
@@ -272,8 +268,7 @@ func (i *Installer) unmount(_ context.Context, a txn.Args) error {
 	return nil
 }
 
-// makeGRUBDir makes the subvolume @grub of what is in an environment's
-// /boot/grub.
+// makeGRUBDir creates the subvolume @grub from an environment's /boot/grub.
 func (i *Installer) makeGRUBDir(_ context.Context, a txn.Args) error {
 	from, done, err := i.in(a["subvolume"], "boot/grub")
 	if err != nil {
@@ -286,8 +281,8 @@ func (i *Installer) makeGRUBDir(_ context.Context, a txn.Args) error {
 	return copyTree(from, i.path(be.GRUBDir), everything)
 }
 
-// removeGRUBDir deletes it, unless the loader goes by it. The next boot may have
-// mounted it, by the line that was in the fstab.
+// removeGRUBDir deletes it, unless the loader reads it. The next boot may have mounted
+// it, by the line in the fstab.
 func (i *Installer) removeGRUBDir(ctx context.Context, _ txn.Args) error {
 	sub, err := i.store().Get(be.GRUBDir)
 	if errors.Is(err, store.ErrNotFound) {
@@ -312,8 +307,8 @@ func (i *Installer) removeGRUBDir(ctx context.Context, _ txn.Args) error {
 
 func everything(string) bool { return true }
 
-// fillPlainDir copies what is in @grub to an environment's own /boot/grub,
-// but for what is apt-be's, and the menu.
+// fillPlainDir copies @grub to an environment's own /boot/grub, without apt-be's files
+// and the menu.
 func (i *Installer) fillPlainDir(_ context.Context, a txn.Args) error {
 	to, done, err := i.in(a["subvolume"], "boot/grub")
 	if err != nil {

@@ -16,17 +16,17 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// The files of GRUB's menu, and the one with what was there before.
+// The files of GRUB's menu, and the copy of the earlier one.
 const (
 	grubConfig = "/boot/grub/grub.cfg"
 	grubMenu   = "/boot/grub/apt-be.cfg"
 	grubBefore = "/boot/grub/grub.cfg.apt-be-before"
 )
 
-// errBadMenu says that a menu would not boot the running system.
+// errBadMenu reports that a menu would not boot the running system.
 var errBadMenu = errors.New("GRUB's menu is not as it should be")
 
-// grubConfig runs update-grub, and checks what came of it.
+// grubConfig runs update-grub, and checks the new menu.
 func (i *Installer) grubConfig(ctx context.Context, a txn.Args) error {
 	if err := copyFile(i.Host.path(grubConfig), i.Host.path(grubBefore)); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (i *Installer) grubConfig(ctx context.Context, a txn.Args) error {
 	return nil
 }
 
-// hasEntry says whether a menu boots a subvolume.
+// hasEntry reports whether a menu boots a subvolume.
 func hasEntry(menu []byte, subvolume string) bool {
 	for line := range bytes.Lines(menu) {
 		words := strings.Fields(string(line))
@@ -73,7 +73,7 @@ func hasEntry(menu []byte, subvolume string) bool {
 	return false
 }
 
-// restoreGRUBConfig puts the grub.cfg back that was there before.
+// restoreGRUBConfig restores the earlier grub.cfg.
 func (i *Installer) restoreGRUBConfig(context.Context, txn.Args) error {
 	if !isFile(i.Host.path(grubBefore)) {
 		return nil
@@ -81,23 +81,23 @@ func (i *Installer) restoreGRUBConfig(context.Context, txn.Args) error {
 	if err := copyFile(i.Host.path(grubBefore), i.Host.path(grubConfig)); err != nil {
 		return err
 	}
-	// The menu that it replaces goes next.
+	// The menu that it replaces is removed next.
 	if err := grub.Settle(i.Host.path("boot/grub")); err != nil {
 		return err
 	}
 	return durable.Remove(i.Host.path(grubBefore))
 }
 
-// hidden runs a command in a mount name space of its own where /boot/grub is
-// the directory of the root itself. Where nothing is mounted it is that anyway.
-// A shell that stands in it would keep it from being unmounted.
+// hidden wraps a command so that it runs in its own mount namespace, in which
+// /boot/grub is the root's own directory. If nothing is mounted there, that is always
+// the case. A shell in the mounted directory would prevent an unmount.
 func hidden(command ...string) []string {
 	return append([]string{"unshare", "--mount", "--propagation", "private", "sh", "-c",
 		`cd / || exit 1; if mountpoint -q /boot/grub; then umount /boot/grub || exit 1; fi; exec "$@"`, "sh"}, command...)
 }
 
-// makeConfig runs grub-mkconfig as update-grub does, which replaces grub.cfg
-// when the new one is whole and has been checked. GRUB sees it from then on.
+// makeConfig runs grub-mkconfig as update-grub does, which replaces grub.cfg after the
+// new one is complete and checked. Then GRUB sees it.
 func (i *Installer) makeConfig(ctx context.Context, wrap func(...string) []string) error {
 	command := []string{"grub-mkconfig", "-o", grubConfig}
 	if wrap != nil {
@@ -109,7 +109,7 @@ func (i *Installer) makeConfig(ctx context.Context, wrap func(...string) []strin
 	return grub.Settle(i.Host.path("boot/grub"))
 }
 
-// plainConfig writes a menu as it was before apt-be.
+// plainConfig writes a menu as it was without apt-be.
 func (i *Installer) plainConfig(ctx context.Context, a txn.Args) error {
 	var wrap func(...string) []string
 	if a["hidden"] != "" {
@@ -136,8 +136,8 @@ func (i *Installer) plainConfig(ctx context.Context, a txn.Args) error {
 	return durable.Remove(strings.TrimSuffix(file, grubConfig) + grubBefore)
 }
 
-// grubInstallStep is grub-install on all disks that have GRUB, as its package
-// runs it.
+// grubInstallStep returns a step that runs grub-install on all disks with GRUB, as its
+// package does.
 func grubInstallStep(m Layout) (txn.Step, error) {
 	g := *m.GRUB
 	var commands [][]string
@@ -165,14 +165,14 @@ func grubInstallStep(m Layout) (txn.Step, error) {
 	return txn.Step{Kind: stepGRUBInstall, Args: txn.Args{"commands": string(data)}}, err
 }
 
-// grubInstall makes GRUB go by what is at /boot/grub now. While it writes the
-// core image, it is as it is with any other run of grub-install: a power cut
-// in these milliseconds is the one that can't be helped.
+// grubInstall makes GRUB read the current /boot/grub. As with every grub-install, a
+// power cut during the milliseconds of the core image's write can leave the machine
+// unbootable.
 func (i *Installer) grubInstall(ctx context.Context, a txn.Args) error {
 	return i.runGRUBInstall(ctx, a, func(command ...string) []string { return command })
 }
 
-// grubInstallHidden makes GRUB go by the /boot/grub of the running root.
+// grubInstallHidden makes GRUB read the running root's own /boot/grub.
 func (i *Installer) grubInstallHidden(ctx context.Context, a txn.Args) error {
 	return i.runGRUBInstall(ctx, a, hidden)
 }
@@ -188,6 +188,6 @@ func (i *Installer) runGRUBInstall(ctx context.Context, a txn.Args, wrap func(..
 			return err
 		}
 	}
-	unix.Sync() // the EFI system partition, too
+	unix.Sync() // including the EFI system partition
 	return nil
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// ofBoot says whether a file of a /boot of its own belongs to the kernels, and
-// not to GRUB or to the file system.
+// ofBoot reports whether a file of a separate /boot belongs to the kernels, and not to
+// GRUB or the file system.
 func ofBoot(path string) bool {
 	top, _, _ := strings.Cut(path, "/")
 	return top != "grub" && top != "lost+found"
 }
 
-// bootArgs are the arguments of all steps that move a /boot of its own.
+// bootArgs returns the arguments of all steps that move a separate /boot.
 func bootArgs(m Layout) txn.Args {
 	args := txn.Args{"source": m.Boot.device(), "type": m.Boot.Type, "subvolume": m.Subvolume}
 	if m.ESP != nil && strings.HasPrefix(m.ESP.Dir, "/boot/") {
@@ -33,8 +33,8 @@ func bootArgs(m Layout) txn.Args {
 	return args
 }
 
-// copyBoot copies a /boot of its own into the directory of the root below it,
-// and makes the mount points that it needs.
+// copyBoot copies a separate /boot into the root's directory below it, and creates the
+// necessary mount points.
 func (i *Installer) copyBoot(_ context.Context, a txn.Args) error {
 	to, done, err := i.in(a["subvolume"], "boot")
 	if err != nil {
@@ -50,9 +50,9 @@ func (i *Installer) copyBoot(_ context.Context, a txn.Args) error {
 	return nil
 }
 
-// removeCopiedBoot makes a /boot of its own the only one again. The machine may
-// have run with the root's own meanwhile, and what was installed then is there
-// alone, or is all that grub.cfg names.
+// removeCopiedBoot makes a separate /boot the only one again. If the machine has run
+// with the root's own meanwhile, kernels installed then exist only there, and grub.cfg
+// may name only them.
 func (i *Installer) removeCopiedBoot(ctx context.Context, a txn.Args) error {
 	own, done, err := i.in(a["subvolume"], "boot")
 	if err != nil {
@@ -82,8 +82,8 @@ func (i *Installer) removeCopiedBoot(ctx context.Context, a txn.Args) error {
 	return i.clearBelow(a["subvolume"])
 }
 
-// keepEntries sees to it that there is something to boot without apt-be.cfg:
-// update-grub may have run since the distribution's own scripts were off.
+// keepEntries ensures that the menu has entries without apt-be.cfg: update-grub may
+// have run while the distribution's own scripts were switched off.
 func (i *Installer) keepEntries(ctx context.Context) error {
 	config, err := readIfAny(i.Host.path(grubConfig))
 	if err != nil || len(kernelsOf(config)) > 0 {
@@ -92,7 +92,7 @@ func (i *Installer) keepEntries(ctx context.Context) error {
 	return i.plainConfig(ctx, nil)
 }
 
-// kernelsOf are the kernels that a menu names.
+// kernelsOf returns the kernels that a menu names.
 func kernelsOf(menu []byte) []string {
 	var kernels []string
 	for line := range bytes.Lines(menu) {
@@ -103,8 +103,7 @@ func kernelsOf(menu []byte) []string {
 	return kernels
 }
 
-// fits says whether a menu names the kernels in a /boot of its own, and no
-// others.
+// fits reports whether a menu names exactly the kernels of a separate /boot.
 func (i *Installer) fits(menu []byte) bool {
 	kernels := kernelsOf(menu)
 	if slices.ContainsFunc(kernels, func(file string) bool { return !isFile(i.Host.path("boot/" + file)) }) {
@@ -116,8 +115,8 @@ func (i *Installer) fits(menu []byte) bool {
 	})
 }
 
-// copyNewer copies what of the kernels is new or was changed later in one directory
-// than in another one.
+// copyNewer copies kernels that are new or were changed later in one directory than in
+// another.
 func copyNewer(from, to string) error {
 	return copyTree(from, to, func(path string) bool {
 		if !ofBoot(path) {
@@ -128,8 +127,8 @@ func copyNewer(from, to string) error {
 			return true
 		}
 		err := unix.Lstat(filepath.Join(to, path), &there)
-		// A copy has the size and the time of what it is of, and dpkg gives files
-		// the time of when they were built. So the time of the change decides.
+		// A copy has the size and time of its original, and dpkg sets the time of the
+		// build. So the change time decides.
 		same := here.Mode == there.Mode && here.Size == there.Size && here.Mtim == there.Mtim
 		return err != nil || !same && here.Ctim.Nano() > there.Ctim.Nano()
 	})
@@ -161,13 +160,13 @@ func (i *Installer) clearBelow(subvolume string) error {
 	return nil
 }
 
-// switchBoot unmounts /boot, and mounts the directory grub of that file system
-// at /boot/grub.
+// switchBoot unmounts /boot, and mounts the directory grub of that file system at
+// /boot/grub.
 func (i *Installer) switchBoot(ctx context.Context, a txn.Args) error {
 	return i.remount(ctx, a, "/boot", "/boot/grub", func() error {
-		// Not by X-mount.subdir, as at the next boot: mount(8) of util-linux
-		// 2.38 does that in a name space of its own, and it gets nowhere
-		// where mounts are not shared.
+		// Not by X-mount.subdir, as the next boot does: mount(8) of util-linux 2.38
+		// mounts that in its own namespace, without an effect here if mounts are not
+		// shared.
 		return i.withBoot(ctx, a, func(dir string) error {
 			_, err := i.Host.Run(ctx, "mount", "--bind", filepath.Join(dir, "grub"), i.Host.path("boot/grub"))
 			return err
@@ -182,8 +181,8 @@ func (i *Installer) switchBootBack(ctx context.Context, a txn.Args) error {
 	})
 }
 
-// remount moves a file system from one directory to another, with the EFI
-// system partition below /boot out of the way meanwhile.
+// remount moves a file system from one directory to another. Meanwhile the EFI system
+// partition below /boot is unmounted.
 func (i *Installer) remount(ctx context.Context, a txn.Args, from, to string, mount func() error) error {
 	there, err := i.Host.mountAt(from)
 	if err != nil {
@@ -220,7 +219,7 @@ func (i *Installer) mountESP(ctx context.Context, a txn.Args) error {
 	if _, err := i.Host.Run(ctx, "mount", a["esp"]); err == nil {
 		return nil
 	}
-	// It is not in the fstab.
+	// The fstab does not have it.
 	_, err = i.Host.Run(ctx, "mount", "-t", "vfat", "-o", "umask=0077", a["esp-source"], a["esp"])
 	return err
 }
@@ -236,7 +235,7 @@ func (i *Installer) unmountIf(dir string) error {
 	return nil
 }
 
-// fillBoot copies the root's own /boot into the file system that was /boot.
+// fillBoot copies the root's own /boot to the file system that was /boot.
 func (i *Installer) fillBoot(ctx context.Context, a txn.Args) error {
 	own, done, err := i.in(a["subvolume"], "boot")
 	if err != nil {
@@ -251,8 +250,8 @@ func (i *Installer) fillBoot(ctx context.Context, a txn.Args) error {
 	})
 }
 
-// fillBootBack copies what was installed since, with that file system at /boot,
-// into the root's own.
+// fillBootBack copies kernels that were installed since, with that file system at
+// /boot, to the root's own.
 func (i *Installer) fillBootBack(ctx context.Context, a txn.Args) error {
 	own, done, err := i.in(a["subvolume"], "boot")
 	if err != nil {
@@ -262,8 +261,8 @@ func (i *Installer) fillBootBack(ctx context.Context, a txn.Args) error {
 	return i.withBoot(ctx, a, func(dir string) error { return copyNewer(dir, own) })
 }
 
-// leaveBoot ends the undoing of an init --undo: when grub.cfg has nothing but
-// apt-be's menu again, the kernels go that fillBoot has copied.
+// leaveBoot ends the undo of an init --undo: when grub.cfg again has only apt-be's
+// menu, it removes the kernels that fillBoot has copied.
 func (i *Installer) leaveBoot(ctx context.Context, a txn.Args) error {
 	if err := i.makeConfig(ctx, nil); err != nil {
 		return err
@@ -271,8 +270,8 @@ func (i *Installer) leaveBoot(ctx context.Context, a txn.Args) error {
 	return i.clearBoot(ctx, a)
 }
 
-// clearBoot removes the files in the file system that was /boot which are in
-// the root's own.
+// clearBoot removes from the file system that was /boot the files that the root's own
+// /boot has.
 func (i *Installer) clearBoot(ctx context.Context, a txn.Args) error {
 	own, done, err := i.in(a["subvolume"], "boot")
 	if err != nil {
@@ -299,7 +298,7 @@ func (i *Installer) clearBoot(ctx context.Context, a txn.Args) error {
 	})
 }
 
-// withBoot mounts the whole of the file system that was /boot for a while.
+// withBoot mounts the whole file system that was /boot during use.
 func (i *Installer) withBoot(ctx context.Context, a txn.Args, use func(dir string) error) (err error) {
 	dir, err := os.MkdirTemp("", "apt-be-boot-")
 	if err != nil {

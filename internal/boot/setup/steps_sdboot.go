@@ -12,16 +12,16 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// stockMark is in the entries that kernel-install(8) writes: the name of its
-// plugin, which begins all that systemd 252 and 257 make.
+// stockMark is in the entries that kernel-install(8) writes: the name of its plugin, at
+// the start of all entries of systemd 252 and 257.
 const stockMark = "90-loaderentry.install"
 
-// blsEntry is what matters of a type #1 entry of the Boot Loader Specification.
+// blsEntry has the relevant lines of a type #1 entry of the Boot Loader Specification.
 type blsEntry struct {
 	name    string // of the file
 	content []byte
 	version string
-	files   []string // kernel and initrds, from the top of the partition
+	files   []string // kernel and initrds, from the top level of the partition
 }
 
 func parseEntry(name string, content []byte) blsEntry {
@@ -41,8 +41,8 @@ func parseEntry(name string, content []byte) blsEntry {
 	return e
 }
 
-// readEntries reads the entries in a directory; those of kernel-install alone
-// if stock is set.
+// readEntries reads the entries in a directory. With stock it reads only those of
+// kernel-install.
 func readEntries(dir string, stock bool) ([]blsEntry, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
 	if err != nil {
@@ -63,8 +63,8 @@ func readEntries(dir string, stock bool) ([]blsEntry, error) {
 
 func entriesDir(esp string) string { return filepath.Join(esp, "loader/entries") }
 
-// moveStockEntries saves the entries of kernel-install and takes them off the
-// menu. Their kernels stay until all is done.
+// moveStockEntries saves the entries of kernel-install and removes them from the menu.
+// Their kernels stay until the setup is complete.
 func (i *Installer) moveStockEntries(_ context.Context, a txn.Args) error {
 	dir := entriesDir(i.Host.path(a["esp"]))
 	entries, err := readEntries(dir, true)
@@ -84,9 +84,8 @@ func (i *Installer) moveStockEntries(_ context.Context, a txn.Args) error {
 	return removeAll(files...)
 }
 
-// restoreStockEntries puts the entries of kernel-install back: as they were,
-// and of kernels whose files are gone, or that are new, as kernel-install
-// makes them.
+// restoreStockEntries restores the entries of kernel-install. If the files of an entry
+// are missing, or a kernel is new, kernel-install writes a new entry.
 func (i *Installer) restoreStockEntries(ctx context.Context, a txn.Args) error {
 	esp := i.Host.path(a["esp"])
 	saved, err := readEntries(i.path(savedDir), true)
@@ -115,8 +114,8 @@ func (i *Installer) restoreStockEntries(ctx context.Context, a txn.Args) error {
 			return err
 		}
 	}
-	// The parameters in them may be others than those that kernel-install
-	// takes, which are those of this boot.
+	// Their parameters may differ from those of kernel-install, which are those of this
+	// boot.
 	for _, e := range saved {
 		if !e.whole(esp) {
 			continue
@@ -143,8 +142,8 @@ func isFile(file string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// removeStockKernels removes what no entry names any more. The directory of
-// all kernels of this system stays: by it kernel-install knows its layout.
+// removeStockKernels removes kernels that no entry names. The directory of this
+// system's kernels stays: kernel-install recognizes its layout by it.
 func (i *Installer) removeStockKernels(m Layout) error {
 	esp := i.Host.path(m.ESP.Dir)
 	saved, err := readEntries(i.path(savedDir), true)
@@ -163,7 +162,7 @@ func (i *Installer) removeStockKernels(m Layout) error {
 			if err := durable.Remove(filepath.Join(esp, file)); err != nil {
 				return err
 			}
-			_ = os.Remove(filepath.Dir(filepath.Join(esp, file))) // if it was the last one in there
+			_ = os.Remove(filepath.Dir(filepath.Join(esp, file))) // if it is empty
 		}
 	}
 	return nil

@@ -13,11 +13,11 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 )
 
-// unreleased are the flags that a root which waits at /run/nextroot has besides.
+// unreleased are additional flags of the root that waits at /run/nextroot.
 const unreleased = unix.MS_NOSUID | unix.MS_NODEV
 
-// Release gives the root that is prepared, if any is, the flags that it is to run
-// with. It is for when no user is left on the machine.
+// Release gives a prepared root its final mount flags. Call it when no user can be
+// logged in any more.
 func Release() error {
 	mounted, err := mountinfo.Mounted(nextRoot)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !mounted {
@@ -29,8 +29,8 @@ func Release() error {
 	return release(nextRoot)
 }
 
-// ReleaseRoot does what Release does to the root that runs by now, if the machine
-// came to it by a soft-reboot before which Release was not called.
+// ReleaseRoot does the same for the running root, if the machine came to it by a
+// soft-reboot without a call of Release.
 func ReleaseRoot() error {
 	flags, err := rootFlags()
 	if err != nil || flags&unreleased == 0 {
@@ -39,7 +39,7 @@ func ReleaseRoot() error {
 	return release("/")
 }
 
-// release gives what is mounted at dir the flags that Prepare has noted.
+// release gives the mount at dir the flags that Prepare has recorded.
 func release(dir string) error {
 	text, err := regular.ReadFile(flagsFile, regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,8 +58,8 @@ func release(dir string) error {
 	return nil
 }
 
-// rootFlags are the flags that the running root is mounted with, but for ro.
-// Other options, such as compress, are the whole file system's.
+// rootFlags returns the mount flags of the running root, except ro. Other options, such
+// as compress, belong to the whole file system.
 func rootFlags() (uintptr, error) {
 	found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != "/", false })
 	if err == nil && len(found) == 0 {
@@ -71,7 +71,7 @@ func rootFlags() (uintptr, error) {
 	return flagsOf(found[len(found)-1].Options), nil
 }
 
-// flagsOf reads the options of a mount itself, see proc_pid_mountinfo(5).
+// flagsOf reads the options of a single mount, see proc_pid_mountinfo(5).
 func flagsOf(options string) uintptr {
 	var flags uintptr
 	for option := range strings.SplitSeq(options, ",") {

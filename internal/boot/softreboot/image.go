@@ -8,17 +8,17 @@ import (
 	"io"
 )
 
-// errImage says that a file is no kernel whose build can be read.
+// errImage reports that a file is not a kernel image with a readable build.
 var errImage = errors.New("no kernel image for x86")
 
-// ReadBuild reads what build of Linux an image for x86 is: its release and
-// its version as uname -r and -v say them, with the builder between, such as
-// "6.12.48+deb13-amd64 (debian-kernel@lists.debian.org) #1 SMP …". The format
-// is that of the kernel's Documentation/arch/x86/boot.rst.
+// ReadBuild returns the Linux build of an image for x86: its release and version as
+// uname -r and -v print them, with the builder between, such as "6.12.48+deb13-amd64
+// (debian-kernel@lists.debian.org) #1 SMP …". The format is in the kernel's
+// Documentation/arch/x86/boot.rst.
 func ReadBuild(image io.ReaderAt) (string, error) {
 	const (
 		magicAt   = 0x202
-		pointerAt = 0x20e // 0x200 less than where the text begins
+		pointerAt = 0x20e // 0x200 less than the offset of the text
 		size      = 0x210
 		limit     = 512 // more than three strings of utsname
 	)

@@ -1,12 +1,12 @@
-// Package softreboot prepares a soft-reboot into another root: the running
-// kernel stays, and all of userspace, init included, is started anew from
-// what is mounted at /run/nextroot (systemd-soft-reboot.service(8), systemd
-// 254 and later). `systemctl soft-reboot` does it. Since systemd 255 a plain
-// `systemctl reboot` does too while something is mounted there, unless
-// SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT=1 is in its environment.
+// Package softreboot prepares a soft-reboot into another root: the running kernel
+// continues, and all of userspace, including init, restarts from the mount at
+// /run/nextroot (systemd-soft-reboot.service(8), systemd 254 and later). `systemctl
+// soft-reboot` does it. Since systemd 255, a plain `systemctl reboot` does it too while
+// a file system is mounted there, unless SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT=1 is in its
+// environment.
 //
-// /run outlives a soft-reboot, and with it all that is noted there, and so do
-// the boot id and the command line of the kernel.
+// /run survives a soft-reboot, with all files in it, as do the kernel's boot ID and
+// command line.
 package softreboot
 
 import (
@@ -26,25 +26,24 @@ import (
 
 const (
 	nextRoot = "/run/nextroot"
-	// TrialFile holds the nonce of the trial that is prepared. After the
-	// soft-reboot it is still there, for the environment on trial to remove.
+	// TrialFile contains the nonce of the prepared trial. It survives the soft-reboot,
+	// and the environment on trial removes it.
 	TrialFile = "/run/apt-be/soft-trial"
-	// flagsFile holds the flags of the mount that Release gives it, as a number.
+	// flagsFile contains the mount flags for Release, as a number.
 	flagsFile = "/run/apt-be/soft-flags"
 )
 
-// ErrTaken says that somebody else has put something at /run/nextroot.
+// ErrTaken reports that another program uses /run/nextroot.
 var ErrTaken = errors.New("/run/nextroot is in use")
 
-// ErrHidden says that a mount that this process makes is not seen by systemd.
+// ErrHidden reports that systemd does not see the mounts of this process.
 var ErrHidden = errors.New("this process has mounts of its own")
 
-// Prepare mounts the subvolume at a path from the top level of the file system
-// on device where systemd looks for its next root, and notes the nonce of
-// the trial. It has the flags that the running root is mounted with, and is
-// writable; until Release, setuid programs in it have no effect, since anybody can
-// walk to it there. What was prepared before is undone first. The errors are
-// ErrTaken and ErrHidden.
+// Prepare mounts the subvolume at a path from the top level of the file system on
+// device at systemd's next root, and records the nonce of the trial. The mount is
+// writable and has the flags of the running root. Until Release, setuid programs in it
+// have no effect, because every user can reach it there. Prepare first reverses an
+// earlier Prepare. The errors are ErrTaken and ErrHidden.
 func Prepare(device, subvolume, nonce string) error {
 	if err := prepare(device, subvolume, nonce); err != nil {
 		return fmt.Errorf("cannot prepare a soft-reboot into %s: %w", subvolume, err)
@@ -69,7 +68,7 @@ func prepare(device, subvolume, nonce string) error {
 	if err := os.MkdirAll(filepath.Dir(TrialFile), 0o755); err != nil {
 		return err
 	}
-	// First the note that what is mounted is ours to unmount.
+	// The note is written first: it shows that apt-be may unmount the mount.
 	if err := durable.WriteFile(TrialFile, []byte(nonce+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -88,7 +87,7 @@ func prepare(device, subvolume, nonce string) error {
 	return nil
 }
 
-// Undo takes back what Prepare did, if anything.
+// Undo reverses Prepare. It does nothing without a Prepare.
 func Undo() error {
 	prepared, err := Prepared()
 	if err != nil || prepared == "" {
@@ -97,7 +96,7 @@ func Undo() error {
 	for {
 		err := unix.Unmount(nextRoot, unix.UMOUNT_NOFOLLOW)
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-			break // nothing is mounted there any more
+			break // no mount is left
 		}
 		if err != nil {
 			return fmt.Errorf("cannot unmount %s: %w", nextRoot, err)
@@ -115,8 +114,8 @@ func Undo() error {
 	return nil
 }
 
-// Prepared returns the nonce of the trial that Prepare has noted, or "". After
-// a soft-reboot it is that of the trial that has begun.
+// Prepared returns the nonce that Prepare has recorded, or "". After a soft-reboot it
+// is the nonce of the trial that has started.
 func Prepared() (nonce string, err error) {
 	text, err := regular.ReadFile(TrialFile, regular.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,7 +127,7 @@ func Prepared() (nonce string, err error) {
 	return string(bytes.TrimSpace(text)), nil
 }
 
-// checkSeen checks that this process has the mounts that systemd has.
+// checkSeen checks that this process has the same mounts as systemd.
 func checkSeen() error {
 	own, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
@@ -144,8 +143,8 @@ func checkSeen() error {
 	return nil
 }
 
-// checkFree checks that there is nothing at /run/nextroot but perhaps an
-// empty directory, as an earlier soft-reboot leaves it.
+// checkFree checks that /run/nextroot does not exist or is an empty directory, as an
+// earlier soft-reboot leaves it.
 func checkFree() error {
 	info, err := os.Lstat(nextRoot)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -9,44 +9,44 @@ import (
 	"github.com/apt-be/apt-be/internal/fstab"
 )
 
-// systemdNeeded is the first systemd that knows the soft-reboot.
+// systemdNeeded is the first version of systemd with soft-reboot.
 const systemdNeeded = 254
 
-// Facts are what decides whether a soft-reboot will do.
+// Facts are the facts that decide about a soft-reboot.
 type Facts struct {
 	Running Running
 	Next    Next
 }
 
-// Running is the system that runs.
+// Running describes the running system.
 type Running struct {
-	Systemd     string // its version, as `systemctl show -P Version` says it; "" if init is another
+	Systemd     string // its version, as `systemctl show -P Version` prints it; "" with another init
 	Release     string // uname -r
 	Version     string // uname -v
-	Initrd      string // digest of the one that belongs to Release; "" without one
+	Initrd      string // digest of Release's initrd; "" without one
 	CommandLine string // of the kernel
-	UsrMounted  bool   // /usr is a mount of its own
+	UsrMounted  bool   // /usr is a separate mount
 }
 
-// Next is the system that is to run.
+// Next describes the next system.
 type Next struct {
-	Systemd     string // version of the package; "" if there is none
-	Release     string // of the kernel that it boots
-	Build       string // of that kernel, see [ReadBuild]; "" if that can't be told
+	Systemd     string // version of the package; "" if it is not installed
+	Release     string // of its default kernel
+	Build       string // of that kernel, see [ReadBuild]; "" if unknown
 	Initrd      string // digest
 	CommandLine string // of the kernel
-	Modules     bool   // it has those of the running kernel
+	Modules     bool   // it has the running kernel's modules
 }
 
-// Verdict is what a soft-reboot is good for. Each text is a reason, without
-// the name of the environment.
+// Verdict is the assessment of a soft-reboot. Each text is a reason, without the
+// environment's name.
 type Verdict struct {
-	Impossible []string // why userspace would not come up
-	Lacking    []string // what of the next system would not run
+	Impossible []string // reasons why userspace would not start
+	Lacking    []string // parts of the next system that would not run
 }
 
-// Suitable judges a soft-reboot. With a verdict that is empty, it ends in the
-// system that a reboot would end in.
+// Suitable assesses a soft-reboot. If the verdict is empty, the soft-reboot has the
+// same result as a reboot.
 func Suitable(f Facts) Verdict {
 	var v Verdict
 	impossible := func(format string, args ...any) { v.Impossible = append(v.Impossible, fmt.Sprintf(format, args...)) }
@@ -85,7 +85,7 @@ func Suitable(f Facts) Verdict {
 	return v
 }
 
-// major is the first number of a version of systemd, such as "257.9-1", or 0.
+// major returns the first number of a systemd version, such as "257.9-1", or 0.
 func major(version string) int {
 	end := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
 	if end < 0 {
@@ -98,12 +98,12 @@ func major(version string) int {
 	return n
 }
 
-// sameBuild says whether an image is the kernel that runs.
+// sameBuild reports whether an image is the running kernel.
 func sameBuild(build string, running Running) bool {
 	return strings.HasPrefix(build, running.Release+" ") && versionOf(build) == running.Version
 }
 
-// versionOf is the part of a build that uname -v prints.
+// versionOf returns the part of a build that uname -v prints.
 func versionOf(build string) string {
 	if i := strings.Index(build, ") #"); i >= 0 {
 		return build[i+2:]
@@ -111,9 +111,8 @@ func versionOf(build string) string {
 	return build
 }
 
-// compareParameters finds the kernel parameters that only one command line
-// has, but for those that name the root and the files that were booted, and
-// those of a trial.
+// compareParameters returns the kernel parameters that only one command line has,
+// without those for the root, the booted files and a trial.
 func compareParameters(from, to string) (added, gone []string) {
 	gone = relevant(from)
 	for _, parameter := range relevant(to) {
