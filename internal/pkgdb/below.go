@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// OwnedFile is a path that a package has.
+// OwnedFile is a path that belongs to a package.
 type OwnedFile struct {
-	Package string // without its architecture
-	Path    string // absolute, where it really is if directories above it are links
+	Package string // without the architecture
+	Path    string // absolute, with links in its directories resolved
 }
 
-// Directory says whether it is a directory in a root, or not there.
+// Directory reports whether it is a directory in a root, or missing.
 func (f OwnedFile) Directory(root string) bool {
 	info, err := os.Lstat(filepath.Join(root, f.Path))
 	return err != nil || info.IsDir()
 }
 
-// FilesBelow returns what installed packages have below some places, which are
-// absolute: of all packages if none are named. It looks at nothing in these places,
-// which may not answer.
+// FilesBelow returns the paths of installed packages below some absolute places: of all
+// packages if none are named. It does not look into these places, which may not
+// respond.
 func FilesBelow(root string, places, packages []string) ([]OwnedFile, error) {
 	r, err := openRoot(root)
 	if err != nil {

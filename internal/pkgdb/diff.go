@@ -10,8 +10,8 @@ import (
 	debversion "github.com/knqyf263/go-deb-version"
 )
 
-// Change is one package that two roots have differently. From is "" for a new
-// one, To for a removed one.
+// Change is a package that differs between two roots. From is "" for a new package, To
+// for a removed one.
 type Change struct {
 	Name string `json:"name"`
 	Arch string `json:"arch"`
@@ -19,8 +19,8 @@ type Change struct {
 	To   string `json:"to,omitempty"`
 }
 
-// Diff is what packages two roots have differently, each list by name and
-// architecture and never nil.
+// Diff has the packages that differ between two roots. Each list is sorted by name and
+// architecture, and is never nil.
 type Diff struct {
 	Added      []Change `json:"added"`
 	Removed    []Change `json:"removed"`
@@ -28,16 +28,15 @@ type Diff struct {
 	Downgraded []Change `json:"downgraded"`
 }
 
-// Len is how many packages differ.
+// Len returns the number of packages that differ.
 func (d Diff) Len() int {
 	return len(d.Added) + len(d.Removed) + len(d.Upgraded) + len(d.Downgraded)
 }
 
-// Compare says what to has otherwise than from, of the packages that are
-// [Package.Present]. Versions that dpkg holds for equal (1.0 and 1.0-0) are no
-// difference. A package that has changed from one architecture to another,
-// such as from amd64 to all, is upgraded and not removed and new. The error
-// is of a version that dpkg would not take.
+// Compare returns the differences of to from from, among the packages that are
+// [Package.Present]. Versions that dpkg treats as equal (1.0 and 1.0-0) do not differ.
+// A package that changed its architecture, such as from amd64 to all, counts as
+// upgraded. The error is about a version that dpkg would not accept.
 func Compare(from, to *DB) (Diff, error) {
 	diff := Diff{Added: []Change{}, Removed: []Change{}, Upgraded: []Change{}, Downgraded: []Change{}}
 	before, after := presentByName(from), presentByName(to)
@@ -71,7 +70,7 @@ func presentByName(db *DB) map[string][]Package {
 	return byName
 }
 
-// compareInstances enters the differences between the instances of one name.
+// compareInstances adds the differences between the instances of one name.
 func (d *Diff) compareInstances(name string, olds, news []Package) error {
 	var gone, come []Package
 	for _, old := range olds {
@@ -99,7 +98,7 @@ func (d *Diff) compareInstances(name string, olds, news []Package) error {
 	return nil
 }
 
-// enter enters a package that is in both roots.
+// enter adds a package that both roots have.
 func (d *Diff) enter(from, to Package) error {
 	order, err := compareVersions(from.Version, to.Version)
 	if err != nil {
@@ -115,11 +114,11 @@ func (d *Diff) enter(from, to Package) error {
 	return nil
 }
 
-// longNumber is a number in a version that go-deb-version can't hold.
+// longNumber matches a number in a version that go-deb-version cannot represent.
 var longNumber = regexp.MustCompile(`[0-9]{19}`)
 
-// compareVersions orders two versions as dpkg does (deb-version(7)): -1 if a
-// is the older one, 1 if b is.
+// compareVersions orders two versions as dpkg does (deb-version(7)): -1 if a is older,
+// 1 if b is.
 func compareVersions(a, b string) (int, error) {
 	if a == b {
 		return 0, nil
@@ -134,8 +133,8 @@ func compareVersions(a, b string) (int, error) {
 	}
 	order := va.Compare(vb)
 	if order == 0 && (longNumber.MatchString(a) || longNumber.MatchString(b)) {
-		// The library holds all numbers beyond an int64 for the same one.
-		// Such numbers are time stamps or hashes, of one length each.
+		// The library treats all numbers beyond an int64 as equal. Such numbers are
+		// time stamps or hashes of one length.
 		order = cmp.Or(len(a)-len(b), strings.Compare(a, b))
 	}
 	return cmp.Compare(order, 0), nil

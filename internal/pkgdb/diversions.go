@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// diversionsFile has three lines for each: the file, where it is diverted to, and
-// the package that has its own in its place; ":" for an admin's (dpkg-divert(1)).
+// diversionsFile has three lines for each diversion: the file, its new name, and the
+// package whose own file replaces it; ":" for an administrator's (dpkg-divert(1)).
 const diversionsFile = "var/lib/dpkg/diversions"
 
-// LocalDiversions returns the files of a root file system that its admin has
-// diverted, each with where to, in an order of their own.
+// LocalDiversions returns the files of a root file system that its administrator has
+// diverted, each with its new name, sorted.
 func LocalDiversions(root string) ([]string, error) {
 	dir, err := openRoot(root)
 	if err != nil {

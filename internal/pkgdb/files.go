@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// Files are the paths that the packages of a root have, relative to it.
+// Files are the paths of the packages of a root, relative to it.
 type Files struct {
-	Packaged  map[string]bool // files and directories, conffiles too
-	Conffiles map[string]bool // also those that no version has any more, but were the admin's to change
+	Packaged  map[string]bool // files and directories, including conffiles
+	Conffiles map[string]bool // including those of earlier versions, which the administrator may have changed
 }
 
-// ReadFiles reads what dpkg knows of the files in a root: the lists of its
-// packages, and the conffiles of its status file. Where directories are links, such
-// as /bin into /usr, as in Debian since 12, or one that the admin has moved, the paths
-// are those that there really are.
+// ReadFiles reads dpkg's lists of files in a root, and the conffiles of its status
+// file. If directories are links, such as /bin into /usr in Debian since 12, or one
+// that the administrator has moved, the paths are the resolved ones.
 func ReadFiles(root string) (Files, error) {
 	r, err := openRoot(root)
 	if err != nil {
@@ -55,8 +54,8 @@ func ReadFiles(root string) (Files, error) {
 
 const infoDir = "var/lib/dpkg/info"
 
-// mergedUsr returns a function that makes an absolute path of dpkg's relative to
-// the root, and replaces the links of a merged /usr in it.
+// mergedUsr returns a function that makes an absolute path of dpkg relative to the
+// root, and replaces the links of a merged /usr in it.
 func (r *rootDir) mergedUsr() func(name string) string {
 	links := map[string]bool{}
 	for _, dir := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"} {
@@ -76,11 +75,11 @@ func (r *rootDir) mergedUsr() func(name string) string {
 	}
 }
 
-// mostLinks is how many links lead on to a directory (path_resolution(7)).
+// mostLinks is the maximum number of links in a path (path_resolution(7)).
 const mostLinks = 40
 
-// realPath is mergedUsr that also follows the links in the directories of a path. In
-// those that are foreign, and below, it looks at nothing.
+// realPath is mergedUsr that also follows the links in the directories of a path. It
+// does not look into foreign directories.
 func (r *rootDir) realPath(foreign ...string) func(name string) string {
 	merged := r.mergedUsr()
 	known := map[string]string{".": "."}
@@ -90,7 +89,7 @@ func (r *rootDir) realPath(foreign ...string) func(name string) string {
 			return there
 		}
 		there := path.Join(real(path.Dir(dir), links), path.Base(dir))
-		// Of a path without links but its last part: nothing outside is looked at.
+		// The path has no links except in its last part, so nothing outside is read.
 		isForeign := slices.ContainsFunc(foreign, func(f string) bool { return there == f || strings.HasPrefix(there, f+"/") })
 		if isForeign {
 			known[dir] = there
@@ -121,8 +120,8 @@ func (r *rootDir) realPath(foreign ...string) func(name string) string {
 	}
 }
 
-// conffiles returns the paths in the Conffiles fields of a status file: each in a
-// line with its checksum, and perhaps a word on what became of it.
+// conffiles returns the paths in the Conffiles fields of a status file: each in a line
+// with its checksum, and perhaps a word about its state.
 func conffiles(status []byte) []string {
 	var found []string
 	inside := false

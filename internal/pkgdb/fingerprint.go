@@ -7,12 +7,12 @@ import (
 	"hash"
 )
 
-// Fingerprint is the same for two roots if and only if their package
-// databases are byte for byte the same: dpkg's status, its journal with the
-// names of its files, apt's marks, and the admin's diversions and overrides of
-// modes. It is a SHA-256 in hexadecimal.
+// Fingerprint returns equal values for two roots if and only if their package databases
+// are byte for byte equal: dpkg's status, its journal with the names of its files,
+// apt's marks, and the administrator's diversions and statoverrides. It is a SHA-256 in
+// hexadecimal.
 //
-// It differs while dpkg is at work, and after dpkg was cut off.
+// It changes while dpkg works, and after dpkg was interrupted.
 func Fingerprint(root string) (string, error) {
 	dir, err := openRoot(root)
 	if err != nil {
@@ -41,8 +41,8 @@ func Fingerprint(root string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// addFile adds name and contents with their lengths, so that nothing of one
-// can pass for a part of the other. A file that isn't there has length -1.
+// addFile adds name and contents with their lengths, so that no part of one can count
+// for the other. A missing file has length -1.
 func addFile(sum hash.Hash, name string, content []byte) {
 	length := len(content)
 	if content == nil {
@@ -52,7 +52,7 @@ func addFile(sum hash.Hash, name string, content []byte) {
 	sum.Write(content)
 }
 
-// Changed says whether two root file systems differ in their Fingerprint.
+// Changed reports whether two root file systems differ in their Fingerprint.
 func Changed(before, after string) (bool, error) {
 	then, err := Fingerprint(before)
 	if err != nil {

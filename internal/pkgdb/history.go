@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// ReadHistoryErrors returns what apt's history log of newRoot has as errors
-// beyond that of baseRoot, see [HistoryErrors]. A root without a log has an
-// empty one.
+// ReadHistoryErrors returns the errors in apt's history log of newRoot that the log of
+// baseRoot lacks, see [HistoryErrors]. A missing log counts as empty.
 func ReadHistoryErrors(baseRoot, newRoot string) ([]string, error) {
 	var logs [2][]byte
 	for i, root := range []string{baseRoot, newRoot} {
@@ -24,13 +23,13 @@ func ReadHistoryErrors(baseRoot, newRoot string) ([]string, error) {
 	return HistoryErrors(logs[0], logs[1]), nil
 }
 
-// HistoryErrors returns the values of the Error fields that apt's history.log
-// has in new beyond old. libapt writes one for each run of dpkg that failed,
-// whatever the frontend and its exit status. If new doesn't go on where old
-// ends, because the log was rotated between, all of new counts.
+// HistoryErrors returns the values of the Error fields that apt's history.log has in
+// new but not in old. libapt writes one for each failed run of dpkg, whatever the
+// frontend and its exit status. If new does not continue old, because the log was
+// rotated between, all of new counts.
 func HistoryErrors(old, new []byte) []string {
 	if bytes.HasPrefix(new, old) {
-		// A last line that was not complete in old is new.
+		// An incomplete last line of old is new.
 		new = new[bytes.LastIndexByte(old, '\n')+1:]
 	}
 	var found []string

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// Kernel is a kernel in the /boot of a root. Names are from that root, without
-// a leading slash.
+// Kernel is a kernel in the /boot of a root. Paths are relative to the root, without a
+// leading slash.
 type Kernel struct {
-	Version string // as uname -r would say
-	Image   string // "boot/vmlinuz-V"; "" if that is empty or no regular file
-	Initrd  string // "boot/initrd.img-V"; "" if there is none, or an empty one
-	Modules bool   // its modules are there, and depmod(8) has indexed them
+	Version string // as uname -r prints it
+	Image   string // "boot/vmlinuz-V"; "" if the file is empty or not regular
+	Initrd  string // "boot/initrd.img-V"; "" if the file is missing or empty
+	Modules bool   // its modules exist, and depmod(8) has indexed them
 }
 
-// Bootable says why the kernel can't boot its root, nil if it can.
+// Bootable returns the reason why the kernel cannot boot its root, or nil.
 func (k Kernel) Bootable() error {
 	switch {
 	case k.Image == "":
@@ -31,9 +31,8 @@ func (k Kernel) Bootable() error {
 	return nil
 }
 
-// Kernels lists the kernels in the boot directory of root, newest first. It
-// is empty in a root that doesn't boot by itself, and where /boot is another
-// file system.
+// Kernels lists the kernels in the boot directory of root, newest first. The list is
+// empty in a root that does not boot by itself, and if /boot is another file system.
 func Kernels(root string) ([]Kernel, error) {
 	dir, err := openRoot(root)
 	if err != nil {
@@ -49,7 +48,7 @@ func Kernels(root string) ([]Kernel, error) {
 	for _, name := range names {
 		version, isImage := imageVersion(name)
 		known := slices.ContainsFunc(kernels, func(k Kernel) bool { return k.Version == version })
-		// vmlinux sorts before vmlinuz, which is what Debian boots if both are there.
+		// vmlinux sorts before vmlinuz, which Debian boots if both exist.
 		if !isImage || known || strings.HasPrefix(name, "vmlinux-") && slices.Contains(names, "vmlinuz-"+version) {
 			continue
 		}
@@ -64,11 +63,11 @@ func Kernels(root string) ([]Kernel, error) {
 	return kernels, nil
 }
 
-// kernelVersion is what a version can be. It ends up in boot loader entries.
+// kernelVersion matches a valid version, which goes into boot loader entries.
 var kernelVersion = regexp.MustCompile(`^[0-9][A-Za-z0-9.+~_-]*$`)
 
-// imageVersion tells the version of the kernel image with this name. What
-// dpkg and installkernel(8) put aside is no image.
+// imageVersion returns the version of the kernel image with this name. Backups of dpkg
+// and installkernel(8) are not images.
 func imageVersion(name string) (version string, isImage bool) {
 	for _, prefix := range []string{"vmlinuz-", "vmlinux-"} {
 		if rest, found := strings.CutPrefix(name, prefix); found {
@@ -79,7 +78,8 @@ func imageVersion(name string) (version string, isImage bool) {
 	return "", false
 }
 
-// fileWithContents returns name if that is a regular file that isn't empty.
+// fileWithContents returns name if it is a regular file that is not empty, otherwise
+// "".
 func (r *rootDir) fileWithContents(name string) string {
 	info, err := r.stat(name)
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
@@ -88,8 +88,8 @@ func (r *rootDir) fileWithContents(name string) string {
 	return name
 }
 
-// hasModules looks for modules.dep and not for the directory, which stays
-// when a kernel is removed while a file made later is in it.
+// hasModules looks for modules.dep and not for the directory: dpkg keeps the directory
+// of a removed kernel if it contains a file that dpkg does not own.
 func (r *rootDir) hasModules(version string) bool {
 	for _, dir := range []string{"usr/lib/modules", "lib/modules"} {
 		if info, err := r.stat(path.Join(dir, version, "modules.dep")); err == nil && info.Mode().IsRegular() {
@@ -99,8 +99,8 @@ func (r *rootDir) hasModules(version string) bool {
 	return false
 }
 
-// compareKernels orders as linux-version(1): as Debian versions, with a
-// release candidate before its release.
+// compareKernels orders as linux-version(1): as Debian versions, with a release
+// candidate before its release.
 func compareKernels(a, b string) int {
 	debian := func(version string) string { return strings.Replace(version, "-rc", "~rc", 1) }
 	order, err := compareVersions(debian(a), debian(b))

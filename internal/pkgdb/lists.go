@@ -14,11 +14,11 @@ import (
 	"strings"
 )
 
-// ListsDir is where apt keeps the lists of the repositories' packages, below a root.
+// ListsDir is the directory of apt's package lists, from a root.
 const ListsDir = "/var/lib/apt/lists"
 
-// EachList calls read with each list of packages in a directory of apt's, which is
-// one that no script of a sandbox writes to: a compressed list is apt's to read.
+// EachList calls read with each package list in a directory of apt. No script of a
+// sandbox may be able to write to the directory: apt decompresses the lists.
 func EachList(dir string, read func(list io.Reader) error) error {
 	lists, err := filepath.Glob(filepath.Join(dir, "*_Packages*"))
 	if err != nil {
@@ -29,7 +29,7 @@ func EachList(dir string, read func(list io.Reader) error) error {
 		if !strings.HasSuffix(list, "_Packages") {
 			open = readCompressed
 		}
-		if err := open(list, read); err != nil && !errors.Is(err, fs.ErrNotExist) { // apt may be at it
+		if err := open(list, read); err != nil && !errors.Is(err, fs.ErrNotExist) { // apt may be replacing it
 			return err
 		}
 	}
@@ -45,7 +45,7 @@ func readPlain(file string, read func(io.Reader) error) error {
 	return read(f)
 }
 
-// readCompressed has apt decompress, in whichever way it keeps its lists.
+// readCompressed lets apt decompress a list, whatever format apt keeps it in.
 func readCompressed(file string, read func(io.Reader) error) error {
 	cat := exec.Command("/usr/lib/apt/apt-helper", "cat-file", file)
 	out, err := cat.StdoutPipe()
@@ -62,15 +62,15 @@ func readCompressed(file string, read func(io.Reader) error) error {
 	return err
 }
 
-// Archive is what a list says of the file of a package.
+// Archive is a list's data about the file of a package.
 type Archive struct {
 	Size   int64
-	SHA256 string // in small hexadecimal digits
+	SHA256 string // in lower-case hexadecimal digits
 }
 
-// ReadArchives reads a repository's list of packages, and adds to found what it says
-// of those files that are wanted, by the names that apt gives them in its cache. Of
-// one name there may be several: two repositories have builds of their own.
+// ReadArchives reads a repository's package list, and adds its data about the wanted
+// files to found, by their names in apt's cache. One name may occur several times: two
+// repositories can have their own builds.
 func ReadArchives(list io.Reader, wanted map[string]bool, found map[string][]Archive) error {
 	packages := map[string]bool{}
 	for name := range wanted {
@@ -121,8 +121,8 @@ func ReadArchives(list io.Reader, wanted map[string]bool, found map[string][]Arc
 	}
 }
 
-// CacheName is the name that apt gives in its cache to a package that has that name
-// in its repository (pkgAcqArchive in apt-pkg/acquire-item.cc).
+// CacheName returns the name in apt's cache of a package with this name in its
+// repository (pkgAcqArchive in apt-pkg/acquire-item.cc).
 func (b Binary) CacheName(inRepository string) string {
 	kind := inRepository[strings.LastIndexByte(inRepository, '/')+1:]
 	kind = kind[strings.LastIndexByte(kind, '.')+1:]

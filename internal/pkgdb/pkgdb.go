@@ -1,7 +1,7 @@
-// Package pkgdb reads what dpkg and apt know of a root directory, and what is
-// there to boot in it. The root is that of a boot environment which need not
-// be running: nothing is locked, nothing in it is executed, and nothing in it
-// is trusted, so no symbolic link leads a read out of it.
+// Package pkgdb reads dpkg's and apt's databases of a root directory, and the kernels
+// there. The root may be that of a boot environment that does not run: pkgdb locks
+// nothing, executes nothing in it and trusts nothing in it, so no symbolic link leads a
+// read out of it.
 package pkgdb
 
 import (
@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Where dpkg and apt keep their state, from the root.
+// The state files of dpkg and apt, from the root.
 const (
 	statusFile   = "var/lib/dpkg/status"
 	updatesDir   = "var/lib/dpkg/updates"
@@ -18,9 +18,8 @@ const (
 	historyFile  = "var/log/apt/history.log"
 )
 
-// Package is what dpkg and apt know of one package of one architecture. Want,
-// Flag and Status are the three words of dpkg's Status field, see
-// dpkg-query(1).
+// Package is dpkg's and apt's data about one package of one architecture. Want, Flag
+// and Status are the three words of dpkg's Status field, see dpkg-query(1).
 type Package struct {
 	Name    string
 	Arch    string
@@ -28,28 +27,27 @@ type Package struct {
 	Want    string // unknown, install, hold, deinstall or purge
 	Flag    string // ok or reinstreq
 	Status  string // not-installed, config-files, half-installed, unpacked, half-configured, triggers-awaited, triggers-pending or installed
-	Auto    bool   // apt installed it for the sake of another package
+	Auto    bool   // apt installed it as a dependency
 
 	multiArchSame bool
 }
 
-// Present says whether files of the package are in the root, other than its
-// configuration: whether it is installed, or was left half way.
+// Present reports whether the root has files of the package other than its
+// configuration: it is installed, or partly installed.
 func (p Package) Present() bool {
 	return p.Status != "not-installed" && p.Status != "config-files"
 }
 
 // DB is the package database of one root.
 type DB struct {
-	// Packages has every package that dpkg has a record of, by name and
-	// architecture, those that are no longer installed too.
+	// Packages has every package in dpkg's database, by name and architecture,
+	// including those that are no longer installed.
 	Packages []Package
 }
 
-// Read reads the package database of root: dpkg's status, its journal
-// (updates/NNNN, what a dpkg that was cut off had done), and apt's marks of
-// automatic installation. The error is an [fs.ErrNotExist] if root has no
-// dpkg database.
+// Read reads the package database of root: dpkg's status, its journal (updates/NNNN,
+// the changes of an interrupted dpkg), and apt's marks of automatic installation. The
+// error is an [fs.ErrNotExist] if root has no dpkg database.
 func Read(root string) (*DB, error) {
 	dir, err := openRoot(root)
 	if err != nil {
@@ -92,19 +90,18 @@ func Read(root string) (*DB, error) {
 	return &DB{Packages: records.sorted()}, nil
 }
 
-// Broken returns the packages that `dpkg --audit` names because of their
-// state: those that need to be installed again, and those that are half
-// installed, not configured, or have triggers to process.
+// Broken returns the packages that `dpkg --audit` reports because of their state: those
+// that must be installed again, and those that are half installed, not configured, or
+// have pending triggers.
 func (db *DB) Broken() []Package {
 	return db.filter(func(p Package) bool {
 		return p.Flag != "ok" || p.Present() && p.Status != "installed"
 	})
 }
 
-// Unfinished returns the packages whose selection has not been carried out:
-// that are to be removed or purged and are still there, or are to be
-// installed and are not. apt sets selections before it runs dpkg, so these
-// are what an interrupted run leaves without dpkg noticing.
+// Unfinished returns the packages that dpkg should remove, purge or install, and has
+// not. apt sets selections before it runs dpkg, so an interrupted run leaves such
+// packages, and dpkg does not notice.
 func (db *DB) Unfinished() []Package {
 	return db.filter(func(p Package) bool {
 		switch p.Want {
@@ -133,8 +130,8 @@ func byNameAndArch(a, b Package) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch))
 }
 
-// isJournalName says whether dpkg takes a file in updates for a part of its
-// journal: all digits. Its names have one length, so they sort as numbers.
+// isJournalName reports whether dpkg takes a file in updates for a part of its journal:
+// its name consists of digits. All names have the same length, so they sort as numbers.
 func isJournalName(name string) bool {
 	return name != "" && !slices.ContainsFunc([]byte(name), func(c byte) bool { return c < '0' || c > '9' })
 }

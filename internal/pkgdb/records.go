@@ -9,7 +9,7 @@ import (
 	"pault.ag/go/debian/control"
 )
 
-// The words that a Status field may have, in its order; dpkg refuses others.
+// The words of a Status field, in its order; dpkg refuses others.
 func isStatus(words []string) bool {
 	if len(words) != 3 {
 		return false
@@ -32,8 +32,8 @@ func isStatus(words []string) bool {
 	return false
 }
 
-// recordSet is the packages of a root while they are being read: for each
-// name the instances of different architectures.
+// recordSet has the packages of a root during the reading: for each name the instances
+// of different architectures.
 type recordSet struct {
 	byName map[string][]Package
 }
@@ -44,10 +44,9 @@ func (s *recordSet) load(status []byte) error {
 	return eachPackage(status, func(p Package) { s.put(p, p.Arch) })
 }
 
-// override takes one file of dpkg's journal, whose records replace those
-// before. As in dpkg, a package that is not "Multi-Arch: same" replaces the
-// one instance that is there, whatever its architecture: that is how it
-// changes from amd64 to all.
+// override applies one file of dpkg's journal, whose records replace earlier ones. As
+// in dpkg, a package that is not "Multi-Arch: same" replaces the single existing
+// instance of any architecture: in this way it changes from amd64 to all.
 func (s *recordSet) override(update []byte) error {
 	return eachPackage(update, func(p Package) {
 		arch := p.Arch
@@ -79,8 +78,8 @@ func (s *recordSet) put(p Package, arch string) {
 	s.byName[p.Name] = append(instances, p)
 }
 
-// markAuto sets Auto from apt's extended_states. apt knows a package of
-// architecture all under the native one.
+// markAuto sets Auto from apt's extended_states. apt lists a package of architecture
+// all under the native one.
 func (s *recordSet) markAuto(extended []byte) error {
 	native := ""
 	for _, p := range s.byName["dpkg"] {

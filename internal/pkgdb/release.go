@@ -7,9 +7,9 @@ import (
 	"unicode"
 )
 
-// Release returns the name of the operating system in root, such as "Debian
-// GNU/Linux 13 (trixie)": PRETTY_NAME of etc/os-release or, failing that, of
-// usr/lib/os-release (os-release(5)). It has no control characters.
+// Release returns the name of the operating system in root, such as "Debian GNU/Linux
+// 13 (trixie)": PRETTY_NAME of etc/os-release or, without it, of usr/lib/os-release
+// (os-release(5)). It has no control characters.
 func Release(root string) (string, error) {
 	dir, err := openRoot(root)
 	if err != nil {
@@ -28,7 +28,7 @@ func Release(root string) (string, error) {
 	return prettyName(content), nil
 }
 
-// prettyName finds PRETTY_NAME; os-release(5) says that its default is Linux.
+// prettyName finds PRETTY_NAME. Its default is Linux (os-release(5)).
 func prettyName(osRelease []byte) string {
 	name := "Linux"
 	for line := range bytes.Lines(osRelease) {
@@ -44,7 +44,7 @@ func prettyName(osRelease []byte) string {
 	}, name)
 }
 
-// unquote takes off a shell word's quotes and backslashes.
+// unquote removes a shell word's quotes and backslashes.
 func unquote(word string) string {
 	var plain strings.Builder
 	var quote byte

@@ -5,29 +5,29 @@ import (
 	"fmt"
 )
 
-// ErrDowngraded says that a package was downgraded on purpose, and that nobody but
-// the admin knows what that means for an upgraded system.
+// ErrDowngraded reports that the administrator downgraded a package. Only the
+// administrator can decide about this package in an upgraded system.
 var ErrDowngraded = errors.New("it was downgraded")
 
-// Replay is what has to be done to the packages of a root file system so that it
-// has what happened to those of another one. The names are apt's.
+// Replay has the package changes that repeat those of another root file system. The
+// names are apt's.
 type Replay struct {
 	Install []string // or upgrade
 	Remove  []string
-	Auto    []string // to be marked so (apt-mark(8)), and so on
+	Auto    []string // to be marked as automatic (apt-mark(8)), and so on
 	Manual  []string
 	Hold    []string
 	Unhold  []string
 }
 
-// Empty says whether there is nothing to do.
+// Empty reports whether there are no changes.
 func (r Replay) Empty() bool {
 	return len(r.Install)+len(r.Remove)+len(r.Auto)+len(r.Manual)+len(r.Hold)+len(r.Unhold) == 0
 }
 
-// Missing says what of the changes from base to live is missing in next, which was
-// made of base too: ErrDowngraded. What an upgrade has removed from next stays
-// removed.
+// Missing returns the changes from base to live that next lacks, which was also made
+// from base. The error is ErrDowngraded. Packages that an upgrade has removed from next
+// stay removed.
 func Missing(base, live, next *DB) (Replay, error) {
 	var r Replay
 	before, after, known := byKey(base), byKey(next), map[string]bool{}
@@ -55,7 +55,7 @@ func Missing(base, live, next *DB) (Replay, error) {
 			mark(&r.Hold, &r.Unhold, p, p.held())
 		}
 	}
-	for _, p := range base.Packages { // and those that live has no record of any more
+	for _, p := range base.Packages { // including those without a record in live
 		if _, has := after[p.key()]; has && p.Present() && !known[p.key()] {
 			r.Remove = append(r.Remove, p.AptName())
 		}
@@ -63,8 +63,8 @@ func Missing(base, live, next *DB) (Replay, error) {
 	return r, nil
 }
 
-// missing says whether a package of live has to be installed or upgraded, given
-// what of it there was before, and is in the other root.
+// missing reports whether a package of live must be installed or upgraded, given its
+// earlier state and its state in the other root.
 func missing(p, old Package, had bool, now Package, has bool) (bool, error) {
 	if !p.Present() || had && old.Version == p.Version {
 		return false, nil
@@ -93,7 +93,7 @@ func mark(yes, no *[]string, p Package, is bool) {
 
 func (p Package) held() bool { return p.Want == "hold" }
 
-// AptName is how apt is told which package is meant.
+// AptName returns the name of the package for apt.
 func (p Package) AptName() string {
 	if p.Arch == "all" || p.Arch == "" {
 		return p.Name
@@ -103,7 +103,7 @@ func (p Package) AptName() string {
 
 func (p Package) key() string { return p.Name + ":" + p.Arch }
 
-// byKey has the packages that are present.
+// byKey returns the present packages.
 func byKey(db *DB) map[string]Package {
 	found := map[string]Package{}
 	for _, p := range db.Packages {

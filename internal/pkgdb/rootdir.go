@@ -11,19 +11,19 @@ import (
 	"syscall"
 )
 
-// maxFileSize is the most that is read of one file, in bytes. The largest
-// status files are of some 10 MiB; a file beyond this is a trap or damaged.
+// maxFileSize is the maximum size of a file to read, in bytes. The largest status files
+// have about 10 MiB; a larger file is a trap or damaged.
 const maxFileSize = 128 << 20
 
-// errLeavesRoot says that a symbolic link on the way leads out of the root.
-// [os.Root] refuses absolute ones as well, wherever they point.
+// errLeavesRoot reports that a symbolic link in the path leads out of the root.
+// [os.Root] also refuses all absolute links.
 var errLeavesRoot = errors.New("a symbolic link on its way is absolute or leads out of the root")
 
-// errNotRegular says that there is something, but nothing with contents.
+// errNotRegular reports that the path is not a regular file.
 var errNotRegular = errors.New("not a regular file")
 
-// rootDir reads files below a directory that may hold anything: links that
-// lead out, pipes that never end, and devices are refused.
+// rootDir reads files below a directory that may contain anything. It refuses links
+// that lead out, pipes and devices.
 type rootDir struct {
 	root *os.Root
 	name string
@@ -39,7 +39,7 @@ func openRoot(name string) (*rootDir, error) {
 
 func (r *rootDir) close() { r.root.Close() }
 
-// explain makes an error of [os.Root] say what it means and where.
+// explain adds the meaning and the path to an error of [os.Root].
 func (r *rootDir) explain(file string, err error) error {
 	var onPath *fs.PathError
 	if errors.As(err, &onPath) {
@@ -48,13 +48,13 @@ func (r *rootDir) explain(file string, err error) error {
 	var number syscall.Errno
 	known := errors.As(err, &number) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular)
 	if !known {
-		// The error for a path that escapes has no exported name in Go 1.24.
+		// In Go 1.24 the error for a path that escapes has no exported name.
 		err = fmt.Errorf("%w (%v)", errLeavesRoot, err)
 	}
 	return fmt.Errorf("cannot read %s in %s: %w", file, r.name, err)
 }
 
-// stat describes a file, through symbolic links.
+// stat describes a file, and follows symbolic links.
 func (r *rootDir) stat(file string) (fs.FileInfo, error) {
 	info, err := r.root.Stat(file)
 	if err != nil {
@@ -65,7 +65,7 @@ func (r *rootDir) stat(file string) (fs.FileInfo, error) {
 
 // read returns the contents of a regular file.
 func (r *rootDir) read(file string) ([]byte, error) {
-	// Opening a device may already do something, so look before.
+	// Check the type first, because opening a device may have an effect.
 	info, err := r.stat(file)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (r *rootDir) read(file string) ([]byte, error) {
 	return content, nil
 }
 
-// readIfAny is read for a file that need not be there: it is nil then.
+// readIfAny is read for a file that may be missing: then it returns nil.
 func (r *rootDir) readIfAny(file string) ([]byte, error) {
 	content, err := r.read(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,8 +103,8 @@ func (r *rootDir) readIfAny(file string) ([]byte, error) {
 	return content, err
 }
 
-// names lists a directory by name. One that isn't there is empty. What a package has
-// put in its place is opened as a directory or not at all: a FIFO would be waited for.
+// names lists a directory by name. A missing directory counts as empty. It opens the
+// path only as a directory: opening a FIFO would block.
 func (r *rootDir) names(dir string) ([]string, error) {
 	f, err := r.root.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,12 +12,11 @@ import (
 // Binary is one version of a package for one architecture.
 type Binary struct{ Package, Version, Arch string }
 
-// ReadSizes reads an archive's list of packages, and enters in sizes what those
-// wanted that it tells of take when they are installed, in bytes: their field
-// Installed-Size (deb-control(5)), which is in KiB.
+// ReadSizes reads an archive's package list, and adds the installed sizes of wanted
+// packages to sizes, in bytes: their field Installed-Size (deb-control(5)) is in KiB.
 //
-// Such a list is of some 50 MB, and apt waits for the answer: so what is not
-// wanted is not parsed, but for its name, and nothing is read when sizes has all.
+// Such a list has about 50 MB, and apt waits. So it parses only the names of other
+// packages, and stops when sizes has all.
 func ReadSizes(list io.Reader, wanted []Binary, sizes map[Binary]uint64) error {
 	names, binaries := map[string]bool{}, map[Binary]bool{}
 	for _, b := range wanted {
@@ -67,8 +66,8 @@ func ReadSizes(list io.Reader, wanted []Binary, sizes map[Binary]uint64) error {
 	return nil
 }
 
-// readLine returns a line without its end, valid until the next call. Of one that
-// is longer than the buffer it returns the beginning.
+// readLine returns a line without its end, valid until the next call. It returns the
+// beginning of a line that is longer than the buffer.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {

@@ -9,9 +9,9 @@ import (
 	"pault.ag/go/debian/control"
 )
 
-// eachStanza calls do with every paragraph of a file in deb822 format,
-// reduced to the named fields. Field names are compared without case, as dpkg
-// does, and reach do as they are written in fields.
+// eachStanza calls do with every paragraph of a file in deb822 format, reduced to the
+// named fields. Field names are compared without case, as in dpkg, and do gets them as
+// written in fields.
 func eachStanza(raw []byte, fields []string, do func(control.Paragraph) error) error {
 	reduced, err := reduce(raw, fields)
 	if err != nil {
@@ -35,9 +35,9 @@ func eachStanza(raw []byte, fields []string, do func(control.Paragraph) error) e
 	}
 }
 
-// reduce leaves only the first lines of the named fields and the blank lines
-// between paragraphs. A status file is mostly descriptions and conffiles,
-// which the paragraph reader would join line by line, in quadratic time.
+// reduce keeps only the first lines of the named fields and the blank lines between
+// paragraphs. A status file consists mostly of descriptions and conffiles, which the
+// paragraph reader would join line by line, in quadratic time.
 func reduce(raw []byte, fields []string) ([]byte, error) {
 	reduced := make([]byte, 0, len(raw)/8)
 	for number := 1; len(raw) > 0; number++ {
@@ -56,7 +56,7 @@ func reduce(raw []byte, fields []string) ([]byte, error) {
 			return nil, fmt.Errorf("line %d is no field: %.40q", number, line)
 		}
 		for _, field := range fields {
-			// A comparison of lengths first: this is the inner loop.
+			// The comparison of lengths comes first because this is the inner loop.
 			if len(name) == len(field) && strings.EqualFold(string(name), field) {
 				reduced = append(reduced, field...)
 				reduced = append(reduced, ':', ' ')

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Changed implements store.Store. The time it takes is in proportion to what
-// changed: the tree is searched for leaves that were written since.
+// Changed implements store.Store. Its time is proportional to the changes: it searches
+// the tree for leaves that were written since then.
 func (s *Store) Changed(path string, since uint64) ([]string, error) {
 	f, err := s.openSubvolume(path)
 	if err != nil {
@@ -39,25 +39,25 @@ func (s *Store) Changed(path string, since uint64) ([]string, error) {
 	return paths, nil
 }
 
-// changedInode is one whose item was written.
+// changedInode is an inode whose item was written.
 type changedInode struct {
 	number uint64
-	links  int    // how many names it has: none if it was deleted, and is still open
-	names  []name // those that are in leaves that were written, too
+	links  int    // its number of names: 0 if it was deleted and is still open
+	names  []name // its names in leaves that were also written
 }
 
-// Places in struct btrfs_inode_item, which is little endian and packed.
+// Offsets in struct btrfs_inode_item, which is little endian and packed.
 const (
 	inodeTransid  = 8
 	inodeLinks    = 40
 	inodeItemSize = 160
 )
 
-// changedInodes returns the inodes of the subvolume that holds f whose item was
-// written after a generation, by number. Most have their names in the same leaf.
+// changedInodes returns the inodes of f's subvolume whose item was written after a
+// generation, by number. Most have their names in the same leaf.
 func changedInodes(f *os.File, since uint64) ([]changedInode, error) {
 	part := span{
-		tree:  0, // the one that f is in
+		tree:  0, // f's own tree
 		from:  key{object: rootInode},
 		to:    key{uint64(math.MaxUint64 - 255), math.MaxUint8, math.MaxUint64}, // BTRFS_LAST_FREE_OBJECTID
 		since: since + 1,
@@ -69,7 +69,7 @@ func changedInodes(f *os.File, since uint64) ([]changedInode, error) {
 			if len(item) < inodeItemSize {
 				return fmt.Errorf("inode %d has an item of %d bytes", k.object, len(item))
 			}
-			// A leaf that was written again has inodes besides that didn't change.
+			// A leaf that was written again also has unchanged inodes.
 			if binary.LittleEndian.Uint64(item[inodeTransid:]) > since {
 				links := binary.LittleEndian.Uint32(item[inodeLinks:])
 				inodes = append(inodes, changedInode{number: k.object, links: int(links)})
@@ -89,8 +89,7 @@ func changedInodes(f *os.File, since uint64) ([]changedInode, error) {
 // rootInode is the number of a subvolume's root directory.
 const rootInode = C.BTRFS_FIRST_FREE_OBJECTID
 
-// pathsOf returns all paths of an inode. One in a directory that was deleted is left
-// out.
+// pathsOf returns all paths of an inode, without those in deleted directories.
 func (d *directories) pathsOf(inode changedInode) ([]string, error) {
 	if inode.number == rootInode {
 		return []string{"."}, nil
@@ -121,9 +120,9 @@ func (d *directories) pathsOf(inode changedInode) ([]string, error) {
 	return paths, nil
 }
 
-// namesOf returns all names of an inode in a subvolume, 0 for that which holds f, by
-// the references that it has to the directories it is in. BTRFS_IOC_INO_PATHS would
-// return no more than fit in 4 KiB.
+// namesOf returns all names of an inode in a subvolume (0 for f's own), from its
+// references to its directories. BTRFS_IOC_INO_PATHS would return only as many as fit
+// in 4 KiB.
 func namesOf(f *os.File, tree, inode uint64) ([]name, error) {
 	part := span{
 		tree: tree,
@@ -139,15 +138,15 @@ func namesOf(f *os.File, tree, inode uint64) ([]name, error) {
 	return names, err
 }
 
-// name is one of an inode, in a directory.
+// name is a name of an inode in a directory.
 type name struct {
 	dir  uint64
 	name string
 }
 
-// parseNames reads an item with names of an inode: of one directory, the number
-// of which is in the key (struct btrfs_inode_ref), or where there are too many for
-// that, of any (struct btrfs_inode_extref). Both are little endian and packed.
+// parseNames reads an item with names of an inode: in one directory, whose number is in
+// the key (struct btrfs_inode_ref), or, if they do not fit, in several directories
+// (struct btrfs_inode_extref). Both are little endian and packed.
 func parseNames(k key, item []byte) ([]name, error) {
 	var names []name
 	for len(item) > 0 {

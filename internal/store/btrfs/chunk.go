@@ -21,7 +21,7 @@ type chunk struct {
 func (c chunk) data() bool     { return c.kind&C.BTRFS_BLOCK_GROUP_DATA != 0 }
 func (c chunk) metadata() bool { return c.kind&C.BTRFS_BLOCK_GROUP_METADATA != 0 }
 
-// chunks returns all chunks of the file system that holds f.
+// chunks returns all chunks of f's file system.
 func chunks(f *os.File) ([]chunk, error) {
 	var found []chunk
 	part := span{
@@ -50,8 +50,8 @@ func parseChunk(k key, item []byte) (chunk, error) {
 	}, nil
 }
 
-// copiesOf is how many bytes of the disks one takes in a block group with these
-// BTRFS_BLOCK_GROUP_ flags, on so many stripes.
+// copiesOf returns the number of bytes on the disks for each byte in a block group with
+// these BTRFS_BLOCK_GROUP_ flags and this number of stripes.
 func copiesOf(kind uint64, stripes float64) float64 {
 	switch {
 	case kind&(C.BTRFS_BLOCK_GROUP_DUP|C.BTRFS_BLOCK_GROUP_RAID1|C.BTRFS_BLOCK_GROUP_RAID10) != 0:

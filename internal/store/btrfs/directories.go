@@ -14,22 +14,22 @@ import (
 	"github.com/apt-be/apt-be/internal/longpath"
 )
 
-// directories are those of the subvolume that holds f, looked up once.
+// directories has the directories of f's subvolume, each looked up once.
 type directories struct {
 	f     *os.File
 	paths map[uint64]directoryPath
-	told  map[string]bool // which of the paths that stand for others were returned
-	deep  bool            // there are such
+	told  map[string]bool // the substitute paths that were returned
+	deep  bool            // there are substitute paths
 }
 
-// directoryPath is that of a directory, with a slash at the end. If it is too long,
-// it is what stands for it, without one.
+// directoryPath is the path of a directory, with a slash at the end. If the path is too
+// long, it is the substitute path of package longpath, without the slash.
 type directoryPath struct {
 	path string
 	deep bool
 }
 
-// join returns the path of what has a name in a directory.
+// join returns the path of a name in a directory.
 func (d directoryPath) join(name string) directoryPath {
 	switch {
 	case d.deep:
@@ -49,7 +49,7 @@ func (d *directories) path(inode uint64) (directoryPath, error) {
 	if found, known := d.paths[inode]; known {
 		return found, nil
 	}
-	if !d.deep { // one call, however many directories are above
+	if !d.deep { // one call, whatever the depth
 		path, err := lookUp(d.f, 0, inode)
 		if err == nil && !longpath.Is(path) {
 			found := directoryPath{path: path}
@@ -64,9 +64,9 @@ func (d *directories) path(inode uint64) (directoryPath, error) {
 	return d.climb(inode)
 }
 
-// climb finds the path of a directory by those above it, up to one that is known.
-// What it finds on the way is known from then on, so that a chain of directories
-// takes as many steps as it is long, and no more for all of them.
+// climb finds the path of a directory through the directories above it, up to a known
+// one. It remembers all of them, so that all directories of a chain together need only
+// as many steps as the chain is long.
 func (d *directories) climb(inode uint64) (directoryPath, error) {
 	found, way, err := directoryPath{}, []name(nil), error(nil)
 	for at, known := inode, false; ; {
@@ -87,8 +87,8 @@ func (d *directories) climb(inode uint64) (directoryPath, error) {
 	return found, nil
 }
 
-// above returns the name of a directory in a subvolume, 0 for that which holds f, and
-// the directory that it is in: ENOENT if it was deleted.
+// above returns the name of a directory in a subvolume (0 for f's own), with the
+// directory above it: ENOENT if it was deleted.
 func above(f *os.File, tree, inode uint64) (name, error) {
 	names, err := namesOf(f, tree, inode)
 	if err == nil && len(names) == 0 {
@@ -100,8 +100,8 @@ func above(f *os.File, tree, inode uint64) (name, error) {
 	return names[0], nil
 }
 
-// directory returns the path of a directory inside subvolume id, by its inode
-// number: "" for the root directory, and else with a slash at the end.
+// directory returns the path of a directory inside subvolume id, by its inode number:
+// "" for the root directory, otherwise with a slash at the end.
 func directory(f *os.File, id, inode uint64) (string, error) {
 	path, err := lookUp(f, id, inode)
 	if !errors.Is(err, unix.ENAMETOOLONG) {

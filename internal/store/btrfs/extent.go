@@ -10,45 +10,44 @@ import (
 	"fmt"
 )
 
-// reference says where an extent is in use: in a tree, by blocks of its own, or
-// in one certain block.
+// reference is a use of an extent: by a tree's own blocks, or by one block.
 type reference struct {
-	block bool   // of is the address of a block, and else the id of a tree
-	of    uint64 // so what that tree has by blocks of its own is not listed by block
+	block bool   // of is the address of a block, otherwise the id of a tree
+	of    uint64 // an extent below a tree's own blocks is listed by tree, not by block
 }
 
-// extent is what the extent tree tells of a piece of space: a block of a tree
+// extent is the extent tree's data about a piece of space: a block of a tree
 // (metadata), or data of files.
 type extent struct {
 	at         uint64 // logical address in bytes
-	size       uint64 // bytes, of data only
+	size       uint64 // in bytes, for data only
 	generation uint64 // the transaction that allocated it
 	data       bool
-	full       bool    // a block: what it refers to lists it by its address
-	level      uint8   // a block: 0 for leaves
-	items      int     // bytes that the description takes in the extent tree
-	copies     float64 // how many there are of it on the devices
+	full       bool    // a block: the extents that it refers to list it by its address
+	level      uint8   // for a block: 0 for leaves
+	items      int     // size of its description in the extent tree, in bytes
+	copies     float64 // number of copies on the devices
 	refs       []reference
 }
 
-// Sizes of what the extent tree holds, all little endian and packed. After a
-// struct btrfs_extent_item, and for a block whose item has its size in its key
-// a struct btrfs_tree_block_info, come references, as many as there is room for;
-// the others are items of their own, right behind.
+// Sizes in the extent tree, which is little endian and packed. References follow a
+// struct btrfs_extent_item, or, for a block whose item has its size in its key, a
+// struct btrfs_tree_block_info, as many as fit. Further references are items of their
+// own, directly behind it.
 const (
 	itemHeaderSize     = 25 // struct btrfs_item, in each leaf
 	extentItemSize     = 24 // refs, generation, flags: 8 bytes each
-	treeBlockInfoSize  = 18 // the level is the last byte
+	treeBlockInfoSize  = 18 // the last byte is the level
 	inlineRefSize      = 9  // its type, one byte, and a root or an address
-	sharedDataRefExtra = 4  // behind that, a count
+	sharedDataRefExtra = 4  // followed by a count
 	dataRefSize        = 28 // root, inode, offset: 8 bytes each, and a count
 )
 
-// extentReader puts the items of the extent tree together. What it emits is
-// valid until emit returns.
+// extentReader combines the items of the extent tree. An emitted extent is valid until
+// emit returns.
 type extentReader struct {
 	emit    func(*extent) error
-	copies  float64 // of each extent
+	copies  float64 // number of copies of each extent
 	current extent
 	has     bool
 }
@@ -127,7 +126,7 @@ func (r *extentReader) begin(k key, item []byte) error {
 	return nil
 }
 
-// inline reads the reference at the start of rest, and returns what is behind it.
+// inline reads the reference at the start of rest, and returns the rest behind it.
 func (r *extentReader) inline(rest []byte) ([]byte, bool) {
 	kind, size := rest[0], inlineRefSize
 	switch kind {
@@ -152,8 +151,8 @@ func (r *extentReader) inline(rest []byte) ([]byte, bool) {
 	return rest[size:], true
 }
 
-// extentOwnerRef is BTRFS_EXTENT_OWNER_REF_KEY, for simple quotas (Linux 6.7):
-// who allocated an extent, which says nothing about who has it.
+// extentOwnerRef is BTRFS_EXTENT_OWNER_REF_KEY, for simple quotas (Linux 6.7): the
+// allocator of an extent, who need not use it any more.
 const extentOwnerRef = 172
 
 func damagedExtent(k key) error {

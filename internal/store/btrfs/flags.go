@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attributes of files that keep them, and what is in them, from being changed
-// (ioctl_iflags(2)). They are copied with a snapshot, and any script may set them.
+// Attributes of files that prevent changes of the file or directory (ioctl_iflags(2)).
+// A snapshot copies them, and any script may set them.
 const locking = C.FS_IMMUTABLE_FL | C.FS_APPEND_FL
 
-// inherited are those that new files have from their directory and that a swap
-// file needs, or must not have.
+// inherited are attributes that new files inherit from their directory, and that a swap
+// file needs or must not have.
 const inherited = C.FS_NOCOW_FL | C.FS_COMPR_FL | C.FS_NOCOMP_FL
 
 func fileFlags(f *os.File) (int, error) {
@@ -29,8 +29,8 @@ func setFileFlags(f *os.File, flags int) error {
 	return os.NewSyscallError("FS_IOC_SETFLAGS", unix.IoctlSetPointerInt(int(f.Fd()), C.FS_IOC_SETFLAGS, flags))
 }
 
-// unlock takes from an open directory the attributes that keep it, and what is in
-// it, from being renamed and deleted, and returns what gives them back.
+// unlock removes from an open directory the attributes that prevent renames and
+// deletions of it and its entries. lock restores them.
 func unlock(dir *os.File) (lock func() error, err error) {
 	flags, err := fileFlags(dir)
 	if err != nil || flags&locking == 0 {
@@ -39,8 +39,8 @@ func unlock(dir *os.File) (lock func() error, err error) {
 	return func() error { return setFileFlags(dir, flags) }, setFileFlags(dir, flags&^locking)
 }
 
-// unlock is the same for the root directory of the subvolume at the place, which
-// may be read-only.
+// unlock does the same for the root directory of the subvolume at the place, which may
+// be read-only.
 func (at *place) unlock() (lock func() error, err error) {
 	nothing := func() error { return nil }
 	f, err := at.open()
@@ -70,7 +70,7 @@ func (at *place) unlock() (lock func() error, err error) {
 	}, nil
 }
 
-// unlockForGood is unlock for what is about to be deleted.
+// unlockForGood is unlock before a deletion.
 func (at *place) unlockForGood() error {
 	f, err := at.open()
 	if err != nil {

@@ -26,8 +26,8 @@ func (s *Store) Free() (store.Free, error) { return freeOf(s.top) }
 func (s *Store) WaitForDeletions(ctx context.Context) error {
 	const pause = 100 * time.Millisecond
 	for gone := false; ; {
-		// Unlike syncfs(2) it wakes who takes deleted subvolumes apart, and it
-		// has what was freed by then count.
+		// Unlike syncfs(2), it wakes the kernel's cleaner of deleted subvolumes, and
+		// includes the space that is already freed.
 		if err := ioctl(s.top, "BTRFS_IOC_SYNC", C.BTRFS_IOC_SYNC, nil); err != nil {
 			return fmt.Errorf("cannot wait for the space of deleted subvolumes: %w", err)
 		}
@@ -49,8 +49,8 @@ func (s *Store) WaitForDeletions(ctx context.Context) error {
 	}
 }
 
-// Free tells of the room in the btrfs file system that holds a directory. It
-// needs neither the top level nor privileges: a sandbox has them not.
+// Free returns the free space of a directory's btrfs. It needs neither the top level
+// nor privileges, which a sandbox lacks.
 func Free(dir string) (store.Free, error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -68,9 +68,9 @@ func freeOf(f *os.File) (store.Free, error) {
 	return free, nil
 }
 
-// readFree adds up what each kind of space has left. What is not given to any
-// is what remains of the disks; since the kernel knows better than that how
-// many copies find different disks, no more of it counts than statfs(2) has.
+// readFree adds the free space of each kind. Unallocated space on the disks also
+// counts, but only up to the value of statfs(2), because the kernel knows better how
+// many copies find different disks.
 func readFree(f *os.File) (store.Free, error) {
 	free := store.Free{DataCopies: 1, MetadataCopies: 1}
 	var stat unix.Statfs_t
@@ -88,7 +88,7 @@ func readFree(f *os.File) (store.Free, error) {
 		copies := copiesOf(kind, 0)
 		switch {
 		case kind&C.BTRFS_SPACE_INFO_GLOBAL_RSV != 0:
-			reserve = left // it is a part of the metadata's, which the kernel keeps for itself
+			reserve = left // it is a part of the metadata that the kernel keeps for itself
 			continue
 		case kind&C.BTRFS_BLOCK_GROUP_DATA != 0 && kind&C.BTRFS_BLOCK_GROUP_METADATA != 0:
 			mixed += left
@@ -112,11 +112,10 @@ func readFree(f *os.File) (store.Free, error) {
 	return free, nil
 }
 
-// spaceInfo is BTRFS_IOC_SPACE_INFO: the kinds of space, and how much of each
-// is set aside and used.
+// spaceInfo calls BTRFS_IOC_SPACE_INFO: the kinds of space, with the allocated and used
+// bytes of each.
 func spaceInfo(f *os.File) ([]C.struct_btrfs_ioctl_space_info, error) {
-	// There are four kinds, and more while a balance converts some: twelve
-	// are what different profiles can be at a time.
+	// There are four kinds, and up to twelve during a balance that converts profiles.
 	const most = 32
 	var args struct {
 		head   C.struct_btrfs_ioctl_space_args

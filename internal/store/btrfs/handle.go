@@ -15,15 +15,15 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// openInode opens a directory of the subvolume that has an id by its number, where
-// its path is too long for any call: whoever may make directories can make such
-// ones, and subvolumes in them. It takes CAP_DAC_READ_SEARCH.
+// openInode opens a directory of a subvolume by its inode number, for paths that are
+// too long for any call: every user can create such directories, and subvolumes in
+// them. It needs CAP_DAC_READ_SEARCH.
 func (s *Store) openInode(subvolume, inode uint64) (*os.File, error) {
 	generation, err := generationOf(s.top, subvolume, inode)
 	if err != nil {
 		return nil, err
 	}
-	// struct btrfs_fid without a parent, in native byte order and packed.
+	// struct btrfs_fid without a parent, in native byte order and packed
 	const withoutParent, size = 0x4d, 20
 	id := make([]byte, size)
 	binary.NativeEndian.PutUint64(id, inode)
@@ -39,8 +39,8 @@ func (s *Store) openInode(subvolume, inode uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "a directory with a long path"), nil
 }
 
-// generationOf is the generation in which an inode was made, which tells it from
-// others of its number.
+// generationOf returns the generation in which an inode was created, which
+// distinguishes it from other inodes with the same number.
 func generationOf(f *os.File, subvolume, inode uint64) (generation uint64, err error) {
 	at := key{object: inode, kind: C.BTRFS_INODE_ITEM_KEY}
 	found := false

@@ -8,16 +8,15 @@ import (
 	"sync"
 )
 
-// holders stands for a set of units that have something.
+// holders stands for a set of units that use an extent.
 type holders uint32
 
 const (
 	nobody holders = iota
-	others         // somebody who is in no unit, with or without units
+	others         // a user outside of all units, with or without units
 )
 
-// holderSets gives numbers to sets of units. It may be used by several
-// goroutines at once.
+// holderSets numbers sets of units. Several goroutines may use it at once.
 type holderSets struct {
 	mu     sync.Mutex
 	sets   [][]int // by number: the units, ascending
@@ -28,7 +27,7 @@ func newHolderSets() *holderSets {
 	return &holderSets{sets: make([][]int, others+1), number: map[string]holders{}}
 }
 
-// of returns the number of a set of units, which are sorted.
+// of returns the number of a set of units, which must be sorted.
 func (s *holderSets) of(units []int) holders {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,8 +31,7 @@ func ioctl(f *os.File, name string, request uintptr, args unsafe.Pointer) error 
 	return nil
 }
 
-// subvolumeOf describes the subvolume that holds an open file; the Path is
-// left empty.
+// subvolumeOf describes f's subvolume, without its Path.
 func subvolumeOf(f *os.File) (store.Subvolume, error) {
 	var args C.struct_btrfs_ioctl_get_subvol_info_args
 	err := ioctl(f, "BTRFS_IOC_GET_SUBVOL_INFO", C.BTRFS_IOC_GET_SUBVOL_INFO, unsafe.Pointer(&args))
@@ -75,7 +74,7 @@ func setReadOnly(f *os.File, readOnly bool) error {
 	return ioctl(f, "BTRFS_IOC_SUBVOL_SETFLAGS", C.BTRFS_IOC_SUBVOL_SETFLAGS, unsafe.Pointer(&flags))
 }
 
-// destroy removes the subvolume name, which holds no other, from directory dir.
+// destroy deletes subvolume name, which must contain no other, from directory dir.
 func destroy(dir *os.File, name string) error {
 	var args C.struct_btrfs_ioctl_vol_args
 	dst := (*[C.BTRFS_PATH_NAME_MAX]byte)(unsafe.Pointer(&args.name))
@@ -86,23 +85,23 @@ func destroy(dir *os.File, name string) error {
 	return ioctl(dir, "BTRFS_IOC_SNAP_DESTROY", C.BTRFS_IOC_SNAP_DESTROY, unsafe.Pointer(&args))
 }
 
-// fileSystemID returns the UUID of the file system that holds an open file.
+// fileSystemID returns the UUID of an open file's file system.
 func fileSystemID(f *os.File) ([16]byte, error) {
 	var args C.struct_btrfs_ioctl_fs_info_args
 	err := ioctl(f, "BTRFS_IOC_FS_INFO", C.BTRFS_IOC_FS_INFO, unsafe.Pointer(&args))
 	return *(*[16]byte)(unsafe.Pointer(&args.fsid)), err
 }
 
-// geometryOf returns what the file system that holds an open file was made with.
+// geometryOf returns the parameters of an open file's file system.
 func geometryOf(f *os.File) (geometry, error) {
 	args := C.struct_btrfs_ioctl_fs_info_args{flags: C.BTRFS_FS_INFO_FLAG_CSUM_INFO}
 	err := ioctl(f, "BTRFS_IOC_FS_INFO", C.BTRFS_IOC_FS_INFO, unsafe.Pointer(&args))
 	g := geometry{node: uint64(args.nodesize), sector: uint64(args.sectorsize), checksum: uint64(args.csum_size)}
 	if g.checksum == 0 {
-		g.checksum = 4 // before Linux 5.9 there was none but CRC-32C
+		g.checksum = 4 // before Linux 5.9 only CRC-32C exists
 	}
 	return g, err
 }
 
-// extentTree is the id of the tree that describes all space in use.
+// extentTree is the id of the tree that describes all used space.
 const extentTree = C.BTRFS_EXTENT_TREE_OBJECTID

@@ -14,8 +14,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Locate implements store.Store. Symbolic links in file are followed.
-// ErrNotFound says that its subvolume is deleted, though still mounted.
+// Locate implements store.Store. It follows symbolic links. The error is ErrNotFound if
+// the file's subvolume is deleted, but still mounted.
 func (s *Store) Locate(file string) (store.Subvolume, error) {
 	found, err := s.locate(file)
 	if err != nil {
@@ -47,8 +47,8 @@ func (s *Store) locate(file string) (store.Subvolume, error) {
 	return found, err
 }
 
-// openForIoctl opens a regular file or a directory, and in place of a file of
-// another type, which opening could block on or act on, its directory.
+// openForIoctl opens a regular file or a directory. For another type, whose opening
+// could block or have an effect, it opens the directory above.
 func openForIoctl(file string) (*os.File, error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -64,8 +64,8 @@ func openForIoctl(file string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Each subvolume has a device number of its own, and what is mounted
-	// over a single file has another one.
+	// Each subvolume has a device number of its own, and a mount over a single file has
+	// another one.
 	if deviceNumber(dir) != deviceNumber(info) {
 		return nil, fmt.Errorf("%w: a special file is mounted there", store.ErrUnsupported)
 	}

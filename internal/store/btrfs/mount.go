@@ -14,8 +14,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// mountAttributes of the detached mount. noatime because what we read must
-// not count as a change of the subvolume.
+// mountAttributes are those of the detached mount. noatime prevents that a read changes
+// the subvolume.
 const mountAttributes = unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID |
 	unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOATIME
 
@@ -52,8 +52,8 @@ func mountTopLevel(device string) (*os.File, error) {
 	return os.NewFile(uintptr(mount), device), nil
 }
 
-// contextError adds to err what the kernel says in the log of a file system
-// context, one message each read(2), "e " before errors (fsopen(2)).
+// contextError adds the kernel's messages to err. They are in the log of a file system
+// context, one for each read(2), with "e " before errors (fsopen(2)).
 func contextError(call string, context *os.File, err error) error {
 	err = os.NewSyscallError(call, err)
 	buf := make([]byte, 4096)
@@ -66,10 +66,9 @@ func contextError(call string, context *os.File, err error) error {
 	}
 }
 
-// sourceOf returns the source device of the btrfs mount that holds an open
-// directory. The mount is found by its number and not by the longest mount
-// point that is a prefix: so neither a mount over another one, nor a path that
-// changes meanwhile, can lead to the wrong one.
+// sourceOf returns the source device of an open directory's btrfs mount. It finds the
+// mount by its number, not by a prefix of the path: neither a mount over another one
+// nor a changing path can lead to the wrong one.
 func sourceOf(dir *os.File) (string, error) {
 	var stat unix.Statx_t
 	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat)
@@ -97,8 +96,7 @@ func sourceOfMount(mounts []*mountinfo.Info, id uint64) (string, error) {
 		}
 		return mount.Source, nil
 	}
-	// /proc/self/mountinfo leaves out what can't be reached from the root
-	// directory of the process.
+	// /proc/self/mountinfo lacks mounts outside of the process's root directory.
 	return "", fmt.Errorf("%w: its mount is not in the mount table, as in a chroot whose root is not a mount point",
 		store.ErrUnsupported)
 }

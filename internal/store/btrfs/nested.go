@@ -14,9 +14,9 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Nested implements store.Store. It reads the root tree and no directory, so
-// the number of files does not matter. One whose path is too long for any call is
-// left out, with all that is in it: nobody is to keep others from finding theirs.
+// Nested implements store.Store. It reads the root tree and no directory, so the number
+// of files does not matter. It skips subvolumes whose paths are too long for any call,
+// with everything in them: no user can prevent others from finding theirs.
 func (s *Store) Nested(p string) ([]store.Subvolume, error) {
 	found, err := s.nested(p)
 	if err != nil {
@@ -41,8 +41,8 @@ func (s *Store) nested(p string) ([]store.Subvolume, error) {
 	return s.appendNested(nil, id, p)
 }
 
-// appendNested appends those nested in subvolume id, which is at p. One that
-// goes away meanwhile is left out.
+// appendNested appends the subvolumes nested in subvolume id, which is at p. It skips
+// those that disappear meanwhile.
 func (s *Store) appendNested(found []store.Subvolume, id uint64, p string) ([]store.Subvolume, error) {
 	inner, err := s.directlyNested(id, p)
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *Store) appendNested(found []store.Subvolume, id uint64, p string) ([]st
 	return found, nil
 }
 
-// directlyNested describes those in subvolume id, which is at p, but not
-// those nested deeper, by path.
+// directlyNested describes the subvolumes directly in subvolume id, which is at p,
+// sorted by path.
 func (s *Store) directlyNested(id uint64, p string) ([]store.Subvolume, error) {
 	inner, err := links(s.top, id, linksToInner)
 	if err != nil {
@@ -74,8 +74,8 @@ func (s *Store) directlyNested(id uint64, p string) ([]store.Subvolume, error) {
 			return nil, err
 		}
 		subvolume, err := s.get(path.Join(p, dir, link.name))
-		// Whoever owns the directory above can put a link there at any time, and make it
-		// too deep for a path.
+		// The owner of the directory above can put a link there at any time, or make
+		// the path too long.
 		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotSubvolume) || errors.Is(err, store.ErrBadPath) || errors.Is(err, unix.ENAMETOOLONG) {
 			continue
 		}
@@ -117,7 +117,8 @@ func (s *Store) delete(p string) error {
 		if i+1 == len(all) || all[i+1].outer != in.other {
 			continue
 		}
-		// It holds others, and nothing can be deleted from a read-only one.
+		// It contains other subvolumes, and nothing can be deleted from a read-only
+		// one.
 		if err := s.makeWritable(func() (*place, error) { return s.placeOf(in) }); err != nil {
 			return fmt.Errorf("%q in it: %w", in.named(), err)
 		}
@@ -152,8 +153,8 @@ func (in inner) named() string {
 	return in.path
 }
 
-// appendInner appends those in subvolume id at any depth, each before those that it
-// holds, whatever their paths. p is that of the subvolume, or "".
+// appendInner appends the subvolumes in subvolume id at any depth, outer ones first,
+// whatever their paths are. p is the path of the subvolume, or "".
 func (s *Store) appendInner(found []inner, id uint64, p string) ([]inner, error) {
 	direct, err := links(s.top, id, linksToInner)
 	if err != nil {
@@ -180,7 +181,7 @@ func (s *Store) appendInner(found []inner, id uint64, p string) ([]inner, error)
 	return found, nil
 }
 
-// placeOf opens the directory that holds a subvolume.
+// placeOf opens the directory that contains a subvolume.
 func (s *Store) placeOf(in inner) (*place, error) {
 	if in.path != "" {
 		return s.place(in.path)
@@ -208,8 +209,8 @@ func (s *Store) makeWritable(find func() (*place, error)) error {
 	return err
 }
 
-// deleteOne removes a subvolume that holds no other, and lets go of the place. If it
-// is nested in one that goes too, the directory that it is in must not keep it.
+// deleteOne deletes a subvolume that contains no other, and closes the place. If it is
+// nested in one that is deleted too, it first unlocks the directory above.
 func deleteOne(at *place, nested bool) error {
 	defer at.close()
 	if err := at.check(); err != nil {

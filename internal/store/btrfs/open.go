@@ -15,20 +15,20 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// Store is one btrfs file system, seen from its top-level subvolume. Its
-// methods may be called from several goroutines at once, except Close.
+// Store is a btrfs file system, seen from its top-level subvolume. Several goroutines
+// may call its methods at once, except Close.
 type Store struct {
 	device string
 	fsid   [16]byte
-	mount  *os.File // O_PATH; the detached mount lives as long as it is open
+	mount  *os.File // O_PATH; the detached mount exists while it is open
 	top    *os.File // the top-level subvolume, open for ioctls
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the btrfs file system that holds directory dir of the running
-// system. The error wraps store.ErrUnsupported if that is no btrfs, or if dir
-// is in a chroot whose root is no mount point, from where it can't be told.
+// Open opens the btrfs file system of directory dir of the running system. The error
+// wraps store.ErrUnsupported if it is not btrfs, or if dir is in a chroot whose root is
+// not a mount point, so that the mount cannot be found.
 func Open(dir string) (*Store, error) {
 	s, err := open(dir)
 	if err != nil {
@@ -53,7 +53,7 @@ func open(dir string) (*Store, error) {
 	}
 	s, err := openDevice(source)
 	if errors.Is(err, os.ErrNotExist) {
-		// The name was right where the mount was made, such as in an initrd or
+		// The device name may have been valid elsewhere, such as in an initrd or
 		// another mount namespace.
 		s, err = openKnownDevice(fsid, err)
 	}
@@ -66,8 +66,8 @@ func open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// openKnownDevice opens a file system by one of its devices as sysfs names
-// them (since Linux 3.14), and returns notFound if there is none in /dev.
+// openKnownDevice opens a file system by one of its devices in sysfs (since Linux
+// 3.14). It returns notFound if /dev has none of them.
 func openKnownDevice(fsid [16]byte, notFound error) (*Store, error) {
 	devices, err := os.ReadDir("/sys/fs/btrfs/" + uuid(fsid) + "/devices")
 	if err != nil {
@@ -82,9 +82,9 @@ func openKnownDevice(fsid [16]byte, notFound error) (*Store, error) {
 	return nil, notFound
 }
 
-// OpenDevice opens the btrfs file system on a block device, mounted or not. Of
-// a file system on several devices it may be any, once udev has scanned them.
-// The error wraps store.ErrUnsupported if the kernel finds no btrfs there.
+// OpenDevice opens the btrfs file system on a block device, mounted or not. Any of
+// several devices will do, once udev has scanned them. The error wraps
+// store.ErrUnsupported if the kernel finds no btrfs.
 func OpenDevice(device string) (*Store, error) {
 	s, err := openDevice(device)
 	if err != nil {
@@ -99,8 +99,8 @@ func openDevice(device string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{device: device, mount: mount}
-	// The descriptor of a mount is an O_PATH one, with which there is no
-	// ioctl(2) and no syncfs(2).
+	// The descriptor of a mount is an O_PATH one, which supports neither ioctl(2) nor
+	// syncfs(2).
 	s.top, err = openAt(mount, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == nil {
 		s.fsid, err = fileSystemID(s.top)
@@ -111,21 +111,21 @@ func openDevice(device string) (*Store, error) {
 	return s, nil
 }
 
-// Path returns the absolute name of a file in the store, valid in all threads
-// of this process until Close, and in no other process, since it goes through
-// /proc/self. It can't leave the store by "..". Programs there can't be run,
-// nor devices opened: the mount is noexec, nodev and nosuid. Old kernels take
-// no detached mount as the source of a bind mount: mount Device for that.
+// Path returns the absolute path of a file in the store. It is valid in all threads of
+// this process until Close, and in no other process, because it leads through
+// /proc/self. ".." cannot leave the store. Programs there cannot be executed, nor
+// devices opened: the mount is noexec, nodev and nosuid. Old kernels refuse a detached
+// mount as the source of a bind mount: mount Device for that.
 func (s *Store) Path(p string) string {
 	return filepath.Join(procPath(s.top), path.Clean("/"+p))
 }
 
-// procPath is a name for an open file that works in all threads of the process.
+// procPath returns a path of an open file that is valid in all threads of the process.
 func procPath(f *os.File) string {
 	return "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
 }
 
-// Device is the block device through which the file system was opened.
+// Device returns the block device through which the file system was opened.
 func (s *Store) Device() string { return s.device }
 
 // Sync implements store.Store with syncfs(2).
@@ -136,7 +136,7 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-// Close drops the detached mount. No Path is valid afterwards.
+// Close closes the detached mount. No Path is valid afterwards.
 func (s *Store) Close() error {
 	var errs []error
 	if s.top != nil {
@@ -145,5 +145,5 @@ func (s *Store) Close() error {
 	return errors.Join(append(errs, s.mount.Close())...)
 }
 
-// FileSystemUUID is what blkid(8) calls the UUID of the file system.
+// FileSystemUUID returns the file system's UUID, as blkid(8) prints it.
 func (s *Store) FileSystemUUID() string { return uuid(s.fsid) }

@@ -4,31 +4,30 @@ package btrfs
 
 import "slices"
 
-// tree is a subvolume as far as ownership goes.
+// tree is a subvolume with its owner.
 type tree struct {
-	holders holders // its unit, or others; nobody if it is deleted and only its blocks are still there
-	made    uint64  // the transaction that made it: 0 if it is no snapshot
-	// What shares blocks of this tree's own, up to which generation. A deeper
-	// block that is not newer may be below one of those, and is then shared
-	// without being listed so.
+	holders holders // its unit, or others; none if it is deleted and only its blocks remain
+	made    uint64  // the transaction that created it: 0 if it is not a snapshot
+	// Owners that share this tree's own blocks, each up to a generation. A deeper block
+	// that is not newer may be below one of those, and is then shared without a
+	// reference of its own.
 	heirs map[holders]uint64
 }
 
-// ownership knows who has which block of metadata, and tells from that who has
-// what data.
+// ownership finds the owners of each block of metadata, and from these the owners of
+// data.
 //
-// The extent tree lists a block under a tree if a block of that tree's own (one
-// that was written for it) refers to it, and otherwise under the block that
-// refers to it. So a snapshot, which has but a root block of its own, is listed
-// where that leads to, and not further down. What it shares below that is found
-// from the top: who has a block of a tree's own has all that this block refers
-// to, which is never newer.
+// The extent tree lists a block under a tree if one of that tree's own blocks (written
+// for it) refers to it, and otherwise under the block that refers to it. So a snapshot,
+// which only has a root block of its own, is listed for the blocks directly below that
+// root, and not further down. The deeper sharing is found from the top: an owner of a
+// tree's own block has everything that this block refers to, which is never newer.
 //
-// What somebody shared once, and let go of, can still be taken for shared, if he
-// shares newer blocks of the same tree. That takes two writable snapshots, one
-// of the other, in different units. Of a snapshot that is never written to,
-// such as an environment's base, it is exact; and where it errs, it tells of
-// less space.
+// A block that an owner shared once and no longer uses can still count as shared, if
+// the owner shares newer blocks of the same tree. This needs two writable snapshots,
+// one of the other, in different units. For a snapshot that is never written to, such
+// as an environment's base, the result is exact. If it is wrong, it reports less
+// exclusive space.
 type ownership struct {
 	trees  map[uint64]*tree   // by id
 	blocks map[uint64]holders // by address
@@ -40,7 +39,7 @@ type block struct {
 	first, end int // its references in blockList.refs
 }
 
-// blockList is many blocks in little memory.
+// blockList has many blocks in little memory.
 type blockList struct {
 	blocks []block
 	refs   []reference
@@ -53,7 +52,7 @@ func (l *blockList) add(e *extent) {
 	l.blocks = append(l.blocks, b)
 }
 
-// newOwnership finds who has each block, and tells of it.
+// newOwnership finds the owners of each block.
 func newOwnership(trees map[uint64]*tree, lists []blockList, u *unions, tell func(b *extent, h holders)) *ownership {
 	o := &ownership{trees, map[uint64]holders{}}
 	var levels [8][]*block // BTRFS_MAX_LEVEL
@@ -79,7 +78,7 @@ func newOwnership(trees map[uint64]*tree, lists []blockList, u *unions, tell fun
 	return o
 }
 
-// of returns who has an extent whose blocks are known.
+// of returns the owners of an extent whose blocks are known.
 func (o *ownership) of(e *extent, u *unions) holders {
 	h := nobody
 	for _, ref := range e.refs {
@@ -92,7 +91,7 @@ func (o *ownership) of(e *extent, u *unions) holders {
 		}
 		t := o.trees[ref.of]
 		if t == nil {
-			continue // no subvolume, or one of a balance that is under way
+			continue // not a subvolume, or one of a running balance
 		}
 		h = u.union(h, t.holders)
 		for heirs, generation := range t.heirs {
@@ -104,10 +103,10 @@ func (o *ownership) of(e *extent, u *unions) holders {
 	return h
 }
 
-// inherit notes who shares a block with the tree whose own it is: of those that
-// it is listed under, the one that was made first, because all others got it by
-// a snapshot. If that tree has let go of it, all that it refers to is listed
-// under the block, and nobody inherits.
+// inherit records the owners that share a block with the block's own tree. Of the trees
+// that list it, it takes the oldest, because the others got the block by a snapshot. If
+// the own tree no longer uses the block, everything below is listed under the block,
+// and no owner inherits.
 func (o *ownership) inherit(b *extent) {
 	if b.full {
 		return

@@ -17,15 +17,15 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// place is a name in an open directory: where a subvolume is, or will be. It
-// stays the same place whatever happens to the path that led to it.
+// place is a name in an open directory: the place of an existing or future subvolume.
+// It stays the same whatever happens to its path.
 type place struct {
 	dir  *os.File
 	name string
 }
 
-// openAt opens p below dir: ELOOP if a symbolic link is in it, or at its end
-// (where O_NOFOLLOW with O_DIRECTORY would say ENOTDIR).
+// openAt opens p below dir. The error is ELOOP if a symbolic link is in it or at its
+// end (where O_NOFOLLOW with O_DIRECTORY would return ENOTDIR).
 func openAt(dir *os.File, p string, flags int) (*os.File, error) {
 	fd, err := openat2.Open(int(dir.Fd()), p, unix.OpenHow{
 		Flags:   uint64(flags),
@@ -37,8 +37,8 @@ func openAt(dir *os.File, p string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), p), nil
 }
 
-// openDirectory opens directory p of the store: ErrNotFound, and ErrBadPath if
-// a symbolic link is in it.
+// openDirectory opens directory p of the store. The errors are ErrNotFound, and
+// ErrBadPath if a symbolic link is in p.
 func (s *Store) openDirectory(p string) (*os.File, error) {
 	f, err := openAt(s.top, p, unix.O_RDONLY|unix.O_DIRECTORY)
 	switch {
@@ -50,7 +50,7 @@ func (s *Store) openDirectory(p string) (*os.File, error) {
 	return f, err
 }
 
-// place opens the directory that holds p: ErrBadPath, ErrNotFound.
+// place opens the directory above p: ErrBadPath, ErrNotFound.
 func (s *Store) place(p string) (*place, error) {
 	if err := store.CheckPath(p); err != nil {
 		return nil, err
@@ -62,9 +62,9 @@ func (s *Store) place(p string) (*place, error) {
 	return &place{dir, path.Base(p)}, nil
 }
 
-// newPlace is place for something that is to be made there: it makes the
-// missing directories above, and returns ErrExists if the place is taken, and
-// ErrBadPath if something else than a directory is above.
+// newPlace is place for a new entry: it creates the missing directories above. The
+// errors are ErrExists if the place is taken, and ErrBadPath if one of the parents is
+// not a directory.
 func (s *Store) newPlace(p string) (*place, error) {
 	if err := store.CheckNewPath(p); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (s *Store) newPlace(p string) (*place, error) {
 	return nil, store.ErrExists
 }
 
-// makeDirectory opens directory name in dir, and makes it if there is nothing.
+// makeDirectory opens directory name in dir, and creates it if it is missing.
 func makeDirectory(dir *os.File, name string) (*os.File, error) {
 	f, err := openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if !errors.Is(err, unix.ENOENT) {
@@ -110,7 +110,7 @@ func makeDirectory(dir *os.File, name string) (*os.File, error) {
 	return openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
-// path is the absolute name of the place.
+// path returns the absolute path of the place.
 func (at *place) path() string {
 	if at.name == "." {
 		return procPath(at.dir)
@@ -150,8 +150,8 @@ func (at *place) open() (*os.File, error) {
 	case err != nil:
 		return nil, err
 	}
-	// Whoever owns the directory can have put something else there since: of
-	// a directory inside a subvolume, old kernels snapshot all of that.
+	// The owner of the directory can have replaced it meanwhile. Given a plain
+	// directory, old kernels make a snapshot of its whole subvolume.
 	if err := containerd.IsSubvolume(procPath(f) + "/."); err != nil {
 		f.Close()
 		return nil, store.ErrNotSubvolume
@@ -159,9 +159,9 @@ func (at *place) open() (*os.File, error) {
 	return f, nil
 }
 
-// removeEmpty removes the empty directory at the place: ErrNotFound, ErrExists
-// if it is something else. It follows no link, and removes no subvolume, which
-// rmdir(2) does to an empty one since Linux 4.18.
+// removeEmpty removes the empty directory at the place: ErrNotFound, or ErrExists for
+// anything else. It follows no link and deletes no subvolume; rmdir(2) deletes empty
+// ones since Linux 4.18.
 func (at *place) removeEmpty() error {
 	switch err := at.check(); {
 	case err == nil:

@@ -12,22 +12,22 @@ import (
 	"os"
 )
 
-// root is a subvolume as the root tree has it.
+// root is the root tree's data about a subvolume.
 type root struct {
 	id         uint64
-	made       uint64 // the transaction that made it, of a snapshot
-	generation uint64 // the transaction in which it changed last
-	deleted    bool   // the kernel is taking it apart
+	made       uint64 // the transaction that created it, for a snapshot
+	generation uint64 // the transaction of its last change
+	deleted    bool   // the kernel is deleting it
 }
 
-// Places in struct btrfs_root_item, which is little endian and packed.
+// Offsets in struct btrfs_root_item, which is little endian and packed.
 const (
 	rootGeneration = 160
 	rootRefs       = 216
-	rootItemSize   = 239 // the smallest, before Linux 3.6
+	rootItemSize   = 239 // the minimum, before Linux 3.6
 )
 
-// roots returns all subvolumes of the file system that holds f.
+// roots returns all subvolumes of f's file system.
 func roots(f *os.File) ([]root, error) {
 	var found []root
 	part := span{

@@ -24,10 +24,10 @@ type key struct {
 	offset uint64
 }
 
-// lastKey comes after all that there are.
+// lastKey is the highest key.
 var lastKey = key{math.MaxUint64, math.MaxUint8, math.MaxUint64}
 
-// next is the key right after k, and false if there is none.
+// next returns the key right after k, or false if there is none.
 func (k key) next() (key, bool) {
 	switch {
 	case k.offset < math.MaxUint64:
@@ -45,25 +45,25 @@ func (k key) next() (key, bool) {
 // span is a part of a tree.
 type span struct {
 	tree     uint64
-	from, to key    // both are in it
+	from, to key    // both inclusive
 	since    uint64 // only leaves that were written in this generation or later
 }
 
-// searchBuffer is how much one tree search may return, in bytes. From 64 KiB to
-// 1 MiB it makes no difference: a system call is nothing beside its items.
+// searchBuffer is the maximum result of one tree search, in bytes. From 64 KiB to 1 MiB
+// the speed is the same.
 const searchBuffer = 256 << 10
 
-// searchBuffers are arguments of searches with room for what those return: of
-// words, so that the kernel's structure is aligned in them.
+// searchBuffers are the arguments and results of searches. They consist of words, so
+// that the kernel's structure is aligned.
 var searchBuffers = sync.Pool{New: func() any {
 	return new([(searchArgs + searchBuffer) / 8]uint64)
 }}
 
 const searchArgs = unsafe.Sizeof(C.struct_btrfs_ioctl_search_args_v2{})
 
-// search calls visit for each item of a part of a tree, in order. The item is
-// valid until visit returns. Trees are read as they are now, and may change
-// meanwhile: what is seen is right for each leaf, and not for all at once.
+// search calls visit for each item of a part of a tree, in order. The item is valid
+// until visit returns. Trees may change during the search: each leaf is consistent, but
+// not all leaves together.
 func search(f *os.File, part span, visit func(k key, item []byte) error) error {
 	words := searchBuffers.Get().(*[(searchArgs + searchBuffer) / 8]uint64)
 	defer searchBuffers.Put(words)
@@ -98,9 +98,9 @@ func search(f *os.File, part span, visit func(k key, item []byte) error) error {
 	}
 }
 
-// parseSearch calls visit for each of n items that a tree search returned, and
-// returns the key of the last one. Before each item is a struct
-// btrfs_ioctl_search_header, in native byte order.
+// parseSearch calls visit for each of n items of a tree search's result, and returns
+// the key of the last one. Before each item is a struct btrfs_ioctl_search_header, in
+// native byte order.
 func parseSearch(buf []byte, n int, visit func(k key, item []byte) error) (last key, err error) {
 	for range n {
 		if len(buf) < searchHeaderSize {

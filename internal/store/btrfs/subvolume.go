@@ -106,13 +106,12 @@ func (s *Store) create(p string) error {
 	if err := containerd.SubvolCreate(at.path()); err != nil {
 		return sentinel(err)
 	}
-	// The umask took part, and a root directory that only root can enter is
-	// no use to anybody.
+	// mkdir applied the umask, and every user must be able to enter a root directory.
 	return os.Chmod(at.path(), 0o755)
 }
 
-// Snapshot implements store.Store. The kernel writes out what is dirty in src
-// and commits the transaction before it returns.
+// Snapshot implements store.Store. The kernel writes out src's dirty data and commits
+// the transaction before it returns.
 func (s *Store) Snapshot(src, dst string, readOnly bool) error {
 	if err := s.snapshot(src, dst, readOnly); err != nil {
 		return fmt.Errorf("cannot snapshot %q as %q: %w", src, dst, err)
@@ -134,7 +133,7 @@ func (s *Store) snapshot(src, dst string, readOnly bool) error {
 	return s.inUse(from, sentinel(containerd.SubvolSnapshot(to.path(), procPath(from), readOnly)))
 }
 
-// inUse adds to an ErrSwapFile the files that are meant, in the subvolume that holds f.
+// inUse adds the active swap files of f's subvolume to an ErrSwapFile.
 func (s *Store) inUse(f *os.File, err error) error {
 	if !errors.Is(err, store.ErrSwapFile) {
 		return err
@@ -176,7 +175,7 @@ func (s *Store) snapshotOver(src, dst string, readOnly bool) error {
 	})
 }
 
-// over has do make a subvolume in the place of an empty directory.
+// over calls do to create a subvolume in place of an empty directory.
 func (s *Store) over(dst string, do func(*place) error) error {
 	to, err := s.place(dst)
 	if err != nil {
@@ -190,7 +189,7 @@ func (s *Store) over(dst string, do func(*place) error) error {
 	err = to.removeEmpty()
 	if err == nil {
 		if err = do(to); err != nil {
-			// For whoever goes on without: who looks there expects a directory.
+			// After an error, the place must have a directory again.
 			_ = unix.Mkdirat(int(to.dir.Fd()), to.name, 0o755)
 		}
 	}
@@ -249,8 +248,8 @@ func dressLike(like, dir *os.File) error {
 	return setFileFlags(dir, flags&inherited)
 }
 
-// SetReadOnly implements store.Store. The kernel refuses to make a subvolume
-// writable while it is being sent: ErrBusy.
+// SetReadOnly implements store.Store. The kernel refuses to make a subvolume writable
+// during a send: ErrBusy.
 func (s *Store) SetReadOnly(p string, readOnly bool) error {
 	if err := s.setReadOnly(p, readOnly); err != nil {
 		return fmt.Errorf("cannot change whether %q is read-only: %w", p, err)
@@ -307,16 +306,16 @@ func (s *Store) rename(p, to string) error {
 	if err != nil {
 		return sentinel(os.NewSyscallError("renameat2", err))
 	}
-	// The rename of a subvolume can't go to the log tree, so btrfs marks its
-	// transaction (btrfs_set_log_full_commit in btrfs_rename): until that is
-	// committed every fsync commits it whole, with both directory entries,
-	// and returns the commit's error. Unlike syncfs that does not write out
-	// what all others have dirty in the file system.
+	// The rename of a subvolume cannot go to the log tree, so btrfs marks its
+	// transaction (btrfs_set_log_full_commit in btrfs_rename): until that is committed,
+	// every fsync commits the whole transaction, with both directory entries, and
+	// returns the commit's error. Unlike syncfs, it does not write out other dirty data
+	// of the file system.
 	return errors.Join(dst.dir.Sync(), from.dir.Sync())
 }
 
-// checkMovable returns ErrReadOnly if a subvolume can't be moved to a path. The
-// kernel says so too, but not of one that was made writable to be unlocked.
+// checkMovable returns ErrReadOnly if a subvolume cannot be moved to a path. The kernel
+// checks this too, but not for one that was made writable to unlock it.
 func (s *Store) checkMovable(p, to string) error {
 	info, err := s.get(p)
 	if err == nil && info.ReadOnly && path.Dir(p) != path.Dir(to) {
@@ -375,7 +374,7 @@ func sentinel(err error) error {
 	case errors.Is(err, unix.ETXTBSY):
 		return store.ErrSwapFile
 	case errors.Is(err, unix.EPERM) && unix.Geteuid() == 0:
-		// The kernel tells root no more than this.
+		// The kernel gives root no more detail than this.
 		return fmt.Errorf("%w: a swap file in it is active, it is being sent, it is the default subvolume, or its directory is immutable",
 			store.ErrBusy)
 	}

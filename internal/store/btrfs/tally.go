@@ -8,19 +8,19 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// geometry is what a file system was made with, in bytes.
+// geometry has the parameters of a file system, in bytes.
 type geometry struct {
 	node     uint64 // a block of a tree
 	sector   uint64 // the unit of data
 	checksum uint64 // of a sector
 }
 
-// filled is how full the leaves of the trees of checksums and extents are: what
-// deleting items gives back is that much more than the items took. By real
-// deletions of packages it is between 0.75 and 1.
+// filled is the average fill level of leaves in the trees of checksums and extents:
+// deleting items frees the items' size divided by it. Real deletions of packages showed
+// between 0.75 and 1.
 const filled = 0.9
 
-// tally adds up what each set of units has.
+// tally adds up the space of each set of units.
 type tally struct {
 	geometry geometry
 	copies   float64 // of metadata
@@ -36,7 +36,7 @@ type amount struct {
 func newTally(g geometry, metadata []chunk) *tally {
 	t := &tally{geometry: g, copies: 1, by: map[holders]*amount{}}
 	if len(metadata) > 0 {
-		t.copies = metadata[len(metadata)-1].copies // where new blocks go
+		t.copies = metadata[len(metadata)-1].copies // the place of new blocks
 	}
 	return t
 }
@@ -57,14 +57,14 @@ func (t *tally) addBlock(e *extent, h holders) {
 	a.items += float64(e.items)
 }
 
-// addData adds data. All of an extent stays as long as a part is in use.
+// addData adds data. A whole extent stays while any part is in use.
 func (t *tally) addData(e *extent, h holders) {
 	a := t.of(h)
 	a.stored += float64(e.size) * e.copies
 	a.items += float64(e.items) + float64(e.size/t.geometry.sector*t.geometry.checksum)
 }
 
-// join adds what another one has.
+// join adds another tally.
 func (t *tally) join(other *tally) {
 	for h, b := range other.by {
 		a := t.of(h)
@@ -73,7 +73,7 @@ func (t *tally) join(other *tally) {
 	}
 }
 
-// shares tells what is held by units alone, and by how many bytes it is.
+// shares returns the space that only units use, in bytes.
 func (t *tally) shares(sets *holderSets) []store.ExclusiveUsage {
 	var found []store.ExclusiveUsage
 	for h, a := range t.by {

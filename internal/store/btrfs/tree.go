@@ -28,23 +28,22 @@ type link struct {
 	name  string
 }
 
-// Directions in which links can be asked for.
+// The directions of links.
 const (
 	linksToInner = C.BTRFS_ROOT_REF_KEY     // from a subvolume to those directly in it
-	linkToOuter  = C.BTRFS_ROOT_BACKREF_KEY // from a subvolume to the one that holds it
+	linkToOuter  = C.BTRFS_ROOT_BACKREF_KEY // from a subvolume to the one that contains it
 )
 
-// Sizes of what BTRFS_IOC_TREE_SEARCH returns: before each item is a struct
-// btrfs_ioctl_search_header, in native byte order; the item is a struct
-// btrfs_root_ref, in little endian and packed, and then the name.
+// Sizes in a result of BTRFS_IOC_TREE_SEARCH: before each item is a struct
+// btrfs_ioctl_search_header, in native byte order; the item is a struct btrfs_root_ref,
+// little endian and packed, then the name.
 const (
 	searchHeaderSize = 32
 	rootRefSize      = 18
 )
 
-// links returns the links of subvolume id in one direction, by the root tree
-// of the file system that holds f: the time it takes depends on the number of
-// subvolumes and not of files.
+// links returns the links of subvolume id in one direction, from the root tree of f's
+// file system: the time depends on the number of subvolumes, not of files.
 func links(f *os.File, id uint64, direction uint32) ([]link, error) {
 	var found []link
 	for next := uint64(0); ; {
@@ -105,7 +104,7 @@ func parseLinks(buf []byte, n int) ([]link, error) {
 	return found, nil
 }
 
-// lookUp is directory for one whose path fits into 4 KiB: ENAMETOOLONG.
+// lookUp is directory for a path that fits into 4 KiB: ENAMETOOLONG.
 func lookUp(f *os.File, id, inode uint64) (string, error) {
 	var args C.struct_btrfs_ioctl_ino_lookup_args
 	args.treeid, args.objectid = C.__u64(id), C.__u64(inode)
@@ -117,8 +116,8 @@ func lookUp(f *os.File, id, inode uint64) (string, error) {
 	return string(name), nil
 }
 
-// pathOf returns the path of a subvolume from the top level: ErrNotFound if
-// it was deleted and only open files or mounts keep it.
+// pathOf returns the path of a subvolume from the top level. The error is ErrNotFound
+// if it was deleted and only open files or mounts keep it.
 func pathOf(f *os.File, id uint64) (string, error) {
 	p := ""
 	for id != topLevelID {

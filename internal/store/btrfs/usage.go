@@ -16,17 +16,16 @@ import (
 
 var _ store.Accountant = (*Store)(nil)
 
-// ExclusiveUsage implements store.Accountant. It reads the extent tree, once and whole,
-// and neither files nor quotas: so what it takes depends on how many extents
-// there are in the file system, and not on how many snapshots share them. Quota
-// groups would not do, even where they are on: what an environment and its base
-// have together and nobody else has is in no group of one subvolume.
+// ExclusiveUsage implements store.Accountant. It reads the whole extent tree once, and
+// no files or quotas. So its time depends on the number of extents in the file system,
+// not on the number of snapshots that share them. Quota groups are not sufficient, even
+// if they are on: no group of a single subvolume has the space that only an environment
+// and its base share.
 //
-// Data and the blocks of subvolumes are counted; see ownership for when that is
-// not exact. What they take in the trees of checksums and extents is an estimate,
-// and comes to about half a percent.
+// Data and the blocks of subvolumes are counted; see ownership for the exceptions. The
+// part in the trees of checksums and extents is an estimate of about half a percent.
 //
-// What was found is kept in /run, and is good as long as no subvolume changes.
+// The result is cached in /run until a subvolume changes.
 func (s *Store) ExclusiveUsage(units [][]string) ([]store.ExclusiveUsage, error) {
 	shares, err := s.exclusiveUsage(units)
 	if err != nil {
@@ -36,7 +35,7 @@ func (s *Store) ExclusiveUsage(units [][]string) ([]store.ExclusiveUsage, error)
 }
 
 func (s *Store) exclusiveUsage(units [][]string) ([]store.ExclusiveUsage, error) {
-	// The extent tree is whole after a commit only.
+	// The extent tree is complete only after a commit.
 	if err := s.commit(); err != nil {
 		return nil, err
 	}
@@ -57,8 +56,8 @@ func (s *Store) exclusiveUsage(units [][]string) ([]store.ExclusiveUsage, error)
 	return shares, nil
 }
 
-// commit commits the running transaction, without what was written to files and
-// has no place on the device yet.
+// commit commits the running transaction, without dirty data that has no place on the
+// device yet.
 func (s *Store) commit() error {
 	var transaction C.__u64
 	err := ioctl(s.top, "BTRFS_IOC_START_SYNC", C.BTRFS_IOC_START_SYNC, unsafe.Pointer(&transaction))
@@ -68,15 +67,15 @@ func (s *Store) commit() error {
 	return ioctl(s.top, "BTRFS_IOC_WAIT_SYNC", C.BTRFS_IOC_WAIT_SYNC, unsafe.Pointer(&transaction))
 }
 
-// scene is all that the shares depend on.
+// scene has everything that the result depends on.
 type scene struct {
 	geometry geometry
 	chunks   []chunk
 	roots    []root
-	units    map[uint64]int // by id of a subvolume
+	units    map[uint64]int // by subvolume id
 }
 
-// scene finds out what there is.
+// scene reads the current state.
 func (s *Store) scene(units [][]string) (*scene, error) {
 	sc := &scene{units: map[uint64]int{}}
 	for unit, paths := range units {
@@ -102,7 +101,7 @@ func (s *Store) scene(units [][]string) (*scene, error) {
 	return sc, err
 }
 
-// trees tells who holds each subvolume.
+// trees returns the owner of each subvolume.
 func (sc *scene) trees(sets *holderSets) map[uint64]*tree {
 	trees := map[uint64]*tree{}
 	for _, r := range sc.roots {
@@ -117,7 +116,7 @@ func (sc *scene) trees(sets *holderSets) map[uint64]*tree {
 	return trees
 }
 
-// account reads the extent tree: first what it has of metadata, and then of data.
+// account reads the extent tree: metadata first, then data.
 func (sc *scene) account(s *Store) ([]store.ExclusiveUsage, error) {
 	var data, metadata []chunk
 	for _, c := range sc.chunks {
@@ -183,8 +182,7 @@ func (s *Store) extents(c chunk, emit func(*extent) error) error {
 	return reader.flush()
 }
 
-// inParallel calls work for each chunk, on all processors, and returns the first
-// error.
+// inParallel calls work for each chunk, on all processors, and returns the first error.
 func inParallel(chunks []chunk, work func(chunk) error) error {
 	queue := make(chan chunk)
 	failed := make(chan error, runtime.GOMAXPROCS(0))

@@ -17,29 +17,29 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// cacheDir is where what was found is kept. It is not in the file system itself:
-// that would change by it.
+// cacheDir is the directory of the cached result. It is not on the btrfs itself, which
+// each write would change.
 const cacheDir = "/run/apt-be"
 
-// cacheLimit is how much of it is read, in bytes: it holds some numbers for each
-// set of units that shares something.
+// cacheLimit is the maximum size of the cache to read, in bytes: it has some numbers
+// for each set of units that shares space.
 const cacheLimit = 64 << 20
 
-// usageCache is a file that holds what Shares found last. It may go at any time.
+// usageCache is a file with the last result of ExclusiveUsage. It may be deleted at any
+// time.
 type usageCache struct{ file string }
 
 func (s *Store) usageCache() usageCache {
 	return usageCache{filepath.Join(cacheDir, "space-"+s.FileSystemUUID()+".json")}
 }
 
-// cachedUsage is what the file holds.
+// cachedUsage is the content of the file.
 type cachedUsage struct {
 	Key    string // of the scene
 	Shares []store.ExclusiveUsage
 }
 
-// read returns the shares that were kept under a key. What can't be read is as
-// good as nothing.
+// read returns the result for a key. An unreadable cache counts as empty.
 func (c usageCache) read(key string) ([]store.ExclusiveUsage, bool) {
 	data, err := regular.ReadFile(c.file, cacheLimit)
 	if err != nil {
@@ -52,7 +52,7 @@ func (c usageCache) read(key string) ([]store.ExclusiveUsage, bool) {
 	return kept.Shares, true
 }
 
-// write keeps shares. Where that can't be done, the next one counts again.
+// write stores the result. If that fails, the next call counts again.
 func (c usageCache) write(key string, shares []store.ExclusiveUsage) {
 	data, err := json.Marshal(cachedUsage{key, shares})
 	if err == nil && os.MkdirAll(filepath.Dir(c.file), 0o755) == nil {
@@ -60,17 +60,16 @@ func (c usageCache) write(key string, shares []store.ExclusiveUsage) {
 	}
 }
 
-// shareSchema goes into the key, and changes with how shares are counted.
+// shareSchema is a part of the key, and changes with the method of counting.
 const shareSchema = 1
 
-// key stands for the scene. No reference to an extent can come or go without a
-// change in some subvolume, and a change in any of them can be one of what a
-// unit has: so the generations of all of them are in it.
+// key identifies the scene. A reference to an extent changes only together with a
+// subvolume, so the key contains the generations of all subvolumes.
 func (sc *scene) key() string {
 	sum := sha256.New()
 	add := func(values ...uint64) {
 		for _, value := range values {
-			_ = binary.Write(sum, binary.LittleEndian, value) // a hash takes all
+			_ = binary.Write(sum, binary.LittleEndian, value) // a hash accepts all values
 		}
 	}
 	add(shareSchema, sc.geometry.node, sc.geometry.sector, sc.geometry.checksum)

@@ -33,7 +33,7 @@ func testSnapshot(t *testing.T, s store.Store) {
 	checkContent(t, s, "@be-base/new/etc/link", "old")
 	checkGone(t, s, "@a/etc/added")
 
-	// One of a read-only one, and one of the top level.
+	// A snapshot of a read-only one, and one of the top level.
 	check(t, s.Snapshot("@be-base/new", "@again", false))
 	if again := get(t, s, "@again"); again.ReadOnly || again.ParentUUID != base.UUID {
 		t.Errorf("snapshot %+v of %+v", again, base)
@@ -58,7 +58,7 @@ func testSnapshotErrors(t *testing.T, s store.Store) {
 	}
 	checkIs(t, "Snapshot below a file", s.Snapshot("@a", "@a/dir/file/x", false), store.ErrBadPath)
 
-	// In itself there is room, and nothing goes round in a circle.
+	// A snapshot inside of its own source does not contain itself.
 	check(t, s.Snapshot("@a", "@a/snapshots/first", false))
 	checkContent(t, s, "@a/snapshots/first/dir/file", "x")
 	checkGone(t, s, "@a/snapshots/first/snapshots/first")

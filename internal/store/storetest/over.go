@@ -22,7 +22,7 @@ func testSnapshotOver(t *testing.T, s store.Store) {
 	}
 	checkContent(t, s, "@b/var/lib/machines/file", "x")
 
-	check(t, os.Mkdir(s.Path("@b/empty"), 0o700)) // any empty directory will do
+	check(t, os.Mkdir(s.Path("@b/empty"), 0o700)) // any empty directory works
 	check(t, s.SnapshotOver("@a/var/lib/machines", "@b/empty", false))
 	checkContent(t, s, "@b/empty/file", "x")
 }

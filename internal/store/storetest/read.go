@@ -180,8 +180,8 @@ func testNested(t *testing.T, s store.Store) {
 	got, err := s.Nested("@a")
 	checkPaths(t, "Nested in an empty one", got, err)
 
-	// Three levels, in plain directories of each; @a/x-y must not come
-	// between @a/x and what that holds.
+	// Three levels, in plain directories of each; @a/x-y must not come between @a/x and
+	// its content.
 	create(t, s, "@a/x", "@a/x-y", "@a/x/dir/with space/line\nbreak", "@a/x/dir/with space/line\nbreak/third",
 		"@a/var/lib/machines", "@b/other")
 	got, err = s.Nested("@a")
@@ -207,7 +207,7 @@ func testNested(t *testing.T, s store.Store) {
 	checkPaths(t, "Nested(@b)", got, err, append(want, "@b/other")...)
 }
 
-// testFree writes what is no zeros, which a file system may take for nothing.
+// testFree writes random data: a file system may store no zeros.
 func testFree(t *testing.T, s store.Store) {
 	before, err := s.Free()
 	check(t, err)

@@ -9,7 +9,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// writeMany writes a file of that many MiB, each with content of its own.
+// writeMany writes a file of that many MiB, each with its own content.
 func writeMany(t *testing.T, s store.Store, p string, mebibytes int) {
 	t.Helper()
 	data := make([]byte, mebibytes*mebibyte)
@@ -17,7 +17,7 @@ func writeMany(t *testing.T, s store.Store, p string, mebibytes int) {
 	write(t, s, p, string(data))
 }
 
-// shares returns what units have, if the store can tell.
+// shares returns the exclusive usage of units, if the store supports it.
 func shares(t *testing.T, s store.Store, units ...[]string) []store.ExclusiveUsage {
 	t.Helper()
 	accountant, ok := s.(store.Accountant)
@@ -30,7 +30,7 @@ func shares(t *testing.T, s store.Store, units ...[]string) []store.ExclusiveUsa
 	return found
 }
 
-// checkFreed wants so many MiB, and up to one for metadata.
+// checkFreed wants this many MiB, and up to one more for metadata.
 func checkFreed(t *testing.T, what string, freed uint64, mebibytes uint64) {
 	t.Helper()
 	if freed < mebibytes*mebibyte || freed > (mebibytes+1)*mebibyte {
@@ -54,7 +54,7 @@ func testShares(t *testing.T, s store.Store) {
 	a = append(a, "@be/a/nested")
 	checkFreed(t, "with what is nested", store.Freed(shares(t, s, a), 0), 10)
 
-	// A snapshot of it shares what is new. All in one is freed together.
+	// A snapshot of it shares the new data. Both in one unit are freed together.
 	check(t, s.Snapshot("@be/a", "@be-base/b", true))
 	check(t, s.Snapshot("@be-base/b", "@be/b", false))
 	writeMany(t, s, "@be/b/newer", 5)
@@ -65,7 +65,7 @@ func testShares(t *testing.T, s store.Store) {
 	checkFreed(t, "both", store.Freed(both, 0, 1), 15)
 	checkFreed(t, "both as one", store.Freed(shares(t, s, append(a, b...)), 0), 15)
 
-	// What others have let go of, and what became of their own.
+	// Data that other snapshots no longer use, and their own data.
 	check(t, s.Delete("@rootfs"))
 	both = shares(t, s, a, b)
 	checkFreed(t, "both, without their origin", store.Freed(both, 0, 1), 22)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Survive runs something on a store below a directory, until it ends or dies: by a
-// panic with that fault. What a dead process would have locked is free then.
+// Survive calls a function on a store below a directory, until it returns or panics
+// with that fault. Then it releases the locks that a dead process would have released.
 func Survive(t testing.TB, dir string, fault error, do func() error) (died bool, err error) {
 	t.Helper()
 	defer func() {
@@ -27,7 +27,7 @@ func Survive(t testing.TB, dir string, fault error, do func() error) (died bool,
 	return false, do()
 }
 
-// dropLocks frees all files below dir that this process has locked.
+// dropLocks releases all locks of this process on files below dir.
 func dropLocks(t testing.TB, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
