@@ -19,18 +19,18 @@ import (
 
 // statusJSON is the output of status --json.
 type statusJSON struct {
-	Running  envJSON         `json:"running"`
-	Next     *envJSON        `json:"next"`
-	Pending  []envJSON       `json:"pending"`
-	Failed   []envJSON       `json:"failed"`
-	FellBack []envJSON       `json:"fell_back"`
-	Drift    *trialStateJSON `json:"drift"`
-	Fallback *levelJSON      `json:"fallback"`
+	Running  envJSON           `json:"running"`
+	Next     *envJSON          `json:"next"`
+	Pending  []envJSON         `json:"pending"`
+	Failed   []envJSON         `json:"failed"`
+	FellBack []envJSON         `json:"fell_back"`
+	Drift    *driftSummaryJSON `json:"drift"`
+	Fallback *levelJSON        `json:"fallback"`
 }
 
-// trialStateJSON counts the changes in the running system since the pending environment
+// driftSummaryJSON counts the changes in the running system since the pending environment
 // was made.
-type trialStateJSON struct {
+type driftSummaryJSON struct {
 	Name     string       `json:"name"`
 	Packages bool         `json:"packages"`
 	Files    drift.Counts `json:"files"`
@@ -115,7 +115,7 @@ func (app *App) fallback() *levelJSON {
 
 // driftOfPending counts the changes since the youngest pending environment was made. It
 // returns nil if there is none, or if that fails.
-func (app *App) driftOfPending(reg *be.Registry) *trialStateJSON {
+func (app *App) driftOfPending(reg *be.Registry) *driftSummaryJSON {
 	e, err := driftOf(reg, nil)
 	if err != nil {
 		return nil
@@ -133,7 +133,7 @@ func (app *App) driftOfPending(reg *be.Registry) *trialStateJSON {
 		app.Log.WithError(err).Warnf("cannot determine the changes since %s was made", e.Name)
 		return nil
 	}
-	return &trialStateJSON{e.Name, packages, found.Count()}
+	return &driftSummaryJSON{e.Name, packages, found.Count()}
 }
 
 func (app *App) statusJSON(reg *be.Registry, envs []be.Env, space *be.Space) statusJSON {
