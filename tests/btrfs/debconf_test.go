@@ -106,7 +106,7 @@ func testDebconfPending(t *testing.T, l lab) {
 	// The pending environment would not ask again, so the upgrade is repeated with the
 	// new answers.
 	preseed(t, m, "red")
-	second := upgrade("but answers to debconf's questions")
+	second := upgrade("is outdated: answers to debconf's questions")
 	if got := inside(second, "cat /var/lib/bt-dconf"); got != "red\n" {
 		t.Errorf("the answer in the new environment is %q", got)
 	}

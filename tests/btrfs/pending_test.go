@@ -49,7 +49,7 @@ func testPending(t *testing.T, l lab) {
 
 	// What is new is named.
 	m.Shell(t, "echo mine >/etc/own")
-	upgrade(0, "but /etc/own changed since")
+	upgrade(0, "is outdated: /etc/own changed since")
 	first = only("ready")
 
 	// A change of packages of the running system is told of in that very run.
@@ -60,13 +60,13 @@ func testPending(t *testing.T, l lab) {
 	if result := m.Run(t, machine.Command{Args: []string{"apt-be", "activate", first}}); result.Status != 12 {
 		t.Errorf("a stale one can be activated: status %d:\n%s", result.Status, result.Output)
 	}
-	upgrade(0, "It replaces "+first)
+	upgrade(0, "It replaces the pending environment "+first)
 	second := only("ready")
 
 	// Even if the hint that nothing waits is lost, as with a reboot.
 	m.Shell(t, "rm -f /run/apt-be/nothing-pending; dpkg -P bt-svc 2>&1")
 	only("stale")
-	upgrade(0, "It replaces "+second)
+	upgrade(0, "It replaces the pending environment "+second)
 	third := only("ready")
 
 	// What somebody worked in is not replaced: the upgrade goes on with it.

@@ -99,7 +99,7 @@ func TestShareOpenFiles(t *testing.T) {
 	storeMust(t, unix.Mount(l.path("/var/mail/deep"), bound, "", unix.MS_BIND, ""))
 	err := l.add()
 	storeMust(t, unix.Unmount(bound, 0))
-	if err == nil || !strings.Contains(err.Error(), "is mounted at "+bound+" too") {
+	if err == nil || !strings.Contains(err.Error(), "is also mounted at "+bound) {
 		t.Errorf("while it is mounted elsewhere: %v", err)
 	}
 	refused := func(what string, err error, want ...string) {
