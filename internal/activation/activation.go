@@ -21,11 +21,11 @@ import (
 )
 
 // ErrNoKernel reports that an environment has no kernel, or no initrd for it.
-var ErrNoKernel = errors.New("it can't boot")
+var ErrNoKernel = errors.New("it cannot boot")
 
 // ErrNoFallback reports that an environment on trial would boot again and again:
 // neither the loader nor its initrd ends the trial.
-var ErrNoFallback = errors.New("its initrd has no scripts of apt-be, without which it would be booted again even if it failed")
+var ErrNoFallback = errors.New("its initrd has no scripts of apt-be, so it would boot again even if it failed")
 
 // Activator activates the environments of a registry. The caller of a method that
 // changes something must hold the registry's lock.
@@ -53,9 +53,9 @@ func KernelOf(e be.Env) (be.Kernel, error) {
 			return k, nil
 		}
 	}
-	reason := "there is no kernel in it"
+	reason := "it has no kernel"
 	if len(e.Record.Kernels) > 0 {
-		reason = "there is no initrd for its kernel"
+		reason = "its kernel has no initrd"
 	}
 	return be.Kernel{}, fmt.Errorf("%w: %s", ErrNoKernel, reason)
 }
@@ -93,7 +93,7 @@ func (a *Activator) SetDefault(e be.Env) error {
 		return err
 	}
 	if got, err := a.Loader.Default(); err != nil || got != e.Name {
-		return errors.Join(err, fmt.Errorf("cannot make %s the one that boots: %s says that it is %q", e.Name, a.Loader, got))
+		return errors.Join(err, fmt.Errorf("cannot make %s the default: %s has the state %q", e.Name, a.Loader, got))
 	}
 	return errors.Join(a.Loader.Disarm(), a.unwant(), a.forget(), a.settleChoice(envs))
 }
@@ -143,7 +143,7 @@ func (a *Activator) menu(envs []be.Env, defaultName string) (boot.Menu, error) {
 		}
 	}
 	if len(menu.Entries) == 0 || menu.Entries[0].Name != defaultName {
-		return menu, fmt.Errorf("cannot write a boot menu: %w: %s, which is the one that boots", ErrNoKernel, defaultName)
+		return menu, fmt.Errorf("cannot write a boot menu: %w: %s, which is the default", ErrNoKernel, defaultName)
 	}
 	return menu, nil
 }

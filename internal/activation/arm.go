@@ -98,7 +98,7 @@ func (a *Activator) tellLoader(nonce string) error {
 	// A successful write is not always stored, so ask the loader.
 	state, err := a.Loader.State()
 	if err == nil && state.Armed != nonce {
-		err = fmt.Errorf("%s does not have it", a.Loader)
+		err = fmt.Errorf("its boot menu does not contain %s", a.Loader)
 	}
 	return err
 }
@@ -115,7 +115,7 @@ func (a *Activator) secureDefault(e be.Env) error {
 		err = a.SetDefault(running)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot make the running one what a trial comes back to: %w", err)
+		return fmt.Errorf("cannot make the running environment the default, to which a trial falls back: %w", err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (a *Activator) secureDefault(e be.Env) error {
 // Check returns the error that Arm would return, and changes nothing.
 func (a *Activator) Check(e be.Env, o ArmOptions) error {
 	if err := be.CheckName(e.Name); err != nil {
-		return fmt.Errorf("%w: %w; apt-be rename gives it another", be.ErrProtected, err)
+		return fmt.Errorf("%w: %w; to rename the environment, use apt-be rename", be.ErrProtected, err)
 	}
 	kernel, err := KernelOf(e)
 	if err != nil || o.Method != be.Reboot || o.NoFallback {
@@ -177,7 +177,7 @@ func (a *Activator) Next() (be.Env, bool, error) {
 	}
 	for _, e := range envs {
 		if e.DefaultErr != nil {
-			return be.Env{}, false, fmt.Errorf("cannot find out what the next boot takes: %w", e.DefaultErr)
+			return be.Env{}, false, fmt.Errorf("cannot determine the default: %w", e.DefaultErr)
 		}
 		// The loader does not know a trial that it does not start.
 		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
@@ -197,7 +197,7 @@ func (a *Activator) CancelTrial(e be.Env, why string) error {
 func newNonce() (string, error) {
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
-		return "", fmt.Errorf("cannot make a nonce: %w", err)
+		return "", fmt.Errorf("cannot create a nonce: %w", err)
 	}
 	return hex.EncodeToString(random[:]), nil
 }

@@ -60,7 +60,7 @@ func (a *Activator) Boot(nonce, bootID string) (Booted, error) {
 			err := a.Registry.Change(e, func(r *be.Record) {
 				r.Trial.Synced = time.Time{}
 				if waits {
-					r.HoldReason = "it was up to date, and the machine came up here all the same"
+					r.HoldReason = "it was in sync, but the machine booted the running system"
 				}
 			})
 			if err != nil && !durable.Unwritable(err) {
@@ -200,19 +200,19 @@ func (a *Activator) faultOf(t *be.Trial, state boot.State) be.Fault {
 	case state.Missing == "initrd":
 		return be.Fault{Kind: be.FaultInitrdMissing, Text: "the boot loader did not find its initrd"}
 	case !t.Started.IsZero():
-		return be.Fault{Kind: be.FaultDeadline, Text: "the machine was reset before its services were found healthy"}
+		return be.Fault{Kind: be.FaultDeadline, Text: "the machine was reset before its health checks had passed"}
 	case a.marked(t.Nonce, markInit):
-		return be.Fault{Kind: be.FaultInit, Text: "its init was started and did not bring the system up"}
+		return be.Fault{Kind: be.FaultInit, Text: "its init started, but did not bring the system up"}
 	case a.marked(t.Nonce, markInitramfs):
-		return be.Fault{Kind: be.FaultInitramfs, Text: "its initramfs was started and did not come as far as init"}
+		return be.Fault{Kind: be.FaultInitramfs, Text: "its initramfs started, but did not reach init"}
 	}
 	switch t.Method {
 	case be.SoftReboot:
-		return be.Fault{Kind: be.FaultInit, Text: "the soft-reboot did not come as far as its services"}
+		return be.Fault{Kind: be.FaultInit, Text: "the soft-reboot did not reach its services"}
 	case be.Kexec:
-		return be.Fault{Kind: be.FaultKernel, Text: "its kernel was not started, or did not come as far as the initramfs"}
+		return be.Fault{Kind: be.FaultKernel, Text: "its kernel did not start, or did not reach the initramfs"}
 	}
-	return be.Fault{Kind: be.FaultKernel, Text: "its kernel did not come as far as the initramfs"}
+	return be.Fault{Kind: be.FaultKernel, Text: "its kernel did not reach the initramfs"}
 }
 
 // bootOf returns the boot ID that the initramfs of a trial recorded, or "".
@@ -252,7 +252,7 @@ func (a *Activator) fallBack(e be.Env, fault be.Fault) (be.Env, error) {
 var ErrNoTrial = errors.New("it is not on trial")
 
 // ErrUnhealthy reports a fault of the running environment.
-var ErrUnhealthy = errors.New("it is not healthy")
+var ErrUnhealthy = errors.New("it is unhealthy")
 
 // Bless ends the trial of the running environment successfully: the environment becomes
 // the default, unless it was to be tried only once. An environment that the machine is

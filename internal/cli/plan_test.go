@@ -49,7 +49,7 @@ func TestPlan(t *testing.T) {
 	must(t, err)
 	for _, want := range []string{
 		"from      rootfs\n", "to        new\n", "packages  1 upgraded, 1 new, 1 removed\n", "kernel    6.1.0 → 6.12.0\n", "picked    reboot\n",
-		"soft-reboot  userspace  no: there is no systemd in it; ", "the kernel differs (6.1.0 → 6.12.0)",
+		"soft-reboot  userspace  no: it has no systemd; ", "the kernel differs (6.1.0 → 6.12.0)",
 		"kexec        kernel     no: kexec is not possible\n", "reboot       kernel     yes: always possible",
 	} {
 		if !strings.Contains(out, want) {
@@ -77,7 +77,7 @@ func TestPlanRefuses(t *testing.T) {
 	f.run(0, "create", "new")
 	must(t, os.RemoveAll(f.store.Path("@be/new/boot")))
 	for name, want := range map[string]string{
-		"new": "there is no kernel in it", "rootfs": "already running", "none": "no such boot environment",
+		"new": "it has no kernel", "rootfs": "already running", "none": "no such boot environment",
 	} {
 		if _, err := f.plan(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("plan %s: %v, want %q", name, err, want)

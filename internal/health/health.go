@@ -95,7 +95,7 @@ func leftover(name string) bool {
 func run(ctx context.Context, path string, limit time.Duration, out io.Writer) Result {
 	result := Result{Name: filepath.Base(path)}
 	if err := ctx.Err(); err != nil {
-		result.Reason = "it was not run: " + err.Error()
+		result.Reason = "it did not run: " + err.Error()
 		return result
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrServices reports unhealthy services.
-var ErrServices = errors.New("services are not well")
+var ErrServices = errors.New("services are unhealthy")
 
 // unwell is an ErrServices with the units and the reasons.
 type unwell struct{ faults []string }
@@ -107,7 +107,7 @@ func (w watcher) watch(ctx context.Context, before be.Units) error {
 		}
 		if now.Sub(began) >= patience {
 			for _, name := range restless {
-				last.faults = append(last.faults, name+" does not stay up (it ran before)")
+				last.faults = append(last.faults, name+" does not stay active (it was active before)")
 			}
 			break
 		}

@@ -131,14 +131,14 @@ func compare(before be.Units, units []unit) verdict {
 		}
 		switch state := u.state(); {
 		case state == "failed" && ran:
-			v.faults = append(v.faults, u.id()+" failed (it ran before)")
+			v.faults = append(v.faults, u.id()+" failed (it was active before)")
 		case state == "failed" && !hadFailed:
 			v.faults = append(v.faults, u.id()+" failed")
 		case state == "failed", !ran, u.waitsForUs():
 		case state == "activating", state == "deactivating", state == "inactive" && !u.never("Job"):
 			v.pending = append(v.pending, u.id())
 		case state == "inactive" && !u.excused():
-			v.faults = append(v.faults, u.id()+" does not run (it ran before)")
+			v.faults = append(v.faults, u.id()+" is not active (it was active before)")
 		default:
 			v.since[u.id()] = u["ActiveEnterTimestampMonotonic"]
 		}

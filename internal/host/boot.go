@@ -25,7 +25,7 @@ func (b Boot) CheckSpace(origin be.Env) error {
 	for _, file := range []string{kernel.Image, kernel.Initrd} {
 		size, err := b.size(origin, file)
 		if err != nil {
-			return fmt.Errorf("cannot find out how much room a kernel needs: %w", err)
+			return fmt.Errorf("cannot determine the space that a kernel needs: %w", err)
 		}
 		need += size
 	}

@@ -89,7 +89,7 @@ func CommandLine() (string, error) {
 func BootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "", fmt.Errorf("cannot tell this boot from others: %w", err)
+		return "", fmt.Errorf("cannot identify this boot: %w", err)
 	}
 	return strings.TrimSpace(string(id)), nil
 }

@@ -23,7 +23,7 @@ func OpenLoader(st store.Store, noted be.Boot, root string) (boot.Loader, error)
 	case be.LoaderSystemdBoot:
 		return sdboot.New(filepath.Join(root, noted.ESP)), nil
 	}
-	return nil, fmt.Errorf("cannot use the boot loader %q: it is none that this apt-be knows", noted.Loader)
+	return nil, fmt.Errorf("cannot use the boot loader %q: it is unknown to this apt-be", noted.Loader)
 }
 
 // grubDir is the mount point of GRUB's directory.

@@ -91,7 +91,7 @@ func setDeadline(after time.Duration) error {
 		"--timer-property=IgnoreOnIsolate=yes", "--timer-property=AccuracySec=1s",
 		fmt.Sprintf("--on-active=%d", int(after/time.Second)),
 		program, "fallback", "--kind="+string(be.FaultDeadline),
-		fmt.Sprintf("--reason=it did not prove healthy within %s", after)).CombinedOutput()
+		fmt.Sprintf("--reason=it did not become healthy within %s", after)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("cannot set the deadline of the trial: %w: %s", err, said)
 	}
@@ -101,7 +101,7 @@ func setDeadline(after time.Duration) error {
 func stopDeadline() error {
 	said, err := exec.Command("systemctl", "stop", deadlineUnit+".timer").CombinedOutput()
 	if err != nil && !strings.Contains(string(said), "not loaded") {
-		return fmt.Errorf("cannot take the deadline of a trial back: %w: %s", err, said)
+		return fmt.Errorf("cannot cancel the deadline of the trial: %w: %s", err, said)
 	}
 	return nil
 }

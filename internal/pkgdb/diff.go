@@ -125,11 +125,11 @@ func compareVersions(a, b string) (int, error) {
 	}
 	va, err := debversion.NewVersion(a)
 	if err != nil {
-		return 0, fmt.Errorf("%.80q is no version: %w", a, err)
+		return 0, fmt.Errorf("%.80q is not a version: %w", a, err)
 	}
 	vb, err := debversion.NewVersion(b)
 	if err != nil {
-		return 0, fmt.Errorf("%.80q is no version: %w", b, err)
+		return 0, fmt.Errorf("%.80q is not a version: %w", b, err)
 	}
 	order := va.Compare(vb)
 	if order == 0 && (longNumber.MatchString(a) || longNumber.MatchString(b)) {

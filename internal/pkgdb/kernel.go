@@ -22,11 +22,11 @@ type Kernel struct {
 func (k Kernel) Bootable() error {
 	switch {
 	case k.Image == "":
-		return fmt.Errorf("the image of kernel %s is no file with contents", k.Version)
+		return fmt.Errorf("the image of kernel %s is not a file with content", k.Version)
 	case k.Initrd == "":
-		return fmt.Errorf("there is no initrd for kernel %s", k.Version)
+		return fmt.Errorf("kernel %s has no initrd", k.Version)
 	case !k.Modules:
-		return fmt.Errorf("there are no modules for kernel %s", k.Version)
+		return fmt.Errorf("kernel %s has no modules", k.Version)
 	}
 	return nil
 }

@@ -58,12 +58,12 @@ func TestKernels(t *testing.T) {
 		reasons = append(reasons, reason)
 	}
 	wantReasons := []string{
-		"the image of kernel 9.9 is no file with contents",
-		"there is no initrd for kernel 6.12.0",
-		"there are no modules for kernel 6.12.0-rc3",
-		"there is no initrd for kernel 6.1.0-18-amd64",
+		"the image of kernel 9.9 is not a file with content",
+		"kernel 6.12.0 has no initrd",
+		"kernel 6.12.0-rc3 has no modules",
+		"kernel 6.1.0-18-amd64 has no initrd",
 		"boots",
-		"the image of kernel 5.10.0 is no file with contents",
+		"the image of kernel 5.10.0 is not a file with content",
 	}
 	if diff := cmp.Diff(wantReasons, reasons); diff != "" {
 		t.Errorf("Bootable (-want +got):\n%s", diff)

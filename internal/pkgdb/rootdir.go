@@ -17,7 +17,7 @@ const maxFileSize = 128 << 20
 
 // errLeavesRoot reports that a symbolic link in the path leads out of the root.
 // [os.Root] also refuses all absolute links.
-var errLeavesRoot = errors.New("a symbolic link on its way is absolute or leads out of the root")
+var errLeavesRoot = errors.New("a symbolic link in the path is absolute or leaves the root")
 
 // errNotRegular reports that the path is not a regular file.
 var errNotRegular = errors.New("not a regular file")

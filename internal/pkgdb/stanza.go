@@ -53,7 +53,7 @@ func reduce(raw []byte, fields []string) ([]byte, error) {
 		}
 		name, value, found := bytes.Cut(line, []byte(":"))
 		if !found {
-			return nil, fmt.Errorf("line %d is no field: %.40q", number, line)
+			return nil, fmt.Errorf("line %d is not a field: %.40q", number, line)
 		}
 		for _, field := range fields {
 			// The comparison of lengths comes first because this is the inner loop.

@@ -41,7 +41,7 @@ func find(class, dev string) (device, error) {
 			return device{sys: dir, node: filepath.Join(dev, filepath.Base(dir))}, nil
 		}
 	}
-	return device{}, fmt.Errorf("there is no %s: %w", module, fs.ErrNotExist)
+	return device{}, fmt.Errorf("no %s: %w", module, fs.ErrNotExist)
 }
 
 func softdog() (device, error) { return find("/sys/class/watchdog", "/dev") }

@@ -35,7 +35,7 @@ func checkFull(t *testing.T, g *guest.Guest, l layout) {
 	if result.Status == 0 {
 		t.Errorf("with a full %s, an upgrade is begun", dir)
 	}
-	contains(t, "remove", result.Output, "cannot put another kernel and initrd on "+dir)
+	contains(t, "remove", result.Output, "cannot store another kernel and initrd on "+dir)
 	if after := g.Shell(t, list); after != before {
 		t.Errorf("there was\n%s\nand is\n%s", before, after)
 	}

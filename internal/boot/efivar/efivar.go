@@ -45,7 +45,7 @@ func (v Vars) Read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read the EFI variable %s: %w", name, err)
 	}
 	if len(data) < 4 { // its write was interrupted
-		return nil, fmt.Errorf("cannot read the EFI variable %s: it is empty: %w", name, fs.ErrNotExist)
+		return nil, fmt.Errorf("cannot read the EFI variable %s: empty variable: %w", name, fs.ErrNotExist)
 	}
 	return data[4:], nil
 }
@@ -72,7 +72,7 @@ func (v Vars) Set(name, text string) error {
 	case err != nil:
 		return err
 	case got != text:
-		return fmt.Errorf("cannot set the EFI variable %s: the firmware did not keep it", name)
+		return fmt.Errorf("cannot set the EFI variable %s: the firmware did not store it", name)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (v Vars) Probe() error {
 		return err
 	}
 	if text, err := v.Get(probed); err != nil || text != "" {
-		return fmt.Errorf("cannot delete the EFI variable %s: the firmware kept it", probed)
+		return fmt.Errorf("cannot delete the EFI variable %s: the firmware did not delete it", probed)
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (v Vars) write(name string, value []byte) error {
 
 func explain(err error) error {
 	if errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("the firmware has no room for variables: %w", err)
+		return fmt.Errorf("the firmware has no space for variables: %w", err)
 	}
 	return err
 }

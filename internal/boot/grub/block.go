@@ -18,8 +18,8 @@ const blockSize = 1024
 const signature = "# GRUB Environment Block\n"
 
 var (
-	errNoBlock  = errors.New("it is no environment block of GRUB")
-	errBlockBig = errors.New("GRUB's environment block has no room for that")
+	errNoBlock  = errors.New("not an environment block of GRUB")
+	errBlockBig = errors.New("GRUB's environment block has no space left")
 )
 
 // ParseBlock reads an environment block as GRUB's lib/envblk.c does (2.06 and 2.12):

@@ -42,8 +42,8 @@ const (
 	ReadOnlyEnv EnvKind = "read-only"
 )
 
-var errNoEnv = errors.New("there is no file system for GRUB's environment block: " +
-	"GRUB writes to ext4 or to an EFI system partition, and not on RAID, LVM or an encrypted disk")
+var errNoEnv = errors.New("no file system is suitable for GRUB's environment block: " +
+	"GRUB writes to ext4 and to an EFI system partition, but not on RAID, LVM or an encrypted disk")
 
 // TriedPath is the file that replaces a [ReadOnlyEnv] when its trial has started.
 func (e Env) TriedPath() string { return e.Path + ".tried" }

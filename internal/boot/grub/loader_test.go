@@ -156,21 +156,21 @@ func TestLevel(t *testing.T) {
 	l = loader(t, WritableEnv)
 	must(t, l.SetMenu(menu(), nil))
 	level, why := l.Level()
-	if level != boot.LevelKernel || !strings.Contains(why, "the next boot shows") {
+	if level != boot.LevelKernel || !strings.Contains(why, "the next boot tests") {
 		t.Error(level, why)
 	}
 	text, err := l.readMenu()
 	must(t, err)
 	must(t, l.Env.write(Vars{varProbe: parseHeader(text).probe}))
-	if _, why := l.Level(); !strings.Contains(why, "(it has written there)") {
+	if _, why := l.Level(); !strings.Contains(why, "(tested: it has written there)") {
 		t.Error(why)
 	}
 	must(t, l.SetMenu(boot.Menu{}, nil)) // the probe stays the same
-	if _, why := l.Level(); !strings.Contains(why, "(it has written there)") {
+	if _, why := l.Level(); !strings.Contains(why, "(tested: it has written there)") {
 		t.Error(why)
 	}
 	must(t, os.WriteFile(l.menuFile(), []byte(header{probe: "of an earlier boot"}.String()), 0o600))
-	if _, why := l.Level(); !strings.Contains(why, "not written there yet") {
+	if _, why := l.Level(); !strings.Contains(why, "has not written there, although") {
 		t.Error(why)
 	}
 }

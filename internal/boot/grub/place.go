@@ -16,7 +16,7 @@ import (
 func PlaceOf(ctx context.Context, dir string) (Place, error) {
 	place, err := placeOf(ctx, dir)
 	if err != nil {
-		return Place{}, fmt.Errorf("cannot find out where %s is for GRUB: %w", dir, err)
+		return Place{}, fmt.Errorf("cannot determine GRUB's name for %s: %w", dir, err)
 	}
 	return place, nil
 }

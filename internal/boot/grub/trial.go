@@ -11,9 +11,9 @@ import (
 func (l *Loader) Level() (boot.Level, string) {
 	switch l.Env.Kind {
 	case WritableEnv:
-		return boot.LevelKernel, "GRUB notes on " + l.Env.Path + " that a trial is taken, before it loads the kernel" + l.probed()
+		return boot.LevelKernel, "GRUB records on " + l.Env.Path + " that it takes a trial, before it loads the kernel" + l.probed()
 	case ReadOnlyEnv:
-		return boot.LevelInitramfs, "GRUB can't write to btrfs: the initramfs of a trial disarms it, once it has found the disk"
+		return boot.LevelInitramfs, "GRUB cannot write to btrfs: the initramfs of a trial ends it, after it has found the disk"
 	}
 	return boot.LevelNone, errNoEnv.Error()
 }
@@ -35,11 +35,11 @@ func (l *Loader) probed() string {
 	case err != nil || probe == "":
 		return ""
 	case vars[varProbe] == probe:
-		return " (it has written there)"
+		return " (tested: it has written there)"
 	case probe == now:
-		return " (the next boot shows whether it can write there)"
+		return " (the next boot tests whether it can write there)"
 	}
-	return " (it has not written there yet, though the machine has booted since it should)"
+	return " (it has not written there, although the machine has booted since)"
 }
 
 // Arm implements [boot.TrialLoader].

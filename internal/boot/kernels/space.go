@@ -18,7 +18,7 @@ const margin = 1 << 20
 func (s Store) space() (free, block int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(s.Dir, &stat); err != nil {
-		return 0, 0, fmt.Errorf("cannot find out how much room there is on %s: %w", s.Dir, err)
+		return 0, 0, fmt.Errorf("cannot determine the free space on %s: %w", s.Dir, err)
 	}
 	block = stat.Bsize
 	return max(0, int64(stat.Bavail)*block-margin), block, nil
@@ -27,5 +27,5 @@ func (s Store) space() (free, block int64, err error) {
 func roundUp(bytes, block int64) int64 { return (bytes + block - 1) / block * block }
 
 func noSpace(what string, needed, free int64) error {
-	return fmt.Errorf("%s: %s needed, %s free: %w", what, ui.Size(needed), ui.Size(free), boot.ErrNoSpace)
+	return fmt.Errorf("%s: needs %s, %s free: %w", what, ui.Size(needed), ui.Size(free), boot.ErrNoSpace)
 }

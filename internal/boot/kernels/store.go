@@ -46,7 +46,7 @@ func (s Store) CheckSpace(bytes int64) error {
 		return err
 	}
 	if bytes > free {
-		return noSpace(fmt.Sprintf("cannot put another kernel and initrd on %s", s.Dir), bytes, free)
+		return noSpace(fmt.Sprintf("cannot store another kernel and initrd on %s", s.Dir), bytes, free)
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (s Store) Collect(keep []boot.Entry) error {
 		}
 	}
 	if err := s.remove(func(name string) bool { return !kept[name] }); err != nil {
-		return fmt.Errorf("cannot remove kernels that no boot environment needs: %w", err)
+		return fmt.Errorf("cannot remove unneeded kernels: %w", err)
 	}
 	if len(kept) > 0 {
 		return nil

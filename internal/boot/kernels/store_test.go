@@ -279,7 +279,7 @@ func TestDamageIsFound(t *testing.T) {
 
 func TestNoRoom(t *testing.T) {
 	m := newMachine(t)
-	if err := m.CheckSpace(1 << 62); !errors.Is(err, boot.ErrNoSpace) || !strings.Contains(err.Error(), "4.0 EiB needed, ") {
+	if err := m.CheckSpace(1 << 62); !errors.Is(err, boot.ErrNoSpace) || !strings.Contains(err.Error(), "needs 4.0 EiB, ") {
 		t.Error(err)
 	}
 	if err := m.CheckSpace(1); err != nil {

@@ -39,7 +39,7 @@ func (s Store) verify(name string) error {
 		return err
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); !strings.HasPrefix(name, sum[:16]+"-") {
-		return fmt.Errorf("%s is damaged; remove it, and the next change of the menu copies it anew", s.file(name))
+		return fmt.Errorf("%s is damaged; remove it, and the next change of the menu copies it again", s.file(name))
 	}
 	return nil
 }

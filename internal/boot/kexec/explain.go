@@ -15,7 +15,7 @@ func explain(err error, lockdown string) error {
 	meaning := ""
 	switch {
 	case errors.Is(err, unix.EPERM) && lockdown != "":
-		meaning = fmt.Sprintf("the kernel is locked down (%s), and takes only images that are signed with a key it knows", lockdown)
+		meaning = fmt.Sprintf("the kernel is locked down (%s) and accepts only images that are signed with a known key", lockdown)
 	case errors.Is(err, unix.EPERM):
 		meaning = "CAP_SYS_BOOT is missing, or kernel.kexec_load_disabled or kernel.kexec_load_limit_reboot forbids it"
 	case errors.Is(err, unix.ENOKEY), errors.Is(err, unix.EKEYREJECTED), errors.Is(err, unix.ENODATA), errors.Is(err, unix.EBADMSG):
@@ -23,15 +23,15 @@ func explain(err error, lockdown string) error {
 	case errors.Is(err, unix.ENOSYS):
 		meaning = "the running kernel was built without kexec_file_load"
 	case errors.Is(err, unix.ENOEXEC):
-		meaning = "it is no kernel of this architecture that kexec can start"
+		meaning = "it is not a kernel of this architecture that kexec can start"
 	case errors.Is(err, unix.EBUSY):
-		meaning = "another process is loading one"
+		meaning = "another process is loading a kernel"
 	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EADDRNOTAVAIL):
-		meaning = "there is no memory for a copy of it"
+		meaning = "there is no memory for a copy of the kernel"
 	case errors.Is(err, unix.EINVAL):
-		meaning = "a file is empty or no kernel, or the command line is too long for that kernel"
+		meaning = "a file is empty or not a kernel, or the command line is too long for that kernel"
 	case errors.Is(err, unix.ETXTBSY):
-		meaning = "a process has the file open to write to it"
+		meaning = "a process has the file open for writing"
 	default:
 		return err
 	}

@@ -45,9 +45,9 @@ func Load(kernel, initrd *os.File, commandLine string) error {
 func checkCommandLine(commandLine string) error {
 	switch {
 	case len(commandLine) > MaxCommandLine:
-		return fmt.Errorf("%w: it is %d bytes long, and %d is the most", ErrCommandLine, len(commandLine), MaxCommandLine)
+		return fmt.Errorf("%w: it has %d bytes, the maximum is %d", ErrCommandLine, len(commandLine), MaxCommandLine)
 	case strings.ContainsAny(commandLine, "\x00\n"):
-		return fmt.Errorf("%w: it is more than one line", ErrCommandLine)
+		return fmt.Errorf("%w: it has more than one line", ErrCommandLine)
 	}
 	return nil
 }
@@ -55,7 +55,7 @@ func checkCommandLine(commandLine string) error {
 // Unload unloads the loaded kernel, if any.
 func Unload() error {
 	if err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD); err != nil {
-		return fmt.Errorf("cannot unload the kernel that is loaded for kexec: %w", explain(err, lockdown()))
+		return fmt.Errorf("cannot unload the kernel for kexec: %w", explain(err, lockdown()))
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func Loaded() (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("cannot find out whether a kernel is loaded for kexec: %w", err)
+		return false, fmt.Errorf("cannot determine whether a kernel is loaded for kexec: %w", err)
 	}
 	return strings.TrimSpace(string(text)) == "1", nil
 }

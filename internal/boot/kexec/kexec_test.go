@@ -80,7 +80,7 @@ func TestExplain(t *testing.T) {
 		{unix.EPERM, "integrity", "locked down (integrity)"},
 		{unix.EKEYREJECTED, "integrity", "not signed"},
 		{unix.ENOSYS, "", "without kexec_file_load"},
-		{unix.ENOEXEC, "", "no kernel"},
+		{unix.ENOEXEC, "", "not a kernel"},
 		{unix.ENOMEM, "", "no memory"},
 		{unix.EINVAL, "", "too long"},
 	} {
@@ -97,7 +97,7 @@ func TestExplain(t *testing.T) {
 // Whatever the machine, what is no kernel is not loaded.
 func TestLoadRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kernel")
-	if err := os.WriteFile(file, []byte("no kernel"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("not a kernel"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	kernel, err := os.Open(file)

@@ -33,7 +33,7 @@ func Supported() error {
 	f.limit = setting("kexec_load_limit_reboot")
 	var err error
 	if f.capable, err = capable(); err != nil {
-		return fmt.Errorf("cannot find out whether kexec is possible: %w", err)
+		return fmt.Errorf("cannot determine whether kexec is possible: %w", err)
 	}
 	return f.refusal()
 }
@@ -43,9 +43,9 @@ func (f facts) refusal() error {
 	case !f.present:
 		return fmt.Errorf("%w: the running kernel was built without it", ErrUnsupported)
 	case f.disabled:
-		return fmt.Errorf("%w: kernel.kexec_load_disabled is 1, and stays so until the next boot", ErrUnsupported)
+		return fmt.Errorf("%w: kernel.kexec_load_disabled is 1 until the next boot", ErrUnsupported)
 	case f.limit == "0":
-		return fmt.Errorf("%w: kernel.kexec_load_limit_reboot is 0, and stays so until the next boot", ErrUnsupported)
+		return fmt.Errorf("%w: kernel.kexec_load_limit_reboot is 0 until the next boot", ErrUnsupported)
 	case !f.capable:
 		return fmt.Errorf("%w: this process lacks CAP_SYS_BOOT", ErrUnsupported)
 	}
@@ -85,7 +85,7 @@ func effective(status string, capability uint) (bool, error) {
 }
 
 // ErrLoaded reports that a kernel is already loaded, which a probe would unload.
-var ErrLoaded = errors.New("a kernel is loaded for kexec already")
+var ErrLoaded = errors.New("a kernel is already loaded for kexec")
 
 // Probe checks that the running kernel accepts kernel for a kexec: it loads it, without
 // an initrd, and unloads it. If a kernel is already loaded, the error is ErrLoaded.

@@ -38,7 +38,7 @@ type Target struct {
 func Gather(m Host, t Target) (Facts, error) {
 	f, err := gather(m, t)
 	if err != nil {
-		return Facts{}, fmt.Errorf("cannot choose how to go there: %w", err)
+		return Facts{}, fmt.Errorf("cannot choose a method: %w", err)
 	}
 	return f, nil
 }

@@ -78,7 +78,7 @@ func TestGather(t *testing.T) {
 	if f, err = Gather(fakeMachine(), target); err != nil {
 		t.Fatal(err)
 	}
-	want := "no: there is no systemd in it; it has no modules for the running kernel " + release + "; the initrd differs"
+	want := "no: it has no systemd; it has no modules for the running kernel " + release + "; the initrd differs"
 	if got := Of(Choose(f, All()), be.SoftReboot).Summary(); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

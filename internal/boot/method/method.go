@@ -68,12 +68,12 @@ func withSoftReboot(f Facts) Option {
 		Possible: len(verdict.Impossible) == 0,
 		Reasons:  slices.Concat(verdict.Impossible, verdict.Lacking),
 		Level:    boot.LevelUserspace,
-		LevelReason: "the boot loader's default stays as it is, and whatever ends the running kernel leads back; " +
-			"no initramfs starts that could watch over init",
+		LevelReason: "the boot loader's default does not change, so the end of the running kernel leads back to it; " +
+			"no initramfs can watch over init",
 	}
 	o.Sufficient = o.Possible && len(verdict.Lacking) == 0
 	if o.Sufficient {
-		o.Reasons = []string{"kernel, initrd and kernel parameters are those that run"}
+		o.Reasons = []string{"kernel, initrd and kernel parameters are the running ones"}
 	}
 	return o
 }
@@ -84,13 +84,13 @@ func withKexec(f Facts) Option {
 		Possible:    f.Kexec == nil,
 		Sufficient:  f.Kexec == nil,
 		Level:       boot.LevelKernel,
-		LevelReason: "the boot loader is not told of it: any reset leads to its default",
+		LevelReason: "the boot loader does not know of it: any reset boots the default",
 	}
 	if f.Kexec != nil {
 		o.Reasons = []string{f.Kexec.Error()}
 		return o
 	}
-	why := "its kernel is the one that runs, started anew"
+	why := "it starts the running kernel again"
 	if from, to := f.Soft.Running.Release, f.Soft.Next.Release; from != to {
 		why = fmt.Sprintf("it starts the other kernel (%s → %s)", from, to)
 	}
@@ -103,7 +103,7 @@ func withReboot(f Facts) Option {
 		Method:      be.Reboot,
 		Possible:    true,
 		Sufficient:  true,
-		Reasons:     []string{"always possible; firmware and boot loader run too"},
+		Reasons:     []string{"always possible; includes firmware and boot loader"},
 		Level:       f.Level,
 		LevelReason: f.LevelReason,
 	}
@@ -116,7 +116,7 @@ func (o Option) Summary() string {
 	case !o.Possible:
 		return "no: " + reasons
 	case !o.Sufficient:
-		return "not enough: " + reasons
+		return "not sufficient: " + reasons
 	}
 	return "yes: " + reasons
 }

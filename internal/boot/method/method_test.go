@@ -35,15 +35,15 @@ func TestChoose(t *testing.T) {
 		picked             be.Method
 		soft, kexec, start string // what is said of each
 	}{
-		{"same kernel", nil, All(), be.SoftReboot, "yes: kernel,", "yes: its kernel is the one that runs,", "yes: always"},
+		{"same kernel", nil, All(), be.SoftReboot, "yes: kernel,", "yes: it starts the running kernel again,", "yes: always"},
 		{"other kernel", []func(*Facts){otherKernel}, All(), be.Kexec,
-			"not enough: the kernel differs (6.12.1-amd64 → 6.13.1-amd64)", "yes: it starts the other kernel (6.12.1-amd64 → 6.13.1-amd64)", "yes"},
-		{"and no kexec", []func(*Facts){otherKernel, noKexec}, All(), be.Reboot, "not enough", "no: kexec is not possible: it is locked", "yes"},
+			"not sufficient: the kernel differs (6.12.1-amd64 → 6.13.1-amd64)", "yes: it starts the other kernel (6.12.1-amd64 → 6.13.1-amd64)", "yes"},
+		{"and no kexec", []func(*Facts){otherKernel, noKexec}, All(), be.Reboot, "not sufficient", "no: kexec is not possible: it is locked", "yes"},
 		{"no modules", []func(*Facts){otherKernel, func(f *Facts) { f.Soft.Next.Modules = false }}, All(), be.Kexec,
 			"no: it has no modules for the running kernel 6.12.1-amd64; the kernel differs", "yes", "yes"},
-		{"kexec alone allowed", nil, []be.Method{be.Kexec}, be.Kexec, "yes: kernel, initrd and kernel parameters are those that run; Apt-Be::Activate::Methods does not list it", "yes", "yes"},
+		{"kexec alone allowed", nil, []be.Method{be.Kexec}, be.Kexec, "yes: kernel, initrd and kernel parameters are the running ones; Apt-Be::Activate::Methods does not list it", "yes", "yes"},
 		{"reboot alone allowed", nil, []be.Method{be.Reboot}, be.Reboot, "yes", "yes", "yes"},
-		{"nothing allowed", nil, nil, be.Reboot, "yes", "yes", "yes: always possible; firmware and boot loader run too"},
+		{"nothing allowed", nil, nil, be.Reboot, "yes", "yes", "yes: always possible; includes firmware and boot loader"},
 	}
 	for _, test := range tests {
 		f := easy()

@@ -62,7 +62,7 @@ func (l *Loader) Default() (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("cannot find out what systemd-boot boots: %w", err)
+		return "", fmt.Errorf("cannot determine systemd-boot's default: %w", err)
 	}
 	return name, nil
 }
@@ -78,12 +78,12 @@ func (l *Loader) SetMenu(menu boot.Menu, files boot.Files) error {
 	}
 	isDefault := func(entry boot.Entry) bool { return entry.Name == menu.Default }
 	if len(menu.Entries) > 0 && !slices.ContainsFunc(menu.Entries, isDefault) {
-		return fmt.Errorf("cannot write systemd-boot's menu: it has no entry for its default %q", menu.Default)
+		return fmt.Errorf("cannot write systemd-boot's menu: the default %q has no entry", menu.Default)
 	}
 	nonce := ""
 	if menu.Trial != nil {
 		if nonce = menu.Trial.Nonce; !validNonce(nonce) {
-			return fmt.Errorf("cannot write systemd-boot's menu: the trial's nonce %q has other characters than hexadecimal digits", nonce)
+			return fmt.Errorf("cannot write systemd-boot's menu: the trial's nonce %q is not hexadecimal", nonce)
 		}
 	}
 	put, err := l.Kernels.Put(files, inOrder(menu))

@@ -247,7 +247,7 @@ func TestDamagedIsNotArmed(t *testing.T) {
 	}
 	text := func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("#!/bin/sh")), nil }
 	m.must(m.SetMenu(menu(), text))
-	if err := m.Arm(nonce); err == nil || !strings.Contains(err.Error(), "no EFI program") {
+	if err := m.Arm(nonce); err == nil || !strings.Contains(err.Error(), "not an EFI program") {
 		t.Errorf("Arm = %v", err)
 	}
 	m.check("not armed", boot.State{})
@@ -298,9 +298,9 @@ func TestBadMenuChangesNothing(t *testing.T) {
 	m.must(m.SetMenu(menu(), contents))
 	before := m.entries()
 	for want, change := range map[string]func(*boot.Menu){
-		"no entry for its default":               func(b *boot.Menu) { b.Default = "x" },
+		"the default \"x\" has no entry":         func(b *boot.Menu) { b.Default = "x" },
 		"cannot read the initrd of new":          func(b *boot.Menu) { b.Entries[0].Initrd = "/missing" },
-		"other characters than hexadecimal":      func(b *boot.Menu) { b.Trial.Nonce = "../x" },
+		"is not hexadecimal":                     func(b *boot.Menu) { b.Trial.Nonce = "../x" },
 		"cannot read the kernel of new: ":        func(b *boot.Menu) { b.Trial.Entry.Kernel = "/missing" },
 		"cannot write a boot entry for trialled": func(b *boot.Menu) { b.Trial.Entry = boot.Entry{Name: "trialled", Subvolume: "a,b"} },
 	} {
@@ -333,7 +333,7 @@ func TestLevel(t *testing.T) {
 	}
 	level("", "was not booted by systemd-boot", boot.LevelNone)
 	level("\x0c\x00\x00\x00\x00\x00\x00\x00", "does not count boots", boot.LevelNone)
-	level("\x14\x00\x00\x00\x00\x00\x00\x00", "boots no entry once", boot.LevelNone)
+	level("\x14\x00\x00\x00\x00\x00\x00\x00", "cannot boot an entry once", boot.LevelNone)
 	level("\x1f\x00\x00\x00\x00\x00\x00\x00", "boots a trial once", boot.LevelKernel)
 	m.must(m.SetMenu(menu(), contents))
 	level("", "boots a trial once", boot.LevelKernel)

@@ -56,7 +56,7 @@ func (l *Loader) verify(file string) error {
 	defer kernel.Close()
 	magic := make([]byte, 2)
 	if _, err := io.ReadFull(kernel, magic); err != nil || string(magic) != "MZ" {
-		return errors.New("its kernel is no EFI program")
+		return errors.New("its kernel is not an EFI program")
 	}
 	return nil
 }
@@ -121,8 +121,8 @@ var features = []struct {
 	bit  uint64
 	what string
 }{
-	{1 << 2, "takes no default entry from an EFI variable"},
-	{1 << 3, "boots no entry once"},
+	{1 << 2, "does not read the default entry from an EFI variable"},
+	{1 << 3, "cannot boot an entry once"},
 	{1 << 4, "does not count boots"},
 }
 

@@ -22,11 +22,11 @@ import (
 // kinds.
 const (
 	noEnv     = "is not the place of a boot environment"
-	noDevice  = "is no device"
-	noESP     = "is no place of an EFI system partition"
+	noDevice  = "is not a device"
+	noESP     = "is not the place of an EFI system partition"
 	noGRUB    = "is not a command of grub-install"
-	noFstab   = "is no line that apt-be init adds"
-	noMachine = "is not what is noted of a machine"
+	noFstab   = "is not a line that apt-be init adds"
+	noMachine = "is not the description of a machine"
 )
 
 var (
@@ -93,7 +93,7 @@ func inESP(dir string) error {
 
 func isFlag(value string) error {
 	if value != "" && value != "yes" {
-		return txn.OutOfBounds(value, "means nothing to it")
+		return txn.OutOfBounds(value, "is unknown")
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (i *Installer) checkBoot(_ string, a txn.Args) error {
 	case !i.isDevice(a["source"]):
 		return txn.OutOfBounds(a["source"], noDevice)
 	case !typePattern.MatchString(a["type"]):
-		return txn.OutOfBounds(a["type"], "is no type of a file system")
+		return txn.OutOfBounds(a["type"], "is not a type of file systems")
 	case a["esp"] != "" && (inESP(a["esp"]) != nil || !strings.HasPrefix(a["esp"], "/boot/")):
 		return txn.OutOfBounds(a["esp"], noESP)
 	case a["esp"] != "" && !i.isDevice(a["esp-source"]):
@@ -149,7 +149,7 @@ func checkFstab(_ string, a txn.Args) error {
 func checkMount(_ string, a txn.Args) error {
 	at := map[string]string{HomeMount: be.HomeDir, "/boot/grub": be.GRUBDir}
 	if what, ok := at[a["dir"]]; !ok || what != a["subvolume"] {
-		return txn.OutOfBounds(a["dir"], "is no place for "+a["subvolume"])
+		return txn.OutOfBounds(a["dir"], "is not a place for "+a["subvolume"])
 	}
 	return a.Only("dir", "subvolume")
 }
@@ -158,11 +158,11 @@ func checkOverride(_ string, a txn.Args) error {
 	dir, name := path.Split(a["path"])
 	switch {
 	case dir != "/etc/grub.d/" || !slices.Contains(generatorNames[:], name):
-		return txn.OutOfBounds(a["path"], "is no generator of GRUB's menu")
+		return txn.OutOfBounds(a["path"], "is not a generator of GRUB's menu")
 	case a["old"] != "" && !overridePattern.MatchString(a["old"]):
-		return txn.OutOfBounds(a["old"], "is no statoverride")
+		return txn.OutOfBounds(a["old"], "is not a statoverride")
 	case !modePattern.MatchString(a["mode"]):
-		return txn.OutOfBounds(a["mode"], "is no mode of a script")
+		return txn.OutOfBounds(a["mode"], "is not the mode of a script")
 	}
 	if err := inEnv(a["subvolume"]); err != nil {
 		return err
@@ -172,10 +172,10 @@ func checkOverride(_ string, a txn.Args) error {
 
 func checkMenu(_ string, a txn.Args) error {
 	if a["default"] == "" || strings.ContainsFunc(a["default"], func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
-		return txn.OutOfBounds(a["default"], "is no name of a boot environment")
+		return txn.OutOfBounds(a["default"], "is not the name of a boot environment")
 	}
 	if strings.ContainsFunc(a["previous"], unicode.IsControl) {
-		return txn.OutOfBounds(a["previous"], "is no entry of a boot loader")
+		return txn.OutOfBounds(a["previous"], "is not an entry of a boot loader")
 	}
 	return a.Only("default", "previous")
 }
@@ -233,9 +233,9 @@ func (i *Installer) whilePrepared(prepared bool, undo act) act {
 		case err != nil:
 			return err
 		case prepared && done == nil:
-			return fmt.Errorf("%w: the machine is not prepared, and this is a step of an init --undo", be.ErrProtected)
+			return fmt.Errorf("%w: the machine is not set up, but this is a step of an init --undo", be.ErrProtected)
 		case !prepared && done != nil:
-			return fmt.Errorf("%w: the machine is prepared, and this is a step of another init", be.ErrProtected)
+			return fmt.Errorf("%w: the machine is set up, but this is a step of another init", be.ErrProtected)
 		}
 		return undo(ctx, a)
 	}

@@ -59,7 +59,7 @@ func (m Layout) Summary() string {
 		parts = append(parts, "root in "+m.Subvolume)
 	}
 	if m.Boot != nil {
-		parts = append(parts, "/boot of its own ("+m.Boot.Type+")")
+		parts = append(parts, "separate /boot ("+m.Boot.Type+")")
 	}
 	for _, device := range m.Devices {
 		parts = append(parts, device.Kind+" "+device.Name)
@@ -89,7 +89,7 @@ func (i *Installer) Check(ctx context.Context, m Layout) ([]Finding, error) {
 
 // checkWatchdog looks for the module that resets a hanging machine.
 func (i *Installer) checkWatchdog() Finding {
-	f := Finding{Check: "watchdog", Grade: OK, Text: "the kernel has softdog, which resets a machine that hangs on trial"}
+	f := Finding{Check: "watchdog", Grade: OK, Text: "the kernel has softdog, which resets a machine that hangs in a trial"}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
 		release := unix.ByteSliceToString(name.Release[:])
@@ -100,8 +100,8 @@ func (i *Installer) checkWatchdog() Finding {
 			}
 		}
 	}
-	f.Grade, f.Text = Warning, "the running kernel has no softdog: a system that hangs before its services start stays so"
-	f.Hint = "linux-image of Debian has it in the same package as btrfs"
+	f.Grade, f.Text = Warning, "the running kernel has no softdog: if a system hangs before its services start, nothing resets the machine"
+	f.Hint = "Debian's linux-image has softdog and btrfs in the same package"
 	return f
 }
 
@@ -117,9 +117,9 @@ const syncUnit = "apt-be-sync.service"
 // without describes the effect of a missing unit.
 func without(unit string) string {
 	if unit == syncUnit {
-		return "no reboot boots an upgrade: it alone carries over what happened before, and then tells the boot loader"
+		return "no reboot boots an upgrade, because only this unit carries the changes and tells the boot loader"
 	}
-	return "trials are not judged"
+	return "the results of trials are not determined"
 }
 
 // masked reports whether a unit is masked: by a link to /dev/null or an empty file, see
@@ -142,20 +142,20 @@ func (i *Installer) checkUnits() Finding {
 			return Finding{"units", Problem, unit + " is missing: " + without(unit), "install the package apt-be again"}
 		}
 	}
-	return Finding{Check: "units", Grade: OK, Text: "the units of a trial are there"}
+	return Finding{Check: "units", Grade: OK, Text: "the units of a trial exist"}
 }
 
 func (i *Installer) checkJournal() Finding {
 	if i.Host.has("var/log/journal") {
-		return Finding{Check: "journal", Grade: OK, Text: "the journal is kept, so that of a failed boot can be read"}
+		return Finding{Check: "journal", Grade: OK, Text: "the journal is persistent, so the journal of a failed boot can be read"}
 	}
-	return Finding{"journal", Warning, "the journal is not kept over a reboot: of a boot that fails there will be none", "mkdir /var/log/journal"}
+	return Finding{"journal", Warning, "the journal is not persistent: a failed boot leaves no journal", "mkdir /var/log/journal"}
 }
 
 // checkModules compares the installed GRUB with its package. If they differ,
 // grub-install must run.
 func (i *Installer) checkModules(g GRUB) Finding {
-	f := Finding{Check: "grub", Grade: OK, Text: "the installed GRUB is that of its package"}
+	f := Finding{Check: "grub", Grade: OK, Text: "the installed GRUB is the version of its package"}
 	wanted, err := os.ReadFile(i.Host.path("usr/lib/grub/" + g.Target + "/normal.mod"))
 	if err != nil {
 		return Finding{"grub", Warning, fmt.Sprintf("the modules of GRUB's package are missing: %v", err), "install GRUB's package again"}
@@ -165,7 +165,7 @@ func (i *Installer) checkModules(g GRUB) Finding {
 	case err != nil:
 		return Finding{"grub", Problem, fmt.Sprintf("GRUB's modules are missing: %v", err), "is /boot/grub mounted? Then run grub-install"}
 	case !bytes.Equal(wanted, there):
-		f.Grade, f.Text, f.Hint = Warning, "the installed GRUB is another one than that of its package", "run grub-install as dpkg-reconfigure does for its package"
+		f.Grade, f.Text, f.Hint = Warning, "the installed GRUB is not the version of its package", "run grub-install as dpkg-reconfigure does for its package"
 	}
 	return f
 }
@@ -174,18 +174,18 @@ func (i *Installer) checkGenerators(g GRUB) Finding {
 	if _, err := i.Registry.Boot(); err == nil {
 		for _, path := range g.Generators {
 			if info, err := os.Stat(i.Host.path(path)); err == nil && info.Mode()&0o111 != 0 {
-				return Finding{"update-grub", Warning, path + " is switched on again: update-grub adds the kernels of the running system to the menu once more",
+				return Finding{"update-grub", Warning, path + " is enabled again: update-grub adds the running system's kernels to the menu a second time",
 					"dpkg-statoverride --update --add root root 0644 " + path}
 			}
 		}
 	}
-	return Finding{Check: "update-grub", Grade: OK, Text: "update-grub leaves the menu of boot environments as it is"}
+	return Finding{Check: "update-grub", Grade: OK, Text: "update-grub keeps the menu of boot environments"}
 }
 
 func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 	hint := "update-initramfs -u -k %s"
 	if !i.Host.hasCommand("update-initramfs") {
-		hint = "apt-be's scripts are for initramfs-tools: those of %s are made by something else"
+		hint = "apt-be's scripts are for initramfs-tools, but another program makes the initrds of %s"
 	}
 	var found []Finding
 	for _, kernel := range e.Record.Kernels {
@@ -197,10 +197,10 @@ func (i *Installer) checkInitrds(ctx context.Context, e be.Env) []Finding {
 		case err != nil:
 			found = append(found, Finding{"initrd", Warning, err.Error(), ""})
 		case !ready:
-			found = append(found, Finding{"initrd", Warning, fmt.Sprintf("the initrd of kernel %s in %s has no scripts of apt-be: it can't tell how far a trial came", kernel.Version, e.Name),
+			found = append(found, Finding{"initrd", Warning, fmt.Sprintf("the initrd of kernel %s in %s has no scripts of apt-be, so it cannot record the progress of a trial", kernel.Version, e.Name),
 				fmt.Sprintf(hint, kernel.Version)})
 		default:
-			found = append(found, Finding{Check: "initrd", Grade: OK, Text: fmt.Sprintf("the initrd of kernel %s in %s can be tried", kernel.Version, e.Name)})
+			found = append(found, Finding{Check: "initrd", Grade: OK, Text: fmt.Sprintf("the initrd of kernel %s in %s supports trials", kernel.Version, e.Name)})
 		}
 		break // other kernels are not booted
 	}
@@ -215,14 +215,14 @@ func (i *Installer) InitrdReady(ctx context.Context, e be.Env, kernel be.Kernel)
 
 func (i *Installer) checkFstab(m Layout, e be.Env) Finding {
 	if _, err := i.Registry.Boot(); err != nil {
-		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " is as it was"}
+		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " is unchanged"}
 	}
 	text, err := inroot.ReadFile(i.path(e.Subvolume.Path), "etc/fstab")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Finding{"fstab", Warning, err.Error(), ""}
 	}
 	if fstabOf(m).Has(string(text)) {
-		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " mounts what belongs to all"}
+		return Finding{Check: "fstab", Grade: OK, Text: "the fstab of " + e.Name + " mounts the common subvolumes"}
 	}
 	return Finding{"fstab", Warning, fmt.Sprintf("the fstab of %s does not mount %s", e.Name, strings.Join(mountPoints(m), " and ")), "apt-be init adds the lines"}
 }

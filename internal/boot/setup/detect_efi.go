@@ -102,7 +102,7 @@ func findLoader(h *Host, m Layout) (string, error) {
 	reason := "/boot/grub/grub.cfg is missing"
 	switch {
 	case h.has("boot/grub/grub.cfg"):
-		reason = "there is a /boot/grub/grub.cfg, but no grub-install"
+		reason = "/boot/grub/grub.cfg exists, but not grub-install"
 	case info != "":
 		reason = fmt.Sprintf("the machine was booted by %q", info)
 	case m.Firmware == UEFI && m.ESP == nil:
@@ -115,16 +115,16 @@ func findLoader(h *Host, m Layout) (string, error) {
 func checkSystemdBoot(h *Host, m Layout) error {
 	switch {
 	case m.ESP == nil:
-		return fmt.Errorf("%w: the EFI system partition is mounted at none of /efi, /boot and /boot/efi", ErrLayout)
+		return fmt.Errorf("%w: no EFI system partition is mounted at /efi, /boot or /boot/efi", ErrLayout)
 	case m.Firmware != UEFI || !writableVariables(h):
-		return fmt.Errorf("%w that could be written, which systemd-boot is told by what to boot", ErrNoVariables)
+		return fmt.Errorf("%w that can be written; systemd-boot reads its default from one", ErrNoVariables)
 	case m.Boot != nil && m.Boot.Dir == m.ESP.Dir:
-		return fmt.Errorf("%w: /boot is the EFI system partition itself, so it can't belong to a boot environment; mount that at /efi or /boot/efi, with the kernels copied to a /boot in the root file system", ErrLayout)
+		return fmt.Errorf("%w: /boot is the EFI system partition itself, so it cannot belong to a boot environment; mount it at /efi or /boot/efi, and copy the kernels to a /boot in the root file system", ErrLayout)
 	case m.Boot != nil:
-		return fmt.Errorf("%w: /boot is a file system of its own (%s), which is only known with GRUB", ErrLayout, m.Boot.Type)
+		return fmt.Errorf("%w: /boot is a separate file system (%s), which apt-be supports only with GRUB", ErrLayout, m.Boot.Type)
 	}
 	if err := unix.Access(h.path(m.ESP.Dir), unix.W_OK); err != nil && !errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%w: the EFI system partition at %s can't be written: %w", ErrLayout, m.ESP.Dir, err)
+		return fmt.Errorf("%w: the EFI system partition at %s cannot be written: %w", ErrLayout, m.ESP.Dir, err)
 	}
 	return nil
 }

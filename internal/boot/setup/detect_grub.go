@@ -22,17 +22,17 @@ func checkGRUB(h *Host, m Layout) error {
 		m.Menu.Subvolume == "grub" && slices.Contains(bootTypes, m.Menu.Type))
 	switch {
 	case m.Menu != nil && !ours:
-		return fmt.Errorf("%w: /boot/grub is a file system of its own (%s of %s)", ErrLayout, m.Menu.Type, m.Menu.Source)
+		return fmt.Errorf("%w: /boot/grub is a separate file system (%s of %s)", ErrLayout, m.Menu.Type, m.Menu.Source)
 	case m.Boot == nil:
 		return nil
 	case m.Boot.Type == "btrfs":
-		return fmt.Errorf("%w: /boot is a btrfs subvolume of its own (%q); move it into the root subvolume", ErrLayout, m.Boot.Subvolume)
+		return fmt.Errorf("%w: /boot is a separate btrfs subvolume (%q); move it into the root subvolume", ErrLayout, m.Boot.Subvolume)
 	case m.ESP != nil && m.Boot.Dir == m.ESP.Dir:
 		return fmt.Errorf("%w: /boot is the EFI system partition itself; move it into the root subvolume", ErrLayout)
 	case !slices.Contains(bootTypes, m.Boot.Type):
 		return fmt.Errorf("%w: /boot is a file system of type %s", ErrLayout, m.Boot.Type)
 	case m.Boot.UUID == "":
-		return fmt.Errorf("%w: udev knows no UUID of the file system at /boot", ErrLayout)
+		return fmt.Errorf("%w: udev has no UUID of the file system at /boot", ErrLayout)
 	}
 	return nil
 }
@@ -48,17 +48,17 @@ func findGRUB(h *Host, m Layout) (*GRUB, error) {
 		}
 	}
 	if !h.has("usr/lib/grub/" + g.Target + "/modinfo.sh") {
-		return g, fmt.Errorf("%w: the modules of GRUB for this firmware are not installed (%s)", ErrLayout, g.Target)
+		return g, fmt.Errorf("%w: GRUB's modules for this firmware are not installed (%s)", ErrLayout, g.Target)
 	}
 	if m.Firmware == BIOS {
 		g.Devices = bootSectors(h, m)
 		if len(g.Devices) == 0 {
-			return g, fmt.Errorf("%w: no disk was found with GRUB in its boot sector", ErrLayout)
+			return g, fmt.Errorf("%w: no disk has GRUB in its boot sector", ErrLayout)
 		}
 		return g, nil
 	}
 	if m.ESP == nil {
-		return g, fmt.Errorf("%w: the EFI system partition is mounted at none of /efi, /boot and /boot/efi", ErrLayout)
+		return g, fmt.Errorf("%w: no EFI system partition is mounted at /efi, /boot or /boot/efi", ErrLayout)
 	}
 	g.Removable = isGRUB(h, m.ESP.Dir, "BOOT")
 	g.OnlyRemovable = g.Removable && !slices.ContainsFunc(vendorDirs(h, m.ESP.Dir), func(dir string) bool { return isGRUB(h, m.ESP.Dir, dir) })

@@ -144,7 +144,7 @@ func TestDetect(t *testing.T) {
 			f.has("var/cache/debconf/config.dat", fmt.Sprintf("Name: a\nValue: b\n\nName: grub-pc/install_devices\nTemplate: x\nValue: %s/vdb, %s/gone\n\n", f.Dev, f.Dev))
 		}, "BIOS, GRUB (i386-pc), root in @rootfs, partition vda1; [DEV/vdb]", nil},
 		{"ext4 /boot", func(f *fakeHost) { f.mount("boot", "vda2", "ext4", "/") },
-			"BIOS, GRUB (i386-pc), root in @rootfs, /boot of its own (ext4), partition vda1; [DEV/vda]", nil},
+			"BIOS, GRUB (i386-pc), root in @rootfs, separate /boot (ext4), partition vda1; [DEV/vda]", nil},
 		{"uefi", func(f *fakeHost) { f.efi("boot/efi") },
 			"UEFI, GRUB (x86_64-efi), root in @rootfs, partition vda1; []", nil},
 		{"removable", func(f *fakeHost) { f.efi("boot/efi"); f.has("boot/efi/EFI/BOOT/BOOTX64.EFI", "xx GRUB xx") },

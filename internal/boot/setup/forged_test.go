@@ -154,13 +154,13 @@ func TestForgedJournalOfAPreparedMachine(t *testing.T) {
 	for _, prepared := range []bool{true, false} {
 		f, i := newInstaller(t)
 		kinds := []string{takeBack + stepFstab, takeBack + stepMount, takeBack + stepOverride, takeBack + stepLayout, takeBack + stepMenu, takeBack + stepGRUBInstall, takeBack + stepStockEntries, stepFillBoot, stepLeaveBoot}
-		says := "the machine is not prepared"
+		says := "the machine is not set up"
 		if prepared {
 			if err := i.Install(context.Background(), detect(t, f)); err != nil {
 				t.Fatal(err)
 			}
 			kinds = []string{stepGRUBDir, stepCopyBoot, stepFstab, stepMount, stepSwitchBoot, stepOverride, stepLayout, stepBoot, stepMenu, stepGRUBConfig, stepGRUBInstall, stepStockEntries}
-			says = "the machine is prepared"
+			says = "the machine is set up"
 		}
 		for _, kind := range kinds {
 			before, ran := f.tree(i), len(f.ran)

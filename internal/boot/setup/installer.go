@@ -111,10 +111,10 @@ func (i *Installer) Done() (*Done, error) {
 		err = fmt.Errorf("schema %d is %w", done.Schema, be.ErrNewerSchema)
 	}
 	if err == nil && (done.Schema < 1 || done.Machine.Loader == "") {
-		err = errors.New("it says nothing of a loader")
+		err = errors.New("it does not name a boot loader")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what apt-be init did: %w", i.Registry.UnreadableFile(path.Base(doneFile), err))
+		return nil, fmt.Errorf("cannot read the record of apt-be init: %w", i.Registry.UnreadableFile(path.Base(doneFile), err))
 	}
 	return &done, nil
 }
@@ -218,7 +218,7 @@ func (i *Installer) Remove(ctx context.Context, now Layout) error {
 	if err != nil {
 		return err
 	}
-	t, err := i.journal().Begin("taking back what apt-be init did")
+	t, err := i.journal().Begin("undoing apt-be init")
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (i *Installer) Remove(ctx context.Context, now Layout) error {
 		err = t.Commit(ctx, txn.Step{Kind: stepForget, Args: txn.Args{"boot": string(boot)}})
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("cannot take back what apt-be init did: %w", err), t.Rollback(context.WithoutCancel(ctx)))
+		return errors.Join(fmt.Errorf("cannot undo apt-be init: %w", err), t.Rollback(context.WithoutCancel(ctx)))
 	}
 	return i.tidy(*done)
 }

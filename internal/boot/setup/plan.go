@@ -48,9 +48,9 @@ func (i *Installer) Plan(m Layout) ([]Step, error) {
 		return nil, err
 	}
 	if m.prepared() {
-		return nil, fmt.Errorf("%w: /boot/grub is mounted from %s, as by an apt-be init that nothing is known of", ErrLayout, m.Menu.Source)
+		return nil, fmt.Errorf("%w: /boot/grub is mounted from %s, as by an apt-be init, but there is no record of it", ErrLayout, m.Menu.Source)
 	}
-	steps := []Step{{"build the initrds anew, so that they can try a boot environment", []txn.Step{{Kind: stepInitramfs}}}}
+	steps := []Step{{"rebuild the initrds, so that they support trials", []txn.Step{{Kind: stepInitramfs}}}}
 	var layout []Step
 	switch {
 	case m.Loader == be.LoaderSystemdBoot:
@@ -89,7 +89,7 @@ func (i *Installer) Plan(m Layout) ([]Step, error) {
 		return nil, err
 	}
 	steps = append(steps, Step{
-		fmt.Sprintf("write the boot menu, with %s in it and %s as what boots by itself", names(envs), running.Name),
+		fmt.Sprintf("write the boot menu, with %s in it and %s as the default", names(envs), running.Name),
 		[]txn.Step{
 			{Kind: stepBoot, Args: txn.Args{"boot": string(data)}},
 			{Kind: stepMenu, Args: txn.Args{"default": running.Name, "previous": textVariable(i.Host, "LoaderEntryDefault")}},
@@ -98,7 +98,7 @@ func (i *Installer) Plan(m Layout) ([]Step, error) {
 	last, err := i.planLoader(m)
 	steps = append(append(steps, stock...), last...)
 	if m.Boot != nil {
-		steps = append(steps, table, Step{Text: "remove the kernels in the file system that was /boot: GRUB has its copies"}) // clearUp does this
+		steps = append(steps, table, Step{Text: "remove the kernels in the file system that was /boot, because GRUB has its copies"}) // clearUp does this
 	}
 	return steps, err
 }
@@ -124,13 +124,13 @@ func (i *Installer) planGRUBDir(m Layout) ([]Step, error) {
 	// Another program's subvolume of this name must not be deleted.
 	_, err := i.store().Get(be.GRUBDir)
 	if err == nil || errors.Is(err, store.ErrNotSubvolume) {
-		return nil, fmt.Errorf("%w: there is a %s in the top-level subvolume already", ErrLayout, be.GRUBDir)
+		return nil, fmt.Errorf("%w: a %s already exists in the top-level subvolume", ErrLayout, be.GRUBDir)
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
 	return []Step{{
-		"make the subvolume " + be.GRUBDir + " and copy /boot/grub into it, to be the one /boot/grub of all boot environments",
+		"create the subvolume " + be.GRUBDir + " with a copy of /boot/grub, as the common /boot/grub of all boot environments",
 		[]txn.Step{{Kind: stepGRUBDir, Args: txn.Args{"subvolume": m.Subvolume}}},
 	}}, nil
 }
@@ -138,11 +138,11 @@ func (i *Installer) planGRUBDir(m Layout) ([]Step, error) {
 func (i *Installer) planOwnBoot(m Layout) ([]Step, error) {
 	below, err := os.ReadDir(i.path(m.Subvolume + "/boot"))
 	if err != nil {
-		return nil, fmt.Errorf("cannot see what is below the file system at /boot: %w", err)
+		return nil, fmt.Errorf("cannot read the directory below the file system at /boot: %w", err)
 	}
 	for _, entry := range below {
 		if !entry.IsDir() {
-			return nil, fmt.Errorf("%w: there is a %s below the file system at /boot, in the root's own directory", ErrLayout, entry.Name())
+			return nil, fmt.Errorf("%w: a %s exists below the file system at /boot, in the root's own directory", ErrLayout, entry.Name())
 		}
 	}
 	return []Step{{
@@ -159,7 +159,7 @@ func (i *Installer) planMounts(m Layout) []Step {
 		return []Step{{"mount it", []txn.Step{home}}}
 	case m.Boot != nil:
 		return []Step{{
-			"unmount /boot, and mount it at /boot/grub, where nothing but GRUB's files and copies of kernels will be",
+			"unmount /boot, and mount it at /boot/grub, only for GRUB's files and copies of kernels",
 			[]txn.Step{{Kind: stepSwitchBoot, Args: bootArgs(m)}, home},
 		}}
 	}
@@ -191,13 +191,13 @@ func (i *Installer) planStock(m Layout, envs []be.Env) ([]Step, error) {
 		return nil, nil
 	}
 	if m.Loader == be.LoaderSystemdBoot {
-		return []Step{{"set layout=other in /etc/kernel/install.conf, so that kernel-install adds no entries of its own", parts}}, nil
+		return []Step{{"set layout=other in /etc/kernel/install.conf, so that kernel-install adds no entries itself", parts}}, nil
 	}
 	var scripts []string
 	for _, g := range m.GRUB.Generators {
 		scripts = append(scripts, path.Base(g))
 	}
-	return []Step{{"switch off " + strings.Join(scripts, " and ") + " in /etc/grub.d by dpkg-statoverride, so that update-grub gives the same menu everywhere", parts}}, nil
+	return []Step{{"disable " + strings.Join(scripts, " and ") + " in /etc/grub.d by dpkg-statoverride, so that update-grub writes the same menu everywhere", parts}}, nil
 }
 
 // planLoader makes the loader read the new menu.

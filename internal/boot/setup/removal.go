@@ -37,14 +37,14 @@ func (i *Installer) Removal(now Layout) ([]Step, error) {
 func (i *Installer) removal(done Done, now Layout) ([]Step, error) {
 	was := done.Machine
 	if now.Loader != was.Loader {
-		return nil, fmt.Errorf("%w: the boot loader is %s now, and was %s", ErrLayout, now.Loader, was.Loader)
+		return nil, fmt.Errorf("%w: the boot loader is now %s, but was %s", ErrLayout, now.Loader, was.Loader)
 	}
 	running, err := i.Registry.Running()
 	if err != nil {
 		return nil, err
 	}
 	if running.Subvolume.Path != was.Subvolume {
-		return nil, fmt.Errorf("%w: apt-be init was run in %s, and that does not run now; apt-be activate leads there", be.ErrProtected, was.Subvolume)
+		return nil, fmt.Errorf("%w: apt-be init was run in %s, which is not running; apt-be activate boots it", be.ErrProtected, was.Subvolume)
 	}
 	envs, err := i.Registry.List()
 	if err != nil {
@@ -67,7 +67,7 @@ func (i *Installer) removal(done Done, now Layout) ([]Step, error) {
 		}
 		tables = append(tables, back(part))
 	}
-	table := Step{"remove the lines from /etc/fstab again, in " + names(envs), tables}
+	table := Step{"remove the lines from /etc/fstab, in " + names(envs), tables}
 	menu := Step{"remove the menu of boot environments", []txn.Step{
 		back(txn.Step{Kind: stepMenu, Args: txn.Args{"default": running.Name, "previous": done.DefaultEntry}}),
 	}}
@@ -80,7 +80,7 @@ func (i *Installer) removal(done Done, now Layout) ([]Step, error) {
 			menu, table,
 		}, nil
 	}
-	scripts := Step{"let update-grub find the installed kernels again", stock}
+	scripts := Step{"make update-grub find the installed kernels again", stock}
 	if was.Boot != nil {
 		scripts.Parts = append([]txn.Step{{Kind: stepLeaveBoot, Args: bootArgs(was)}}, scripts.Parts...)
 		return []Step{
@@ -99,7 +99,7 @@ func (i *Installer) removal(done Done, now Layout) ([]Step, error) {
 	install, err := grubInstallStep(now)
 	return []Step{
 		scripts,
-		{"copy what is in /boot/grub now to the /boot/grub of this system itself", []txn.Step{{Kind: stepPlainDir, Args: txn.Args{"subvolume": was.Subvolume}}}},
+		{"copy the present content of /boot/grub to this system's own /boot/grub", []txn.Step{{Kind: stepPlainDir, Args: txn.Args{"subvolume": was.Subvolume}}}},
 		{"write the usual menu there by grub-mkconfig", []txn.Step{{Kind: stepPlainConfig, Args: txn.Args{"hidden": "yes"}}}},
 		{"run grub-install, which makes GRUB look there", []txn.Step{back(install)}},
 		{"unmount " + be.GRUBDir, []txn.Step{back(txn.Step{Kind: stepMount, Args: txn.Args{"dir": "/boot/grub", "subvolume": be.GRUBDir}})}},

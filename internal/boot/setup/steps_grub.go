@@ -24,7 +24,7 @@ const (
 )
 
 // errBadMenu reports that a menu would not boot the running system.
-var errBadMenu = errors.New("GRUB's menu is not as it should be")
+var errBadMenu = errors.New("GRUB's menu is wrong")
 
 // grubConfig runs update-grub, and checks the new menu.
 func (i *Installer) grubConfig(ctx context.Context, a txn.Args) error {
@@ -48,9 +48,9 @@ func (i *Installer) grubConfig(ctx context.Context, a txn.Args) error {
 	case err != nil:
 		return err
 	case !bytes.Contains(config, []byte("apt-be.cfg")):
-		return fmt.Errorf("%w: grub.cfg does not read apt-be.cfg; is /etc/grub.d/09_apt-be there, and may it be run?", errBadMenu)
+		return fmt.Errorf("%w: grub.cfg does not include apt-be.cfg; does /etc/grub.d/09_apt-be exist, and is it executable?", errBadMenu)
 	case !hasEntry(menu, a["subvolume"]):
-		return fmt.Errorf("%w: there is no entry for %s in apt-be.cfg", errBadMenu, a["subvolume"])
+		return fmt.Errorf("%w: apt-be.cfg has no entry for %s", errBadMenu, a["subvolume"])
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func (i *Installer) clearBelow(subvolume string) error {
 		return err
 	}
 	if mounted == nil {
-		return errors.New("/boot is not mounted: what is there is all there is")
+		return errors.New("/boot is not mounted, so its files exist only there")
 	}
 	dir, done, err := i.in(subvolume, "boot")
 	if err != nil {

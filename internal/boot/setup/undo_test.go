@@ -174,7 +174,7 @@ func TestMend(t *testing.T) {
 	// From nothing it is not made up.
 	f.write(i.path("@apt-be/boot.json"), "{")
 	f.write(i.path("@apt-be/setup.json"), "null")
-	if err := i.Mend(); err == nil || !strings.Contains(err.Error(), "@apt-be/setup.json: it says nothing of a loader") {
+	if err := i.Mend(); err == nil || !strings.Contains(err.Error(), "@apt-be/setup.json: it does not name a boot loader") {
 		t.Errorf("Mend = %v", err)
 	}
 	if bad, err := i.Unreadable(); err != nil || len(bad) != 1 || !strings.Contains(bad[0].Remedy(), "restore @apt-be/setup.json") {

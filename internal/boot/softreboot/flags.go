@@ -53,7 +53,7 @@ func release(dir string) error {
 		return fmt.Errorf("cannot read %s: %w", flagsFile, err)
 	}
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|uintptr(flags), ""); err != nil {
-		return fmt.Errorf("cannot change how %s is mounted: %w", dir, err)
+		return fmt.Errorf("cannot change the mount options of %s: %w", dir, err)
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func rootFlags() (uintptr, error) {
 		err = errors.New("it is not in the list of mounts")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("cannot find out how the running root is mounted: %w", err)
+		return 0, fmt.Errorf("cannot read the mount options of the running root: %w", err)
 	}
 	return flagsOf(found[len(found)-1].Options), nil
 }

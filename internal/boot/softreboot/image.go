@@ -9,7 +9,7 @@ import (
 )
 
 // errImage reports that a file is not a kernel image with a readable build.
-var errImage = errors.New("no kernel image for x86")
+var errImage = errors.New("not a kernel image for x86")
 
 // ReadBuild returns the Linux build of an image for x86: its release and version as
 // uname -r and -v print them, with the builder between, such as "6.12.48+deb13-amd64

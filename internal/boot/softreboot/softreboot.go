@@ -103,13 +103,13 @@ func Undo() error {
 		}
 	}
 	if err := os.Remove(nextRoot); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
-		return fmt.Errorf("cannot take back a soft-reboot: %w", err)
+		return fmt.Errorf("cannot cancel a soft-reboot: %w", err)
 	}
 	if err := os.Remove(flagsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot take back a soft-reboot: %w", err)
+		return fmt.Errorf("cannot cancel a soft-reboot: %w", err)
 	}
 	if err := os.Remove(TrialFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot take back a soft-reboot: %w", err)
+		return fmt.Errorf("cannot cancel a soft-reboot: %w", err)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func Prepared() (nonce string, err error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot find out whether a soft-reboot is prepared: %w", err)
+		return "", fmt.Errorf("cannot determine whether a soft-reboot is prepared: %w", err)
 	}
 	return string(bytes.TrimSpace(text)), nil
 }
@@ -154,7 +154,7 @@ func checkFree() error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%w: it is no directory", ErrTaken)
+		return fmt.Errorf("%w: not a directory", ErrTaken)
 	}
 	mounted, err := mountinfo.Mounted(nextRoot)
 	if err != nil {
@@ -165,7 +165,7 @@ func checkFree() error {
 	}
 	entries, err := os.ReadDir(nextRoot)
 	if err == nil && len(entries) > 0 {
-		err = fmt.Errorf("%w: there are files in it", ErrTaken)
+		err = fmt.Errorf("%w: it contains files", ErrTaken)
 	}
 	return err
 }

@@ -58,12 +58,12 @@ func Suitable(f Facts) Verdict {
 	case major(f.Running.Systemd) < systemdNeeded:
 		impossible("systemd %s is older than %d", f.Running.Systemd, systemdNeeded)
 	case f.Next.Systemd == "":
-		impossible("there is no systemd in it")
+		impossible("it has no systemd")
 	case major(f.Next.Systemd) < systemdNeeded:
 		impossible("its systemd %s is older than %d", f.Next.Systemd, systemdNeeded)
 	}
 	if f.Running.UsrMounted {
-		impossible("/usr is a file system of its own")
+		impossible("/usr is a separate file system")
 	}
 	if !f.Next.Modules {
 		impossible("it has no modules for the running kernel %s", f.Running.Release)
@@ -73,9 +73,9 @@ func Suitable(f Facts) Verdict {
 	case f.Next.Release != f.Running.Release:
 		lacking("the kernel differs (%s → %s)", f.Running.Release, f.Next.Release)
 	case f.Next.Build == "":
-		lacking("it can't be told whether its kernel %s is the same build as the running one", f.Next.Release)
+		lacking("it is unknown whether its kernel %s is the same build as the running one", f.Next.Release)
 	case !sameBuild(f.Next.Build, f.Running):
-		lacking("the kernel %s is another build (%s → %s)", f.Running.Release, f.Running.Version, versionOf(f.Next.Build))
+		lacking("the kernel %s is a different build (%s → %s)", f.Running.Release, f.Running.Version, versionOf(f.Next.Build))
 	case f.Next.Initrd != f.Running.Initrd:
 		lacking("the initrd differs")
 	}
