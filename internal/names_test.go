@@ -11,7 +11,7 @@ import (
 // former are words of earlier names that have no other use, in any case of letters. The
 // glossary's table of former names lists their replacements.
 var former = []string{
-	"succession", "heir", "carrier", "outbox", "rebootflag.go", "mindEarlier", "hasten", "goon", "aftermath",
+	"succession", "heir", "carrier", "outbox", "rebootflag", "mindEarlier", "hasten", "disguise", "goon", "aftermath",
 	"failback", "failed-back", "no-way-back", "unpack-ahead", "note-change", "check-room", "ErrShort", "twist",
 	"checkVoice", "Unproved", "clashes",
 }

@@ -41,7 +41,7 @@ func (a *Activator) wanted() ([]string, error) {
 	return filepath.Glob(a.Registry.Store().Path(trialDir) + "/*." + markWanted)
 }
 
-// NextBoot returns what the next boot takes after an orderly shutdown: the default, or
+// NextBoot returns the environment that boots after an orderly shutdown: the default, or
 // the trial with a nonce, which the loader has or which is wanted.
 func (a *Activator) NextBoot() (defaultName, nonce string, err error) {
 	if defaultName, err = a.Loader.Default(); err != nil {

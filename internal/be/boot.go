@@ -42,7 +42,9 @@ const GRUBDir = "@grub"
 
 const bootFile = HomeDir + "/boot.json"
 
-// Boot returns the data that apt-be init recorded, or an ErrNotSetUp.
+// Boot returns the data that apt-be init recorded. It needs no lock. It returns
+// ErrNotSetUp if apt-be init was not run, and an UnreadableError if the record cannot
+// be read.
 func (r *Registry) Boot() (Boot, error) {
 	data, err := regular.ReadFile(r.store.Path(bootFile), regular.State)
 	if errors.Is(err, fs.ErrNotExist) {

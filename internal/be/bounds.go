@@ -190,7 +190,8 @@ func (r *Registry) moveBack(a txn.Args, move func(path, to string) error) error 
 	return move(a["to"], a["from"])
 }
 
-// CheckUnused returns an ErrProtected if a subvolume runs or is mounted.
+// CheckUnused returns an ErrProtected if a subvolume is mounted or belongs to the
+// running system. The caller holds the Lock, so that no apt-be mounts the subvolume.
 func (r *Registry) CheckUnused(sub store.Subvolume) error {
 	used, err := r.used(sub)
 	if err == nil && used != "" {

@@ -104,7 +104,7 @@ func (b *Build) snapshot(ctx context.Context, o BuildOptions) error {
 	if err != nil {
 		return err
 	}
-	inner, leftOut := sift(inner, func(place string) bool { return matches(o.LeaveOut, place) })
+	inner, leftOut := splitCopied(inner, func(place string) bool { return matches(o.LeaveOut, place) })
 	var copied []SubvolumeBelow
 	for _, in := range inner {
 		swap, err := b.onlySwap(in)

@@ -21,7 +21,7 @@ func (r *Registry) Destroy(ctx context.Context, e Env) error {
 }
 
 // DestroyWithNested is Destroy that also deletes nested subvolumes that exist nowhere
-// else.
+// else. The caller checks the other rules and holds the Lock.
 func (r *Registry) DestroyWithNested(_ context.Context, e Env) error {
 	garbage := EnvDir + "/" + newPrefix + e.Subvolume.UUID
 	err := r.store.Rename(e.Subvolume.Path, garbage)
@@ -76,7 +76,8 @@ func (r *Registry) baseOf(e Env) (string, error) {
 }
 
 // BaseOf returns the base of an environment: the read-only snapshot of its origin at
-// the instant of its creation. It returns ErrNotFound if there is none.
+// the instant of its creation. It returns ErrNotFound if the environment has no base.
+// It needs no lock; a caller that uses the base holds the Lock, or Use of e.
 func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 	path, err := r.baseOf(e)
 	if err == nil && path == "" {
@@ -89,7 +90,8 @@ func (r *Registry) BaseOf(e Env) (store.Subvolume, error) {
 }
 
 // ShareSnapshotsOf returns the share snapshots of an environment, by the names of the
-// shares.
+// shares. A snapshot that was deleted is missing. It needs no lock, like BaseOf. It
+// fails if the store cannot list the snapshots.
 func (r *Registry) ShareSnapshotsOf(e Env) (map[string]store.Subvolume, error) {
 	if len(e.Record.ShareSnapshots) == 0 {
 		return nil, nil

@@ -8,6 +8,7 @@ import (
 )
 
 // CheckFree returns an ErrExists if a name is taken, or an ErrBadName if it is invalid.
+// The answer holds only while the caller holds the Lock.
 func (r *Registry) CheckFree(name string) error {
 	if err := CheckName(name); err != nil {
 		return err

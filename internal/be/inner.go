@@ -78,11 +78,11 @@ func SubvolumesBelow(st store.Store, root string, parts []Part) ([]SubvolumeBelo
 	return found, nil
 }
 
-// sift separates the subvolumes that a new environment does not copy: read-only
+// splitCopied separates the subvolumes that a new environment does not copy: read-only
 // snapshots of other tools, subvolumes to leave out, with everything below them, and
 // subvolumes so deep that their path is too long to open; these are represented by a
 // directory above them.
-func sift(all []SubvolumeBelow, leaveOut func(place string) bool) (kept []SubvolumeBelow, leftOut []string) {
+func splitCopied(all []SubvolumeBelow, leaveOut func(place string) bool) (kept []SubvolumeBelow, leftOut []string) {
 	for _, in := range all {
 		if IsTooDeep(in.Place) {
 			if at := "/" + longpath.Cut(in.Place[1:]); !slices.Contains(leftOut, at) {

@@ -37,7 +37,8 @@ func (e *NestedError) Is(target error) bool { return target == ErrProtected }
 
 // UniqueNested returns the subvolumes nested in an environment that exist nowhere else.
 // It skips those that are unchanged since the environment was committed, those that
-// contain only swap files, and those of which a current snapshot exists elsewhere.
+// contain only swap files, and those of which a current snapshot exists elsewhere. It
+// writes all data of the file system to disk first. The caller holds the Lock.
 func (r *Registry) UniqueNested(e Env) ([]store.Subvolume, error) {
 	only, err := r.uniqueNested(e)
 	if err != nil {
@@ -58,7 +59,7 @@ func (r *Registry) uniqueNested(e Env) ([]store.Subvolume, error) {
 		return nil, err
 	}
 	var only []store.Subvolume
-	var all *family
+	var index *subvolumeIndex
 	for _, sub := range nested {
 		cheap, err := r.isOwn(e, sub)
 		if err != nil {
@@ -67,16 +68,16 @@ func (r *Registry) uniqueNested(e Env) ([]store.Subvolume, error) {
 		if cheap {
 			continue
 		}
-		if all == nil {
-			if all, err = r.family(); err != nil {
+		if index == nil {
+			if index, err = r.subvolumeIndex(); err != nil {
 				return nil, err
 			}
 		}
-		lives, err := all.livesOn(sub, e)
+		copied, err := index.hasCurrentSnapshot(sub, e)
 		if err != nil {
 			return nil, err
 		}
-		if !lives {
+		if !copied {
 			only = append(only, sub)
 		}
 	}
@@ -104,51 +105,52 @@ func (r *Registry) isOwn(e Env, sub store.Subvolume) (bool, error) {
 	return only, err
 }
 
-// family is the set of all subvolumes, with the environments that contain them.
-type family struct {
+// subvolumeIndex contains all subvolumes and environments of the file system.
+type subvolumeIndex struct {
 	r    *Registry
 	envs []Env
 	all  []store.Subvolume
 }
 
-func (r *Registry) family() (*family, error) {
+func (r *Registry) subvolumeIndex() (*subvolumeIndex, error) {
 	envs, err := r.List()
 	if err != nil {
 		return nil, err
 	}
 	all, err := r.store.Nested(".")
-	return &family{r, envs, all}, err
+	return &subvolumeIndex{r, envs, all}, err
 }
 
-// livesOn reports whether a current snapshot of a nested subvolume exists that is kept
+// hasCurrentSnapshot reports whether a current snapshot of a nested subvolume exists that is kept
 // independently. The snapshot itself may have changed since.
-func (f *family) livesOn(sub store.Subvolume, e Env) (bool, error) {
-	for _, snapshot := range f.all {
+func (x *subvolumeIndex) hasCurrentSnapshot(sub store.Subvolume, e Env) (bool, error) {
+	for _, snapshot := range x.all {
 		if snapshot.ParentUUID != sub.UUID || inside(snapshot.Path, e.Subvolume.Path) {
 			continue
 		}
-		if changed, err := f.r.store.Changed(sub.Path, snapshot.OTransID); err != nil {
+		if changed, err := x.r.store.Changed(sub.Path, snapshot.OTransID); err != nil {
 			return false, err
 		} else if len(changed) > 0 {
 			continue
 		}
-		if kept, err := f.keeps(snapshot); err != nil || kept {
+		if kept, err := x.isIndependent(snapshot); err != nil || kept {
 			return kept, err
 		}
 	}
 	return false, nil
 }
 
-// keeps reports whether a snapshot is kept independently. Subvolumes of apt-be itself
-// are not, nor is an unchanged copy in an environment that does not run. An environment
-// gets its copies from its base.
-func (f *family) keeps(sub store.Subvolume) (bool, error) {
+// isIndependent reports whether a snapshot is kept independently of apt-be's garbage
+// collection. apt-be's own subvolumes are not independent. A copy in an environment
+// that does not run is independent only if it has changed. A base is independent if one
+// of the copies made from it is.
+func (x *subvolumeIndex) isIndependent(sub store.Subvolume) (bool, error) {
 	if inside(sub.Path, BaseDir) {
-		for _, copied := range f.all {
+		for _, copied := range x.all {
 			if copied.ParentUUID != sub.UUID {
 				continue
 			}
-			if kept, err := f.keeps(copied); err != nil || kept {
+			if kept, err := x.isIndependent(copied); err != nil || kept {
 				return kept, err
 			}
 		}
@@ -159,15 +161,15 @@ func (f *family) keeps(sub store.Subvolume) (bool, error) {
 			return false, nil
 		}
 	}
-	i := slices.IndexFunc(f.envs, func(e Env) bool { return inside(sub.Path, e.Subvolume.Path) })
-	if i < 0 || f.envs[i].Running {
+	i := slices.IndexFunc(x.envs, func(e Env) bool { return inside(sub.Path, e.Subvolume.Path) })
+	if i < 0 || x.envs[i].Running {
 		return true, nil
 	}
-	own, err := f.r.isOwn(f.envs[i], sub)
+	own, err := x.r.isOwn(x.envs[i], sub)
 	if err != nil || !own {
 		return !own, err
 	}
-	return f.livesOn(sub, f.envs[i])
+	return x.hasCurrentSnapshot(sub, x.envs[i])
 }
 
 // inside reports whether a path is below dir, unless dir is the top level.
@@ -188,15 +190,16 @@ func (r *Registry) checkNested(e Env) error {
 }
 
 // KeepUnique changes the decision to keep for environments that contain unique
-// subvolumes.
-func (r *Registry) KeepUnique(fates []PruneDecision) error {
-	for i, fate := range fates {
-		if !fate.Destroy {
+// subvolumes. The caller holds the Lock. It fails if the nested subvolumes of an
+// environment cannot be examined.
+func (r *Registry) KeepUnique(decisions []PruneDecision) error {
+	for i, decision := range decisions {
+		if !decision.Destroy {
 			continue
 		}
-		err := r.checkNested(fate.Env)
+		err := r.checkNested(decision.Env)
 		if lost := (*NestedError)(nil); errors.As(err, &lost) {
-			fates[i].Destroy, fates[i].Reason = false, reasonOf(err)
+			decisions[i].Destroy, decisions[i].Reason = false, reasonOf(err)
 		} else if err != nil {
 			return err
 		}

@@ -121,7 +121,7 @@ func (r *Registry) Use(ctx context.Context, e Env) (*txn.Lock, error) {
 	if here, err := r.isAt(e.Subvolume.Path, e.Subvolume.UUID); err != nil {
 		return nil, err
 	} else if !here {
-		return nil, fmt.Errorf("%w: %s, any more", ErrNotFound, e.Name)
+		return nil, fmt.Errorf("%w: %s was deleted meanwhile", ErrNotFound, e.Name)
 	}
 	if err := r.adopt(e); err != nil {
 		return nil, err
@@ -159,6 +159,9 @@ func (r *Registry) ensureHome() error {
 }
 
 // List returns all boot environments, oldest first, without those under construction.
+// It needs no lock: an environment that is renamed or destroyed at the same time may be
+// missing. It fails if the store or the registry cannot be read. An environment with an
+// unreadable record is returned in the state Unreadable.
 func (r *Registry) List() ([]Env, error) {
 	c, err := r.contents()
 	if err != nil {
@@ -255,12 +258,14 @@ func (r *Registry) addUnreadable(c contents, add func(store.Subvolume), known ma
 	return nil
 }
 
-// Get returns the environment called name, or an ErrNotFound.
+// Get returns the environment called name, or an ErrNotFound. It needs no lock and
+// fails like List.
 func (r *Registry) Get(name string) (Env, error) {
 	return r.find(name, func(e Env) bool { return e.Name == name })
 }
 
-// Running returns the running environment.
+// Running returns the running environment, or an ErrNotFound if the running root is not
+// one. It needs no lock and fails like List.
 func (r *Registry) Running() (Env, error) {
 	return r.find("the running one", func(e Env) bool { return e.Running })
 }
@@ -295,7 +300,8 @@ func (r *Registry) describe(sub store.Subvolume, running bool) Record {
 }
 
 // Identify reads the identity of an environment's root file system again. The caller
-// stores the returned record with Change.
+// stores the returned record with Change. It needs no lock. It fails if a file of the
+// root that identifies the system cannot be read.
 func (r *Registry) Identify(e Env) (Env, error) {
 	id, err := r.identify(r.Dir(e))
 	if errors.Is(err, fs.ErrNotExist) && e.Original() && !e.Running && e.Record.Title != "" {

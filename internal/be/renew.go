@@ -36,14 +36,14 @@ func (b *Build) renew(ctx context.Context, e, origin Env, parts []Part) error {
 	if err != nil {
 		return err
 	}
-	now, _ = sift(now, func(place string) bool {
+	now, _ = splitCopied(now, func(place string) bool {
 		return slices.Contains(e.Record.LeftOut, place) || slices.Contains(e.Record.Emptied, place)
 	})
 	own, err := SubvolumesBelow(st, e.Subvolume.Path, nil)
 	if err != nil {
 		return err
 	}
-	own, lost := sift(own, func(string) bool { return false })
+	own, lost := splitCopied(own, func(string) bool { return false })
 	if len(lost) > 0 {
 		return fmt.Errorf("%w: the subvolume %s in %s would be lost", ErrProtected, lost[0], e.Name)
 	}

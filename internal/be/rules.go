@@ -53,40 +53,40 @@ type PruneDecision struct {
 func Prune(envs []Env, keep int, mounted func(Env) bool) []PruneDecision {
 	envs = slices.Clone(envs)
 	byAge(envs)
-	var fates []PruneDecision
+	var decisions []PruneDecision
 	left := envs
 	older := 0
 	for _, e := range slices.Backward(envs) { // the youngest first
-		fate := PruneDecision{Env: e}
+		decision := PruneDecision{Env: e}
 		err := CheckDestroy(left, e.Name, mounted)
 		switch {
 		case err != nil:
-			fate.Reason = reasonOf(err)
+			decision.Reason = reasonOf(err)
 		case e.Record.CreatedBy != Redirect && e.Record.CreatedBy != Command && e.Record.CreatedBy != Guard:
-			fate.Reason = "apt-be did not make it by itself"
+			decision.Reason = "apt-be did not create it automatically"
 		case e.Record.State == Stale:
-			fate.Destroy, fate.Reason = true, "it lacks what happened to packages of the running system since"
+			decision.Destroy, decision.Reason = true, "it lacks later package changes of the running system"
 		case e.Record.State == Superseded:
-			fate.Destroy, fate.Reason = true, "a newer upgrade replaced it"
+			decision.Destroy, decision.Reason = true, "a newer upgrade replaced it"
 		case e.Record.State == Failed && youngest(envs, Failed) != e.Name:
-			fate.Destroy, fate.Reason = true, "a newer failed one is kept to be looked at"
+			decision.Destroy, decision.Reason = true, "a newer failed environment is kept for examination"
 		case e.Record.State == Failed:
-			fate.Reason = "its upgrade failed; the newest such one is kept to be looked at"
+			decision.Reason = "its upgrade failed; the newest failed environment is kept for examination"
 		case e.Pending():
-			fate.Reason = "it has not been booted yet"
+			decision.Reason = "it has not been booted yet"
 		case older < keep:
 			older++
-			fate.Reason = fmt.Sprintf("one of the newest %d", keep)
+			decision.Reason = fmt.Sprintf("one of the newest %d", keep)
 		default:
-			fate.Destroy, fate.Reason = true, fmt.Sprintf("older than the newest %d", keep)
+			decision.Destroy, decision.Reason = true, fmt.Sprintf("older than the newest %d", keep)
 		}
-		if fate.Destroy {
+		if decision.Destroy {
 			left = slices.DeleteFunc(slices.Clone(left), func(o Env) bool { return o.Name == e.Name })
 		}
-		fates = append(fates, fate)
+		decisions = append(decisions, decision)
 	}
-	slices.Reverse(fates)
-	return fates
+	slices.Reverse(decisions)
+	return decisions
 }
 
 func youngest(envs []Env, state State) string {

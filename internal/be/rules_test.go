@@ -75,8 +75,8 @@ func TestPrune(t *testing.T) {
 	}
 	want := map[string]string{
 		"running":    "stays: it is the running one",
-		"installer":  "stays: apt-be did not make it by itself",
-		"mine":       "stays: apt-be did not make it by itself",
+		"installer":  "stays: apt-be did not create it automatically",
+		"mine":       "stays: apt-be did not create it automatically",
 		"kept":       "stays: it is marked as kept",
 		"mounted":    "stays: it is mounted or in use",
 		"oldest":     "goes: older than the newest 2",
@@ -84,10 +84,10 @@ func TestPrune(t *testing.T) {
 		"guard":      "stays: one of the newest 2",
 		"back":       "stays: one of the newest 2",
 		"superseded": "goes: a newer upgrade replaced it",
-		"failed":     "goes: a newer failed one is kept to be looked at",
-		"failed2":    "stays: its upgrade failed; the newest such one is kept to be looked at",
+		"failed":     "goes: a newer failed environment is kept for examination",
+		"failed2":    "stays: its upgrade failed; the newest failed environment is kept for examination",
 		"pending":    "stays: it has not been booted yet",
-		"stale":      "goes: it lacks what happened to packages of the running system since",
+		"stale":      "goes: it lacks later package changes of the running system",
 		"armed":      "stays: the next boot tries it; `apt-be deactivate` cancels that",
 	}
 	fates := be.Prune(envs, 2, func(e be.Env) bool { return e.Name == "mounted" })

@@ -21,8 +21,9 @@ type Space struct {
 }
 
 // Space computes the usage of environments, each with its base, its nested subvolumes
-// and its share snapshots. Data shared with other subvolumes does not count. It returns
-// ErrNoAccounting if the store cannot compute that.
+// and its share snapshots. Data shared with other subvolumes does not count. It reads
+// the metadata of all subvolumes, which can take seconds, and needs no lock. It returns
+// ErrNoAccounting if the store cannot compute the usage.
 func (r *Registry) Space(envs []Env) (*Space, error) {
 	accountant, ok := r.store.(store.Accountant)
 	if !ok {
@@ -95,7 +96,8 @@ func (s *Space) Freed(envs ...Env) uint64 {
 }
 
 // Exclusive returns the exclusive usage in bytes of each of some subvolumes, and of all
-// of them together, or ErrNoAccounting.
+// of them together. It needs no lock. It returns ErrNoAccounting if the store cannot
+// compute the usage.
 func (r *Registry) Exclusive(subs []store.Subvolume) (each []uint64, together uint64, err error) {
 	accountant, ok := r.store.(store.Accountant)
 	if !ok {

@@ -166,7 +166,8 @@ func (r *Registry) found() (map[string]store.Subvolume, error) {
 }
 
 // Unreadable lists the files of the registry, and the journals, that cannot be read or
-// are invalid, with a remedy for each.
+// are invalid, with a remedy for each. It needs no lock. It fails if the registry's
+// directories cannot be listed.
 func (r *Registry) Unreadable() ([]*UnreadableError, error) {
 	c, err := r.contents()
 	if err != nil {
@@ -186,7 +187,8 @@ func (r *Registry) Unreadable() ([]*UnreadableError, error) {
 	return append(all, journals...), err
 }
 
-// UnreadableJournals lists the unreadable journals among those in the registry.
+// UnreadableJournals lists the unreadable journals of j, with a remedy for each. It
+// needs no lock. It fails if the journals cannot be listed.
 func (r *Registry) UnreadableJournals(j *txn.Journal) ([]*UnreadableError, error) {
 	bad, err := j.Unreadable()
 	var all []*UnreadableError
@@ -203,8 +205,8 @@ func (r *Registry) UnreadableJournals(j *txn.Journal) ([]*UnreadableError, error
 	return all, err
 }
 
-// CheckReadable returns the first error of Unreadable. Operations that need complete
-// knowledge call it.
+// CheckReadable returns the first error of Unreadable. Operations that need every
+// record call it, under the Lock if they also change the registry.
 func (r *Registry) CheckReadable() error {
 	bad, err := r.Unreadable()
 	if err == nil && len(bad) > 0 {

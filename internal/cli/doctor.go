@@ -146,10 +146,10 @@ func examineDefault(reg *be.Registry, loader boot.Loader, e be.Env, report *doct
 	}
 	report.add("menu", setup.OK, fmt.Sprintf("the default is %s, with kernel %s", e.Name, kernel.Version), "")
 	if err := loader.CheckSpace(size); err != nil {
-		report.add("room", setup.Problem, fmt.Sprintf("no space for another kernel and initrd where the boot loader reads them: %v", err), "to free space, run apt-be destroy for old boot environments")
+		report.add("space", setup.Problem, fmt.Sprintf("no space for another kernel and initrd where the boot loader reads them: %v", err), "to free space, run apt-be destroy for old boot environments")
 		return
 	}
-	report.add("room", setup.OK, fmt.Sprintf("space for another kernel and initrd is available (%s)", ui.Size(size)), "")
+	report.add("space", setup.OK, fmt.Sprintf("space for another kernel and initrd is available (%s)", ui.Size(size)), "")
 }
 
 func examineKexec(report *doctorJSON) {

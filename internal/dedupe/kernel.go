@@ -46,9 +46,9 @@ const (
 
 // fiemap is struct fiemap with space for extents.
 type fiemap struct {
-	start, length                 uint64
-	flags, mapped, room, reserved uint32
-	extents                       [fiemapExtents]fiemapExtent
+	start, length                     uint64
+	flags, mapped, capacity, reserved uint32
+	extents                           [fiemapExtents]fiemapExtent
 }
 
 type fiemapExtent struct {
@@ -95,7 +95,7 @@ func (linux) extents(fd int) ([]extent, error) {
 	var all []extent
 	args := fiemap{}
 	for {
-		args.length, args.flags, args.room, args.mapped = wholeFile-args.start, fiemapSync, fiemapExtents, 0
+		args.length, args.flags, args.capacity, args.mapped = wholeFile-args.start, fiemapSync, fiemapExtents, 0
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), fiemapIoctl, uintptr(unsafe.Pointer(&args)))
 		if errno == unix.EINTR {
 			continue

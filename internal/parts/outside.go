@@ -40,7 +40,7 @@ func CheckOutside(root string, mounts []Mount, packages []string) error {
 	}
 	files, err := pkgdb.FilesBelow(root, places, packages)
 	if err != nil {
-		return fmt.Errorf("cannot find out whether packages have files on other file systems: %w", err)
+		return fmt.Errorf("cannot determine whether packages have files on other file systems: %w", err)
 	}
 	for _, m := range mounts {
 		var names []string

@@ -85,7 +85,7 @@ func (q *queue) inOrder(packages []string) []string {
 	if err := unix.Statfs(q.Dir, &st); err != nil {
 		return packages
 	}
-	room := int64(st.Blocks) * st.Bsize / 2
+	budget := int64(st.Blocks) * st.Bsize / 2
 	var first []string
 	for _, pkg := range packages {
 		if !exists(q.place(pkg) + noNews) {
@@ -95,10 +95,10 @@ func (q *queue) inOrder(packages []string) []string {
 	slices.SortStableFunc(first, func(a, b string) int { return cmp.Compare(size(b), size(a)) })
 	first = slices.DeleteFunc(first, func(pkg string) bool {
 		wanted := growth * size(pkg)
-		if wanted > room {
+		if wanted > budget {
 			return true
 		}
-		room -= wanted
+		budget -= wanted
 		return false
 	})
 	rest := slices.DeleteFunc(slices.Clone(packages), func(pkg string) bool { return slices.Contains(first, pkg) })

@@ -21,7 +21,7 @@ type Bind struct {
 func Binds(dir string) ([]Bind, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("cannot see which processes there are: %w", err)
+		return nil, fmt.Errorf("cannot list the processes: %w", err)
 	}
 	root := path.Join("/", dir)
 	filter := func(m *mountinfo.Info) (skip, stop bool) {

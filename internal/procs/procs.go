@@ -56,7 +56,7 @@ func (p Process) String() string {
 func Find(match func(File) bool) ([]Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("cannot see which processes there are: %w", err)
+		return nil, fmt.Errorf("cannot list the processes: %w", err)
 	}
 	sockets := readSockets("/proc/net/unix")
 	var found []Process

@@ -54,7 +54,7 @@ func (s *Supervisor) finish(job Job, failure error) {
 	}
 	armed, err := s.armed()
 	if err != nil {
-		s.Log.WithError(err).Warn("cannot find out what the next boot takes")
+		s.Log.WithError(err).Warn("cannot determine the environment that boots next")
 	} else {
 		s.raiseFlag(armed)
 	}
@@ -154,7 +154,7 @@ func (s *Supervisor) rebootDue(job Job, armed *be.Env) bool {
 	}
 	users, err := s.System.Users()
 	if err != nil {
-		s.Log.WithError(err).Warn("cannot find out who is logged in")
+		s.Log.WithError(err).Warn("cannot determine who is logged in")
 		users = []string{"nobody knows who"}
 	}
 	reboot, tell := job.Reboot.due(name, users)

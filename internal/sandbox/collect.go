@@ -51,11 +51,11 @@ func (before observed) collect(dir string, spec Spec) map[string][]byte {
 		return collected
 	}
 	defer root.Close()
-	room := int64(collectTotal)
+	remaining := int64(collectTotal)
 	take := func(name string, from int64) {
-		if data, err := readRegular(root, inside(name), from, min(collectLimit, room)); err == nil {
+		if data, err := readRegular(root, inside(name), from, min(collectLimit, remaining)); err == nil {
 			collected[name] = data
-			room -= int64(len(data))
+			remaining -= int64(len(data))
 		}
 	}
 	for _, name := range spec.Collect {
@@ -147,13 +147,13 @@ func spooled(at string, spec Spec) [][]byte {
 		return cmp.Or(a.time.Compare(b.time), cmp.Compare(a.name, b.name))
 	})
 	var files [][]byte
-	room := int64(spoolLimit)
+	remaining := int64(spoolLimit)
 	for _, f := range found[:min(len(found), spoolFiles)] {
-		data, err := readRegular(root, f.name, 0, room+1)
-		if err != nil || int64(len(data)) > room {
+		data, err := readRegular(root, f.name, 0, remaining+1)
+		if err != nil || int64(len(data)) > remaining {
 			continue
 		}
-		room -= int64(len(data))
+		remaining -= int64(len(data))
 		files = append(files, data)
 	}
 	return files

@@ -184,7 +184,7 @@ func readString(proc *os.File, pid uint32, address uint64) (string, error) {
 	}
 	text, _, found := bytes.Cut(text[:n], []byte{0})
 	if !found {
-		return "", errors.New("it is no path")
+		return "", errors.New("the string has no end")
 	}
 	return string(text), nil
 }

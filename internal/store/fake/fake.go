@@ -82,7 +82,7 @@ func (s *Store) Free() (store.Free, error) {
 		return err
 	})
 	if err != nil {
-		return store.Free{}, fmt.Errorf("cannot find out how much room there is: %w", err)
+		return store.Free{}, fmt.Errorf("cannot determine the free space: %w", err)
 	}
 	return free, nil
 }
@@ -163,7 +163,7 @@ func (s *Store) newPlace(p string) error {
 	}
 	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
 		if info, err := os.Lstat(s.Path(dir)); err == nil && !info.IsDir() {
-			return fmt.Errorf("%w: %q in it is no directory", store.ErrBadPath, path.Base(dir))
+			return fmt.Errorf("%w: %q in it is not a directory", store.ErrBadPath, path.Base(dir))
 		}
 	}
 	if _, err := os.Lstat(s.Path(p)); err == nil {
@@ -183,7 +183,7 @@ func (s *Store) checkEmpty(st *state, p string) error {
 	}
 	entries, err := os.ReadDir(s.Path(p))
 	if info, _ := os.Lstat(s.Path(p)); err != nil || !info.IsDir() || len(entries) > 0 {
-		return fmt.Errorf("%w: it is no empty directory", store.ErrExists)
+		return fmt.Errorf("%w: it is not an empty directory", store.ErrExists)
 	}
 	if st.Subvolumes[p] != nil {
 		return fmt.Errorf("%w: it is a subvolume", store.ErrExists)

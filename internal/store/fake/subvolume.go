@@ -265,7 +265,7 @@ func (s *Store) Rename(p, to string) error {
 			return err
 		}
 		if record.ReadOnly && path.Dir(p) != path.Dir(to) {
-			return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+			return fmt.Errorf("%w: only the last name of its path can change", store.ErrReadOnly)
 		}
 		if err := os.Rename(s.Path(p), s.Path(to)); err != nil {
 			return err
@@ -294,7 +294,7 @@ func (s *Store) Exchange(p, with string) error {
 			return err
 		}
 		if (one.ReadOnly || other.ReadOnly) && path.Dir(p) != path.Dir(with) {
-			return fmt.Errorf("%w: it can only get another name in its directory", store.ErrReadOnly)
+			return fmt.Errorf("%w: only the last name of its path can change", store.ErrReadOnly)
 		}
 		if err := unix.Renameat2(unix.AT_FDCWD, s.Path(p), unix.AT_FDCWD, s.Path(with), unix.RENAME_EXCHANGE); err != nil {
 			return err

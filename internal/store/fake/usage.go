@@ -20,7 +20,7 @@ func (s *Store) ExclusiveUsage(units [][]string) (shares []store.ExclusiveUsage,
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot account for the space of %s: %w", s.dir, err)
+		return nil, fmt.Errorf("cannot determine the space that subvolumes of %s use: %w", s.dir, err)
 	}
 	return shares, nil
 }

@@ -213,7 +213,7 @@ func testFree(t *testing.T, s store.Store) {
 	check(t, err)
 	const size = 8 << 20
 	if !before.Holds(size, 0) {
-		t.Errorf("an empty store has no room for %d bytes: %+v", size, before)
+		t.Errorf("an empty store has no space for %d bytes: %+v", size, before)
 	}
 	create(t, s, "@a")
 	content := make([]byte, size)
@@ -223,14 +223,14 @@ func testFree(t *testing.T, s store.Store) {
 	after, err := s.Free()
 	check(t, err)
 	if after.DataBeside(0)+size > before.DataBeside(0) {
-		t.Errorf("%d bytes more leave room for %d bytes of %d", size, after.DataBeside(0), before.DataBeside(0))
+		t.Errorf("after %d bytes were written, %d bytes are free of %d", size, after.DataBeside(0), before.DataBeside(0))
 	}
 	check(t, s.Delete("@a"))
 	check(t, s.WaitForDeletions(t.Context()))
 	settled, err := s.Free()
 	check(t, err)
 	if settled.DataBeside(0) < after.DataBeside(0)+size {
-		t.Errorf("%d bytes less leave room for %d bytes after %d", size, settled.DataBeside(0), after.DataBeside(0))
+		t.Errorf("after %d bytes were deleted, %d bytes are free; before: %d", size, settled.DataBeside(0), after.DataBeside(0))
 	}
 }
 
