@@ -1,12 +1,13 @@
-// Package activation is what happens between two boot environments: it arms a
-// trial of the one that is to run next, and judges it afterwards. The trial
-// either ends with a blessing, which makes the environment the one that boots
-// from then on, or the machine comes back by itself to the one before.
+// Package activation switches between two boot environments. It arms a trial of the next
+// environment, and judges the trial after the boot. A trial ends in one of two ways: the
+// environment is blessed and becomes the default, or the machine falls back to the
+// environment before.
 //
-// Nothing here runs in the background. What has to survive a reset is in the
-// registry and in the loader, and each change of the loader is one write: what
-// a power cut leaves between the two is settled by the next Boot, Arm or
-// Disarm. In doubt the loader is right, since it is the one that boots.
+// No part of this package runs in the background. The registry and the boot loader store
+// all state that must survive a reset. Each change of the loader is one write. After a
+// power cut between a write to the registry and a write to the loader, the next Boot, Arm
+// or Disarm resolves the difference. If the two contradict each other, the loader is
+// right, because the loader boots the machine.
 package activation
 
 import (

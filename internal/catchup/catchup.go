@@ -50,27 +50,27 @@ func PairOf(reg *be.Registry, e be.Env) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	for _, live := range envs {
-		if live.Subvolume.UUID != base.ParentUUID {
+	for _, running := range envs {
+		if running.Subvolume.UUID != base.ParentUUID {
 			continue
 		}
-		l := Pair{Target: e, Source: live, store: reg.Store(), dir: reg.Dir(live)}
-		if l.parts, err = parts.Since(reg, live, e.Record.Parts); err != nil {
+		p := Pair{Target: e, Source: running, store: reg.Store(), dir: reg.Dir(running)}
+		if p.parts, err = parts.Since(reg, running, e.Record.Parts); err != nil {
 			return Pair{}, err
 		}
-		l.sides = drift.Sides{
-			Base: base.Path, Running: live.Subvolume.Path, Parts: l.parts, Target: e.Subvolume.Path, Name: e.Name,
+		p.sides = drift.Sides{
+			Base: base.Path, Running: running.Subvolume.Path, Parts: p.parts, Target: e.Subvolume.Path, Name: e.Name,
 			LeftOut: slices.Concat(e.Record.LeftOut, e.Record.Emptied), ForkGeneration: e.ForkGeneration(),
 		}
-		l.rules, err = Rules(reg.Store().Path(live.Subvolume.Path))
-		return l, err
+		p.rules, err = Rules(reg.Store().Path(running.Subvolume.Path))
+		return p, err
 	}
 	return Pair{}, ErrNoSource
 }
 
 // Drift compares the files. It changes nothing.
-func (l Pair) Drift() (*drift.Drift, error) {
-	found, err := drift.Find(l.store, l.sides, l.rules)
+func (p Pair) Drift() (*drift.Drift, error) {
+	found, err := drift.Find(p.store, p.sides, p.rules)
 	if err != nil {
 		return nil, err
 	}
@@ -80,21 +80,21 @@ func (l Pair) Drift() (*drift.Drift, error) {
 
 // PackagesChanged reports whether packages of the source were installed, removed or
 // upgraded.
-func (l Pair) PackagesChanged() (bool, error) {
-	return pkgdb.Changed(l.store.Path(l.sides.Base), l.dir)
+func (p Pair) PackagesChanged() (bool, error) {
+	return pkgdb.Changed(p.store.Path(p.sides.Base), p.dir)
 }
 
 // Preview returns a summary of the changed files, or "". Its error says why the changes
 // cannot be carried. It changes nothing.
 func Preview(reg *be.Registry, e be.Env) (summary string, err error) {
-	l, err := PairOf(reg, e)
+	p, err := PairOf(reg, e)
 	if errors.Is(err, ErrNoSource) {
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	found, err := l.Drift()
+	found, err := p.Drift()
 	if err != nil {
 		return "", err
 	}

@@ -27,7 +27,7 @@ func Attach(s *redirect.Supervisor) {
 // catchUp syncs an environment with options o. The caller holds the running system's
 // dpkg locks.
 func catchUp(ctx context.Context, s *redirect.Supervisor, e be.Env, o Options) error {
-	l, err := PairOf(s.Registry, e)
+	p, err := PairOf(s.Registry, e)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func catchUp(ctx context.Context, s *redirect.Supervisor, e be.Env, o Options) e
 		MountPoints:  func(e be.Env) []string { return MountPoints(s.Registry.Store(), e) },
 		OnRecovered:  func(recovered []txn.Recovered) { redirect.TellRecovered(s.Notice, s.Log, recovered) },
 	}
-	_, err = c.Sync(ctx, l, o)
+	_, err = c.Sync(ctx, p, o)
 	return err
 }
 

@@ -104,16 +104,16 @@ func (w work) packages(root string) (*pkgdb.DB, error) {
 }
 
 // missing returns the package changes that the target lacks.
-func (w work) missing(next *pkgdb.DB) (pkgdb.Replay, error) {
+func (w work) missing(target *pkgdb.DB) (pkgdb.Replay, error) {
 	base, err := pkgdb.Read(w.store.Path(w.sides.Base))
 	if err != nil {
 		return pkgdb.Replay{}, err
 	}
-	live, err := w.packages(w.sides.Running)
+	running, err := w.packages(w.sides.Running)
 	if err != nil {
 		return pkgdb.Replay{}, err
 	}
-	return pkgdb.Missing(base, live, next)
+	return pkgdb.Missing(base, running, target)
 }
 
 // replayStep is a command to run in the target.

@@ -45,34 +45,34 @@ type Options struct {
 
 // Sync atomically replaces the target with a copy that contains the source's changes,
 // and returns the drift. If it fails, the target stays unchanged.
-func (c *Syncer) Sync(ctx context.Context, l Pair, o Options) (*drift.Drift, error) {
-	found, err := c.sync(ctx, l, o)
+func (c *Syncer) Sync(ctx context.Context, p Pair, o Options) (*drift.Drift, error) {
+	found, err := c.sync(ctx, p, o)
 	if err != nil {
-		return nil, fmt.Errorf("cannot carry the changes of %s to %s: %w", l.Source.Name, l.Target.Name, err)
+		return nil, fmt.Errorf("cannot carry the changes of %s to %s: %w", p.Source.Name, p.Target.Name, err)
 	}
 	return found, nil
 }
 
-func (c *Syncer) sync(ctx context.Context, l Pair, o Options) (*drift.Drift, error) {
-	if err := c.CheckUnmounted(l.Target); err != nil {
+func (c *Syncer) sync(ctx context.Context, p Pair, o Options) (*drift.Drift, error) {
+	if err := c.CheckUnmounted(p.Target); err != nil {
 		return nil, err
 	}
-	lock, err := c.LockEnv(ctx, l.Target)
+	lock, err := c.LockEnv(ctx, p.Target)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
-	release, err := c.LockPackages(ctx, l.Source)
+	release, err := c.LockPackages(ctx, p.Source)
 	if err != nil {
 		return nil, err
 	}
-	build, recovered, err := c.Registry.Renew(ctx, l.Target, l.Source, l.parts)
+	build, recovered, err := c.Registry.Renew(ctx, p.Target, p.Source, p.parts)
 	release()
 	c.OnRecovered(recovered)
 	if err != nil {
 		return nil, err
 	}
-	w := work{Syncer: c, Pair: l, lock: lock.File(), built: build.Record}
+	w := work{Syncer: c, Pair: p, lock: lock.File(), built: build.Record}
 	found, err := w.change(build, o.Replay)
 	if err == nil && o.BeforeCommit != nil {
 		var ended bool
@@ -81,7 +81,7 @@ func (c *Syncer) sync(ctx context.Context, l Pair, o Options) (*drift.Drift, err
 		}
 	}
 	if err == nil {
-		err = c.CheckUnmounted(l.Target)
+		err = c.CheckUnmounted(p.Target)
 	}
 	if err != nil {
 		return nil, errors.Join(err, build.Discard(ctx))
@@ -90,7 +90,7 @@ func (c *Syncer) sync(ctx context.Context, l Pair, o Options) (*drift.Drift, err
 	if edit == nil {
 		edit = func(*be.Record) {}
 	}
-	_, err = build.Replace(ctx, l.Target, edit)
+	_, err = build.Replace(ctx, p.Target, edit)
 	return found, err
 }
 

@@ -1,11 +1,12 @@
-// Package cgroup makes a control group for the processes of one sandbox
-// (cgroups(7), version 2 only): it has limits of its own, and is ended as a whole.
+// Package cgroup creates a control group for the processes of one sandbox (cgroups(7),
+// version 2 only). The group has its own limits, and all its processes can be killed at
+// once.
 //
-// The group lies beside the one that this process is in. Below that one, a process
-// of the unit would stand in the way of every limit, and systemd would take the
-// sandbox for a part of it. Beside it there is a slice, whose limits hold on, and in
-// which systemd leaves alone what it did not make. The limits of the unit itself
-// would be evaded so: they are copied.
+// The group is a sibling of the group of this process. It cannot be a child: a group
+// with processes cannot give limits to its children, and systemd would count the sandbox
+// as part of the unit. As a sibling, the group is in a slice. The limits of the slice
+// still apply, and systemd leaves groups in it alone that systemd did not create. The
+// limits of the unit do not apply to a sibling, so this package copies them.
 package cgroup
 
 import (

@@ -338,7 +338,7 @@ func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
 		Notice:   app.notice(),
 		Log:      app.Log,
 		System:   host.System{},
-		Flag:     rebootFlag,
+		Flag:     rebootRequired,
 	}
 	catchup.Attach(s)
 	if act, err := app.activator(); err == nil {

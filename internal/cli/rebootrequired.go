@@ -4,8 +4,8 @@ import (
 	"github.com/apt-be/apt-be/internal/rebootrequired"
 )
 
-// rebootFlag is the running system's reboot-required flag.
-var rebootFlag = rebootrequired.Flag{Dir: "/run"}
+// rebootRequired is the running system's reboot-required flag.
+var rebootRequired = rebootrequired.Flag{Dir: "/run"}
 
 // settleFlag clears apt-be's reboot-required flag if the next boot takes no upgraded
 // environment: it was deactivated, is stale, or runs already. The caller holds the
@@ -16,18 +16,18 @@ func (app *App) settleFlag() {
 	}
 	err := func() error {
 		if app.act == nil {
-			return rebootFlag.Clear()
+			return rebootRequired.Clear()
 		}
 		next, waits, err := app.act.Next()
 		switch {
 		case err != nil:
 			return err
 		case !waits || !next.Pending():
-			return rebootFlag.Clear()
-		case rebootFlag.SetByUs():
+			return rebootRequired.Clear()
+		case rebootRequired.SetByUs():
 			return nil
 		}
-		return rebootFlag.Set(nil)
+		return rebootRequired.Set(nil)
 	}()
 	if err != nil {
 		app.Log.Warn(err)

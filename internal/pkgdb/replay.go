@@ -25,13 +25,13 @@ func (r Replay) Empty() bool {
 	return len(r.Install)+len(r.Remove)+len(r.Auto)+len(r.Manual)+len(r.Hold)+len(r.Unhold) == 0
 }
 
-// Missing returns the changes from base to live that next lacks, which was also made
-// from base. The error is ErrDowngraded. Packages that an upgrade has removed from next
+// Missing returns the changes from base to running that target lacks, which was also made
+// from base. The error is ErrDowngraded. Packages that an upgrade has removed from target
 // stay removed.
-func Missing(base, live, next *DB) (Replay, error) {
+func Missing(base, running, target *DB) (Replay, error) {
 	var r Replay
-	before, after, known := byKey(base), byKey(next), map[string]bool{}
-	for _, p := range live.Packages {
+	before, after, known := byKey(base), byKey(target), map[string]bool{}
+	for _, p := range running.Packages {
 		known[p.key()] = true
 		old, had := before[p.key()]
 		now, has := after[p.key()]
@@ -55,7 +55,7 @@ func Missing(base, live, next *DB) (Replay, error) {
 			mark(&r.Hold, &r.Unhold, p, p.held())
 		}
 	}
-	for _, p := range base.Packages { // including those without a record in live
+	for _, p := range base.Packages { // including those without a record in running
 		if _, has := after[p.key()]; has && p.Present() && !known[p.key()] {
 			r.Remove = append(r.Remove, p.AptName())
 		}
@@ -63,7 +63,7 @@ func Missing(base, live, next *DB) (Replay, error) {
 	return r, nil
 }
 
-// missing reports whether a package of live must be installed or upgraded, given its
+// missing reports whether a package of running must be installed or upgraded, given its
 // earlier state and its state in the other root.
 func missing(p, old Package, had bool, now Package, has bool) (bool, error) {
 	if !p.Present() || had && old.Version == p.Version {

@@ -1,28 +1,30 @@
-// Package sandbox runs a command in a root file system that is not the
-// running one, so that it sees an ordinary Debian system and can't reach the
-// live one: with mount, PID, UTS, IPC, cgroup and network namespaces of its
-// own, and without the capabilities and system calls that reach past those.
-// What runs in it may be hostile.
+// Package sandbox runs a command in a root file system other than the running one. The
+// command sees an ordinary Debian system and cannot reach the running system: it has
+// mount, PID, UTS, IPC, cgroup and network namespaces of its own, and lacks the
+// capabilities and system calls that reach outside of them. The processes in the sandbox
+// may be hostile.
 //
 // Four processes take part.
 //
-//   - The supervisor, which calls Start.
-//   - The keeper (keep.go), this program again: outside of the sandbox's PID
-//     namespace, so that nothing inside can name it. It assembles the root, holds
-//     the locks, is the parent of the other two, and collects what the command
-//     leaves once all inside is dead. When the supervisor dies, it ends the sandbox.
-//   - PID 1 of the sandbox (reaper.go), executed from memory. It reaps orphans,
-//     knows nothing and holds nothing.
-//   - The command. Until it is executed it is the door (enter.go), this program
-//     from the same memory, which gives up all that scripts must not have.
+//   - The supervisor calls Start.
+//   - The keeper (keep.go) is this program, executed again. It is outside of the
+//     sandbox's PID namespace, so no process inside can address it. It assembles the
+//     root, holds the locks, and is the parent of the other two processes. When all
+//     processes inside have ended, it collects the files that the command left. If the
+//     supervisor dies, the keeper ends the sandbox.
+//   - PID 1 of the sandbox (reaper.go) is executed from memory. It reaps orphans. It has
+//     no other task, and no open files besides those of the Go runtime.
+//   - The command. Before the command is executed, its process is the door (enter.go):
+//     this program, from the same memory, which drops all privileges that scripts must
+//     not have.
 //
-// The root of the keeper, of PID 1 and of the door is an empty read-only file
-// system with the sandbox's root in it, into which the command is chrooted:
-// systemctl takes a PID 1 that shares its root for a system that was not booted
-// with systemd, and fails.
+// The keeper, PID 1 and the door have an empty read-only file system as their root. The
+// sandbox's root is mounted in it, and the command is chrooted there. The reason is
+// systemctl: if PID 1 had the same root as the command, systemctl would conclude that
+// the system was not booted with systemd, and fail.
 //
-// The command has a terminal of the sandbox's own if the supervisor has one
-// (package terminal), and no descriptor of a file outside (package streams).
+// The command has a terminal of its own if the supervisor has one (package terminal). It
+// has no descriptor of a file outside (package streams).
 package sandbox
 
 import (

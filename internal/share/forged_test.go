@@ -74,8 +74,8 @@ func TestForgedJournals(t *testing.T) {
 	}
 	for kind, of := range map[string]func(id string) txn.Args{
 		"share-name": add, "share-mount": add, "share-enter": add, "share-empty": add,
-		"share-fill": remove, "share-lift": remove, "share-leave": remove,
-		"share-clone": clone, "share-lower": inPlace, "share-swap": inPlace,
+		"share-fill": remove, "share-freeze": remove, "share-leave": remove,
+		"share-clone": clone, "share-seal": inPlace, "share-swap": inPlace,
 	} {
 		bad := map[string][]string{
 			"share": {"", "..", "a/b", ".new-x", "mail/../x"}, "uuid": {"", "../x"}, "env-uuid": {"", "../x"},
@@ -105,7 +105,7 @@ func TestForgedJournals(t *testing.T) {
 	for _, dst := range []string{"", "@rootfs", "@share/precious", "@share/.new-feed", "@be/other", "@share/.new-x/../precious"} {
 		boundsWorld(t).refuses("share-make", func(string) txn.Args { return txn.Args{"dst": dst} })
 	}
-	for _, kind := range []string{"share-beside", "share-show"} {
+	for _, kind := range []string{"share-prepare", "share-show"} {
 		for key, values := range map[string][]string{
 			"from": {"", "/etc", "/var/mail", "/etc/.apt-be-restore-ID", "/var/.apt-be-restore-feed", "/var/../var/.apt-be-restore-ID"},
 			"to":   {"", "/", "/etc/mail", "/var/../etc/x"}, "env": {"", "@share/precious", "@be/.new-x"}, "env-uuid": {"", "x"}, "extra": {"x"},
@@ -217,7 +217,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 		}, "it is the share precious, not mail"},
 		"beside in another environment": {func(w *fixture) {}, func(w *fixture, id string) txn.Step {
 			w.write("@be/other/var/.apt-be-restore-"+id+"/file", "x")
-			return txn.Step{Kind: "share-beside", Args: txn.Args{
+			return txn.Step{Kind: "share-prepare", Args: txn.Args{
 				"env": "@be/other", "env-uuid": running(w).Subvolume.UUID, "from": "/var/.apt-be-restore-" + id, "to": "/var/mail.x",
 			}}
 		}, ""},

@@ -202,7 +202,7 @@ func (s *Shares) bringBack(ctx context.Context, t *txn.Txn, m *move, to, from *r
 		if m.copy, err = to.Fingerprint(); err != nil {
 			return err
 		}
-		if err := t.Do(ctx, m.step(stepLift)); err != nil {
+		if err := t.Do(ctx, m.step(stepFreeze)); err != nil {
 			return err
 		}
 		if changed, err = mirror.Changed(); err != nil || len(changed) == 0 {

@@ -128,7 +128,7 @@ func (s *Shares) Restore(ctx context.Context, r *Restoration) error {
 func (s *Shares) restoreBeside(ctx context.Context, t *txn.Txn, r *Restoration) error {
 	hidden := restoring(path.Dir(r.Dir), t.ID)
 	args := txn.Args{"env": r.Running.Subvolume.Path, "env-uuid": r.Running.Subvolume.UUID, "from": hidden, "to": r.Dir}
-	if err := t.Do(ctx, txn.Step{Kind: stepBeside, Args: args}); err != nil {
+	if err := t.Do(ctx, txn.Step{Kind: stepPrepare, Args: args}); err != nil {
 		return err
 	}
 	to, from, err := s.openTrees(r.Running.Subvolume.Path+hidden, r.Snapshot.Subvolume.Path)
@@ -171,7 +171,7 @@ func (s *Shares) restoreInPlace(ctx context.Context, t *txn.Txn, r *Restoration)
 	if err != nil {
 		return err
 	}
-	for _, kind := range []string{stepLower, stepSwap} {
+	for _, kind := range []string{stepSeal, stepSwap} {
 		if err := t.Do(ctx, m.step(kind)); err != nil {
 			return err
 		}
@@ -205,18 +205,18 @@ func (s *Shares) unseal(m move) error {
 
 // The kinds of steps that restore a share snapshot.
 const (
-	stepBeside = "share-beside" // creates an empty directory with a temporary name
-	stepShow   = "share-show"   // gives the directory its name
+	stepPrepare = "share-prepare" // creates an empty directory with a temporary name
+	stepShow    = "share-show"    // gives the directory its name
 
 	stepClone = "share-clone" // creates a share as a copy of the snapshot
-	stepLower = "share-lower" // seals the directory, and unmounts the present share
+	stepSeal  = "share-seal"  // seals the directory, and unmounts the present share
 	stepSwap  = "share-swap"  // exchanges the names of the two shares; the mounted one counts
 )
 
 // restoreHandlers returns the handlers of these steps.
 func (s *Shares) restoreHandlers() txn.Handlers {
 	return txn.Handlers{
-		stepBeside: {
+		stepPrepare: {
 			Check: checkBeside,
 			Do:    func(_ context.Context, a txn.Args) error { return s.inDir(a["env"], a["from"], makeDir) },
 			Undo: s.last(func(a txn.Args) error {
@@ -246,7 +246,7 @@ func (s *Shares) restoreHandlers() txn.Handlers {
 				return s.destroyUnmounted(a["from"], a["parent"])
 			}),
 		},
-		stepLower: {
+		stepSeal: {
 			Check: checkInPlace,
 			Do:    func(_ context.Context, a txn.Args) error { return s.bare(moveIn(a)) },
 			Undo: func(_ context.Context, a txn.Args) error {

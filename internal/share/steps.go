@@ -104,8 +104,8 @@ func (s *Shares) handlers() txn.Handlers {
 			Do:    func(context.Context, txn.Args) error { return nil },
 			Undo:  s.last(func(a txn.Args) error { return s.unfill(moveIn(a)) }),
 		},
-		stepLift:  step(checkRemove, s.freeze, s.unlift),
-		stepLeave: step(checkRemove, s.leaveShare, s.letGo),
+		stepFreeze: step(checkRemove, s.freeze, s.unfreeze),
+		stepLeave:  step(checkRemove, s.leaveShare, s.letGo),
 	}
 	maps.Copy(handlers, s.restoreHandlers())
 	return handlers

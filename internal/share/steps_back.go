@@ -10,9 +10,9 @@ import (
 // The kinds of steps that turn a share into a directory. Recovery undoes them while the
 // environment's fstab names the share, and completes them afterwards.
 const (
-	stepFill  = "share-fill"  // copies the share to the directory below the mount
-	stepLift  = "share-lift"  // makes the share read-only and unmounts it
-	stepLeave = "share-leave" // removes the share from the fstab, and deletes it if no other fstab names it
+	stepFill   = "share-fill"   // copies the share to the directory below the mount
+	stepFreeze = "share-freeze" // makes the share read-only and unmounts it
+	stepLeave  = "share-leave"  // removes the share from the fstab, and deletes it if no other fstab names it
 )
 
 // left reports whether the environment's fstab no longer names the share.
@@ -62,9 +62,9 @@ func (s *Shares) lower(m move) error {
 	return s.machine.Unmount(m.dir)
 }
 
-// unlift makes the share writable again. If it was unmounted, the directory counts, and
-// unlift completes the operation instead.
-func (s *Shares) unlift(m move) error {
+// unfreeze makes the share writable again. If it was unmounted, the directory counts, and
+// unfreeze completes the operation instead.
+func (s *Shares) unfreeze(m move) error {
 	if left, err := s.left(m); err != nil || left {
 		return err
 	}

@@ -1,17 +1,17 @@
-// Package syscalls is what a sandbox does about the system calls of what runs in it:
-// some are refused (Deny), and some are answered in the place of the kernel (Serve).
+// Package syscalls handles system calls of the processes in a sandbox. Deny makes the
+// kernel refuse some of them. Serve answers others in place of the kernel.
 //
-// mount(2) and umount(2) the kernel refuses, since nothing in a sandbox has
-// CAP_SYS_ADMIN. Hooks of apt remount what is read-only or noexec, and mount and
-// unmount what the fstab names (apt.conf(5) has such a one for /usr), by whatever
-// path, program or library they get to mount(8). A stand-in would have to be found by
-// each of them.
+// Serve answers mount(2) and umount(2). The kernel refuses them, because no process in a
+// sandbox has CAP_SYS_ADMIN, but hooks of apt need them: they remount file systems that
+// are read-only or noexec, and mount and unmount entries of the fstab. apt.conf(5) has
+// such a hook for /usr. A replacement of the program mount(8) would not suffice, because
+// hooks reach mount(2) by other paths, programs and libraries.
 //
-// socket(2) is answered where a sandbox has a network namespace of its own with
-// nothing in it, and downloads all the same: until somebody inside ends it, what asks
-// for a socket gets one of the running system's network.
+// Serve answers socket(2) if the sandbox has an empty network namespace of its own but
+// may download. Until a process inside ends this permission, each new socket belongs to
+// the running system's network.
 //
-// Both are done by a seccomp(2) filter that hands the calls to a process outside
+// Both use a seccomp(2) filter that passes the calls to a process outside of the sandbox
 // (seccomp_unotify(2)).
 package syscalls
 

@@ -1,6 +1,6 @@
 // Package terminal relays between the user's terminal and the master of another
-// terminal, on which a command runs. So the command cannot affect the user's terminal:
-// not type into it (TIOCSTI), not hang it up, not change its mode.
+// terminal, on which a command runs. The command therefore cannot affect the user's
+// terminal: it cannot type into it (TIOCSTI), hang it up or change its mode.
 package terminal
 
 import (
@@ -87,27 +87,27 @@ func Copy(user, master *os.File) error {
 	return nil
 }
 
-// Start begins to relay. in is the user's terminal, out is where the output
-// goes: mostly the same. keepOutputSettings says that somebody else writes to the
-// terminal meanwhile (`apt-get upgrade | tee log`), who counts on what it makes
-// of a line feed. What this process itself writes to the terminal between Start
-// and Finish needs carriage returns.
+// Start begins to relay. in is the user's terminal. out, usually the same terminal, gets
+// the output. keepOutputSettings keeps the output settings of the user's terminal: set it
+// if another process writes to that terminal too, such as tee in `apt-get upgrade | tee
+// log`. Between Start and Finish, text that this process itself writes to the terminal
+// needs carriage returns.
 //
-// With a function wanted, the user's terminal is at first neither read nor set up,
-// which is for a command that begins in the background of its own terminal: what the
-// user types is for a pager, or for the shell. The relay takes the terminal when the
-// command wants it. That shows in a stop by SIGTTIN or SIGTTOU (see Suspend), or in
-// that the command has turned off line editing there, as apt does, which waits for
-// keys with select(2) while dpkg runs; but not while somebody has turned it off on the
-// user's terminal, too: a pager. Then the relay calls wanted, which has the command put
-// into the foreground of its terminal, and does not call the relay. It may be called
-// more than once.
+// If wanted is not nil, the relay leaves the user's terminal alone until the command
+// wants it. This is for a command that starts in the background of its own terminal,
+// while the user types into a pager or the shell. The command wants the terminal when
+// SIGTTIN or SIGTTOU stops it (see Suspend), or when it turns off line editing on its own
+// terminal. apt does the latter: it waits for keys with select(2) while dpkg runs. Line
+// editing that is also off on the user's terminal does not count, because a pager turned
+// it off. Then the relay takes the user's terminal and calls wanted, which puts the
+// command into the foreground of its terminal. wanted may be called more than once, and
+// must not call the relay.
 //
-// Until then Ctrl-Z is the user's terminal's: it stops this process, without the
-// command, which goes on until nobody takes its output.
+// Before that, Ctrl-Z stops only this process. The command continues until its output
+// blocks.
 //
-// The relay makes master not blocking, and uses it until Finish; closing it is
-// the caller's.
+// The relay sets master to non-blocking mode and uses it until Finish. The caller closes
+// master.
 func Start(in, out, master *os.File, keepOutputSettings bool, wanted func()) (*Relay, error) {
 	r := &Relay{
 		user:     user{tty: -1, keepOutput: keepOutputSettings, idle: wanted != nil},
@@ -216,13 +216,14 @@ func (r *Relay) wake() {
 	_, _ = unix.Write(r.waker, []byte{1, 0, 0, 0, 0, 0, 0, 1}) // not 0 in either byte order
 }
 
-// Suspend is for when the command was stopped by a signal. It gives the user's
-// terminal its settings back and stops this process, and with it all of its
-// process group as a terminal does, unless sig is SIGSTOP, which a terminal does
-// not send. It returns when this process goes on: at once if nobody could let it
-// do so (an orphaned process group, which the kernel does not stop), or if a command
-// that began in the background was stopped as it wants the terminal, and can have it.
-// Then it is for the caller to let the command go on.
+// Suspend stops this process after the signal sig stopped the command. It restores the
+// settings of the user's terminal first, and stops the whole process group, as a terminal
+// does. After SIGSTOP, which a terminal does not send, it stops only this process.
+//
+// Suspend returns when this process continues. It returns at once in two cases: the
+// process group is orphaned, so that the kernel does not stop it; or the command started
+// in the background, was stopped because it wants the terminal, and can have it. After
+// Suspend, the caller continues the command.
 func (r *Relay) Suspend(sig syscall.Signal) {
 	if r == nil || !r.ask(request{suspend: sig, done: make(chan struct{})}) {
 		stop(sig)

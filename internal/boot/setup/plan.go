@@ -19,25 +19,25 @@ type Step struct {
 	Parts []txn.Step // empty if the step cannot be undone
 }
 
-// Plan is what Install does.
+// Plan returns the steps of Install for a machine.
 //
-// The order keeps the machine bootable at every moment. Until the last steps
-// the loader goes by its old menu, and what that names is where it was:
+// The order of the steps keeps the machine bootable at every moment. Until the last
+// steps, the boot loader reads its old menu, and every file that this menu names stays at
+// its place:
 //
-//   - GRUB with /boot in the root: the core image on the disk has the path of
-//     the root's own /boot/grub compiled in. That directory stays as it is,
-//     hidden below the mount of @grub; only grub-install, the last step, leads
-//     to @grub, when there is a menu in it that has been checked.
-//   - GRUB with a /boot of its own: the core image looks on that file system
-//     before and after. Its grub.cfg is replaced by one rename(2); the kernels
-//     that the old one named go when all is done. The fstab is changed last:
-//     after a power cut, /boot is what update-grub takes kernels from for a
-//     menu that GRUB can read.
-//   - systemd-boot: both menus are there before the old entries go.
+//   - GRUB with /boot in the root: the core image on the disk contains the path of the
+//     root's own /boot/grub. That directory stays unchanged, hidden below the mount of
+//     @grub. grub-install is the last step. It makes GRUB read @grub, which by then
+//     contains a checked menu.
+//   - GRUB with a separate /boot: the core image reads that file system before and after.
+//     One rename(2) replaces its grub.cfg. The kernels of the old menu are deleted after
+//     all other steps. The fstab changes last, so that after a power cut update-grub
+//     still finds the kernels in /boot and writes a menu that GRUB can read.
+//   - systemd-boot: both menus exist before the old entries are deleted.
 //
-// Otherwise the fstab is changed before things are where it says; what it
-// mounts then is there already, and a mount that fails does not stop a boot.
-// What adds the distribution's entries is switched off when the menu is there.
+// In all other cases the fstab changes early: the file systems that it mounts exist by
+// then, and a failed mount does not stop a boot. The scripts that add the distribution's
+// own menu entries are disabled when apt-be's menu exists.
 func (i *Installer) Plan(m Layout) ([]Step, error) {
 	running, err := i.Registry.Running()
 	if err != nil {

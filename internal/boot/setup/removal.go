@@ -13,7 +13,8 @@ const takeBack = "take-back-"
 
 func back(step txn.Step) txn.Step { return txn.Step{Kind: takeBack + step.Kind, Args: step.Args} }
 
-// Removal returns the sentences of Remove's steps.
+// Removal returns the steps of Remove, each with the sentence that describes it. It
+// returns be.ErrNotSetUp if apt-be init was not run.
 func (i *Installer) Removal(now Layout) ([]Step, error) {
 	done, err := i.Done()
 	if err != nil {
@@ -25,15 +26,16 @@ func (i *Installer) Removal(now Layout) ([]Step, error) {
 	return i.removal(*done, now)
 }
 
-// removal takes back the steps of Plan, but in an order of its own: again
-// the loader goes by a whole menu at every moment.
+// removal returns the steps that reverse those of Plan. Their order differs from Plan's,
+// because the boot loader must have a complete menu at every moment:
 //
-//   - GRUB with /boot in the root: the root's own /boot/grub, which nothing
-//     reads, gets what is in @grub, and a menu of the usual kind. grub-install
-//     then leads there; @grub goes last of all.
-//   - GRUB with a /boot of its own: kernels are copied back first, and the new
-//     grub.cfg replaces the old one by one rename(2) before apt-be.cfg goes.
-//   - systemd-boot: entries and kernels are there again before ours go.
+//   - GRUB with /boot in the root: the root's own /boot/grub, which the loader does not
+//     read, gets the files of @grub and an ordinary menu. Then grub-install makes GRUB
+//     read that directory. @grub is deleted last.
+//   - GRUB with a separate /boot: the kernels are copied back first. One rename(2)
+//     replaces grub.cfg before apt-be.cfg is deleted.
+//   - systemd-boot: the distribution's entries and kernels exist again before apt-be's
+//     are deleted.
 func (i *Installer) removal(done Done, now Layout) ([]Step, error) {
 	was := done.Machine
 	if now.Loader != was.Loader {

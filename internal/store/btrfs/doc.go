@@ -1,9 +1,9 @@
-// Package btrfs is the snapshot store on a btrfs file system.
+// Package btrfs implements the snapshot store on a btrfs file system.
 //
-// The top-level subvolume is reached through a detached mount (fsmount(2)): it
-// is in no mount namespace, so no other process sees it, and it is gone when
-// the process that holds its descriptor is. The process needs CAP_SYS_ADMIN
-// and a /proc.
+// It opens the top-level subvolume through a detached mount (fsmount(2)). A detached
+// mount is in no mount namespace, so no other process sees it. The kernel removes it when
+// the process that holds its descriptor ends. The process needs CAP_SYS_ADMIN and a
+// mounted /proc.
 //
 // It runs on Linux 5.8 and later. What each part needs:
 //
