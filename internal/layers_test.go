@@ -44,7 +44,7 @@ var only = map[string][]string{
 	"pault.ag/go/debian/":                {"internal/pkgdb"},
 	"github.com/spf13/cobra":             {"internal/cli"},
 	// Diagnostics: the domain has none, and returns errors.
-	"github.com/sirupsen/logrus": {"internal/cli", "internal/redirect"},
+	"github.com/sirupsen/logrus": {"internal/cli", "internal/upgrade", "internal/inside", "internal/report", "internal/catchup"},
 	// Only tests have a use for it.
 	module + "/internal/store/fake":          {"internal/be/betest"},
 	module + "/internal/be/betest":           {},
@@ -57,7 +57,7 @@ var only = map[string][]string{
 // noMachine are packages that touch a machine through what they are given
 // alone, and machinery is what they do without.
 var (
-	noMachine = []string{"internal/be", "internal/merge", "internal/fstab", "internal/ui"}
+	noMachine = []string{"internal/frontend", "internal/be", "internal/merge", "internal/fstab", "internal/ui"}
 	machinery = []string{"os/exec", "syscall", "golang.org/x/sys/", "net", "C"}
 )
 

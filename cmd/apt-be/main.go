@@ -11,15 +11,19 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/cli"
+	"github.com/apt-be/apt-be/internal/frontend"
 	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/rebootrequired"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/report"
+	"github.com/apt-be/apt-be/internal/rootconf"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 	"github.com/apt-be/apt-be/internal/ui"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // version is set when a release is built.
@@ -32,39 +36,19 @@ func main() {
 	if os.Args[0] == sandbox.Name {
 		sandbox.Main()
 	}
-	if f, ok := redirect.FrontendOf(os.Args[0]); ok {
+	if f, ok := frontend.FrontendOf(os.Args[0]); ok {
 		wrap(f)
 	}
 	command()
 }
 
 // wrap runs a command line of the frontend f.
-func wrap(f redirect.Frontend) {
+func wrap(f frontend.Frontend) {
 	notice := ui.NewNotice(os.Stderr, false).Narrow()
-	w := &redirect.Wrapper{
-		OpenStore: openStore,
-		Supervise: func(st store.Store) *redirect.Supervisor {
-			s := &redirect.Supervisor{
-				Registry: be.NewRegistry(st, "/", redirect.Identify),
-				Inside:   redirect.Inside{Store: st, Lib: lib},
-				Notice:   notice,
-				Log:      cli.NewLog(os.Stderr),
-				System:   host.System{},
-				Flag:     rebootrequired.Flag{Dir: "/run"},
-			}
-			s.Registry.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
-			catchup.Attach(s)
-			share.New(s.Registry, share.RunningHost{Root: "/", Device: st.Device()}) // recovery settles interrupted operations on shares, too, before a snapshot
-			act, err := host.Attach(s.Registry, "/")
-			if err == nil {
-				s.Boot = host.Boot{Activator: act}
-			} else if !errors.Is(err, be.ErrNotSetUp) {
-				s.Registry.LoaderErr = err
-				s.Log.WithError(err).Warn("the next boot will not take the result of an upgrade")
-			}
-			return s
-		},
-		Warn: redirect.OnceADay("/run/apt-be", func(why error) {
+	w := &upgrade.Wrapper{
+		Facts: host.Facts(),
+		Open:  func() (*upgrade.Upgrader, error) { return openUpgrader(notice) },
+		Warn: upgrade.OnceADay("/run/apt-be", func(why error) {
 			notice.Warn("%v", why)
 			hint(notice, why)
 		}),
@@ -75,6 +59,36 @@ func wrap(f redirect.Frontend) {
 		hint(notice, err)
 	}
 	exit.Die()
+}
+
+// openUpgrader returns the upgrader for the environments of the running system.
+func openUpgrader(notice *ui.Notice) (*upgrade.Upgrader, error) {
+	st, err := openStore("/")
+	if err != nil {
+		return nil, err
+	}
+	log := cli.NewLog(os.Stderr)
+	reg := be.NewRegistry(st, "/", rootconf.Identify)
+	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
+	share.New(reg, share.RunningHost{Root: "/", Device: st.Device()}) // recovery settles interrupted operations on shares, too, before a snapshot
+	launcher := &inside.Launcher{Store: st, Lib: lib, Log: log}
+	u := &upgrade.Upgrader{
+		Root:     "/",
+		Registry: reg,
+		Launcher: launcher,
+		Reporter: &report.Reporter{Notice: notice, Log: log, System: host.System{}, Flag: rebootrequired.Flag{Dir: "/run"}, Lib: lib},
+		Catchup:  catchup.ForUpgrade(reg, launcher, notice, log),
+		Notice:   notice,
+		Log:      log,
+	}
+	act, err := host.Attach(reg, "/")
+	if err == nil {
+		u.Boot = host.Boot{Activator: act}
+	} else if !errors.Is(err, be.ErrNotSetUp) {
+		reg.LoaderErr = err
+		log.WithError(err).Warn("the next boot will not take the result of an upgrade")
+	}
+	return u, nil
 }
 
 // hint prints the remedy for an error, if one is known.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/inroot"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/inside"
 )
 
 // derivation is a command that generates files from other files.
@@ -83,7 +83,7 @@ func (w work) derive(found *drift.Drift) {
 			continue
 		}
 		exit, err := w.run("/usr/bin/timeout", append([]string{"timeout", longest}, d.command...))
-		if err == nil && exit != (redirect.Exit{}) {
+		if err == nil && exit != (inside.Exit{}) {
 			err = fmt.Errorf("exit status %d", exit.Code)
 		}
 		if err != nil {

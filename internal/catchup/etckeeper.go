@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/merge"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -60,7 +60,7 @@ func (w work) commit(found *drift.Drift) {
 			kept = "/" + c.Kept
 		}
 		exit, err := w.run("/usr/bin/timeout", []string{"timeout", longest, "/bin/sh", "-c", "{ " + commitScript + "} </dev/null >/dev/null", "sh", message, c.Tip, kept})
-		if err == nil && exit != (redirect.Exit{}) {
+		if err == nil && exit != (inside.Exit{}) {
 			err = fmt.Errorf("exit status %d", exit.Code)
 		}
 		if err != nil {

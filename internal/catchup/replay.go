@@ -6,8 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apt-be/apt-be/internal/frontend"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/redirect"
 )
 
 // ErrReplay reports that the package changes of the source cannot be repeated in the
@@ -27,7 +28,7 @@ func (w work) replay() error {
 	if err != nil {
 		return err
 	}
-	apt, err := redirect.AptGet.RealPath(w.store.Path(w.sides.Target))
+	apt, err := inside.RealPath(frontend.AptGet, w.store.Path(w.sides.Target))
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (w work) replay() error {
 		if err != nil {
 			return err
 		}
-		if exit != (redirect.Exit{}) && !step.optional {
+		if exit != (inside.Exit{}) && !step.optional {
 			return fmt.Errorf("%w: %s ended with %d", ErrReplay, step.argv[0], exit.Code)
 		}
 	}
@@ -130,7 +131,7 @@ func replaySteps(apt string, todo pkgdb.Replay) []replayStep {
 		packages = append(packages, name+"-")
 	}
 	if len(packages) > 0 {
-		name := redirect.AptGet.String()
+		name := frontend.AptGet.String()
 		if len(todo.Install) > 0 {
 			// The source may have installed versions that the target's package lists do
 			// not contain yet.

@@ -8,8 +8,9 @@ import (
 
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/overlay"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/rootconf"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -25,10 +26,10 @@ type Syncer struct {
 	OnRecovered  func(recovered []txn.Recovered)                                 // is called with the results of recovery
 }
 
-// Sandbox runs commands in environments. A *redirect.Supervisor implements it.
+// Sandbox runs commands in environments. An *inside.Launcher implements it.
 type Sandbox interface {
 	// Execute runs a command. The keep files stay open until it has ended.
-	Execute(root redirect.Root, path string, argv []string, keep ...*os.File) (redirect.Exit, error)
+	Execute(root inside.Root, path string, argv []string, keep ...*os.File) (inside.Exit, error)
 }
 
 // Options are the options of Sync.
@@ -149,7 +150,7 @@ func (w work) change(build *be.Build, replay bool) (*drift.Drift, error) {
 		}
 	}
 	// A carried fstab names the source's subvolume.
-	if err := redirect.SetRoot(w.store, build.Path, w.Target.Subvolume.Path, build.Record.Parts); err != nil {
+	if err := rootconf.SetRoot(w.store, build.Path, w.Target.Subvolume.Path, build.Record.Parts); err != nil {
 		return nil, err
 	}
 	w.derive(found)
@@ -177,7 +178,7 @@ func (w work) renumberLayers(found *drift.Drift) error {
 }
 
 // run runs a command in the copy.
-func (w work) run(path string, argv []string) (redirect.Exit, error) {
-	root := redirect.Root{Name: w.Target.Name, Subvolume: w.sides.Target, UUID: w.Target.Subvolume.UUID, Parts: w.built.Parts}
+func (w work) run(path string, argv []string) (inside.Exit, error) {
+	root := inside.Root{Name: w.Target.Name, Subvolume: w.sides.Target, UUID: w.Target.Subvolume.UUID, Parts: w.built.Parts}
 	return w.Sandbox.Execute(root, path, argv, w.lock)
 }

@@ -21,12 +21,15 @@ import (
 	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/mounts"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/report"
+	"github.com/apt-be/apt-be/internal/rootconf"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // App has the dependencies of the verbs.
@@ -175,7 +178,7 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	reg = be.NewRegistry(st, app.options.Root, redirect.Identify)
+	reg = be.NewRegistry(st, app.options.Root, rootconf.Identify)
 	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
 	var host share.Host = share.NoHost{}
 	if app.live() {
@@ -286,9 +289,6 @@ func (app *App) begin(ctx context.Context, reg *be.Registry, o be.BuildOptions) 
 	return build, err
 }
 
-// leaveOutItem is the setting with the nested subvolumes that are not copied.
-const leaveOutItem = "Apt-Be::Nested::Leave-Out"
-
 // readConfig reads apt's configuration.
 func (app *App) readConfig(ctx context.Context, q aptconf.Query) (aptconf.Config, error) {
 	q.Env = os.Environ()
@@ -307,7 +307,7 @@ func (app *App) lock(ctx context.Context, reg *be.Registry) (release func(), err
 
 // tellRecovered prints what recovery did after interrupted runs.
 func (app *App) tellRecovered(recovered []txn.Recovered) {
-	redirect.TellRecovered(app.notice(), app.Log, recovered)
+	report.TellRecovered(app.notice(), app.Log, recovered)
 }
 
 // inUse returns a function that reports whether an environment is mounted, or a process
@@ -331,20 +331,27 @@ func (app *App) line(format string, args ...any) {
 	fmt.Fprintln(app.Stdout, ui.Printable(fmt.Sprintf(format, args...)))
 }
 
-func (app *App) supervisor(reg *be.Registry) *redirect.Supervisor {
-	s := &redirect.Supervisor{
+// launcher returns the launcher for the roots of the open registry.
+func (app *App) launcher(reg *be.Registry) *inside.Launcher {
+	return &inside.Launcher{Store: reg.Store(), Lib: app.Lib, Log: app.Log}
+}
+
+// upgrader returns the upgrader for the open registry.
+func (app *App) upgrader(reg *be.Registry) *upgrade.Upgrader {
+	launcher, notice := app.launcher(reg), app.notice()
+	u := &upgrade.Upgrader{
+		Root:     app.options.Root,
 		Registry: reg,
-		Inside:   redirect.Inside{Store: reg.Store(), Lib: app.Lib},
-		Notice:   app.notice(),
+		Launcher: launcher,
+		Reporter: &report.Reporter{Notice: notice, Log: app.Log, System: host.System{}, Flag: rebootRequired, Lib: app.Lib},
+		Catchup:  catchup.ForUpgrade(reg, launcher, notice, app.Log),
+		Notice:   notice,
 		Log:      app.Log,
-		System:   host.System{},
-		Flag:     rebootRequired,
 	}
-	catchup.Attach(s)
 	if act, err := app.activator(); err == nil {
-		s.Boot = host.Boot{Activator: act}
+		u.Boot = host.Boot{Activator: act}
 	}
-	return s
+	return u
 }
 
 // LockDpkg is the App.LockDpkg of a real machine.

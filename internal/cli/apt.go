@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/parts"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/frontend"
+	"github.com/apt-be/apt-be/internal/inside"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // aptVerbs are the commands of apt-get that apt-be runs in a boot environment.
@@ -40,13 +40,13 @@ not 0. With --in, apt-be does not check the result.`, verb),
 			if own.help {
 				return cmd.Help()
 			}
-			argv := append([]string{redirect.AptGet.String(), verb}, rest...)
+			argv := append([]string{frontend.AptGet.String(), verb}, rest...)
 			if err := app.checkReadable(); err != nil {
 				return fmt.Errorf("cannot run apt-get %s: %w", verb, err)
 			}
 			if own.in != "" {
 				return app.runIn(cmd.Context(), own.in, false, argv, func(root, _ string) (string, error) {
-					return redirect.AptGet.RealPath(root)
+					return inside.RealPath(frontend.AptGet, root)
 				})
 			}
 			return app.aptNew(cmd.Context(), own.name, argv)
@@ -98,7 +98,7 @@ func splitAptArgs(args []string) (own aptArgs, rest []string, err error) {
 }
 
 func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
-	inv := redirect.Parse(redirect.AptGet, argv[1:], os.Environ()...)
+	inv := frontend.Parse(frontend.AptGet, argv[1:], os.Environ()...)
 	conf, err := app.readConfig(ctx, aptconf.Query{Program: inv.Frontend.String(), Args: inv.ConfigArgs})
 	if err != nil {
 		return err
@@ -112,24 +112,12 @@ func (app *App) aptNew(ctx context.Context, name string, argv []string) error {
 		app.notice().Say("Would run %s in a new boot environment.", strings.Join(argv, " "))
 		return nil
 	}
-	policy, err := conf.Policy()
+	job, err := upgrade.JobOf(inv, argv, conf, be.Command)
 	if err != nil {
 		return err
 	}
-	exit, err := app.supervisor(reg).Upgrade(ctx, redirect.Job{
-		Frontend:     redirect.AptGet,
-		Argv:         argv,
-		Made:         be.Command,
-		Name:         name,
-		LockTimeout:  time.Duration(conf.Int("DPkg::Lock::Timeout", 0)) * time.Second,
-		LeaveOut:     conf.List(leaveOutItem),
-		AllowOutside: conf.List(parts.AllowOutside),
-		Reads:        redirect.ReadsOf(inv, conf),
-		Settings:     redirect.SettingsOf(inv),
-		Activate:     policy.Activate,
-		Deadline:     policy.Deadline,
-		Speed:        policy.Speed,
-	})
+	job.Name = name
+	exit, err := app.upgrader(reg).Upgrade(ctx, job)
 	if err != nil {
 		return err
 	}

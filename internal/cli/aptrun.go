@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/apt-be/apt-be/internal/apthook"
 	"github.com/apt-be/apt-be/internal/dpkglock"
-	"github.com/apt-be/apt-be/internal/redirect"
 )
 
 // ancestor is a process from which this one descends.
@@ -37,7 +37,7 @@ func nameRun(line []ancestor, packages []string) string {
 	if holder < 0 {
 		return ""
 	}
-	if redirect.UpgradesInSteps(line[holder].args) {
+	if apthook.UpgradesInSteps(line[holder].args) {
 		return line[holder].id()
 	}
 	return fmt.Sprintf("%s %x", line[0].id(), sha256.Sum256([]byte(strings.Join(packages, "\n"))))

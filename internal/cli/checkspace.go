@@ -8,14 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/apt-be/apt-be/internal/apthook"
 	"github.com/apt-be/apt-be/internal/diskspace"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/parts"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
 // newCheckSpace returns a verb that apt runs in a sandbox as a DPkg::Pre-Install-Pkgs
-// hook (redirect/speed.go). If it fails, apt unpacks nothing.
+// hook (inside/speed.go). If it fails, apt unpacks nothing.
 func newCheckSpace(app *App) *cobra.Command {
 	return &cobra.Command{
 		Use:    "check-space",
@@ -66,13 +67,13 @@ func (app *App) checkSpace() error {
 // veto records for the supervisor why apt is stopped.
 func veto(err error) error {
 	err = fmt.Errorf("cannot upgrade: %w", err)
-	return errors.Join(err, os.WriteFile(redirect.VetoNote, []byte(err.Error()), 0o644))
+	return errors.Join(err, os.WriteFile(inside.VetoNote, []byte(err.Error()), 0o644))
 }
 
 // checkOutside searches for files of the packages on mounts of the running system. If
 // it cannot determine that, it does not stop apt.
-func checkOutside(in redirect.HookInput) error {
-	text, err := os.ReadFile(redirect.OutsideNote)
+func checkOutside(in apthook.Input) error {
+	text, err := os.ReadFile(inside.OutsideNote)
 	if err != nil {
 		return nil
 	}
@@ -83,4 +84,4 @@ func checkOutside(in redirect.HookInput) error {
 	return parts.CheckOutside("/", mounts, in.Changed())
 }
 
-func notePass() error { return os.WriteFile(redirect.PassNote, nil, 0o644) }
+func notePass() error { return os.WriteFile(inside.PassNote, nil, 0o644) }

@@ -10,7 +10,8 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/parts"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/rootconf"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 func newCreate(app *App) *cobra.Command {
@@ -66,20 +67,20 @@ func (app *App) create(ctx context.Context, name, originName string) error {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
 	build, err := app.begin(ctx, reg, be.BuildOptions{
-		Name: name, Origin: origin, CreatedBy: be.User, LeaveOut: conf.List(leaveOutItem), Parts: own,
+		Name: name, Origin: origin, CreatedBy: be.User, LeaveOut: conf.List(upgrade.LeaveOut), Parts: own,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)
 	}
 	root := reg.Store().Path(build.Path)
-	if err := redirect.SetRoot(reg.Store(), build.Path, be.EnvDir+"/"+name, own); err != nil {
+	if err := rootconf.SetRoot(reg.Store(), build.Path, be.EnvDir+"/"+name, own); err != nil {
 		return errors.Join(err, build.Discard(ctx))
 	}
-	id, err := redirect.Identify(root)
+	id, err := rootconf.Identify(root)
 	if err != nil {
 		app.Log.WithError(err).Warnf("cannot identify the system in %s", name)
 	}
-	swap := redirect.GiveSwap(reg.Store(), build, origin.Subvolume.Path)
+	swap := upgrade.GiveSwap(reg.Store(), build, origin.Subvolume.Path)
 	_, err = build.Commit(ctx, be.Ready, func(r *be.Record) { r.Title, r.Kernels = id.Title, id.Kernels })
 	if err != nil {
 		return fmt.Errorf("cannot create %s: %w", name, err)

@@ -11,9 +11,9 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/rootfs"
 	"github.com/apt-be/apt-be/internal/ui"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // diffJSON is the output of diff --json.
@@ -116,7 +116,7 @@ func (app *App) diffPackages(reg *be.Registry, from, to be.Env) error {
 		return err
 	}
 	if !app.options.Plain {
-		app.line("%s", redirect.Count(diff).Summary())
+		app.line("%s", upgrade.Count(diff).Summary())
 	}
 	return nil
 }

@@ -14,13 +14,16 @@ import (
 	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/frontend"
+	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/parts"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/syscalls"
 	"github.com/apt-be/apt-be/internal/txn"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // Exit statuses. docs/json.md and apt-be --help describe them.
@@ -50,12 +53,12 @@ type partly struct{ error }
 func (e partly) Unwrap() error { return e.error }
 
 // ended is the exit of a command in a sandbox, which has printed its own messages.
-type ended struct{ redirect.Exit }
+type ended struct{ inside.Exit }
 
 func (e ended) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
 
 // Status returns the exit status for an error.
-func Status(err error) redirect.Exit {
+func Status(err error) inside.Exit {
 	var (
 		usage usageError
 		part  partly
@@ -85,20 +88,20 @@ func Status(err error) redirect.Exit {
 	case errors.Is(err, context.Canceled):
 		code = exitInterrupted
 	}
-	return redirect.Exit{Code: code}
+	return inside.Exit{Code: code}
 }
 
 // Hint returns the remedy for an error, or "".
 func Hint(err error) string {
 	var held *txn.HeldError
 	var no *share.Refusal
-	var handMade *redirect.ChangedByHandError
-	var obstacle *redirect.Obstacle
-	var alias *redirect.AliasError
+	var handMade *upgrade.ChangedByHandError
+	var obstacle *frontend.Obstacle
+	var alias *frontend.AliasError
 	var setting *aptconf.SettingError
 	var unreadable *be.UnreadableError
 	var nested *be.NestedError
-	var silent *redirect.UnresponsiveError
+	var silent *upgrade.UnresponsiveError
 	switch {
 	case errors.As(err, &usageError{}):
 		return "apt-be --help lists the commands and options"
@@ -146,7 +149,7 @@ func Hint(err error) string {
 		return fmt.Sprintf("apt-config dump %s shows the settings that apt reads%s. Commands that upgrade nothing still work", setting.Name, where)
 	case errors.Is(err, aptconf.ErrApt):
 		return "apt cannot read its configuration, either. Correct it; dpkg works without it"
-	case errors.Is(err, redirect.ErrReadOnly):
+	case errors.Is(err, host.ErrReadOnly):
 		return "to make it writable, run mount -o remount,rw /. If an error made it read-only, dmesg shows the error"
 	case errors.Is(err, diskspace.ErrNoSpace):
 		return diskspace.Hint

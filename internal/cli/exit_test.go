@@ -13,7 +13,9 @@ import (
 	"github.com/apt-be/apt-be/internal/diskspace"
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/drift"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/frontend"
+	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/txn"
@@ -46,8 +48,8 @@ func TestStatus(t *testing.T) {
 		{wrap(drift.ErrRefused), 12, true},
 		{wrap(drift.ErrPackages), 12, true},
 		{wrap(diskspace.ErrNoSpace), 12, true},
-		{wrap(redirect.ErrReadOnly), 1, true},
-		{wrap(&redirect.Obstacle{State: redirect.NotBtrfs}), 1, true},
+		{wrap(host.ErrReadOnly), 1, true},
+		{wrap(&frontend.Obstacle{State: frontend.NotBtrfs}), 1, true},
 		{wrap(&aptconf.SettingError{Name: "Apt-Be::Guard"}), 1, true},
 		{wrap(aptconf.ErrApt), 1, true},
 		{wrap(context.Canceled), 130, false},
@@ -63,7 +65,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("Silent(%v) = true", tt.err)
 		}
 	}
-	killed := ended{redirect.Exit{Code: 130, Signal: syscall.SIGINT}}
+	killed := ended{inside.Exit{Code: 130, Signal: syscall.SIGINT}}
 	if got := Status(wrap(killed)); got != killed.Exit || !Silent(killed) {
 		t.Errorf("Status of a command that was killed = %+v", got)
 	}

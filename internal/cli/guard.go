@@ -13,12 +13,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/aptconf"
+	"github.com/apt-be/apt-be/internal/apthook"
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/frontend"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/parts"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/regular"
+	"github.com/apt-be/apt-be/internal/rootconf"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/syscalls"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // guardsKept is the number of safety snapshots to keep.
@@ -43,7 +47,7 @@ func newGuard(app *App) *cobra.Command {
 			if err := syscalls.CloseNetwork(); err != nil {
 				return err
 			}
-			if !redirect.OnMachine() || os.Getenv("APT_BE_BYPASS") == "1" {
+			if !host.OnMachine() || os.Getenv("APT_BE_BYPASS") == "1" {
 				return nil
 			}
 			in, err := hookInput()
@@ -62,7 +66,7 @@ func newGuard(app *App) *cobra.Command {
 var errGuardVeto = errors.New(`Apt-Be::Guard is "veto"`)
 
 // guard is apt's DPkg::Pre-Install-Pkgs hook. If it fails, apt unpacks nothing.
-func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
+func (app *App) guard(ctx context.Context, in apthook.Input) error {
 	if in.ChangesNothing() { // before reading the policy, which may be broken: packages can be removed in any case
 		return nil
 	}
@@ -76,7 +80,7 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 	case aptconf.GuardVeto:
 		return fmt.Errorf("cannot upgrade the running system: %w", errGuardVeto)
 	}
-	if err := redirect.CheckWritable(); err != nil {
+	if err := host.CheckWritable(); err != nil {
 		return fmt.Errorf("cannot take a safety snapshot: %w", err)
 	}
 	reg, done, err := app.registry()
@@ -91,7 +95,7 @@ func (app *App) guard(ctx context.Context, in redirect.HookInput) error {
 		return fmt.Errorf("cannot take a safety snapshot: %w", err)
 	}
 	if app.live() {
-		if state, err := redirect.RootState(reg); err != nil || state != redirect.RootOK {
+		if state, err := upgrade.RootState(reg, app.options.Root); err != nil || state != frontend.RootOK {
 			return err // a snapshot would not contain the whole system
 		}
 	}
@@ -171,20 +175,20 @@ func (a aptErrors) Write(text []byte) (int, error) {
 }
 
 // hookInput reads apt's input for the hook from the descriptor that apt names.
-func hookInput() (redirect.HookInput, error) {
+func hookInput() (apthook.Input, error) {
 	fd := 0
 	if name := os.Getenv("APT_HOOK_INFO_FD"); name != "" {
 		var err error
 		if fd, err = strconv.Atoi(name); err != nil {
-			return redirect.HookInput{}, fmt.Errorf("cannot read apt's hook protocol: APT_HOOK_INFO_FD is %q", name)
+			return apthook.Input{}, fmt.Errorf("cannot read apt's hook protocol: APT_HOOK_INFO_FD is %q", name)
 		}
 	}
 	f := os.NewFile(uintptr(fd), "hook")
 	defer f.Close()
-	return redirect.ReadHookInput(f)
+	return apthook.Read(f)
 }
 
-func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirect.HookInput) (be.Env, error) {
+func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in apthook.Input) (be.Env, error) {
 	origin, err := reg.Running()
 	if err != nil {
 		return be.Env{}, err
@@ -199,16 +203,16 @@ func (app *App) safetySnapshot(ctx context.Context, reg *be.Registry, in redirec
 		Origin:    origin,
 		CreatedBy: be.Guard,
 		Command:   in.Command(),
-		LeaveOut:  in.Config.List(leaveOutItem),
+		LeaveOut:  in.Config.List(upgrade.LeaveOut),
 	})
 	if err != nil {
 		return be.Env{}, err
 	}
 	root := reg.Store().Path(build.Path)
-	if err := redirect.SetRoot(reg.Store(), build.Path, be.EnvDir+"/"+build.Name, own); err != nil {
+	if err := rootconf.SetRoot(reg.Store(), build.Path, be.EnvDir+"/"+build.Name, own); err != nil {
 		return be.Env{}, errors.Join(err, build.Discard(ctx))
 	}
-	identity, err := redirect.Identify(root)
+	identity, err := rootconf.Identify(root)
 	if err != nil {
 		app.Log.WithError(err).Warn("cannot identify the safety snapshot")
 	}

@@ -11,16 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apt-be/apt-be/internal/apthook"
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
 // hook is what libapt says of an upgrade of two packages, with these items of
 // its configuration.
-func hook(t *testing.T, items ...string) redirect.HookInput {
+func hook(t *testing.T, items ...string) apthook.Input {
 	t.Helper()
-	in, err := redirect.ReadHookInput(strings.NewReader("VERSION 3\n" + strings.Join(append(items, ""), "\n") + `
+	in, err := apthook.Read(strings.NewReader("VERSION 3\n" + strings.Join(append(items, ""), "\n") + `
 a 1 all none < 2 all none /var/cache/apt/archives/a_2_all.deb
 b 1 all none < 2 all none /var/cache/apt/archives/b_2_all.deb
 `))
@@ -69,9 +69,9 @@ func TestGuardSnapshot(t *testing.T) {
 
 func TestGuardStaysAside(t *testing.T) {
 	f := newFixture(t)
-	nothing, err := redirect.ReadHookInput(strings.NewReader("VERSION 3\nApt-Be::Guard=nonsense\n\nc - - none < 1 all none /c.deb\n"))
+	nothing, err := apthook.Read(strings.NewReader("VERSION 3\nApt-Be::Guard=nonsense\n\nc - - none < 1 all none /c.deb\n"))
 	must(t, err)
-	for _, in := range []redirect.HookInput{
+	for _, in := range []apthook.Input{
 		nothing, hook(t, "Apt-Be::Guard=off"), hook(t, "Debug::pkgDPkgPM=true"),
 	} {
 		must(t, f.app.guard(context.Background(), in))

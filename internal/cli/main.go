@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
 // Main runs a command line, without argv[0], prints the error, and returns how the
 // process must end.
-func Main(ctx context.Context, app *App, args []string) redirect.Exit {
+func Main(ctx context.Context, app *App, args []string) inside.Exit {
 	out := app.Stdout
 	app.Stdout = ui.Printer(out)
 	defer func() { app.Stdout = out }()

@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // newMarkStale returns a verb that dpkg runs after it changed the running system.
@@ -21,7 +22,7 @@ func newMarkStale(app *App) *cobra.Command {
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			app.hook = true
-			if app.live() && !redirect.OnMachine() {
+			if app.live() && !host.OnMachine() {
 				return nil // /run of a chroot may be the machine's
 			}
 			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.markStale(reg) })
@@ -52,10 +53,10 @@ func (app *App) markStale(reg *be.Registry) error {
 // noteNothingPending makes dpkg's hook return early until an environment is pending
 // again, or until a reboot.
 func noteNothingPending() error {
-	if err := os.MkdirAll(filepath.Dir(redirect.NothingPending), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(upgrade.NothingPending), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(redirect.NothingPending, nil, 0o644)
+	return os.WriteFile(upgrade.NothingPending, nil, 0o644)
 }
 
 // makeStale marks pending environments as stale if packages of their origin changed,
@@ -73,7 +74,7 @@ func (app *App) makeStale(reg *be.Registry) (stale []string, left bool, err erro
 		if !e.Pending() || e.Record.OriginUUID != running.Subvolume.UUID {
 			continue
 		}
-		changed, err := redirect.PackagesChanged(reg, e)
+		changed, err := upgrade.PackagesChanged(reg, e)
 		if err != nil {
 			return nil, false, err
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/ui"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // planJSON is the output of plan --json.
@@ -116,7 +116,7 @@ func packageChanges(reg *be.Registry, from, to be.Env) (be.Changes, error) {
 		return be.Changes{}, fmt.Errorf("cannot read the packages of %s: %w", to.Name, err)
 	}
 	diff, err := pkgdb.Compare(before, after)
-	return redirect.Count(diff), err
+	return upgrade.Count(diff), err
 }
 
 // methodFacts gathers the facts for choosing a method.

@@ -11,13 +11,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/predecompress"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
 // newPredecompress returns a verb that apt runs in a sandbox as a
-// DPkg::Pre-Install-Pkgs hook (redirect/speed.go).
+// DPkg::Pre-Install-Pkgs hook (inside/speed.go).
 func newPredecompress(app *App) *cobra.Command {
 	var work bool
 	cmd := &cobra.Command{
@@ -88,7 +88,7 @@ func (app *App) predecompress(cmd *cobra.Command) error {
 	}
 	_, noListchanges := os.Lstat("/usr/bin/apt-listchanges")
 	return predecompress.Run(cmd.Context(), packages, predecompress.Options{
-		Dir:     redirect.PredecompressDir,
+		Dir:     inside.PredecompressDir,
 		Backend: "/usr/bin/dpkg-deb",
 		Workers: runtime.NumCPU(),
 		News:    noListchanges == nil,

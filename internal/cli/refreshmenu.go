@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/setup"
 	"github.com/apt-be/apt-be/internal/host"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/store"
 )
 
@@ -37,7 +37,7 @@ func newRefreshMenu(app *App) *cobra.Command {
 				return app.refreshMenu(reg, parameters, cmd.Flags().Changed("parameters"))
 			})
 			if errors.Is(err, store.ErrUnsupported) || errors.Is(err, be.ErrNotSetUp) {
-				return ended{redirect.Exit{Code: exitNotSetUp}} // the hooks run this on every machine
+				return ended{inside.Exit{Code: exitNotSetUp}} // the hooks run this on every machine
 			}
 			return err
 		},

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/rootconf"
 )
 
 func newRename(app *App) *cobra.Command {
@@ -48,7 +48,7 @@ func newRename(app *App) *cobra.Command {
 				// If this is interrupted, the entry that activate writes still finds
 				// its root, because the rootflags contain the new name.
 				place := be.EnvDir + "/" + args[1]
-				return redirect.SetRoot(reg.Store(), place, place, e.Record.Parts)
+				return rootconf.SetRoot(reg.Store(), place, place, e.Record.Parts)
 			})
 		},
 	}

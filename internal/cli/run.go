@@ -11,9 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/pkgdb"
-	"github.com/apt-be/apt-be/internal/redirect"
 	"github.com/apt-be/apt-be/internal/txn"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 func newRun(app *App) *cobra.Command {
@@ -99,13 +100,13 @@ func (app *App) runIn(ctx context.Context, name string, readOnly bool, argv []st
 	if err != nil {
 		return err
 	}
-	root := redirect.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: readOnly || e.Subvolume.ReadOnly, Parts: e.Record.Parts}
+	root := inside.Root{Name: e.Name, Subvolume: e.Subvolume.Path, UUID: e.Subvolume.UUID, ReadOnly: readOnly || e.Subvolume.ReadOnly, Parts: e.Record.Parts}
 	if !root.ReadOnly {
 		if err := app.touch(ctx, reg, e); err != nil {
 			return err
 		}
 	}
-	exit, err := app.supervisor(reg).Execute(root, path, argv, lock.File())
+	exit, err := app.launcher(reg).Execute(root, path, argv, lock.File())
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func changesOf(reg *be.Registry, e be.Env) (be.Changes, error) {
 		return be.Changes{}, err
 	}
 	diff, err := pkgdb.Compare(before, after)
-	return redirect.Count(diff), err
+	return upgrade.Count(diff), err
 }
 
 // use marks an environment as in use. If it fails, the error names the user.

@@ -15,7 +15,7 @@ import (
 func (app *App) syncer(reg *be.Registry) *catchup.Syncer {
 	return &catchup.Syncer{
 		Registry:     reg,
-		Sandbox:      app.supervisor(reg),
+		Sandbox:      app.launcher(reg),
 		Notice:       app.notice(),
 		LockEnv:      func(ctx context.Context, e be.Env) (*txn.Lock, error) { return app.use(ctx, reg, e) },
 		LockPackages: func(ctx context.Context, e be.Env) (func(), error) { return app.hold(ctx, reg, e) },

@@ -28,8 +28,8 @@ func TestTesting(t *testing.T) {
 func testInvocations(t *testing.T, l lab) {
 	m := l.system(t, plain, running, packages.Good)
 	defer l.done(t, m)
-	binary := filepath.Join(t.TempDir(), "redirect.test")
-	build := exec.Command("go", "test", "-c", "-o", binary, "./internal/redirect")
+	binary := filepath.Join(t.TempDir(), "frontend.test")
+	build := exec.Command("go", "test", "-c", "-o", binary, "./internal/frontend")
 	build.Dir, build.Env = l.Project(), append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v:\n%s", err, said)
@@ -38,8 +38,8 @@ func testInvocations(t *testing.T, l lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.WriteFile(t, "/srv/redirect.test", string(data))
-	said := m.Shell(t, "chmod +x /srv/redirect.test; cd /srv; ./redirect.test -test.v -test.run TestAgainstReal 2>&1")
+	m.WriteFile(t, "/srv/frontend.test", string(data))
+	said := m.Shell(t, "chmod +x /srv/frontend.test; cd /srv; ./frontend.test -test.v -test.run TestAgainstReal 2>&1")
 	for _, f := range []string{"apt-get", "apt", "aptitude"} {
 		if !strings.Contains(said, f+": map[") {
 			t.Errorf("%s was not asked:\n%s", f, said)

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/redirect"
+	"github.com/apt-be/apt-be/internal/rootconf"
 	"github.com/apt-be/apt-be/internal/share"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/store/fake"
@@ -171,7 +171,7 @@ func damage(st store.Store, name string, content []string) error {
 	return unix.Mkfifo(file, 0o600)
 }
 
-func registry(st store.Store) *be.Registry { return be.NewRegistry(st, "/", redirect.Identify) }
+func registry(st store.Store) *be.Registry { return be.NewRegistry(st, "/", rootconf.Identify) }
 
 func install(st *fake.Store, roots []string) error {
 	if err := st.Create("@rootfs"); err != nil {
