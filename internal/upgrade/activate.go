@@ -91,8 +91,8 @@ func (r *run) tryLocked(ctx context.Context, e be.Env) error {
 
 // fellBack returns the name of an environment that the machine fell back from, if the
 // fallback is not acknowledged; otherwise "".
-func (r *run) fellBack() (string, error) {
-	envs, err := r.Registry.List()
+func (u *Upgrader) fellBack() (string, error) {
+	envs, err := u.Registry.List()
 	if err != nil {
 		return "", err
 	}
@@ -105,21 +105,21 @@ func (r *run) fellBack() (string, error) {
 
 // refreshMenu updates the boot menu to the existing environments. The caller holds the
 // registry's lock.
-func (r *run) refreshMenu() {
-	if r.Boot == nil {
+func (u *Upgrader) refreshMenu() {
+	if u.Boot == nil {
 		return
 	}
-	if err := r.Boot.Refresh(); err != nil {
-		r.Log.WithError(err).Warn("cannot write the boot menu")
+	if err := u.Boot.Refresh(); err != nil {
+		u.Log.WithError(err).Warn("cannot write the boot menu")
 	}
 }
 
 // armed returns the environment on trial at the next boot, or nil.
-func (r *run) armed() (*be.Env, error) {
-	if r.Boot == nil {
+func (u *Upgrader) armed() (*be.Env, error) {
+	if u.Boot == nil {
 		return nil, nil
 	}
-	envs, err := r.Registry.List()
+	envs, err := u.Registry.List()
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ const etckeeperConf = "/etc/etckeeper/etckeeper.conf"
 
 // etcIsWatched reports whether etckeeper in a build's root would stop apt because of
 // later changes in /etc, and only because of those.
-func (r *run) etcIsWatched(build *be.Build) (bool, error) {
-	conf, err := inroot.ReadFile(r.Registry.Store().Path(build.Path), etckeeperConf)
+func (u *Upgrader) etcIsWatched(build *be.Build) (bool, error) {
+	conf, err := inroot.ReadFile(u.Registry.Store().Path(build.Path), etckeeperConf)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !etcCommits.Match(conf) {
 		return false, nil
 	}
@@ -29,17 +29,17 @@ func (r *run) etcIsWatched(build *be.Build) (bool, error) {
 	}
 	// The script also fails without a repository; then etckeeper stops nothing.
 	const clean, script = 3, "cd /etc; [ -e .git ] || [ -e .hg ] || [ -e .bzr ] || [ -e _darcs ] || exit 0; etckeeper unclean || exit 3"
-	result, err := r.Launcher.Script(build, script)
+	result, err := u.Launcher.Script(build, script)
 	return result.ExitCode == clean, err
 }
 
 // commitEtc makes etckeeper in a build's root commit apt-be's own changes in /etc.
-func (r *run) commitEtc(build *be.Build, why string) {
-	result, err := r.Launcher.Script(build, `etckeeper unclean || exit 0; exec etckeeper commit "$1"`, "apt-be: "+why)
+func (u *Upgrader) commitEtc(build *be.Build, why string) {
+	result, err := u.Launcher.Script(build, `etckeeper unclean || exit 0; exec etckeeper commit "$1"`, "apt-be: "+why)
 	if err == nil && result.ExitCode != 0 {
 		err = fmt.Errorf("etckeeper commit: exit status %d", result.ExitCode)
 	}
 	if err != nil {
-		r.Log.WithError(err).Warnf("cannot commit what apt-be changed in /etc of %s", build.Name)
+		u.Log.WithError(err).Warnf("cannot commit what apt-be changed in /etc of %s", build.Name)
 	}
 }

@@ -37,7 +37,9 @@ func (r *run) inspect(ctx context.Context, build *be.Build, before string, resul
 	if o.Changed = before != after && !inside.Vetoed(result); !o.Changed {
 		return o, "", nil
 	}
-	r.shareUnchanged(ctx, build)
+	if r.job.Speed.Dedupe {
+		r.shareUnchanged(ctx, build)
+	}
 	// Read the log as it is inside, because it may be on another file system. The
 	// running root's log is unchanged, because dpkg is locked.
 	old, err := os.ReadFile(filepath.Join(r.Root, report.HistoryLog))
@@ -156,12 +158,12 @@ var tools = []tool{
 
 // checkTools runs the root's own dpkg and apt on the root, with the frontend's
 // settings. Findings that the running root has, too, do not count.
-func (r *run) checkTools(ctx context.Context, build *be.Build, settings inside.Settings) (trouble string, err error) {
-	aptInside, err := inside.RealPath(frontend.AptGet, r.Registry.Store().Path(build.Path))
+func (u *Upgrader) checkTools(ctx context.Context, build *be.Build, settings inside.Settings) (trouble string, err error) {
+	aptInside, err := inside.RealPath(frontend.AptGet, u.Registry.Store().Path(build.Path))
 	if err != nil {
 		return "", err
 	}
-	aptRunning, err := inside.RealPath(frontend.AptGet, r.Root)
+	aptRunning, err := inside.RealPath(frontend.AptGet, u.Root)
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +173,7 @@ func (r *run) checkTools(ctx context.Context, build *be.Build, settings inside.S
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			troubles[i], errs[i] = r.checkTool(ctx, build, t, settings, aptInside, aptRunning)
+			troubles[i], errs[i] = u.checkTool(ctx, build, t, settings, aptInside, aptRunning)
 		}()
 	}
 	running.Wait()
@@ -185,8 +187,8 @@ func (r *run) checkTools(ctx context.Context, build *be.Build, settings inside.S
 
 // checkTool runs one of the tools. aptInside and aptRunning are the apt-get programs of
 // the two roots.
-func (r *run) checkTool(ctx context.Context, build *be.Build, t tool, settings inside.Settings, aptInside, aptRunning string) (trouble string, err error) {
-	said, failed, err := r.Launcher.Examine(ctx, build, t.name, settings, func(settings []string) []string { return t.argv(aptInside, settings) })
+func (u *Upgrader) checkTool(ctx context.Context, build *be.Build, t tool, settings inside.Settings, aptInside, aptRunning string) (trouble string, err error) {
+	said, failed, err := u.Launcher.Examine(ctx, build, t.name, settings, func(settings []string) []string { return t.argv(aptInside, settings) })
 	if err != nil {
 		return "", err
 	}
@@ -213,12 +215,12 @@ func firstLine(text []byte) string {
 }
 
 // changes counts the packages that differ between the build and its origin.
-func (r *run) changes(build *be.Build) (be.Changes, error) {
-	before, err := pkgdb.Read(r.Registry.Store().Path(build.Base))
+func (u *Upgrader) changes(build *be.Build) (be.Changes, error) {
+	before, err := pkgdb.Read(u.Registry.Store().Path(build.Base))
 	if err != nil {
 		return be.Changes{}, err
 	}
-	after, err := pkgdb.Read(r.Registry.Store().Path(build.Path))
+	after, err := pkgdb.Read(u.Registry.Store().Path(build.Path))
 	if err != nil {
 		return be.Changes{}, err
 	}

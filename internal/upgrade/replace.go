@@ -48,9 +48,9 @@ func (r *run) replaceOlder(ctx context.Context, e be.Env) {
 
 // inUse reports whether a process runs in an environment, or it is mounted. It returns
 // true if that cannot be determined.
-func (r *run) inUse(e be.Env) bool {
-	dirs, err := mounts.Of(r.Registry.Store().Device(), e.Subvolume.Path)
-	return err != nil || len(dirs) > 0 || r.Registry.InUse(e)
+func (u *Upgrader) inUse(e be.Env) bool {
+	dirs, err := mounts.Of(u.Registry.Store().Device(), e.Subvolume.Path)
+	return err != nil || len(dirs) > 0 || u.Registry.InUse(e)
 }
 
 // Replaces reports whether a new environment makes an older one useless.

@@ -30,44 +30,44 @@ func (r *run) tellVeto(result sandbox.Result) {
 
 // checkSpace fails if less than the reserve is free. The size of the upgrade is not
 // known yet: apt passes it to checkSpaceHook, inside the sandbox.
-func (r *run) checkSpace(ctx context.Context) error {
-	if r.checkFree() == nil {
+func (u *Upgrader) checkSpace(ctx context.Context) error {
+	if u.checkFree() == nil {
 		return nil
 	}
 	// An interrupted run, or a build that was just discarded, may still occupy the
 	// space.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	release, err := r.Registry.Lock(ctx)
+	release, err := u.Registry.Lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	recovered, err := r.Registry.Recover(ctx)
-	report.TellRecovered(r.Notice, r.Log, recovered)
+	recovered, err := u.Registry.Recover(ctx)
+	report.TellRecovered(u.Notice, u.Log, recovered)
 	if err != nil {
 		return err
 	}
-	if err := r.Registry.Store().WaitForDeletions(ctx); err != nil {
-		r.Log.Debug(err)
+	if err := u.Registry.Store().WaitForDeletions(ctx); err != nil {
+		u.Log.Debug(err)
 	}
-	return r.checkFree()
+	return u.checkFree()
 }
 
 // lowSpace is checkFree after large writes.
-func (r *run) lowSpace() error {
+func (u *Upgrader) lowSpace() error {
 	// Unwritten data has no space allocated yet. An error in writing it is reported
 	// elsewhere.
-	_ = r.Registry.Store().Sync()
-	return r.checkFree()
+	_ = u.Registry.Store().Sync()
+	return u.checkFree()
 }
 
 // checkFree fails if less than the reserve is free. It returns nil if the free space is
 // unknown: then the write that needs the space fails.
-func (r *run) checkFree() error {
-	free, err := r.Registry.Store().Free()
+func (u *Upgrader) checkFree() error {
+	free, err := u.Registry.Store().Free()
 	if err != nil {
-		r.Log.Warn(err)
+		u.Log.Warn(err)
 		return nil
 	}
 	return diskspace.Estimate{}.Check(free)

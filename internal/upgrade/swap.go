@@ -63,15 +63,15 @@ func giveSwap(st store.Store, like, root, file string) (size int64, err error) {
 }
 
 // giveSwap calls GiveSwap for a build of the running system.
-func (r *run) giveSwap(build *be.Build) {
+func (u *Upgrader) giveSwap(build *be.Build) {
 	if len(build.Record.Emptied) == 0 {
 		return
 	}
-	running, err := r.Registry.Running()
+	running, err := u.Registry.Running()
 	if err != nil || running.Subvolume.UUID != build.Record.OriginUUID {
 		return
 	}
-	for _, text := range GiveSwap(r.Registry.Store(), build, running.Subvolume.Path) {
-		r.Notice.Say("%s", text)
+	for _, text := range GiveSwap(u.Registry.Store(), build, running.Subvolume.Path) {
+		u.Notice.Say("%s", text)
 	}
 }

@@ -28,13 +28,13 @@ func (e *UnresponsiveError) Hint() string {
 // findMounts finds the other file systems of the running system, before other processes
 // wait for a lock. It leaves out mounts that do not respond, unless packages have files
 // on them.
-func (r *run) findMounts() error {
-	silent, err := r.Launcher.Look()
+func (u *Upgrader) findMounts() error {
+	silent, err := u.Launcher.Look()
 	if err != nil || len(silent) == 0 {
 		return err
 	}
 	for _, mount := range silent {
-		files, err := pkgdb.FilesBelow(r.Root, []string{filepath.Clean(mount.Dir)}, nil)
+		files, err := pkgdb.FilesBelow(u.Root, []string{filepath.Clean(mount.Dir)}, nil)
 		if err != nil {
 			return err
 		}
@@ -42,6 +42,6 @@ func (r *run) findMounts() error {
 			return &UnresponsiveError{mount, files[0].Path}
 		}
 	}
-	r.Launcher.TellUnresponsive(silent)
+	u.Launcher.TellUnresponsive(silent)
 	return nil
 }

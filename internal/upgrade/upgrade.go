@@ -258,7 +258,7 @@ func (r *run) conclude(ctx context.Context, build *be.Build, v Verdict, result s
 		if short := r.lowSpace(); short != nil {
 			err := build.Discard(ctx) // before anything is written
 			r.report.PropagateLogs(result)
-			r.tellLowSpace(v.Reason, short)
+			tellLowSpace(r.Notice, v.Reason, short)
 			return exit, err
 		}
 		e, err := r.commit(ctx, build, be.Failed, v.Reason)
@@ -266,7 +266,7 @@ func (r *run) conclude(ctx context.Context, build *be.Build, v Verdict, result s
 			return exit, err
 		}
 		r.report.PropagateLogs(result)
-		r.tellFailed(e)
+		tellFailed(r.Notice, e)
 		r.replaceOlder(ctx, e)
 	case Ready:
 		// Before the commit, because the process may end there, and after it, because
@@ -282,7 +282,7 @@ func (r *run) conclude(ctx context.Context, build *be.Build, v Verdict, result s
 			r.Log.WithError(err).Warn("cannot watch for changes of packages")
 		}
 		r.report.PropagateLogs(result)
-		r.tellReady(e)
+		tellReady(r.Notice, e)
 		r.activate(ctx, e)
 		r.replaceOlder(ctx, e)
 	}
