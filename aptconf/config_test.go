@@ -113,7 +113,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("Apt-Be::Redirect", "no")
 	f.Add("a::", "x=\"y\"\n%41 é")
 	f.Fuzz(func(t *testing.T, name, value string) {
-		// whatever it is, it is refused or read, without a panic
+		// Parse either refuses or reads the text; it never panics
 		if c, err := Parse([]byte(name + value)); err == nil {
 			_, _ = c.Policy()
 			_, _, _ = c.OtherRoot()

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestUnknown has what is set below Apt-Be:: and means nothing, as apt-config has
-// it of a file, with the line in which it is.
+// TestUnknown checks that an unknown setting below Apt-Be:: is found in a real
+// configuration, with its file and line.
 func TestUnknown(t *testing.T) {
 	for text, want := range map[string]string{
 		`Apt-Be::Redirct "no";`:                                           `cannot read Apt-Be::Redirct: there is no such setting; Apt-Be::Redirect is one (FILE:1)`,
@@ -61,7 +61,7 @@ func TestUnknown(t *testing.T) {
 				got = strings.ReplaceAll(err.Error(), file, "FILE")
 			}
 			if how == "-c" && strings.HasPrefix(text, "Binary") {
-				continue // apt has looked for these before it reads the command line
+				continue // apt looks for these before it reads the command line
 			}
 			if got != want {
 				t.Errorf("%s by %s:\n got %s\nwant %s", text, how, got, want)
@@ -79,7 +79,8 @@ func readPolicy(t *testing.T, q Query) (Policy, error) {
 	return c.Policy()
 }
 
-// TestWhere finds the one of several that counts.
+// TestWhere checks that Where names the setting that takes effect, if several files set
+// it.
 func TestWhere(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
@@ -124,8 +125,8 @@ func TestWhere(t *testing.T) {
 	}
 }
 
-// TestSettingsAreKnown finds that all settings that the product reads, or its file
-// tells of, are known ones: another would stop every upgrade.
+// TestSettingsAreKnown checks that all settings that the product reads, and all that
+// its configuration file describes, are known. An unknown one would stop every upgrade.
 func TestSettingsAreKnown(t *testing.T) {
 	known := map[string]bool{}
 	for name := range settings {
@@ -150,7 +151,7 @@ func TestSettingsAreKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// as if all that is commented out were not
+	// read the commented-out settings, too
 	text := regexp.MustCompile(`(?m)^  //   ((?:Speed|Nested)::.*;)`).ReplaceAll(asShipped, []byte("  $1"))
 	file := filepath.Join(t.TempDir(), "50apt-be")
 	if err := os.WriteFile(file, text, 0o644); err != nil {

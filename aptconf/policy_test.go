@@ -32,7 +32,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// shipped is the policy where nothing is configured, but for what edit does.
+// shipped returns the policy of an empty configuration, changed by edit.
 func shipped(edit func(*Policy)) Policy {
 	p := Policy{Redirect: true, Commands: DefaultCommands(), Guard: GuardSnapshot, Activate: true, Deadline: DefaultDeadline,
 		Speed: Speed{NoSync: true, Predecompress: true, OneInitramfs: true, SkipUnchanged: true, Dedupe: true}}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestRead asks the apt-config of this machine.
+// TestRead runs the apt-config of this machine.
 func TestRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "apt.conf")
 	content := `Apt-Be::Redirect "no";
@@ -42,8 +42,7 @@ Sample::Quote "it's 50% = {x};";
 	}
 }
 
-// TestReadProgram shows that items for one program are seen as that program
-// sees them.
+// TestReadProgram checks that the items of a program are visible only to that program.
 func TestReadProgram(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "apt.conf")
 	if err := os.WriteFile(file, []byte(`Binary::apt-get::Sample::Key "yes";`), 0o644); err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// required are the modules that go.mod requires directly, by path and version.
+// required returns the modules that go.mod requires directly, by path and version.
 func required(t *testing.T) (goMod string, versions map[string]string) {
 	t.Helper()
 	data, err := os.ReadFile("../go.mod")

@@ -36,16 +36,16 @@ func readLayers(t *testing.T) (layers [][]string) {
 	return layers
 }
 
-// only says who may import what is for few.
+// only lists the packages that alone may import a module or package.
 var only = map[string][]string{
 	"github.com/containerd/btrfs/":       {"internal/store/btrfs"},
 	"C":                                  {"internal/store/btrfs"},
 	"github.com/knqyf263/go-deb-version": {"internal/pkgdb"},
 	"pault.ag/go/debian/":                {"internal/pkgdb"},
 	"github.com/spf13/cobra":             {"internal/cli"},
-	// Diagnostics: the domain has none, and returns errors.
+	// Diagnostics: the domain packages print nothing, and return errors.
 	"github.com/sirupsen/logrus": {"internal/cli", "internal/upgrade", "internal/inside", "internal/report", "internal/catchup"},
-	// Only tests have a use for it.
+	// Only tests use these packages.
 	module + "/internal/store/fake":          {"internal/be/betest"},
 	module + "/internal/be/betest":           {},
 	module + "/internal/store/storetest":     {},
@@ -54,15 +54,15 @@ var only = map[string][]string{
 	"testing":                                {"internal/store/storetest", "internal/be/betest"},
 }
 
-// noMachine are packages that touch a machine through what they are given
-// alone, and machinery is what they do without.
+// noMachine are packages that touch the machine only through their parameters.
+// machinery are the imports that they may not have.
 var (
 	noMachine = []string{"internal/frontend", "internal/be", "internal/merge", "internal/fstab", "internal/ui"}
 	machinery = []string{"os/exec", "syscall", "golang.org/x/sys/", "net", "C"}
 )
 
-// packages are those of the product that there are, by path from the
-// repository's root, without their tests.
+// packages returns the product's packages, without tests, by path from the repository's
+// root.
 func packages(t *testing.T) map[string]*build.Package {
 	t.Helper()
 	context := build.Default
@@ -97,7 +97,7 @@ func packages(t *testing.T) map[string]*build.Package {
 	return found
 }
 
-// upward returns the imports of a package, given by path, that are not below it.
+// upward returns the imports of a package that are not in lower layers.
 func upward(layers [][]string, path string, imports []string) (wrong []string) {
 	layerOf := func(path string) int {
 		return slices.IndexFunc(layers, func(layer []string) bool { return slices.Contains(layer, path) })
@@ -115,7 +115,7 @@ func upward(layers [][]string, path string, imports []string) (wrong []string) {
 	return wrong
 }
 
-func TestArrowsPointDown(t *testing.T) {
+func TestImportsPointDown(t *testing.T) {
 	layers, all := readLayers(t), packages(t)
 	for path, p := range all {
 		for _, wrong := range upward(layers, path, p.Imports) {
@@ -142,13 +142,13 @@ func TestUpwardImportsAreFound(t *testing.T) {
 	}
 }
 
-// matches reports whether an import is the one meant, or, if meant ends with a slash,
-// is below it.
+// matches reports whether an import is the given package, or, if meant ends with a
+// slash, is below it.
 func matches(imported, meant string) bool {
 	return imported == meant || strings.HasSuffix(meant, "/") && strings.HasPrefix(imported, meant)
 }
 
-func TestWhatFewMayImport(t *testing.T) {
+func TestRestrictedImports(t *testing.T) {
 	for path, p := range packages(t) {
 		for _, imported := range p.Imports {
 			for meant, who := range only {
@@ -168,7 +168,7 @@ func TestWhatFewMayImport(t *testing.T) {
 	}
 }
 
-// The four modules that are required are in use where they belong.
+// Each of the four required modules is used in its intended package.
 func TestRequiredModulesAreInUse(t *testing.T) {
 	all := packages(t)
 	for path, wanted := range map[string][]string{

@@ -17,8 +17,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
 
-// host is a machine with two environments besides the installer's: ready, and
-// healthy, which is blessed.
+// host is a machine with three environments: the installer's, ready, and healthy, which
+// is blessed.
 type host struct {
 	*betest.Machine
 	store  *fake.Store
@@ -44,7 +44,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// connect makes the registry and the activator anew, as a new process does.
+// connect creates a new registry and activator, as a new process does.
 func (h *host) connect() {
 	identify := func(string) (be.Identity, error) {
 		return be.Identity{Title: "Debian", Kernels: []be.Kernel{{Version: "6.1", Image: "boot/vmlinuz", Initrd: "boot/initrd"}}}, nil
@@ -91,8 +91,8 @@ func (h *host) arm(name string, once bool) error {
 	return err
 }
 
-// start is a reset of the machine, up to where userspace would start. It
-// checks that what was shown as next is what comes.
+// start resets the machine, up to the start of userspace. It checks that the
+// environment boots that List called next.
 func (h *host) start() string {
 	h.Helper()
 	h.connect()
@@ -110,7 +110,7 @@ func (h *host) start() string {
 	return name
 }
 
-// boot is a reset and a boot that comes as far as apt-be-boot.service.
+// boot resets the machine and boots it up to apt-be-boot.service.
 func (h *host) boot() (string, activation.Booted) {
 	h.Helper()
 	name := h.start()
@@ -206,7 +206,7 @@ func TestFailsBack(t *testing.T) {
 			if found := h.wantBoot("rootfs"); len(found.Failed) > 0 {
 				t.Error("it is told twice")
 			}
-			// A second time, by hand: the machine does not leave it by itself.
+			// A user arms the trial this time: the machine does not reboot by itself.
 			h.check(h.arm("ready", false))
 			h.wantBoot("ready")
 			back, err := h.act.Fail(be.Fault{Kind: be.FaultHealth, Text: "again"})
@@ -218,8 +218,8 @@ func TestFailsBack(t *testing.T) {
 	}
 }
 
-// A loader that can only read what it remembers finds no initrd and goes on to
-// the default: the trial is armed as before, and would fail for ever.
+// TestInitrdMissing uses a loader that cannot write. It finds no initrd and boots the
+// default. The trial is still armed, and would fail at every boot.
 func TestInitrdMissing(t *testing.T) {
 	h := newHost(t)
 	h.check(h.arm("ready", false))
@@ -238,8 +238,9 @@ func (h *host) mark(nonce, stage string) {
 	h.check(os.WriteFile(h.store.Path(be.HomeDir+"/trial/"+nonce+"."+stage), nil, 0o600))
 }
 
-// What somebody picks from the menu by hand is no failure of what is armed.
-func TestHandPicked(t *testing.T) {
+// An environment that a user picks from the menu does not count as a failure of the
+// armed trial.
+func TestPickedFromMenu(t *testing.T) {
 	h := newHost(t)
 	h.check(h.arm("ready", false))
 	for _, picked := range []string{"healthy", "ready", "rootfs"} {
@@ -265,7 +266,7 @@ func TestDisarm(t *testing.T) {
 	h.wantState("ready", be.Ready)
 	h.wantBoot("rootfs")
 	h.wantState("ready", be.Ready)
-	// Arming another one takes the place of the first.
+	// Arming another trial replaces the first one.
 	h.check(h.arm("ready", false))
 	h.check(h.arm("healthy", false))
 	h.wantState("ready", be.Ready)
@@ -274,9 +275,9 @@ func TestDisarm(t *testing.T) {
 	h.wantState("ready", be.Ready)
 }
 
-// The power goes at each write of the loader, before and after it: the machine
-// boots the old default, the trial or what has just proved healthy, what is
-// shown as next is what boots, and no fault is found where there was none.
+// TestPowerCut cuts the power before and after each write of the loader. The machine
+// then boots the old default, the trial or the blessed environment; List called that
+// environment next; and no fault is recorded without a failure.
 func TestPowerCut(t *testing.T) {
 	for name, do := range map[string]func(h *host) error{
 		"arm":    func(h *host) error { return h.arm("ready", false) },

@@ -17,8 +17,8 @@ func (h *host) wantStay(want string) {
 	}
 }
 
-// TestStay finds that what was chosen, and what was armed, is taken back until it
-// has been booted.
+// TestStay checks that the running system stays the default: a chosen default and an
+// armed trial that have not been booted are reverted.
 func TestStay(t *testing.T) {
 	h := newHost(t)
 	h.wantStay("rootfs")
@@ -47,7 +47,7 @@ func TestStay(t *testing.T) {
 	h.wantBoot("healthy")
 }
 
-// TestStayAfterBlessing finds that a trial that ended well is not taken back.
+// TestStayAfterBlessing checks that a blessed trial is not reverted.
 func TestStayAfterBlessing(t *testing.T) {
 	h := newHost(t)
 	h.check(h.act.Choose(h.get("healthy")))
@@ -59,8 +59,8 @@ func TestStayAfterBlessing(t *testing.T) {
 	h.wantBoot("ready")
 }
 
-// TestChooseCut finds that the power may go at any time: one of the two boots, and
-// is what it stays with.
+// TestChooseCut cuts the power at each write: one of the two environments boots, and
+// stays the default.
 func TestChooseCut(t *testing.T) {
 	for n := 0; ; n++ {
 		h, left := newHost(t), n

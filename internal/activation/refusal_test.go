@@ -28,7 +28,7 @@ func TestNoKernel(t *testing.T) {
 	}
 }
 
-// A trial of what boots by default comes back to what runs.
+// A trial of the default falls back to the running environment.
 func TestDefaultOnTrial(t *testing.T) {
 	h := newHost(t)
 	h.check(h.act.SetDefault(h.get("ready")))
@@ -41,9 +41,9 @@ func TestDefaultOnTrial(t *testing.T) {
 	h.wantState("ready", be.FellBack)
 }
 
-// The kernels of the running environment are known when another one runs, which
-// needs its menu entry: they may be others than when it was first noted.
-func TestKernelsAreNoted(t *testing.T) {
+// The kernels of the running environment are recorded before another environment runs.
+// The menu needs them, and they may differ from those of the first record.
+func TestKernelsAreRecorded(t *testing.T) {
 	h := newHost(t)
 	h.change("rootfs", func(r *be.Record) { r.Kernels = nil })
 	h.check(h.arm("ready", false))
@@ -59,8 +59,8 @@ func TestKernelsAreNoted(t *testing.T) {
 	h.wantBoot("rootfs")
 }
 
-// An environment without its kernel is no reason to do without a menu.
-func TestMenuWithoutTheBroken(t *testing.T) {
+// An environment without its kernel is left out of the menu.
+func TestMenuSkipsBrokenEnvironment(t *testing.T) {
 	h := newHost(t)
 	h.check(os.WriteFile(filepath.Join(h.store.Path("@be/healthy"), "boot/initrd"), nil, 0o644))
 	h.check(h.act.Refresh())
@@ -71,7 +71,7 @@ func TestMenuWithoutTheBroken(t *testing.T) {
 	}
 }
 
-// What the machine is about to leave is not blessed.
+// An environment that the machine is about to leave is not blessed.
 func TestBlessAfterFault(t *testing.T) {
 	h := newHost(t)
 	h.check(h.arm("ready", false))
@@ -85,7 +85,7 @@ func TestBlessAfterFault(t *testing.T) {
 	h.wantState("ready", be.FellBack)
 }
 
-// Where the initrd has to end the trial, it is asked whether it does.
+// If the initrd must end the trial, Arm checks that the initrd can.
 func TestNoFallback(t *testing.T) {
 	h := newHost(t)
 	ends, asked := false, ""

@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// upgraded is a host on which ready is an upgrade, with a trial of it.
+// upgraded returns a host on which ready is an upgrade, with a wanted trial.
 func upgraded(t *testing.T) *host {
 	h := newHost(t)
 	h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })
@@ -19,7 +19,7 @@ func upgraded(t *testing.T) *host {
 	return h
 }
 
-// fullDisk fails all that is written until the test ends or room is called.
+// fullDisk makes all writes fail until the test ends or free is called.
 func fullDisk(t *testing.T, err error) (room func()) {
 	durable.Before = func(string) error { return err }
 	room = func() { durable.Before = nil }
@@ -27,7 +27,7 @@ func fullDisk(t *testing.T, err error) (room func()) {
 	return room
 }
 
-// reset is a reset of the machine: it checks what boots, and settles that.
+// reset resets the machine, checks which environment boots, and settles the boot.
 func (h *host) reset(want string) activation.Booted {
 	h.Helper()
 	h.connect()
@@ -43,7 +43,7 @@ func (h *host) reset(want string) activation.Booted {
 	return found
 }
 
-// sync is what a shutdown does that brings ready up to date.
+// sync syncs ready, as a shutdown does.
 func (h *host) sync() {
 	h.Helper()
 	e := h.get("ready")
@@ -68,8 +68,8 @@ func (h *host) wantPassed(want bool) {
 	}
 }
 
-// An upgrade is not booted before it is up to date, whatever resets the machine,
-// and stays wanted.
+// An upgrade is not booted before its sync, whatever resets the machine. Its trial
+// stays wanted.
 func TestWanted(t *testing.T) {
 	h := upgraded(t)
 	h.wantPassed(false)
@@ -91,13 +91,13 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// One that was up to date is not any more when another system comes up.
+// The sync of an upgrade becomes outdated when another system boots.
 func TestWantedOtherPicked(t *testing.T) {
 	for i, err := range []error{nil, syscall.ENOSPC} {
 		h := upgraded(t)
 		h.sync()
 		h.connect()
-		h.boots += i // a soft reboot has the same boot id
+		h.boots += i // a soft reboot keeps the boot ID
 		room := fullDisk(t, err)
 		_, bootErr := h.act.Boot("", h.bootID())
 		room()
@@ -108,7 +108,7 @@ func TestWantedOtherPicked(t *testing.T) {
 	}
 }
 
-// A trial of an upgrade that fails is one that failed.
+// A trial of an upgrade that fails counts as a failed trial.
 func TestWantedFails(t *testing.T) {
 	h := upgraded(t)
 	h.sync()
@@ -125,7 +125,7 @@ func TestWantedFails(t *testing.T) {
 	}
 }
 
-// To take a trial back needs no room, and the rest is done when there is some.
+// Cancelling a trial needs no space. The rest is done when there is space again.
 func TestFullDisk(t *testing.T) {
 	for name, take := range map[string]func(h *host) error{
 		"disarm":   func(h *host) error { return h.act.Disarm() },
@@ -156,7 +156,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// With no room nothing is armed, and nothing was.
+// Without space, Arm fails and the machine has no armed trial, as before.
 func TestArmOnFullDisk(t *testing.T) {
 	h := newHost(t)
 	h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })
@@ -176,7 +176,7 @@ func TestArmOnFullDisk(t *testing.T) {
 	}
 }
 
-// A kexec or a soft reboot to an upgrade that was not brought up to date was none.
+// A kexec or soft reboot to an upgrade that was not synced does not count as a boot.
 func TestWantedByKexec(t *testing.T) {
 	for _, synced := range []bool{false, true} {
 		h := newHost(t)

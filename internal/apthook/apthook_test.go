@@ -9,7 +9,7 @@ import (
 	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
-// hookText is what apt 2.6 and 3.0 write, but for most of the configuration.
+// hookText is the output of apt 2.6 and 3.0, without most of the configuration.
 const hookText = `VERSION 3
 APT::Architecture=amd64
 APT::Default-Release=
@@ -66,7 +66,7 @@ func TestUpgradesInSteps(t *testing.T) {
 		"/usr/bin/python3 /usr/bin/unattended-upgrade.distrib --verbose":  true,
 		"/usr/bin/python3 /usr/share/unattended-upgrades/shutdown-helper": false,
 		"/usr/libexec/packagekitd":                                        false,
-		"apt-get install unattended-upgrades":                             true, // harmless: it is one run anyway
+		"apt-get install unattended-upgrades":                             true, // harmless: it is a single run
 	} {
 		if got := UpgradesInSteps(strings.Fields(line)); got != want {
 			t.Errorf("UpgradesInSteps(%q) = %v", line, got)

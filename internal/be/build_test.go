@@ -15,13 +15,13 @@ import (
 
 func TestDiscardLeavesNothing(t *testing.T) {
 	w := newFixture(t)
-	check(t, w.begin("first").Discard(ctx)) // after it the registry itself is there
+	check(t, w.begin("first").Discard(ctx)) // afterwards the registry exists
 	before := w.tree()
 	build := w.begin("second")
 	if slices.Equal(w.tree(), before) {
 		t.Fatal("Begin made nothing")
 	}
-	w.checkList("rootfs") // what is under construction is not listed
+	w.checkList("rootfs") // a build is not listed
 	w.write(build.Path+"/new", "x")
 	check(t, build.Discard(ctx))
 	if after := w.tree(); !slices.Equal(after, before) {
@@ -53,7 +53,7 @@ func TestCommit(t *testing.T) {
 	if age := before.Sub(r.Created); age > 5*time.Second || age < -5*time.Second {
 		t.Errorf("it was created at %v", r.Created)
 	}
-	// Lists are by age, also where one second sees several made.
+	// List sorts by age even if several environments are made within one second.
 	if !r.Created.After(origin.Record.Created) {
 		t.Errorf("it was created at %v, its origin at %v", r.Created, origin.Record.Created)
 	}
@@ -76,7 +76,7 @@ func TestNames(t *testing.T) {
 	w := newFixture(t)
 	first, _, err := w.reg.Begin(ctx, w.options(""))
 	check(t, err)
-	// Another process, while the first is at work.
+	// Another process opens the registry while the first one works.
 	other := w.open(w.store)
 	second, recovered, err := other.Begin(ctx, w.options(""))
 	check(t, err)
@@ -167,7 +167,7 @@ func TestLockContention(t *testing.T) {
 	if _, _, err := w.reg.Begin(soon, w.options("x")); !errors.As(err, &held) || !strings.Contains(err.Error(), "cannot change the boot environments: process ") {
 		t.Errorf("Begin = %v, want a HeldError that names the holder", err)
 	}
-	// A build that can't be committed is discarded, which needs no lock.
+	// A build that cannot be committed is discarded. That needs no lock.
 	if _, err := build.Commit(soon, be.Ready, func(*be.Record) {}); !errors.As(err, &held) {
 		t.Errorf("Commit = %v, want a HeldError", err)
 	}
@@ -176,8 +176,8 @@ func TestLockContention(t *testing.T) {
 	w.checkWhole()
 }
 
-// What somebody made at the place of a base is not apt-be's to move or delete.
-func TestCommitLeavesWhatIsInItsPlaceAlone(t *testing.T) {
+// apt-be neither moves nor deletes a file that a user made at the place of a base.
+func TestCommitKeepsForeignFiles(t *testing.T) {
 	for _, dir := range []string{be.BaseDir, be.EnvDir} {
 		w := newFixture(t)
 		build := w.begin("new")

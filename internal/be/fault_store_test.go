@@ -6,12 +6,12 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// fault is what happens at one of the calls that change a store.
+// fault is the result of a call that changes a store.
 type fault string
 
 const (
-	failBefore  fault = "fail before"  // an error, and nothing done
-	failAfter   fault = "fail after"   // an error, and yet it is done
+	failBefore  fault = "fail before"  // the call fails, and has no effect
+	failAfter   fault = "fail after"   // the call fails, but takes effect
 	crashBefore fault = "crash before" // the process dies
 	crashAfter  fault = "crash after"
 )
@@ -20,7 +20,7 @@ var faults = []fault{failBefore, failAfter, crashBefore, crashAfter}
 
 var errFault = errors.New("a fault was injected")
 
-// faulty is a store in which something happens at the nth call that changes it.
+// faulty is a store with a fault at the nth call that changes it.
 type faulty struct {
 	store.Store
 	at    int

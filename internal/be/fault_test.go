@@ -11,15 +11,14 @@ import (
 	"github.com/apt-be/apt-be/internal/store/storetest"
 )
 
-// operation is something that changes the registry, on a world that has an
-// environment called old.
+// operation changes the registry of a fixture that has an environment called old.
 type operation struct {
 	name string
 	run  func(w *fixture, reg *be.Registry) error
-	// before and after are the lists of which one must be found.
+	// after a fault, the list of environments is one of before and after
 	before, after []string
-	forward       bool // what failed is finished by the next one, and not taken back
-	renews        bool // old becomes another one of the same name
+	forward       bool // the next command completes the operation instead of undoing it
+	renews        bool // old is replaced by an environment with the same name
 }
 
 var operations = []operation{
@@ -91,7 +90,7 @@ var operations = []operation{
 	},
 }
 
-// partOld makes another environment of a copy that was to renew one.
+// partOld makes a separate environment from a copy that was started to renew old.
 func partOld(w *fixture, reg *be.Registry) error {
 	build, err := beginRenewal(w, reg)
 	if err != nil {
@@ -117,7 +116,7 @@ func renewOld(w *fixture, reg *be.Registry) error {
 	return err
 }
 
-// beginRenewal begins to renew old, and changes its copy.
+// beginRenewal starts to renew old, and changes the copy.
 func beginRenewal(w *fixture, reg *be.Registry) (*be.Build, error) {
 	e, err := reg.Get("old")
 	if err != nil {
@@ -135,8 +134,8 @@ func beginRenewal(w *fixture, reg *be.Registry) (*be.Build, error) {
 	return build, nil
 }
 
-// At whichever call to the store something happens, an environment is there
-// whole afterwards, or not at all.
+// TestFaultsAtEachCall injects a fault at each call to the store. Afterwards an
+// environment is complete or does not exist.
 func TestFaultsAtEachCall(t *testing.T) {
 	for _, op := range operations {
 		for _, fault := range faults {
@@ -153,7 +152,7 @@ func TestFaultsAtEachCall(t *testing.T) {
 	}
 }
 
-// injectFault says whether the operation came as far as the nth call.
+// injectFault reports whether the operation reached the nth call.
 func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) {
 	t.Helper()
 	t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -173,8 +172,8 @@ func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) 
 			return
 		}
 		if err != nil && !crashed && !op.forward {
-			// Whoever is told of an error finds everything as it was, but for
-			// garbage that could not be removed because that is what failed.
+			// After an error, the state is unchanged, except for garbage if its removal
+			// was the call that failed.
 			if got := w.list(); !slices.Equal(got, op.before) {
 				t.Errorf("after the error there are %q, want %q", got, op.before)
 			}
@@ -193,7 +192,7 @@ func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) 
 		if settled := w.recover(); settled != 0 {
 			t.Errorf("a second Recover settled %d transactions", settled)
 		}
-		// Nothing keeps the same from being done again.
+		// The same operation succeeds afterwards.
 		if slices.Equal(got, op.before) {
 			check(t, op.run(w, w.reg))
 			w.checkList(op.after...)
@@ -203,7 +202,7 @@ func injectFault(t *testing.T, op operation, fault fault, n int) (reached bool) 
 	return reached
 }
 
-// checkContents checks that those that are there are what they should be.
+// checkContents checks the files of all environments.
 func (w *fixture) checkContents() {
 	w.Helper()
 	envs, err := w.reg.List()
@@ -223,7 +222,7 @@ func (w *fixture) checkContents() {
 	}
 }
 
-// checkRenewed checks that old is whole, in one of its versions.
+// checkRenewed checks that old is complete, in its old or its new version.
 func (w *fixture) checkRenewed() {
 	w.Helper()
 	e := w.get("old")

@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// TestForgedCommits has the last step of a transaction name another environment:
-// whether it is taken for done or not, nothing is moved.
+// TestForgedCommits makes the last step of a transaction name another environment.
+// Whether recovery considers the step done or not, it moves nothing.
 func TestForgedCommits(t *testing.T) {
 	for _, kind := range []string{"rename", "exchange"} {
 		for _, there := range []bool{true, false} {
@@ -42,15 +42,15 @@ func TestForgedCommits(t *testing.T) {
 	}
 }
 
-// TestAJournalCutShort has the journal of an environment that took the place of
-// another one, up to each of its lines: that of the other one, which is garbage by
-// now, is not deleted as a step of it.
-func TestAJournalCutShort(t *testing.T) {
+// TestJournalCutShort cuts the journal of an environment that replaced another one,
+// after each line. Recovery must not delete the new environment as if a step had
+// created it for the transaction.
+func TestJournalCutShort(t *testing.T) {
 	for n := 2; cutShort(t, n); n++ {
 	}
 }
 
-// cutShort says whether the journal has more than n lines.
+// cutShort reports whether the journal has more than n lines.
 func cutShort(t *testing.T, n int) (more bool) {
 	t.Run(fmt.Sprintf("%d lines", n), func(t *testing.T) {
 		w := newFixture(t)
@@ -60,7 +60,7 @@ func cutShort(t *testing.T, n int) (more bool) {
 		check(t, err)
 		file := w.store.Path("@apt-be/journal/" + build.ID() + ".json")
 		check(t, os.Link(file, file+".saved"))
-		mounted := true // so that it is not collected
+		mounted := true // so that it is not deleted as garbage
 		w.reg.Mounted = func(string) ([]string, error) { return []string{"/mnt"}[:map[bool]int{true: 1}[mounted]], nil }
 		_, err = build.Replace(ctx, old, func(*be.Record) {})
 		check(t, err)
@@ -91,9 +91,9 @@ func cutShort(t *testing.T, n int) (more bool) {
 	return more
 }
 
-// A power cut left the record empty, and of the journal the lines before it: the
+// A power cut emptied the record and removed the last lines of the journal. The
 // snapshot is deleted all the same.
-func TestUnreadableRecordOfAnUnfinishedBuild(t *testing.T) {
+func TestEmptyRecordOfInterruptedBuild(t *testing.T) {
 	v := newVictims(t)
 	text, err := os.ReadFile(v.file)
 	check(t, err)
@@ -118,8 +118,8 @@ func TestUnreadableRecordOfAnUnfinishedBuild(t *testing.T) {
 	}
 }
 
-// Garbage has the UUID of what was destroyed in its name.
-func TestGarbageIsWhatWasDestroyed(t *testing.T) {
+// The name of garbage contains the UUID of the destroyed subvolume.
+func TestGarbageHasUUIDOfDestroyed(t *testing.T) {
 	w := newFixture(t)
 	e, other := w.create("e"), w.create("other")
 	check(t, w.store.Rename("@be/e", "@be/.new-"+other.Subvolume.UUID))
@@ -136,8 +136,8 @@ func TestGarbageIsWhatWasDestroyed(t *testing.T) {
 	}
 }
 
-// What is mounted stays, whatever it is.
-func TestGarbageThatIsMounted(t *testing.T) {
+// A mounted subvolume is never deleted.
+func TestMountedGarbageStays(t *testing.T) {
 	w := newFixture(t)
 	e := w.create("e")
 	garbage := "@be/.new-" + e.Subvolume.UUID

@@ -15,8 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// forge appends a line to a journal, with the checksum that belongs there if sealed
-// is set.
+// forge appends a line to a journal. With sealed, the line has the right checksum.
 func forge(t *testing.T, file, line string, sealed bool) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -38,14 +37,14 @@ func stepLine(kind string, args txn.Args) string {
 	return string(data)
 }
 
-// victims is a world with what a forged journal may be after: it says what each is
-// before and after.
+// victims is a machine with the subvolumes that a forged journal may name. It records
+// their state before and after.
 type victims struct {
 	*fixture
 	kept, plain be.Env
-	build       *be.Build // that was cut off
+	build       *be.Build // the interrupted build
 	file        string    // its journal
-	mounted     string    // a subvolume that is mounted somewhere, or ""
+	mounted     string    // a mounted subvolume, or ""
 }
 
 func newVictims(t *testing.T) *victims {
@@ -55,7 +54,7 @@ func newVictims(t *testing.T) *victims {
 	v.kept = w.get("kept")
 	check(t, w.store.Create("@share/mail"))
 	check(t, w.store.Create("@be/.new-feed"))
-	w.write("@apt-be/journal/feed.json", "not one of ours\n") // which keeps it
+	w.write("@apt-be/journal/feed.json", "not one of ours\n") // which keeps the subvolume
 	for _, e := range []be.Env{v.kept, v.plain} {
 		w.write(be.ScratchDir(e.Subvolume.UUID)+"/0/file", "x")
 	}
@@ -71,15 +70,15 @@ func newVictims(t *testing.T) *victims {
 	return v
 }
 
-// others is all that there is besides what was being built.
+// others returns the tree without the interrupted build.
 func (v *victims) others() []string {
 	return slices.DeleteFunc(v.tree(), func(line string) bool {
 		return strings.Contains(line, v.build.ID()) || strings.Contains(line, v.build.Record.UUID)
 	})
 }
 
-// TestForgedJournals has lines in the journal of a build that was cut off which name
-// what is none of it. With a wrong checksum, nothing is done at all.
+// TestForgedJournals appends lines that name other subvolumes to the journal of an
+// interrupted build. With a wrong checksum, recovery undoes no step at all.
 func TestForgedJournals(t *testing.T) {
 	const stray = "11111111-2222-3333-4444-555555555555"
 	snapshot := func(dst string) func(v *victims) txn.Step {
@@ -95,7 +94,7 @@ func TestForgedJournals(t *testing.T) {
 		step func(v *victims) txn.Step
 		says string
 	}{
-		// The line of the issue, and what else is a subvolume.
+		// The running root, and other subvolumes.
 		"snapshot @rootfs":    {snapshot("@rootfs"), `cannot recover with @apt-be/journal/FILE: line 5: the argument "@rootfs" of the step snapshot is not of this transaction`},
 		"snapshot kept":       {snapshot("@be/kept"), notOfIt},
 		"snapshot base":       {snapshot("@be-base/kept"), notOfIt},
@@ -189,7 +188,7 @@ func TestForgedJournals(t *testing.T) {
 	} {
 		for sealed, says := range map[bool]string{false: "line 5: the checksum is wrong", true: tt.says} {
 			if !sealed && !strings.HasPrefix(name, "snapshot @") {
-				continue // what it names plays no part
+				continue // the subvolume has no influence
 			}
 			t.Run(fmt.Sprintf("%s/%v", name, sealed), func(t *testing.T) {
 				t.Parallel()
@@ -208,7 +207,7 @@ func TestForgedJournals(t *testing.T) {
 				if i < 0 || !strings.Contains(bad[i].Error(), says) || !strings.Contains(bad[i].Remedy(), " away, its subvolumes stay as they are or become garbage") {
 					t.Errorf("Unreadable = %v, want one that says %q", bad, says)
 				}
-				// Another one is settled all the same.
+				// Another journal is settled all the same.
 				other := v.begin("other")
 				other.LockFile().Close()
 				v.recover()
@@ -220,8 +219,8 @@ func TestForgedJournals(t *testing.T) {
 	}
 }
 
-// TestForgedJournalsInBounds has steps of which each argument may be one of its
-// kind: what is there says that it is not undone.
+// TestForgedJournalsInBounds forges steps whose arguments are within bounds. The state
+// of the subvolumes shows that the steps must not be undone.
 func TestForgedJournalsInBounds(t *testing.T) {
 	const stray = "11111111-2222-3333-4444-555555555555"
 	for name, tt := range map[string]struct {

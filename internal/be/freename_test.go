@@ -9,9 +9,8 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// A place that is taken is found before an upgrade begins, and not when it
-// has been done.
-func TestNamesWhosePlacesAreTaken(t *testing.T) {
+// A taken place is found before an upgrade begins.
+func TestCheckFreeOfTakenPlaces(t *testing.T) {
 	w := newFixture(t)
 	e := w.create("new")
 	for _, dir := range []string{"@be/a", "@be-base/b"} {
@@ -19,7 +18,7 @@ func TestNamesWhosePlacesAreTaken(t *testing.T) {
 	}
 	w.write("@be/c", "x")
 	w.write("@be-base/d", "x")
-	check(t, w.store.Create("@be-base/busy")) // belongs to nothing, and can't be deleted
+	check(t, w.store.Create("@be-base/busy")) // it belongs to no environment and cannot be deleted
 	check(t, w.store.SetBusy("@be-base/busy", true))
 	for _, place := range []string{"@be/a", "@be-base/b", "@be/c", "@be-base/d", "@be-base/busy"} {
 		_, name, _ := strings.Cut(place, "/")

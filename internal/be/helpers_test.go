@@ -33,7 +33,7 @@ func checkIs(t *testing.T, what string, err, want error) {
 	}
 }
 
-// fixture is a fake machine with a title that environments are identified by.
+// fixture is a fake machine whose environments are identified by their titles.
 type fixture struct {
 	*betest.Machine
 	dir   string
@@ -50,7 +50,7 @@ func newFixture(t *testing.T) *fixture {
 	return w
 }
 
-// open is what another process does.
+// open opens the registry as another process.
 func (w *fixture) open(st store.Store) *be.Registry {
 	return be.NewRegistry(st, "/", func(root string) (be.Identity, error) {
 		title, err := os.ReadFile(filepath.Join(root, "title"))
@@ -102,7 +102,7 @@ func (w *fixture) create(name string) be.Env {
 	return betest.Create(w.T, w.reg, name, func(*be.Record) {})
 }
 
-// locked calls do with the registry's lock held.
+// locked calls do with the registry's lock.
 func (w *fixture) locked(do func() error) error { return betest.Locked(w.reg, do) }
 
 func (w *fixture) recover() int {
@@ -110,8 +110,8 @@ func (w *fixture) recover() int {
 	return betest.Recover(w.T, w.reg)
 }
 
-// tree lists all files of the store with what they hold, and tells subvolumes
-// by their UUIDs. Lock files are left out.
+// tree lists all files of the store with their contents, and subvolumes by their UUIDs.
+// It leaves out lock files.
 func (w *fixture) tree() []string {
 	w.Helper()
 	var tree []string
@@ -152,8 +152,8 @@ func (w *fixture) files(dir string) []string {
 	return names
 }
 
-// checkWhole checks that each environment has all that belongs to it, and
-// that there is nothing that belongs to none.
+// checkWhole checks that each environment is complete, and that no other subvolumes and
+// files exist.
 func (w *fixture) checkWhole() {
 	w.Helper()
 	envs, err := w.reg.List()

@@ -9,7 +9,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// onlyIn are the paths of what would be lost with an environment.
+// onlyIn returns the paths of the subvolumes that destroying an environment would lose.
 func (w *fixture) onlyIn(e be.Env) []string {
 	w.Helper()
 	only, err := w.reg.UniqueNested(e)
@@ -21,9 +21,9 @@ func (w *fixture) onlyIn(e be.Env) []string {
 	return paths
 }
 
-// What exists nowhere else does so after the environment was built anew, too, and
-// what an upgrade changed is its own.
-func TestOnlyHereAfterRenew(t *testing.T) {
+// A unique subvolume is still unique after a renewal. A subvolume that an upgrade
+// changed belongs to the environment.
+func TestUniqueNestedAfterRenew(t *testing.T) {
 	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/var/lib/machines"))
 	w.write("@rootfs/var/lib/machines/file", "x")
@@ -52,8 +52,8 @@ func TestOnlyHereAfterRenew(t *testing.T) {
 	checkIs(t, "Destroy", w.reg.Destroy(ctx, renewed), be.ErrProtected)
 }
 
-// What came into an environment while it was built anew is not lost.
-func TestReplaceMindsNested(t *testing.T) {
+// A subvolume that was created in an environment during its renewal is not lost.
+func TestReplaceKeepsNewNested(t *testing.T) {
 	w := newFixture(t)
 	old := w.create("old")
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
@@ -67,8 +67,8 @@ func TestReplaceMindsNested(t *testing.T) {
 	}
 }
 
-// A subvolume that is swapped to is there and empty, and is no reason to keep
-// anything. There is none of the root's own.
+// A subvolume with a swap file is created empty, and keeps no environment. The root's
+// own has no such subvolume.
 func TestSwap(t *testing.T) {
 	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/swap"))
@@ -93,9 +93,9 @@ func TestSwap(t *testing.T) {
 	w.checkList("new", "rootfs")
 }
 
-// TestOnlyHereOfWhatWasHandedOn has a subvolume go from one environment to the next,
-// by way of the base, and parts of a root that go with it.
-func TestOnlyHereOfWhatWasHandedOn(t *testing.T) {
+// TestUniqueNestedAfterCopies copies a subvolume from one environment to the next,
+// through the base, together with parts of the root.
+func TestUniqueNestedAfterCopies(t *testing.T) {
 	w := newFixture(t)
 	check(t, w.store.Create("@rootfs/srv/mine"))
 	check(t, w.store.Create("@opt"))

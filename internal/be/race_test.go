@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// raced is a store in which somebody does something just before the nested
-// subvolumes are looked for, when the snapshots are made already.
+// raced is a store in which a user acts between the snapshots and the search for nested
+// subvolumes.
 type raced struct {
 	store.Store
 	meanwhile func()
@@ -25,14 +25,14 @@ func (r *raced) Nested(path string) ([]store.Subvolume, error) {
 	return r.Store.Nested(path)
 }
 
-// Whoever owns a directory that holds a subvolume can rename things and make
-// links in it while root snapshots the system.
-func TestNestedSubvolumesThatMove(t *testing.T) {
+// The owner of a directory that contains a subvolume can rename files and create links
+// while root snapshots the system.
+func TestNestedSubvolumesMoveDuringSnapshot(t *testing.T) {
 	outside := t.TempDir()
 	victim := filepath.Join(outside, "passwd")
 	for _, tt := range []struct {
 		name   string
-		before func(w *fixture, home string) // what the snapshot has of it
+		before func(w *fixture, home string) // the content in the snapshot
 	}{
 		{"a link out of the root", func(w *fixture, home string) { check(w.T, os.Symlink(outside, home)) }},
 		{"a link inside", func(w *fixture, home string) { check(w.T, os.Symlink("../etc", home)) }},
@@ -76,7 +76,7 @@ func TestNestedSubvolumesThatMove(t *testing.T) {
 	}
 }
 
-// unreadable is a store on a disk that can't read one subvolume.
+// unreadable is a store on a disk that cannot read one subvolume.
 type unreadable struct {
 	store.Store
 	path string
@@ -89,8 +89,8 @@ func (u *unreadable) Get(path string) (store.Subvolume, error) {
 	return u.Store.Get(path)
 }
 
-// What can't be read is not gone: nothing that belongs to it is garbage.
-func TestRecoverOnABadDisk(t *testing.T) {
+// An unreadable subvolume exists: none of its files is garbage.
+func TestRecoverOnBadDisk(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	rootfs := w.get("rootfs")

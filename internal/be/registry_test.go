@@ -8,7 +8,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-func TestDestroyCollectsAllThatBelongsToIt(t *testing.T) {
+func TestDestroyRemovesAllFiles(t *testing.T) {
 	w := newFixture(t)
 	e, other := w.create("gone"), w.create("other")
 	for _, uuid := range []string{e.Subvolume.UUID, other.Subvolume.UUID, "0000-of-nobody"} {
@@ -33,9 +33,9 @@ func TestDestroyCollectsAllThatBelongsToIt(t *testing.T) {
 	checkIs(t, "Get", err, be.ErrNotFound)
 }
 
-// A subvolume that the kernel won't let go of stays as garbage, keeps nothing
-// else from being done, and goes when it can.
-func TestDestroyOfABusyOne(t *testing.T) {
+// A subvolume that the kernel refuses to delete stays as garbage, blocks no operation,
+// and is deleted when possible.
+func TestDestroyBusy(t *testing.T) {
 	w := newFixture(t)
 	e := w.create("busy")
 	check(t, w.store.SetBusy("@be/busy", true))
@@ -76,7 +76,7 @@ func TestRename(t *testing.T) {
 	checkIs(t, "Rename of the installer's", rename("rootfs", "x"), be.ErrProtected)
 	w.checkList("new", "other", "rootfs")
 
-	// In the place of its base there is something: nothing happens at all.
+	// Its base's place is taken: nothing changes.
 	check(t, w.store.Create("@be-base/taken"))
 	if err := rename("new", "taken"); err == nil || !strings.Contains(err.Error(), "cannot rename new") {
 		t.Errorf("Rename = %v, want an error", err)
@@ -129,9 +129,9 @@ func TestTheRunningOneElsewhere(t *testing.T) {
 	}
 }
 
-// When another one runs, the installer's stays known by the record that it
-// got, until somebody deletes it.
-func TestTheInstallersStaysKnown(t *testing.T) {
+// While another environment runs, the installer's environment is known by its record,
+// until it is destroyed.
+func TestInstallersEnvironmentStaysListed(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	check(t, w.store.SetRunning("@be/new"))
@@ -148,7 +148,7 @@ func TestTheInstallersStaysKnown(t *testing.T) {
 	w.checkWhole()
 }
 
-func TestDeletedByHand(t *testing.T) {
+func TestDeletedByUser(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	check(t, w.store.Delete("@be/new"))
@@ -176,8 +176,8 @@ func TestBaseUnderAnotherName(t *testing.T) {
 	w.checkList("newest", "rootfs")
 }
 
-// What was chosen from the menu by hand is not what boots next.
-func TestTheNextBootTakesTheOriginal(t *testing.T) {
+// An environment that a user picked from the menu does not become the next one.
+func TestPickedEnvironmentIsNotNext(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	for _, running := range []string{"@rootfs", "@be/new"} {
@@ -194,7 +194,8 @@ func TestTheNextBootTakesTheOriginal(t *testing.T) {
 	}
 }
 
-// TestIdentifyWithoutParts has the original root not run, and its /usr be elsewhere.
+// TestIdentifyWithoutParts identifies the original root while it does not run and its
+// /usr is elsewhere.
 func TestIdentifyWithoutParts(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")

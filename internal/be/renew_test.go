@@ -49,7 +49,7 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestRenewOfAnother has the environment become another one meanwhile.
+// TestRenewOfAnother replaces the environment during its renewal.
 func TestRenewOfAnother(t *testing.T) {
 	w := newFixture(t)
 	old := w.create("old")
@@ -62,8 +62,8 @@ func TestRenewOfAnother(t *testing.T) {
 	w.checkRenewedTitle("Debian 13")
 }
 
-// TestRenewKeepsWhatChanged has somebody else change the record meanwhile.
-func TestRenewKeepsWhatChanged(t *testing.T) {
+// TestRenewKeepsRecordChanges changes the record during the renewal.
+func TestRenewKeepsRecordChanges(t *testing.T) {
 	w := newFixture(t)
 	old := w.create("old")
 	build, _, err := w.reg.Renew(ctx, old, w.get("rootfs"), nil)
@@ -105,8 +105,8 @@ func (w *fixture) checkRenewedTitle(want string) {
 	}
 }
 
-// TestRenewTakesTheNewest has subvolumes nested in the origin go on being written
-// to: the environment has them as they are by now, unless it has changed its own.
+// TestRenewTakesTheNewest writes to subvolumes nested in the origin. The environment
+// gets their current state, unless it has changed its own copies.
 func TestRenewTakesTheNewest(t *testing.T) {
 	w := newFixture(t)
 	for _, path := range []string{"var/lib/machines", "var/lib/portables"} {
@@ -132,8 +132,8 @@ func TestRenewTakesTheNewest(t *testing.T) {
 	}
 }
 
-// TestPart has a copy that was to renew an environment become one of its own, to
-// which nothing applies that was said of the other.
+// TestPart turns a copy that was started to renew an environment into an environment of
+// its own. The record of the first one does not apply to it.
 func TestPart(t *testing.T) {
 	w := newFixture(t)
 	old := w.create("old")

@@ -18,12 +18,12 @@ func env(name string, age int, change func(*be.Env)) be.Env {
 
 func free(be.Env) bool { return false }
 
-// made edits an environment to be of a maker and in a state.
+// made sets the creator and the state of an environment.
 func made(maker be.Creator, state be.State) func(*be.Env) {
 	return func(e *be.Env) { e.Record.CreatedBy, e.Record.State = maker, state }
 }
 
-// armed edits an environment to be the trial that the next boot takes.
+// armed makes an environment the trial of the next boot.
 func armed(e *be.Env) { e.Armed = true }
 
 func TestCheckDestroy(t *testing.T) {
@@ -108,8 +108,8 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// Of several healthy ones that may all go, one stays.
-func TestPruneKeepsTheLastHealthyOne(t *testing.T) {
+// If all healthy environments may be pruned, one of them is kept.
+func TestPruneKeepsOneHealthy(t *testing.T) {
 	blessed := func(e *be.Env) { e.Record.CreatedBy, e.Record.State = be.Redirect, be.Blessed }
 	envs := []be.Env{
 		env("trying", 0, func(e *be.Env) { e.Running, e.Record.State = true, be.Trying }),

@@ -7,7 +7,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// past keeps a snapshot of @share/mail with an environment.
+// past keeps a snapshot of @share/mail for an environment.
 func (w *fixture) past(e be.Env, path string) {
 	w.Helper()
 	check(w.T, w.store.Snapshot("@share/mail", path, true))
@@ -23,8 +23,8 @@ func (w *fixture) pasts() int {
 	return len(all)
 }
 
-// A snapshot of a share goes with its environment, and with nothing else.
-func TestPastGoesWithItsEnvironment(t *testing.T) {
+// A share snapshot is destroyed with its environment, and only then.
+func TestShareSnapshotIsDestroyedWithItsEnvironment(t *testing.T) {
 	w := newFixture(t)
 	check(t, w.store.Create("@share/mail"))
 	w.write("@share/mail/box", bytes("mail", 50))
@@ -37,7 +37,7 @@ func TestPastGoesWithItsEnvironment(t *testing.T) {
 		t.Errorf("after a rename there are %+v, %v", found, err)
 	}
 
-	// Of what the share has no more, it is the environment that holds it.
+	// The space of a file that the share no longer has belongs to the environment.
 	check(t, os.Remove(w.store.Path("@share/mail/box")))
 	envs, err := w.reg.List()
 	check(t, err)
@@ -47,7 +47,8 @@ func TestPastGoesWithItsEnvironment(t *testing.T) {
 		t.Errorf("destroying it frees %d bytes, want 50", freed)
 	}
 
-	// One that another one replaces, and one that was cut off before it was noted.
+	// The snapshot of a replaced environment, and one that was interrupted before it
+	// was recorded.
 	w.past(w.get("renamed"), be.ShareSnapshotDir+"/mail.2")
 	check(t, w.store.Snapshot("@share/mail", be.ShareSnapshotDir+"/mail.3", true))
 	w.recover()

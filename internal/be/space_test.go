@@ -10,10 +10,10 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// bytes is a text of n bytes that no other of its kind is equal to.
+// bytes returns a text of n bytes that differs from the texts of all other kinds.
 func bytes(kind string, n int) string { return kind + strings.Repeat(".", n-len(kind)) }
 
-// made builds an environment with one new file in it.
+// made builds an environment with one new file.
 func (w *fixture) made(name, content string) be.Env {
 	w.Helper()
 	e, err := w.reg.Running()
@@ -39,7 +39,7 @@ func TestSpace(t *testing.T) {
 	w.write(be.ScratchDir(a.Subvolume.UUID)+"/0/file", bytes("scratch", 7))
 	w.write(be.FailedDir(a.Subvolume.UUID)+"/journal.txt", bytes("journal", 8))
 	b := w.made("b", bytes("b", 3))
-	w.write("@be/b/too", bytes("nested", 20)) // as the other one has it
+	w.write("@be/b/too", bytes("nested", 20)) // the same content as the other one's
 	running, err := w.reg.Running()
 	check(t, err)
 
@@ -65,7 +65,7 @@ func TestSpace(t *testing.T) {
 		}
 	}
 
-	// Destroying it frees just that.
+	// Destroying it frees exactly that.
 	before := filesOf(t, w.store.Path("."))
 	checkIs(t, "Destroy", w.reg.Destroy(ctx, a), be.ErrProtected)
 	check(t, w.reg.DestroyWithNested(ctx, a))
@@ -86,7 +86,7 @@ func TestSpaceWithoutAccounting(t *testing.T) {
 	checkIs(t, "Space", err, be.ErrNoAccounting)
 }
 
-// filesOf are the sizes of all files below dir, by name.
+// filesOf returns the sizes of all files below dir, by name.
 func filesOf(t *testing.T, dir string) map[string]int64 {
 	t.Helper()
 	sizes := map[string]int64{}

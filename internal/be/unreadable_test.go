@@ -30,7 +30,7 @@ func replaceIn(old, new string) func(w *fixture, file string) {
 	}
 }
 
-// instead puts something else in the place of a record.
+// instead replaces a record by another kind of file.
 func instead(put func(file string) error) func(w *fixture, file string) {
 	return func(w *fixture, file string) {
 		check(w.T, os.Remove(file))
@@ -42,7 +42,7 @@ func content(text string) func(w *fixture, file string) {
 	return func(w *fixture, file string) { check(w.T, os.WriteFile(file, []byte(text), 0o644)) }
 }
 
-// damages are what becomes of a record, and what is said of it.
+// damages are the ways to damage a record, and the resulting messages.
 var damages = []struct {
 	name, says string
 	newer      bool
@@ -69,8 +69,8 @@ var damages = []struct {
 	{"huge", "too large", false, func(w *fixture, file string) { check(w.T, os.Truncate(file, 1<<40)) }},
 }
 
-// A record that can't be read stops nobody who does not need it, and what it may
-// name stays.
+// An unreadable record stops only commands that need it, and the subvolumes that it may
+// name are kept.
 func TestUnreadableRecords(t *testing.T) {
 	for _, tt := range damages {
 		t.Run(tt.name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestUnreadableRecords(t *testing.T) {
 				t.Errorf("it is %+v", got)
 			}
 
-			// The others are made and destroyed, with all that is theirs.
+			// Other environments are created and destroyed completely.
 			w.create("new")
 			w.recover()
 			check(t, w.locked(func() error { return w.reg.Destroy(ctx, w.get("other")) }))
@@ -111,7 +111,7 @@ func TestUnreadableRecords(t *testing.T) {
 			if _, err := os.Lstat(w.recordFile(other)); err == nil {
 				t.Error("the record of one that was destroyed is there")
 			}
-			// What is its own is as it was.
+			// The files of the environment are unchanged.
 			after, err := os.Lstat(w.recordFile(e))
 			if err != nil || !os.SameFile(before, after) || before.Size() != after.Size() {
 				t.Errorf("its record is %v, %v", after, err)
@@ -124,7 +124,7 @@ func TestUnreadableRecords(t *testing.T) {
 			if _, err := os.Lstat(w.store.Path(be.ScratchDir(e.Subvolume.UUID) + "/0/upper/file")); err != nil {
 				t.Errorf("what it wrote is gone: %v", err)
 			}
-			// It is not changed by what does not know it.
+			// Operations that do not know the record do not change the environment.
 			for what, err := range map[string]error{
 				"Change": w.locked(func() error { return w.reg.Change(got, func(r *be.Record) { r.Kept = true }) }),
 				"Rename": w.locked(func() error { return w.reg.Rename(ctx, got, "elsewhere") }),
@@ -142,7 +142,7 @@ func TestUnreadableRecords(t *testing.T) {
 					t.Errorf("Prune destroys %s", fate.Env.Name)
 				}
 			}
-			// Whoever accepts that destroys it, and then nothing is left of it.
+			// A user who accepts the risk destroys the environment completely.
 			check(t, w.locked(func() error { return w.reg.Destroy(ctx, got) }))
 			w.recover()
 			w.checkList("new", "rootfs")
@@ -153,8 +153,8 @@ func TestUnreadableRecords(t *testing.T) {
 	}
 }
 
-// Two records with one UUID in them: one of them is not where it should be.
-func TestTwoRecordsOfOne(t *testing.T) {
+// Two records contain the same UUID: one of them has the wrong file name.
+func TestTwoRecordsWithOneUUID(t *testing.T) {
 	w := newFixture(t)
 	a, b := w.create("a"), w.create("b")
 	data, err := os.ReadFile(w.recordFile(a))
@@ -170,8 +170,8 @@ func TestTwoRecordsOfOne(t *testing.T) {
 	}
 }
 
-// A record that names the place of another one is its subvolume's all the same.
-func TestARecordWithThePathOfTheRunningOne(t *testing.T) {
+// A record that contains another environment's path still belongs to its own subvolume.
+func TestRecordWithPathOfRunning(t *testing.T) {
 	w := newFixture(t)
 	e := w.create("e")
 	replaceIn(`"created": `, `"path": "@rootfs", "created": `)(w, w.recordFile(e))
@@ -185,8 +185,8 @@ func TestARecordWithThePathOfTheRunningOne(t *testing.T) {
 	}
 }
 
-// The installer's root is found although its record does not say where it is.
-func TestUnreadableRecordOfTheInstallers(t *testing.T) {
+// The installer's root is found although its record has no path.
+func TestUnreadableRecordOfInstallers(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	rootfs := w.get("rootfs")
@@ -199,8 +199,8 @@ func TestUnreadableRecordOfTheInstallers(t *testing.T) {
 	}
 }
 
-// The running one's record stays as it is, whatever would be noted in it.
-func TestUnreadableRecordOfTheRunningOne(t *testing.T) {
+// The unreadable record of the running environment is never overwritten.
+func TestUnreadableRecordOfRunning(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	running := w.get("rootfs")
@@ -212,8 +212,8 @@ func TestUnreadableRecordOfTheRunningOne(t *testing.T) {
 	}
 }
 
-// What a power cut leaves of an environment that was being built is garbage.
-func TestUnreadableRecordOfNothing(t *testing.T) {
+// The unreadable record of an interrupted build is garbage.
+func TestUnreadableRecordOfInterruptedBuild(t *testing.T) {
 	w := newFixture(t)
 	w.create("new")
 	gone := w.begin("gone")
@@ -226,8 +226,8 @@ func TestUnreadableRecordOfNothing(t *testing.T) {
 	}
 }
 
-// A newer apt-be's transactions and subvolumes are its own.
-func TestNewerSchemaSettlesNothing(t *testing.T) {
+// Transactions and subvolumes of a newer apt-be are left alone.
+func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	w := newFixture(t)
 	e := w.create("new")
 	w.begin("cut-off").LockFile().Close()
@@ -264,8 +264,9 @@ func TestUnreadableBoot(t *testing.T) {
 	}
 }
 
-// While the loader can't be asked, nothing is destroyed, and all else goes on.
-func TestLoaderThatCannotBeRead(t *testing.T) {
+// While the boot loader is unreadable, no environment is destroyed, and all other
+// operations work.
+func TestUnreadableLoader(t *testing.T) {
 	for what, set := range map[string]func(r *be.Registry){
 		"its state":  func(r *be.Registry) { r.Loader = func() (string, string, error) { return "", "", errFault } },
 		"any loader": func(r *be.Registry) { r.LoaderErr = errFault },
@@ -293,7 +294,7 @@ func TestLoaderThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A journal that can't be read keeps its subvolumes, and nobody from working.
+// An unreadable journal protects its subvolumes, and stops no other operation.
 func TestUnreadableJournal(t *testing.T) {
 	w := newFixture(t)
 	build := w.begin("cut-off")

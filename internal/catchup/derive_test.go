@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// driftOf makes changes that are carried over, or left behind with a minus before.
+// driftOf returns changes that are carried, or skipped if the path begins with a minus.
 func driftOf(paths ...string) *drift.Drift {
 	d := &drift.Drift{}
 	for _, path := range paths {

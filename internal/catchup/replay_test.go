@@ -35,7 +35,7 @@ func TestReplaySteps(t *testing.T) {
 	}
 }
 
-// What goes besides what was to go is no replay of what was done.
+// A replay must not remove further packages.
 func TestCheckRemoved(t *testing.T) {
 	db := func(names string) *pkgdb.DB {
 		found := &pkgdb.DB{}

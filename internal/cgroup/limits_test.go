@@ -26,7 +26,7 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// tree makes directories with files as control groups have them.
+// tree makes directories with the files of control groups.
 func tree(t *testing.T, groups map[string]map[string]string) string {
 	t.Helper()
 	top := t.TempDir()
@@ -44,7 +44,7 @@ func tree(t *testing.T, groups map[string]map[string]string) string {
 	return top
 }
 
-// fresh is what a new group has.
+// fresh returns the files of a new group.
 func fresh() map[string]string {
 	return map[string]string{
 		"pids.max": "max\n", "memory.max": "max\n", "memory.high": "max\n", "memory.swap.max": "max\n",
@@ -79,7 +79,7 @@ func TestLimitsFor(t *testing.T) {
 			[]setting{{"cpu.max", "20000 100000"}, {"cpu.weight", "20"}, {"cpuset.cpus", "0-1"}, {"cpuset.mems", "0"},
 				{"io.weight", "default 50"}, {"io.weight", "8:0 20"},
 				{"io.max", "8:0 rbps=max wbps=1048576 riops=max wiops=max"}, {"io.max", "8:16 rbps=1024 wbps=max riops=max wiops=max"}}},
-		// The kernel has 0 for its weight then, and does not take it.
+		// The kernel then shows the weight 0, but refuses it as a value.
 		"idle":           {with(fresh(), "cpu.idle", "1\n", "cpu.weight", "0\n"), Limits{}, []setting{{"cpu.idle", "1"}}},
 		"no controllers": {nil, ours, []setting{{"pids.max", "1000"}, {"memory.max", "1048576"}, {"memory.swap.max", "524288"}}},
 	} {
@@ -100,9 +100,9 @@ func TestLimitsFor(t *testing.T) {
 	}
 }
 
-// A group that has no controllers can have no limits; one below this process's own
-// takes none over.
-func TestLimitsThatAreNone(t *testing.T) {
+// A group without controllers cannot have limits. A group below this process's group
+// takes over no limits.
+func TestLimitsWithoutControllers(t *testing.T) {
 	top := tree(t, map[string]map[string]string{"own": with(fresh(), "cpu.max", "20000 100000\n"), "own/below": fresh(), "bare": {}})
 	ours := Limits{Processes: 1000, Memory: 1 << 20}
 	if list := limitsFor(top+"/own", top+"/bare", ours); slices.ContainsFunc(list, func(s setting) bool { return s.file != "cpu.max" }) {

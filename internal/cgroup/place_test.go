@@ -75,7 +75,7 @@ func TestRemoveStale(t *testing.T) {
 	}
 }
 
-func TestNameIsNoPath(t *testing.T) {
+func TestNameRefusesPath(t *testing.T) {
 	for _, name := range []string{"", "a/b", "../a", "a\n"} {
 		if g, err := Make(name, Limits{}); err == nil {
 			t.Errorf("%q: made %v", name, g)

@@ -8,7 +8,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// kernelOf is the version of the kernel that the menu boots for an environment.
+// kernelOf returns the version of the kernel that the menu boots for an environment.
 func (f *fixture) kernelOf(name string) string {
 	f.Helper()
 	menu, err := f.loader.Menu()
@@ -21,8 +21,7 @@ func (f *fixture) kernelOf(name string) string {
 	return "none"
 }
 
-// Being armed is no state: the one that an environment had is there again
-// afterwards.
+// Arming is not a state: after disarming, the environment has its earlier state.
 func TestActivateKeepsTheState(t *testing.T) {
 	for _, state := range []be.State{be.Ready, be.Blessed} {
 		f := newFixture(t)
@@ -42,8 +41,8 @@ func TestActivateKeepsTheState(t *testing.T) {
 	}
 }
 
-// A user's own environment doesn't become stale when packages change.
-func TestOneOfAUserIsNotStale(t *testing.T) {
+// A user's own environment does not become stale when packages change.
+func TestUsersEnvironmentIsNotStale(t *testing.T) {
 	f := newFixture(t)
 	f.run(0, "create", "mine")
 	f.run(0, "activate", "mine")
@@ -73,8 +72,8 @@ func TestOneOfAUserIsNotStale(t *testing.T) {
 	f.run(12, "activate", "mine")
 }
 
-// What is booted is what is there by now, and not what the record has.
-func TestActivateLooksAgain(t *testing.T) {
+// activate reads the environment's current kernels, not those in its record.
+func TestActivateReadsCurrentKernels(t *testing.T) {
 	f := newFixture(t)
 	f.run(0, "create", "new")
 	f.run(0, "create", "other")
@@ -89,7 +88,8 @@ func TestActivateLooksAgain(t *testing.T) {
 	if kernels := f.get("new").Record.Kernels; len(kernels) != 1 || kernels[0].Version != "6.12.0" {
 		t.Errorf("the record has kernels %v", kernels)
 	}
-	// One in the menu that lost its kernels since doesn't keep others out.
+	// An environment in the menu that has lost its kernels does not prevent a trial of
+	// another one.
 	must(t, os.RemoveAll(f.store.Path("@be/new/boot")))
 	f.run(0, "activate", "other")
 	if got := f.kernelOf("other"); got != "6.1.0" {

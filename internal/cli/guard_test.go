@@ -16,8 +16,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// hook is what libapt says of an upgrade of two packages, with these items of
-// its configuration.
+// hook returns apt's hook input for an upgrade of two packages, with these
+// configuration items.
 func hook(t *testing.T, items ...string) apthook.Input {
 	t.Helper()
 	in, err := apthook.Read(strings.NewReader("VERSION 3\n" + strings.Join(append(items, ""), "\n") + `
@@ -28,7 +28,7 @@ b 1 all none < 2 all none /var/cache/apt/archives/b_2_all.deb
 	return in
 }
 
-// said returns what the user was told, and forgets it.
+// said returns the messages since the last call.
 func (f *fixture) said() string {
 	buffer := f.app.Stderr.(*bytes.Buffer)
 	defer buffer.Reset()
@@ -83,7 +83,7 @@ func TestGuardStaysAside(t *testing.T) {
 	}
 }
 
-// failing is a store of which no snapshot can be made.
+// failing is a store that cannot make snapshots.
 type failing struct {
 	store.Store
 	err error
@@ -91,8 +91,8 @@ type failing struct {
 
 func (s failing) Snapshot(string, string, bool) error { return s.err }
 
-// Whatever keeps the guard from its snapshot stops apt, with the reason and
-// what to do.
+// If the guard cannot make its snapshot, for whatever reason, it stops apt with the
+// reason and a hint.
 func TestGuardVetoes(t *testing.T) {
 	off := "To upgrade the running system without a safety snapshot, set Apt-Be::Guard=off"
 	for name, c := range map[string]struct {
@@ -135,7 +135,7 @@ func TestGuardVetoes(t *testing.T) {
 	}
 }
 
-// PackageKit gives its client only lines like those of libapt's errors.
+// PackageKit shows its client only lines in the format of libapt's errors.
 func TestAptErrors(t *testing.T) {
 	f := newFixture(t)
 	var out bytes.Buffer
@@ -176,7 +176,7 @@ func TestSafetySnapshot(t *testing.T) {
 		t.Errorf("the menu is %+v", menu.Entries)
 	}
 
-	// The older ones can't be removed: no reason to stop apt.
+	// The older snapshots cannot be destroyed. That does not stop apt.
 	must(t, f.store.SetBusy("@be/"+names[1], true))
 	e, err := f.app.safetySnapshot(ctx, f.registry(), hook(t))
 	if err != nil || !strings.Contains(f.log.String(), "cannot remove older safety snapshots") {
@@ -196,8 +196,8 @@ func TestDropGuardsDoesNotWaitForEver(t *testing.T) {
 	}
 }
 
-// One run of apt is one however often it calls, and two of a process that
-// lives long are two.
+// One run of apt has one name, however often it calls the hook. Two runs of a
+// long-lived process have two names.
 func TestNameRun(t *testing.T) {
 	shell := func(pid int) ancestor {
 		return ancestor{pid: pid, start: "9", name: "sh", args: []string{"sh", "-c", "…"}}

@@ -25,7 +25,7 @@ type fixture struct {
 	app    *App
 	store  *fake.Store
 	loader *boottest.Loader
-	root   string // the running one
+	root   string // the running root
 	log    bytes.Buffer
 }
 
@@ -75,7 +75,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// status is a stanza of an installed package.
+// status returns the stanza of an installed package.
 func status(name, version string) string {
 	return "Package: " + name + "\nStatus: install ok installed\nArchitecture: all\nVersion: " + version + "\n\n"
 }
@@ -86,7 +86,7 @@ func (f *fixture) write(path, content string) {
 	must(f.T, os.WriteFile(f.store.Path(path), []byte(content), 0o644))
 }
 
-// run runs a command line, which must end with a status.
+// run runs a command line, and checks its exit status.
 func (f *fixture) run(status int, args ...string) {
 	f.Helper()
 	if got := Main(context.Background(), f.app, append([]string{"--root", f.root}, args...)); got.Code != status {

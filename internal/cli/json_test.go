@@ -49,10 +49,10 @@ var documented = map[string]any{
 	"Differing file":  &fileJSON{},
 }
 
-// row is a row of a table of fields: name, when it is there, and type.
+// row matches a row of a table of fields: name, presence and type.
 var row = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (always|if any) \\| ([a-z ]+) \\| .+ \\|$")
 
-// field is what is documented of one.
+// field is the documentation of a field.
 type field struct{ There, Type string }
 
 func TestJSONIsAsDocumented(t *testing.T) {
@@ -81,8 +81,8 @@ func TestJSONIsAsDocumented(t *testing.T) {
 	}
 }
 
-// fieldsOf marshals an object without values and one with a value in each
-// field, and compares.
+// fieldsOf marshals an object without values and one with a value in each field, and
+// compares the two.
 func fieldsOf(t *testing.T, object any) map[string]field {
 	t.Helper()
 	empty := marshal(t, object)
@@ -130,7 +130,7 @@ func typeOf(value any) string {
 	return "nothing"
 }
 
-// fill gives each field a value that is not its zero.
+// fill sets each field to a value other than zero.
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:

@@ -14,7 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/method"
 )
 
-// noKexec is a machine that runs the kernel of the fixture and can't kexec.
+// noKexec returns a machine that runs the fixture's kernel and has no kexec.
 func noKexec(string) method.Host {
 	return method.Host{
 		Systemd:     func() (string, error) { return "257", nil },

@@ -7,7 +7,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// After somebody worked in an environment, the record tells what it is now.
+// After a user worked in an environment, its record describes the new state.
 func TestDescribe(t *testing.T) {
 	f := newFixture(t)
 	f.run(0, "create", "new")
@@ -20,7 +20,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("the record is %+v, want changes %+v", r, want)
 	}
 
-	// One without a base.
+	// An environment without a base.
 	must(t, f.store.Snapshot("@rootfs", "@be/foreign", false))
 	must(t, f.app.describe(context.Background(), f.registry(), f.get("foreign")))
 	if r := f.get("foreign").Record; r.Title != "Debian" {
@@ -28,11 +28,11 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-func TestMountMarksOnlyWhatCanBeChanged(t *testing.T) {
+func TestMountMarksOnlyWritable(t *testing.T) {
 	f := newFixture(t)
 	f.run(0, "create", "new")
 	dir := t.TempDir()
-	f.run(1, "mount", "new", dir) // there is no such device
+	f.run(1, "mount", "new", dir) // the device does not exist
 	if f.get("new").Record.Modified {
 		t.Error("a mount to look into it counts as work in it")
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/overlay"
 )
 
-// desk is a running system's cache and lists, and a scratch directory.
+// desk has a running system's package cache and lists, and a scratch directory.
 type desk struct {
 	t                     *testing.T
 	cache, lists, scratch string
@@ -33,14 +33,14 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-// describe has the lists describe version 1 of a package, which has that content.
+// describe adds version 1 of a package with this content to the lists.
 func (d *desk) describe(pkg, content string) (name string) {
 	d.list += fmt.Sprintf("Package: %s\nVersion: 1\nArchitecture: all\nFilename: ./%[1]s.deb\nSize: %d\nSHA256: %x\n\n", pkg, len(content), sha256.Sum256([]byte(content)))
 	write(d.t, filepath.Join(d.lists, "repo_Packages"), d.list)
 	return pkg + "_1_all.deb"
 }
 
-// lend lends the cache, and returns what is above it as an overlay would have it.
+// lend lends the cache, and returns the upper directory of the overlay.
 func (d *desk) lend() (*Overlay, string) {
 	d.t.Helper()
 	l, err := Open(d.cache, d.scratch)
@@ -54,7 +54,7 @@ func (d *desk) lend() (*Overlay, string) {
 	return l, upper
 }
 
-// check ends a loan and finds that it has done so much, and leaves nothing.
+// check returns the loan, checks the report, and checks that no file is left behind.
 func (d *desk) check(l *Overlay, want Report) {
 	d.t.Helper()
 	got, err := l.CopyBack(d.lists)
@@ -72,7 +72,7 @@ func (d *desk) check(l *Overlay, want Report) {
 	}
 }
 
-// holds finds that the cache holds just these files.
+// holds checks that the cache contains exactly these files.
 func (d *desk) holds(want map[string]string) {
 	d.t.Helper()
 	got := map[string]string{}
@@ -109,8 +109,8 @@ func write(t *testing.T, name, content string) {
 	}
 }
 
-// TestHostile leaves in a lent cache what a maintainer script could: nothing of it
-// reaches the running system's but the package that is as it should be.
+// TestHostile leaves files in a lent cache that a maintainer script could leave. Only
+// the correct package file reaches the running system's cache.
 func TestHostile(t *testing.T) {
 	d := newDesk(t)
 	write(t, filepath.Join(d.cache, d.describe("old", "old package")), "old package")
@@ -127,8 +127,8 @@ func TestHostile(t *testing.T) {
 
 	write(t, at(d.describe("good", "good package")), "good package")
 	must(os.Chmod(at("good_1_all.deb"), 0o777|os.ModeSetuid))
-	write(t, at(d.describe("changed", "other package")), "OTHER package")  // of the same size
-	write(t, at(d.describe("longer", "other package")), "other package++") // it begins well
+	write(t, at(d.describe("changed", "other package")), "OTHER package")  // the same size
+	write(t, at(d.describe("longer", "other package")), "other package++") // it begins with the right content
 	write(t, at(d.describe("empty", "")), "")
 	write(t, at("unlisted_1_all.deb"), "good package")
 	write(t, at("old_1_all.deb"), "OLD package")
@@ -151,8 +151,8 @@ func TestHostile(t *testing.T) {
 	d.holds(map[string]string{"good_1_all.deb": "good package", "old_1_all.deb": "old package"})
 }
 
-// TestRemoved removes files from a lent cache, as apt(8) does with those that it has
-// installed: they go from the running system's if they are what they were.
+// TestRemoved removes files from a lent cache, as apt(8) does with installed packages.
+// They are removed from the running system's cache if they are unchanged.
 func TestRemoved(t *testing.T) {
 	d := newDesk(t)
 	for _, name := range []string{"installed_1_all.deb", "replaced_1_all.deb", "notes.txt"} {
@@ -164,7 +164,7 @@ func TestRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Somebody downloads them in the running system meanwhile.
+	// The running system downloads the package meanwhile.
 	write(t, filepath.Join(d.cache, "replaced_1_all.deb.new"), "package")
 	if err := os.Rename(filepath.Join(d.cache, "replaced_1_all.deb.new"), filepath.Join(d.cache, "replaced_1_all.deb")); err != nil {
 		t.Fatal(err)
@@ -174,8 +174,8 @@ func TestRemoved(t *testing.T) {
 	d.holds(map[string]string{"replaced_1_all.deb": "package", "later_1_all.deb": "package", "notes.txt": "package"})
 }
 
-// TestDamaged has a package in the cache that was cut off: apt would fetch it anew, and
-// it did in the sandbox. What is whole stays, whoever has brought it.
+// TestDamaged has a truncated package in the cache, which apt in the sandbox downloaded
+// again. The correct file is kept, whichever side wrote it.
 func TestDamaged(t *testing.T) {
 	d := newDesk(t)
 	write(t, filepath.Join(d.cache, d.describe("cut", "whole package")), "whole")
@@ -188,8 +188,8 @@ func TestDamaged(t *testing.T) {
 	d.holds(map[string]string{"cut_1_all.deb": "whole package", "race_1_all.deb": "still being written"})
 }
 
-// A damaged file in the running system's cache is replaced by the right one only.
-func TestDamagedStaysUntilThereIsAnother(t *testing.T) {
+// A damaged file in the running system's cache is replaced only by the right file.
+func TestDamagedStaysUntilReplaced(t *testing.T) {
 	d := newDesk(t)
 	name := d.describe("cut", "whole package")
 	write(t, filepath.Join(d.cache, name), "whole")
@@ -199,7 +199,7 @@ func TestDamagedStaysUntilThereIsAnother(t *testing.T) {
 	d.holds(map[string]string{name: "whole"})
 }
 
-// After some files with another content than they should have, no others are read.
+// After some files with wrong content, CopyBack reads no further files.
 func TestManyMistakes(t *testing.T) {
 	d := newDesk(t)
 	l, upper := d.lend()
@@ -215,7 +215,7 @@ func TestManyMistakes(t *testing.T) {
 	d.holds(map[string]string{})
 }
 
-// TestCopied returns a cache of a file system that can't be below an overlay.
+// TestCopied returns a cache whose file system cannot be the lower layer of an overlay.
 func TestCopied(t *testing.T) {
 	d := newDesk(t)
 	l, upper := d.lend()
@@ -228,7 +228,7 @@ func TestCopied(t *testing.T) {
 	d.holds(map[string]string{"good_1_all.deb": "good package"})
 }
 
-// TestNeverStarted returns a loan of which nothing was made.
+// TestNeverStarted returns an unused loan.
 func TestNeverStarted(t *testing.T) {
 	d := newDesk(t)
 	l, upper := d.lend()
@@ -238,8 +238,8 @@ func TestNeverStarted(t *testing.T) {
 	d.check(l, Report{})
 }
 
-// TestCutOff removes what a run has left that was cut off, and nothing that is in use
-// or is a layer; and of none of these a layer is published.
+// TestCutOff removes the directories of interrupted runs, except those that are in use
+// or are layers. No file of them is published.
 func TestCutOff(t *testing.T) {
 	d := newDesk(t)
 	left, inUse := filepath.Join(d.scratch, prefix+"1/upper/dir"), filepath.Join(d.scratch, "%2Fsrv/upper")
@@ -267,7 +267,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestLocked has an apt at work in the running system's cache.
+// TestLocked runs while an apt works in the running system's cache.
 func TestLocked(t *testing.T) {
 	d := newDesk(t)
 	cache, err := os.Open(d.cache)
@@ -291,7 +291,7 @@ func TestLocked(t *testing.T) {
 	lock.Close()
 }
 
-// TestWithoutUnnamedFiles copies where the file system has no files without a name.
+// TestWithoutUnnamedFiles uses a file system without O_TMPFILE.
 func TestWithoutUnnamedFiles(t *testing.T) {
 	dir, err := os.Open(t.TempDir())
 	if err != nil {

@@ -109,7 +109,7 @@ func TestAliases(t *testing.T) {
 func TestAppendDirents(t *testing.T) {
 	record := func(inode, kind byte, name string, length int) []byte {
 		r := make([]byte, length)
-		// Numbers below 256 at both ends: the test runs in either byte order.
+		// Numbers below 256 at both ends, so that the test passes in either byte order.
 		r[0], r[7] = inode, inode
 		r[16], r[17] = byte(length), byte(length)
 		r[18] = kind

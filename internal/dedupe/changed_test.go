@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What became something else since the scan is left alone, on either side, and
-// nothing waits for it.
+// A path whose type changed since the scan is left alone, on either side, and is not
+// waited for.
 func TestChangedSinceTheScan(t *testing.T) {
 	outside := tree(t, map[string]string{"file": text("same")})
 	changes := map[string]func(dir string) error{
@@ -69,7 +69,7 @@ func TestChangedSinceTheScan(t *testing.T) {
 	}
 }
 
-// A pass that is stopped between two steps has no failures.
+// A pass that is stopped between two steps reports no failures.
 func TestStopInTheMiddle(t *testing.T) {
 	files := map[string]string{"a": text("a"), "b": text("b")}
 	trees, err := openTrees(tree(t, files), tree(t, files))

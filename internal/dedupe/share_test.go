@@ -14,24 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fake is a kernel whose file system has what a test says.
+// fake is a kernel whose file system a test describes.
 type fake struct {
 	mu      sync.Mutex
-	most    int64            // bytes that one call shares; 0: all
-	fail    map[string]error // by content: what dedupe returns
+	most    int64            // the maximum number of bytes per call; 0: no limit
+	fail    map[string]error // by content: the error of dedupe
 	layout  map[string][]extent
 	inPlace map[string]bool
-	calls   []int64 // the offsets that dedupe was called with
+	calls   []int64 // the offsets of all calls of dedupe
 }
 
-// content is what is in an open file, by which the fake knows it.
+// content returns the content of an open file, by which the fake recognizes the file.
 func content(fd int) string {
 	data := make([]byte, 1<<20)
 	n, _ := unix.Pread(fd, data, 0)
 	return string(data[:max(n, 0)])
 }
 
-// key is the first word of a file.
+// key returns the first word of a file.
 func key(fd int) string {
 	word, _, _ := strings.Cut(content(fd), " ")
 	return word
@@ -59,7 +59,7 @@ func (f *fake) extents(fd int) ([]extent, error) { return f.layout[key(fd)], nil
 
 func (f *fake) noCOW(fd int) (bool, error) { return f.inPlace[key(fd)], nil }
 
-// steps is a kernel that answers one call of dedupe after the other.
+// steps is a kernel with a prepared answer for each call of dedupe.
 type steps struct {
 	fake
 	answers []func(offset, length int64) (int64, error)
@@ -72,7 +72,7 @@ func (s *steps) dedupe(_, _ int, offset, length int64) (int64, error) {
 	return answer(offset, length)
 }
 
-func TestShareGoesOn(t *testing.T) {
+func TestShareInSteps(t *testing.T) {
 	all := func(_, length int64) (int64, error) { return length, nil }
 	some := func(n int64) func(int64, int64) (int64, error) {
 		return func(int64, int64) (int64, error) { return n, nil }
@@ -110,7 +110,7 @@ func TestShareGoesOn(t *testing.T) {
 	}
 }
 
-// tree makes files: by path, their contents.
+// tree creates files with contents, by path.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -123,7 +123,7 @@ func tree(t *testing.T, files map[string]string) string {
 	return root
 }
 
-// text is content of 5000 bytes, the first word of which is a key of the fake.
+// text returns 5000 bytes that begin with a key of the fake.
 func text(key string) string {
 	return string(append(append([]byte(key), ' '), bytes.Repeat([]byte{'x'}, 4999-len(key))...))
 }
@@ -189,8 +189,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// The packages' checksums lead to a file that has another path by now, also
-// below a directory that is a link into usr.
+// The packages' checksums find a file whose path has changed, also below a directory
+// that is a link to usr.
 func TestElsewhere(t *testing.T) {
 	const sum = "0123456789abcdef0123456789abcdef"
 	base := tree(t, map[string]string{

@@ -14,7 +14,7 @@ import (
 
 const mib = 1 << 20
 
-// on is a file system with metadata twice, as mkfs.btrfs(8) has it.
+// on returns a file system with duplicate metadata, the default of mkfs.btrfs(8).
 func on(data, metadata, spare uint64) store.Free {
 	return store.Free{Data: data * mib, Metadata: metadata * mib, Spare: spare * mib, DataCopies: 1, MetadataCopies: 2}
 }
@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestForesee has a root of which all sizes are known.
+// TestForesee uses a root in which all sizes are known.
 func TestForesee(t *testing.T) {
 	root := t.TempDir()
 	write := func(name, content string) string {

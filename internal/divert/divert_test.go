@@ -15,7 +15,7 @@ const (
 	others = "/bin/sh\n/bin/sh.distrib\ndash\n/usr/bin/apt\n/usr/bin/apt.distrib\napt-be\n"
 )
 
-// newRoot makes a root with files by their names, links as "-> TARGET".
+// newRoot makes a root with files by name; a link is "-> TARGET".
 func newRoot(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -47,7 +47,7 @@ func put(t *testing.T, root, name, content string) {
 	}
 }
 
-// show is what a file holds, "" if it is not there.
+// show returns the content of a file, or "" if it does not exist.
 func show(t *testing.T, root, name string) string {
 	t.Helper()
 	if link, err := os.Readlink(filepath.Join(root, name)); err == nil {
@@ -60,13 +60,13 @@ func show(t *testing.T, root, name string) string {
 	return string(data)
 }
 
-// What packages and scripts do meanwhile is what there is afterwards.
+// Changes by packages and scripts during the diversion are there afterwards.
 func TestDiversion(t *testing.T) {
 	const ours = path + "\n" + path + divert.Suffix + "\n:\n"
 	for name, tt := range map[string]struct {
 		before, database string            // the file, and dpkg's list
-		stand            string            // what stands in the file's place
-		meanwhile        map[string]string // files that somebody writes, "" to remove
+		stand            string            // the content at the file's path
+		meanwhile        map[string]string // files that a package writes, "" to remove
 		after, list      string
 	}{
 		"nothing happens":      {before: "mta", database: others, stand: "-> " + target, after: "mta", list: others},
@@ -113,7 +113,7 @@ func TestDiversion(t *testing.T) {
 	}
 }
 
-// A diversion that was there is nobody's to change.
+// A diversion of the administrator or a package is not changed.
 func TestPlaceRefuses(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"diverted by a package": {path: "mta", divert.Database: path + "\n" + path + ".distrib\nother\n"},
@@ -134,7 +134,7 @@ func TestPlaceRefuses(t *testing.T) {
 	}
 }
 
-// dpkg keeps the list as it was before it wrote a new one.
+// dpkg keeps a backup of the list, which Remove also changes.
 func TestRemoveFromTheListBefore(t *testing.T) {
 	root := newRoot(t, map[string]string{path: "mta", divert.Database: others})
 	d, err := divert.Place(root, path, target)

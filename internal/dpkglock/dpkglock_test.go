@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestTakeInARoot locks where there are packages, and nothing elsewhere.
+// TestTakeInARoot checks that Take locks a root with packages, and creates nothing in a
+// root without.
 func TestTakeInARoot(t *testing.T) {
 	root := t.TempDir()
 	for _, packages := range []bool{false, true} {

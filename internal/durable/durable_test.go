@@ -48,7 +48,7 @@ func TestWriteFileReplacesALinkAndNotItsTarget(t *testing.T) {
 	}
 }
 
-func TestWriteFileLeavesNothingWhenItFails(t *testing.T) {
+func TestWriteFileFailureLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	taken := filepath.Join(dir, "taken")
 	if err := os.MkdirAll(filepath.Join(taken, "child"), 0o755); err != nil {
@@ -70,7 +70,7 @@ func TestRemove(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time it isn't there
+	for range 2 { // the second time the file does not exist
 		if err := durable.Remove(file); err != nil {
 			t.Errorf("Remove = %v", err)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/apt-be/apt-be/internal/durable"
 )
 
-// TestRenameFree has somebody have taken the names.
+// TestRenameFree checks that RenameFree picks a free name if names are taken.
 func TestRenameFree(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

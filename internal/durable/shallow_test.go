@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRemoveAllDeep removes directories that are so deep in one another that not all
-// of them can be open at a time.
+// TestRemoveAllDeep removes directories that are nested more deeply than a process can
+// open files.
 func TestRemoveAllDeep(t *testing.T) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -22,7 +22,8 @@ func configOf(t *testing.T, lines ...string) aptconf.Config {
 	return conf
 }
 
-// ownSettings are those that the command line makes, as apt-config has them.
+// ownSettings returns the settings that the command line makes, as apt-config prints
+// them.
 func ownSettings(inv Invocation) (lines []string) {
 	for _, arg := range inv.ConfigArgs {
 		if setting, ok := strings.CutPrefix(arg, "--option="); ok {
@@ -32,7 +33,8 @@ func ownSettings(inv Invocation) (lines []string) {
 	return lines
 }
 
-// TestDecideByCommand has the rows of the decision table that argv decides.
+// TestDecideByCommand has the cases of the decision table that depend on the command
+// line.
 func TestDecideByCommand(t *testing.T) {
 	machine := Env{Root: true}
 	for _, test := range []struct {
@@ -73,7 +75,7 @@ func TestDecideByCommand(t *testing.T) {
 	}
 }
 
-// TestDecideDry has the row of what changes nothing, for every upgrade.
+// TestDecideDry combines each option that changes nothing with each upgrade.
 func TestDecideDry(t *testing.T) {
 	libapt := []string{"-s", "--simulate", "--dry-run", "--just-print", "--no-act", "--recon", "-d", "--download-only",
 		"--print-uris", "-h", "--help", "-v", "--version", "-yqd"}
@@ -102,7 +104,7 @@ func TestDecideDry(t *testing.T) {
 	}
 }
 
-// TestDecideByMachine has the rows that the machine decides.
+// TestDecideByMachine has the cases that depend on the machine.
 func TestDecideByMachine(t *testing.T) {
 	for name, test := range map[string]struct {
 		machine                Env
@@ -134,7 +136,7 @@ func TestDecideByMachine(t *testing.T) {
 	}
 }
 
-// TestDecideByConfig has what apt's configuration decides.
+// TestDecideByConfig has the cases that depend on apt's configuration.
 func TestDecideByConfig(t *testing.T) {
 	for _, test := range []struct {
 		frontend Frontend
@@ -186,7 +188,7 @@ func TestDecideByConfig(t *testing.T) {
 	}
 }
 
-// TestDecideByRoot has the ways to say which root packages are changed in.
+// TestDecideByRoot has the settings that name the root in which apt changes packages.
 func TestDecideByRoot(t *testing.T) {
 	const (
 		here  = "redirected"
@@ -226,7 +228,7 @@ func TestDecideByRoot(t *testing.T) {
 	}
 }
 
-// A policy that cannot be read stops upgrades, but not what could mend it.
+// An invalid policy stops upgrades, but not the commands that can repair it.
 func TestDecideBadPolicy(t *testing.T) {
 	conf := configOf(t, "Apt-Be::Guard=x")
 	const want = `cannot read Apt-Be::Guard: "x" is not one of snapshot, veto, off`
@@ -242,7 +244,7 @@ func TestDecideBadPolicy(t *testing.T) {
 	}
 }
 
-// A configuration must not matter where NeedsConfig says so.
+// If NeedsConfig returns false, the configuration has no influence.
 func TestNeedsConfig(t *testing.T) {
 	configs := []aptconf.Config{configOf(t), configOf(t, "Apt-Be::Guard=x"), configOf(t, "Apt-Be::Redirect::Commands::=install")}
 	for _, frontend := range Frontends() {

@@ -1,7 +1,7 @@
 package frontend
 
-// realCorpus returns command lines, their arguments between "|", that the real
-// frontends are asked about. Those of apt-get and apt have one parser.
+// realCorpus returns command lines for the comparison with the real frontends. "|"
+// separates the arguments. apt-get and apt have the same parser.
 func realCorpus(f Frontend) []string {
 	if f == Aptitude {
 		return []string{
@@ -32,7 +32,7 @@ func realCorpus(f Frontend) []string {
 	}
 	return []string{
 		"dist-upgrade", "upgrade", "full-upgrade", "-y|dist-upgrade", "dist-upgrade|-y", "-yq|dist-upgrade",
-		// simulations, and what looks like one
+		// simulations, and similar options
 		"-s|dist-upgrade", "dist-upgrade|-s", "-ys|dist-upgrade", "-sy|dist-upgrade", "-yqs|dist-upgrade",
 		"--simulate|dist-upgrade", "--just-print|dist-upgrade", "--recon|dist-upgrade",
 		"--dry-run|dist-upgrade", "--no-act|dist-upgrade", "--SIMULATE|dist-upgrade", "--sim|dist-upgrade",
@@ -50,7 +50,7 @@ func realCorpus(f Frontend) []string {
 		"-s|no|dist-upgrade", "-s|off|dist-upgrade", "-s||dist-upgrade", "-ys|no|dist-upgrade",
 		"-y|no|-s|dist-upgrade", "-s|--no-simulate|dist-upgrade", "--no-simulate|-s|dist-upgrade",
 		"-s|--simulate=no|dist-upgrade", "-s|-s=no|--dry-run|dist-upgrade", "-s|dist-upgrade|--no-recon",
-		// downloads and the rest that is dry
+		// downloads and other dry runs
 		"-d|dist-upgrade", "-yqd|dist-upgrade", "-dyq|dist-upgrade", "--download-only|dist-upgrade",
 		"--no-download-only|dist-upgrade", "--download-only=no|dist-upgrade", "-d|-s=no|dist-upgrade",
 		"--print-uris|dist-upgrade", "--print-uris=no|dist-upgrade", "--no-print-uris|dist-upgrade",
@@ -83,13 +83,13 @@ func realCorpus(f Frontend) []string {
 		"-c|on.conf|dist-upgrade", "-con.conf|dist-upgrade", "--config-file=on.conf|dist-upgrade",
 		"-s|-c|off.conf|dist-upgrade", "-c|off.conf|-s|dist-upgrade", "-s|-c|on.conf|dist-upgrade",
 		"-c|on.conf|--no-simulate|dist-upgrade", "-c|missing.conf|dist-upgrade", "-d|-c|off.conf|dist-upgrade",
-		// ends, words, errors
+		// ends of options, words, errors
 		"--|dist-upgrade", "-s|--|dist-upgrade", "--|dist-upgrade|-s", "dist-upgrade|--|-s", "-|dist-upgrade",
 		"-y|-|dist-upgrade|-s", "--bogus|dist-upgrade", "--bogus|-s|dist-upgrade", "-s|--bogus|dist-upgrade",
 		"-Q|dist-upgrade", "-sQ|dist-upgrade", "--=x|dist-upgrade", "--assume-no|dist-upgrade",
 		"-U|dist-upgrade|-s", "--no-new-pkgs|upgrade", "--new-pkgs|upgrade|-s", "--without-new-pkgs|upgrade",
 		"--purge|-s|dist-upgrade", "--color|dist-upgrade|-s", "--no-color|-s|dist-upgrade",
-		// what upgrades by another name
+		// upgrades by another command
 		"install|?upgradable", "install|~U", "install|~i", "install|~U|-s", "install|~nbe-sample~U", "install|?upgradable+", "install|?upgradable-",
 		"install|?and(?upgradable,?name(be-sample))", "install|!~U", "reinstall|~U", "install|?or(~U,~nbe-sample)",
 		"--only-upgrade|install|be-sample", "install|--only-upgrade|be-sample", "install|be-sample|--only-upgrade=no",

@@ -13,16 +13,16 @@ import (
 	"github.com/apt-be/apt-be/aptconf"
 )
 
-// realWorld is a directory in which the real frontends of this machine find
-// one installed package, an upgrade of it, and a dpkg that only keeps a record
-// of its calls. Nothing outside of it is read or written.
+// realWorld is a directory for the real frontends of this machine. They find one
+// installed package, an upgrade of it, and a dpkg that only records its calls. They
+// read and write nothing outside of it.
 type realWorld struct {
 	dir  string
 	env  []string
 	dpkg string // the record
 }
 
-// What a real frontend did.
+// The actions of a real frontend.
 const (
 	didChange  = "changed packages"
 	didNothing = "changed nothing"
@@ -101,7 +101,7 @@ func (w realWorld) command(f Frontend, args []string) *exec.Cmd {
 	return cmd
 }
 
-// do runs a frontend and tells what it did.
+// do runs a frontend and returns its action.
 func (w realWorld) do(t *testing.T, f Frontend, args []string) (what string, output []byte) {
 	t.Helper()
 	if err := os.WriteFile(w.dpkg, nil, 0o644); err != nil {
@@ -124,9 +124,9 @@ func (w realWorld) do(t *testing.T, f Frontend, args []string) (what string, out
 	return didNothing, output
 }
 
-// TestAgainstReal compares Parse and Decide with what the frontends of this
-// machine do with the same arguments. unattended-upgrade is not among them: it
-// cannot be led into another directory.
+// TestAgainstReal compares Parse and Decide with the actions of this machine's
+// frontends for the same arguments. unattended-upgrade is missing, because it cannot
+// use another directory.
 func TestAgainstReal(t *testing.T) {
 	w := newRealWorld(t)
 	t.Chdir(w.dir)
@@ -138,7 +138,7 @@ func TestAgainstReal(t *testing.T) {
 		seen := map[string]int{}
 		for i, line := range realCorpus(f) {
 			if f == Apt && i%5 != 0 {
-				continue // its parser is that of apt-get
+				continue // it has apt-get's parser
 			}
 			var args []string
 			if line != "" {
@@ -152,7 +152,7 @@ func TestAgainstReal(t *testing.T) {
 	}
 }
 
-// compare returns what the real frontend did.
+// compare returns the real frontend's action.
 func (w realWorld) compare(t *testing.T, f Frontend, args []string) string {
 	t.Helper()
 	what, output := w.do(t, f, args)

@@ -72,7 +72,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// With POSIXLY_CORRECT, what follows aptitude's command is no option.
+// With POSIXLY_CORRECT, arguments after aptitude's command are not options.
 func TestParsePosix(t *testing.T) {
 	args := []string{"full-upgrade", "-s"}
 	if !Parse(Aptitude, args, "LANG=C").Dry {
@@ -99,7 +99,7 @@ func TestCandidate(t *testing.T) {
 	}
 }
 
-// TestParseUnattended compares with what the real option parser said.
+// TestParseUnattended compares with recorded results of the real option parser.
 func TestParseUnattended(t *testing.T) {
 	data, err := os.ReadFile("testdata/unattended-upgrade.tsv")
 	if err != nil {

@@ -29,5 +29,5 @@ func FuzzSelectsInstalled(f *testing.F) {
 	for _, word := range []string{"~U", "?and(?upgradable, ?name(foo))", "!(~U|~i)", "?or((a),", "~"} {
 		f.Add(word)
 	}
-	f.Fuzz(func(_ *testing.T, word string) { selectsInstalled(word) }) // it ends
+	f.Fuzz(func(_ *testing.T, word string) { selectsInstalled(word) }) // it must end
 }

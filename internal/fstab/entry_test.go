@@ -47,7 +47,7 @@ func TestBesideRoot(t *testing.T) {
 	}
 }
 
-// What is added can be found and removed again, and nothing else changes.
+// An added entry can be found and removed, and all other text stays unchanged.
 func TestAppendAndRemove(t *testing.T) {
 	e := Entry{"UUID=1", "/srv/my mail", "btrfs", "subvol=@share/mail"}
 	for _, before := range []string{installer + "\n", "", "# only\n"} {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// write makes a check.
+// write creates a check.
 func write(t *testing.T, dir, name, script string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
@@ -79,7 +79,7 @@ func TestHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Killed is not gone: it has to be run once more for that, and waited for.
+	// A killed process ends only after it runs once more, so the test waits for it.
 	for range 1000 {
 		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(child)) + "/stat")
 		if err != nil || strings.Contains(string(stat), ") Z ") {

@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// service is an enabled service that runs, with some properties changed.
+// service returns an enabled and running service, with some properties changed.
 func service(name string, changed unit) unit {
 	u := unit{
 		"Id": name, "Names": name, "LoadState": "loaded", "ActiveState": "active", "Type": "simple",
@@ -24,7 +24,7 @@ func service(name string, changed unit) unit {
 	return u
 }
 
-// The changes of a unit.
+// Changed properties of a unit.
 var (
 	failed   = unit{"ActiveState": "failed", "Result": "exit-code"}
 	starting = unit{"ActiveState": "activating"}
@@ -120,8 +120,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// scripted looks at one system after another, the last one for ever, a second
-// after each other.
+// scripted returns a watcher that sees these systems in order, one per second, the last
+// one for ever.
 func scripted(systems ...[]unit) (w watcher, looks *int) {
 	clock := time.Unix(0, 0)
 	looks = new(int)

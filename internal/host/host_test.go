@@ -18,7 +18,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// The links of an environment lead into it, not into the running system.
+// Links of an environment are resolved in the environment, not in the running system.
 func TestFilesStayInside(t *testing.T) {
 	st, err := fake.New(t.TempDir())
 	must(t, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/inroot"
 )
 
-// newRoot makes a root with an /etc, beside a file that is not in it.
+// newRoot makes a root with an /etc, and a file beside the root.
 func newRoot(t *testing.T) (root, outside string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -62,8 +62,8 @@ func TestHideCache(t *testing.T) {
 	}
 }
 
-// TestIsCache tells directories of packages from those in which more is lost than
-// packages if all is thrown away that is written there.
+// TestIsCache checks that only directories with nothing but package files count as
+// caches: writes to a cache are discarded.
 func TestIsCache(t *testing.T) {
 	for _, c := range []struct {
 		entries string

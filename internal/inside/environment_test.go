@@ -25,7 +25,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestConfigureKeepsTheUsersOwn(t *testing.T) {
+func TestConfigureKeepsUsersFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "apt.conf")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

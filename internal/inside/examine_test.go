@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shell starts a script as examineRunning starts a command.
+// shell returns a function that starts a script.
 func shell(script string) func(out *os.File) (running, error) {
 	return func(out *os.File) (running, error) {
 		cmd := exec.Command("/bin/sh", "-c", script)
@@ -22,8 +22,8 @@ func shell(script string) func(out *os.File) (running, error) {
 	}
 }
 
-// What examines a root is ended when it takes too long, prints too much, or a
-// signal comes.
+// An examining command is killed if it takes too long, prints too much, or a signal
+// arrives.
 func TestExaminationIsLimited(t *testing.T) {
 	const ever = "trap '' TERM INT; while :; do sleep 1000; done"
 	long := limits{time.Hour, 1 << 10}

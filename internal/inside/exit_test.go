@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dieOf is the variable by which TestDie has a process of its own die of a signal.
+// dieOf is the environment variable that makes this test binary die of a signal, for
+// TestDie.
 const dieOf = "DIE_OF_SIGNAL"
 
 func TestMain(m *testing.M) {
@@ -23,10 +24,10 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		// As where cores are wanted.
+		// The user wants core files.
 		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 		if number > 0 {
-			// And where somebody has blocked the signal.
+			// The parent has blocked the signal.
 			mask := unix.Sigset_t{}
 			mask.Val[(number-1)/64] = 1 << ((number - 1) % 64)
 			runtime.LockOSThread()
@@ -39,8 +40,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestDie finds that a process dies of the signal that the frontend died of,
-// without a word and without a core.
+// TestDie checks that a process dies of the frontend's signal, without output and
+// without a core file.
 func TestDie(t *testing.T) {
 	signals := []syscall.Signal{
 		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE,
@@ -71,7 +72,7 @@ func TestDie(t *testing.T) {
 	}
 }
 
-// TestDieIgnored finds the same where whoever started the process ignores the signal.
+// TestDieIgnored checks the same if the parent of the process ignores the signal.
 func TestDieIgnored(t *testing.T) {
 	for _, sig := range []syscall.Signal{unix.SIGABRT, unix.SIGTERM, unix.SIGPIPE, unix.SIGHUP} {
 		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("trap '' %d; exec \"$0\"", int(sig)), os.Args[0])
@@ -83,7 +84,7 @@ func TestDieIgnored(t *testing.T) {
 	}
 }
 
-// TestDieCode finds that an exit status is one.
+// TestDieCode checks that an exit status stays an exit status.
 func TestDieCode(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), dieOf+"=0")

@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/sandbox"
 )
 
-// TestSettings finds that what examines a root has the settings of the frontend,
-// wherever their files are, and by whatever path they were named.
+// TestSettings checks that the commands that examine a root have the frontend's
+// settings, wherever the settings files are, and by whatever path they were named.
 func TestSettings(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -32,7 +32,7 @@ func TestSettings(t *testing.T) {
 	spec := sandbox.Spec{Env: environment(os.Environ())}
 	args := settings.give(&spec)
 
-	resolve := func(place string) string { // reads what apt would read
+	resolve := func(place string) string { // reads the files that apt would read
 		text, found := spec.Texts[place]
 		if !found {
 			t.Errorf("%s is not in the sandbox, which has %v", place, spec.Texts)
@@ -56,7 +56,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the environment has no such file: %q", spec.Env)
 	}
 
-	// A file that is not there is one that apt warns of.
+	// apt only warns about a missing file.
 	t.Setenv("APT_CONFIG", "/nosuch")
 	spec = sandbox.Spec{Env: environment(os.Environ())}
 	SettingsOf(frontend.Parse(frontend.AptGet, []string{"dist-upgrade"})).give(&spec)
@@ -66,7 +66,7 @@ func TestSettings(t *testing.T) {
 	(Settings{}).give(&spec)
 }
 
-// TestReadsOf finds that the files of a configuration are shown to the frontend.
+// TestReadsOf checks that a sandbox shows the files of the configuration.
 func TestReadsOf(t *testing.T) {
 	dir := t.TempDir()
 	own, inner, env := filepath.Join(dir, "own"), filepath.Join(dir, "inner"), filepath.Join(dir, "env")

@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Whatever a script says, root's sendmail is told nothing but who gets mail.
+// A script controls only the recipients in the arguments of root's sendmail.
 func TestRecipients(t *testing.T) {
 	for args, want := range map[string]string{
 		"-oi -t":                               "-i -t --",
@@ -93,7 +93,7 @@ func TestAnnotated(t *testing.T) {
 	}
 }
 
-// A name or a title can't add fields, nor bytes that the encoding has not.
+// A name or a title cannot add header fields, or bytes outside of the encoding.
 func TestAnnotatedIsASCII(t *testing.T) {
 	got := string(mailspool.Message{Text: []byte("Subject: x\n\n")}.Annotated("a\nBcc: evil", []string{"Débian"}))
 	if want := "Subject: x\nX-Apt-Be: a?Bcc: evil\n\n\nD?bian\n"; got != want {
@@ -112,8 +112,8 @@ func FuzzAnnotated(f *testing.F) {
 	})
 }
 
-// unreal runs the stand-in with its places moved into a directory, under a
-// name.
+// unreal runs the sendmail stand-in under a name, with its paths moved into a
+// directory.
 func unreal(t *testing.T, dir, name, stdin string, args ...string) error {
 	t.Helper()
 	script, err := os.ReadFile("../../hooks/sandbox/mta/sendmail")
@@ -130,7 +130,7 @@ func unreal(t *testing.T, dir, name, stdin string, args ...string) error {
 	return cmd.Run()
 }
 
-// What the stand-in writes is what Parse reads, to the byte.
+// Parse reads the stand-in's output byte for byte.
 func TestStandIn(t *testing.T) {
 	dir := t.TempDir()
 	spool := filepath.Join(dir, "mail")
@@ -158,7 +158,7 @@ func TestStandIn(t *testing.T) {
 	}
 }
 
-// Of what sends no mail the real program is asked.
+// The stand-in runs the real program for requests that send no mail.
 func TestStandInPassesOn(t *testing.T) {
 	dir := t.TempDir()
 	record := filepath.Join(dir, "record")
@@ -177,7 +177,8 @@ func TestStandInPassesOn(t *testing.T) {
 	}
 }
 
-// What Python's email package makes, as unattended-upgrade has it, reads well.
+// Annotated keeps a message of Python's email package, which unattended-upgrade uses,
+// readable.
 func TestAnnotatedReadsWell(t *testing.T) {
 	in := "Subject: x\nMIME-Version: 1.0\nContent-Type: text/plain; charset=\"utf-8\"\nContent-Transfer-Encoding: quoted-printable\n\nLog =E2=80=94 end="
 	m, err := mail.ReadMessage(strings.NewReader(string(mailspool.Message{Text: []byte(in)}.Annotated("x", []string{"One.", "Two."}))))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// side builds account files: "passwd" is "etc/passwd".
+// side parses account files: "passwd" is "etc/passwd".
 func side(files ...string) Accounts {
 	a := Accounts{}
 	for i := 0; i < len(files); i += 2 {
@@ -145,7 +145,7 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-func TestAccountsThatCannotBeMerged(t *testing.T) {
+func TestUnmergeableAccounts(t *testing.T) {
 	good := side("passwd", "root:x:0:0:::")
 	if _, _, _, err := MergeAccounts(good, side("passwd", "a:x:1:1:::"), good); err == nil {
 		t.Error("no error without root")

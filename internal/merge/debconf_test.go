@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// question is a stanza of config.dat; fields that are "" are not in it.
+// question returns a stanza of config.dat without empty fields.
 func question(name, value, owners, flags string) string {
 	stanza := "Name: " + name + "\nTemplate: " + name + "\n"
 	if value != "" {

@@ -21,7 +21,7 @@ func TestDecide(t *testing.T) {
 		base, live, next Node
 		file             File
 		action           Action
-		want             string // content, mode in octal if it isn't 644, and what else is decided
+		want             string // content, mode in octal unless it is 644, and the rest of the decision
 	}{
 		{"nobody", a, a, a, Data, "", "stays a"},
 		{"only next", a, a, b, Data, "", "stays b"},
@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideOnFlags merges what chattr(1) sets.
+// TestDecideOnFlags merges the flags of chattr(1).
 func TestDecideOnFlags(t *testing.T) {
 	const immutable, noatime = 0x10, 0x80
 	with := func(n Node, flags uint32) Node {

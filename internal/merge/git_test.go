@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// hashOf is the name of a commit that is all one digit.
+// hashOf returns a commit's name that repeats one digit.
 func hashOf(digit string) string { return strings.Repeat(digit, 40) }
 
-// repo makes a repository of "path=content" in which "HEAD", and what else git has in
-// one, is there; "master=1" is a branch.
+// repo returns a repository with the entries "path=content", and the files that git
+// needs; "master=1" is a branch.
 func repo(dir string, entries ...string) tree {
 	files := []string{"HEAD=ref: refs/heads/master\n", "objects/", "refs/", "config=1"}
 	for _, e := range entries {
@@ -23,8 +23,8 @@ func repo(dir string, entries ...string) tree {
 	return grow(below(dir, files...)...)
 }
 
-// refsIn returns what a repository of the new side has names for, with the first
-// digits of the commits.
+// refsIn returns the references of a repository of the target, with the first digit of
+// each commit.
 func refsIn(t tree, dir string) string {
 	var refs []string
 	for name, node := range t {
@@ -45,7 +45,7 @@ func TestGit(t *testing.T) {
 	for name, c := range map[string]struct {
 		base, live, next []string
 		refs             string
-		has              []string // path=content, or a path that there is not
+		has              []string // path=content, or a path that must not exist
 		tip              string
 	}{
 		"both committed": {
@@ -132,7 +132,8 @@ func TestGit(t *testing.T) {
 	}
 }
 
-// TestGitAlone has one side have no repository, or one that only git can read.
+// TestGitAlone has only one side with a repository, or a repository that only git can
+// read.
 func TestGitAlone(t *testing.T) {
 	const dir = "srv/a/.git"
 	none := grow("srv/", "srv/a/")

@@ -61,8 +61,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// FuzzLines holds what is true of any merge: one side alone prevails, and both
-// sides are not needed again.
+// FuzzLines checks properties of every merge: a change of only one side wins, and a
+// repeated merge changes nothing.
 func FuzzLines(f *testing.F) {
 	f.Add("a\nb\n", "a\n", "b\nc\n")
 	f.Add("x:1\ny:2\n", "x:2\ny:2\n", "x:1\n\n\nz")

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// tree is a Tree of nodes by path, the Content of which is the file's.
+// tree is a Tree of nodes by path. The Content of a node is the file's content.
 type tree map[string]Node
 
 func (t tree) Node(name string) (Node, error) {
@@ -35,7 +35,7 @@ func (t tree) Names(name string) ([]string, error) {
 	return names, nil
 }
 
-// grow makes a tree of "path=content", "path>target" and "path/".
+// grow returns a tree of "path=content", "path>target" and "path/".
 func grow(entries ...string) tree {
 	t := tree{".": {Kind: Directory}}
 	for _, e := range entries {
@@ -53,9 +53,9 @@ func grow(entries ...string) tree {
 	return t
 }
 
-// changed is what a store would say: what differs, and the directories in which
-// there are other names; of a directory that is not there in the base, only
-// itself, as if it had been moved.
+// changed returns the changes since a base, as a store reports them: the changed paths,
+// and the directories with added or removed names. For a directory that is missing in
+// the base it returns only the directory, as after a rename.
 func (t tree) changed(base tree) []string {
 	found := map[string]bool{}
 	for name, node := range t {
@@ -133,7 +133,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// content puts a file's content back into its node.
+// content moves a file's content into its node.
 func (Trees) content(name string, side tree, node Node) Node {
 	if node.Kind == Regular {
 		node.Content = side[name].Content
@@ -141,7 +141,7 @@ func (Trees) content(name string, side tree, node Node) Node {
 	return node
 }
 
-func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
+func TestPlanRefusesUncomparable(t *testing.T) {
 	base, running, target := grow("a=1", "b=11"), grow("a=2", "b=22"), grow("a=unreadable", "b=33")
 	trees := Trees{Base: base, Running: running, Target: target, Same: func(string, Tree, Tree) (bool, error) {
 		return false, errors.New("input/output error")
@@ -168,8 +168,8 @@ func TestPlanRefusesWhatItCannotCompare(t *testing.T) {
 	}
 }
 
-// TestPlanOfAnotherDirectory has another directory in the place of one, with
-// files of the same names that did not change themselves.
+// TestPlanOfAnotherDirectory replaces a directory by another one with files of the same
+// names. The files themselves have not changed.
 func TestPlanOfAnotherDirectory(t *testing.T) {
 	base := grow("app/", "app/f=old", "app/d/", "app/d/g=old", "app/same=1", "new/", "new/f=new", "new/d/", "new/d/g=new", "new/same=1")
 	running := grow("app/", "app/f=new", "app/d/", "app/d/g=new", "app/same=1")
@@ -192,9 +192,9 @@ func TestPlanOfAnotherDirectory(t *testing.T) {
 	}
 }
 
-// TestPlanNeedsADirectory has the running side add files below what is no
-// directory any more on the other.
-func TestPlanNeedsADirectory(t *testing.T) {
+// TestPlanBelowFormerDirectory adds files in the running system below a path that is no
+// longer a directory in the target.
+func TestPlanBelowFormerDirectory(t *testing.T) {
 	base := grow("d/", "d/old=1", "e/")
 	running := grow("d/", "d/old=1", "d/new=1", "d/n/", "d/n/x=1", "e/", "e/x=1")
 	target := grow("d>elsewhere", "e/")
@@ -213,8 +213,8 @@ func TestPlanNeedsADirectory(t *testing.T) {
 	}
 }
 
-// TestPlanOfUntouched looks at nothing on the new side where nothing was done, and
-// decides as if it had.
+// TestPlanOfUntouched checks that the plan reads no unchanged paths of the target, and
+// is the same as if it had.
 func TestPlanOfUntouched(t *testing.T) {
 	base := grow("a/", "a/one=1", "a/two=1", "b/", "b/one=1", "c/", "c/one=1")
 	running := grow("a/", "a/one=2", "a/two=2", "a/new=1", "b/", "b/one=2", "c/", "c/one=2", "d/", "d/new=1")
@@ -252,7 +252,7 @@ func TestPlanOfUntouched(t *testing.T) {
 	}
 }
 
-// spy notes what is looked at.
+// spy records the paths that are read.
 type spy struct {
 	tree
 	looked *sync.Map
@@ -263,31 +263,31 @@ func (s spy) Node(name string) (Node, error) {
 	return s.tree.Node(name)
 }
 
-// TestPlanOfReplacedDirectories has the running side delete directories, or put a
-// link in their places, in which the other has changed something or not.
+// TestPlanOfReplacedDirectories deletes directories in the running system, or replaces
+// them by links, while the target has changed files in them, or not.
 func TestPlanOfReplacedDirectories(t *testing.T) {
 	for _, test := range []struct {
 		base, live, next []string
 		want             []string
 	}{
-		// Nothing was done in there.
+		// The target changed nothing in the directory.
 		{[]string{"usr/d/", "usr/d/f=1"}, []string{"usr/d>/srv/d", "srv/d/", "srv/d/f=1"}, []string{"usr/d/", "usr/d/f=1"},
 			[]string{"srv/d: live a directory", "srv/d/f: live 1", "usr/d: live a symbolic link", "usr/d/f: live nothing"}},
-		// A package's file, and one of its scripts.
+		// A package's file, and a file of a package's script.
 		{[]string{"usr/d/", "usr/d/f=1"}, []string{"usr/d>/srv/d"}, []string{"usr/d/", "usr/d/f=2"},
 			[]string{"usr/d: stays a directory refused", "usr/d/f: stays 2"}},
 		{[]string{"usr/d/", "usr/d/f=1"}, []string{"usr/d>/srv/d"}, []string{"usr/d/", "usr/d/f=1", "usr/d/more=1"},
 			[]string{"usr/d: stays a directory refused", "usr/d/f: live nothing"}},
 		{[]string{"usr/d/", "usr/d/e/"}, []string{"usr/d=1"}, []string{"usr/d/", "usr/d/e/", "usr/d/e/more=1"},
 			[]string{"usr/d: stays a directory refused", "usr/d/e: stays a directory"}},
-		// Deleted: what is new stays, and so does what it is in.
+		// Deleted: new files stay, with their directories.
 		{[]string{"usr/d/", "usr/d/e/", "usr/d/f=1"}, nil, []string{"usr/d/", "usr/d/e/", "usr/d/e/more=1", "usr/d/f=1"},
 			[]string{"usr/d: stays a directory", "usr/d/e: stays a directory", "usr/d/f: live nothing"}},
 		{[]string{"usr/d/", "usr/d/f=1"}, nil, []string{"usr/d/", "usr/d/f=1"}, []string{"usr/d: live nothing", "usr/d/f: live nothing"}},
-		// A directory of settings is set aside.
+		// A directory of settings is kept beside.
 		{[]string{"etc/d/", "etc/d/f=1"}, []string{"etc/d>/srv/d"}, []string{"etc/d/", "etc/d/f=1", "etc/d/more=1"},
 			[]string{"etc/d: live a symbolic link aside", "etc/d/f: live nothing"}},
-		// Another link.
+		// A link with another target.
 		{[]string{"usr/l>/a"}, []string{"usr/l>/b"}, []string{"usr/l>/a"}, []string{"usr/l: live a symbolic link"}},
 		{[]string{"usr/l>/a"}, []string{"usr/l>/b"}, []string{"usr/l>/c"}, []string{"usr/l: stays a symbolic link beside"}},
 	} {
@@ -312,7 +312,7 @@ func TestPlanOfReplacedDirectories(t *testing.T) {
 	}
 }
 
-// TestPlanOfTimes tells the times that something is to have.
+// TestPlanOfTimes checks the planned times of files.
 func TestPlanOfTimes(t *testing.T) {
 	at := func(n Node, modified int64) Node {
 		n.Modified = modified
@@ -322,7 +322,7 @@ func TestPlanOfTimes(t *testing.T) {
 	for _, test := range []struct {
 		name             string
 		base, live, next Node
-		want             int64 // 0 if none is told
+		want             int64 // 0 if no time is planned
 	}{
 		{"nothing", at(a, 1), at(a, 1), at(a, 1), 0},
 		{"there", at(a, 1), at(a, 1), at(a, 3), 0},

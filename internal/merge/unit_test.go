@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// deepTrees compares three trees as a real system's are, with what has to be read.
+// deepTrees compares three trees with their full contents, as on a real system.
 func deepTrees(base, running, target tree) Trees {
 	return Trees{
 		Base: base, Running: running, Target: target, Name: "new",
@@ -23,7 +23,7 @@ func deepTrees(base, running, target tree) Trees {
 	}
 }
 
-// etcIsSettings is what a path is.
+// etcIsSettings returns the class of a path.
 func etcIsSettings(name string) File {
 	switch {
 	case strings.HasPrefix(name, "etc/"):
@@ -36,7 +36,7 @@ func etcIsSettings(name string) File {
 	return Data
 }
 
-// below are entries below a directory, and the directories above them.
+// below returns entries below a directory, and the directories above them.
 func below(dir string, entries ...string) []string {
 	var all []string
 	for up := dir; up != "."; up = path.Dir(up) {
@@ -52,7 +52,7 @@ func below(dir string, entries ...string) []string {
 	return all
 }
 
-// planOf returns the plan, and what the new side is afterwards.
+// planOf returns the plan, and the target's tree afterwards.
 func planOf(t *testing.T, base, running, target tree, synclist string) ([]Change, tree) {
 	t.Helper()
 	rules, err := ParseRules("s", []byte(synclist))
@@ -63,7 +63,7 @@ func planOf(t *testing.T, base, running, target tree, synclist string) ([]Change
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It is the same if not all is looked at.
+	// The plan is the same if only changed paths are read.
 	trees, touched := deepTrees(base, running, target), target.changed(base)
 	trees.Modified = func(name string) bool { return slices.Contains(touched, name) }
 	quick, _, err := Plan(trees, running.changed(base), rules, etcIsSettings)
@@ -119,8 +119,7 @@ func (t tree) move(m Move) {
 	}
 }
 
-// wantFiles compares the files that are below a directory, or are beside a file, by
-// "path=content".
+// wantFiles checks the files below a directory, or beside a file, as "path=content".
 func (t tree) wantFiles(test *testing.T, prefix string, want ...string) {
 	test.Helper()
 	var got []string
@@ -139,7 +138,7 @@ func (t tree) wantFiles(test *testing.T, prefix string, want ...string) {
 	}
 }
 
-// wantOne expects one change, of a unit.
+// wantOne checks that the plan has one change, of a unit.
 func wantOne(t *testing.T, changes []Change, name, what string) Change {
 	t.Helper()
 	if len(changes) != 1 || changes[0].Path != name || changes[0].Description != what {
@@ -152,16 +151,16 @@ func wantOne(t *testing.T, changes []Change, name, what string) Change {
 	return changes[0]
 }
 
-// TestUnits has both sides change a thing, each another file of it, and what is to be
-// of it by where it is and by rules.
+// TestUnits changes different files of a unit on both sides. The result depends on the
+// unit's place and on the rules.
 func TestUnits(t *testing.T) {
 	const sqlite, lmdb = "SQLite format 3\x00", "0123456789abcdef\xde\xc0\xef\xbe"
 	berkeley := "0123456789ab\x62\x31\x05\x00"
 	for what, c := range map[string]struct {
-		name, other string   // of the files in the directory, which the live and the new side change
-		called      string   // what the unit is called by in the directory
-		head        string   // what name begins with
-		more        []string // what is there besides
+		name, other string   // the files in the directory that the running system and the target change
+		called      string   // the unit's name in the directory
+		head        string   // the beginning of name
+		more        []string // further files
 	}{
 		"SQLite database":                  {name: "a.db", other: "a.db-wal", called: "a.db", head: sqlite},
 		"LMDB database":                    {name: "data.mdb", other: "lock.mdb", called: "data.mdb"},
@@ -185,7 +184,7 @@ func TestUnits(t *testing.T) {
 					files := append([]string{"keep=1", c.name + "=" + c.head + name, c.other + "=" + other}, c.more...)
 					return grow(below(where, files...)...)
 				}
-				lesser := what == "LMDB database" // whose other file is but a lock
+				lesser := what == "LMDB database" // the other file is only a lock
 				base, running, target := side("1", "1"), side("2", "1"), side("1", "3")
 				if lesser {
 					target = side("3", "3")
@@ -223,7 +222,7 @@ func TestUnits(t *testing.T) {
 						}
 					}
 				}
-				// And nothing if only one side did anything.
+				// If only one side changed, the plan is empty.
 				changes, result = planOf(t, base, running, base, "")
 				if change := wantOne(t, changes, path.Join(where, c.called), what); change.Source != FromRunning || change.Conflict != "" || !maps.EqualFunc(result, running, Node.Same) {
 					t.Errorf("%s, which only the running system changed: %+v", where, change.Decision)
@@ -236,7 +235,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// TestUnitWithNotes has a package leave a note of its own beside a database.
+// TestUnitWithNotes has a file of a package beside a database.
 func TestUnitWithNotes(t *testing.T) {
 	side := func(n, flag string) tree {
 		return grow("srv/", "srv/m/", "srv/m/ibdata1="+n, "srv/m/d/", "srv/m/d/t.ibd=1", "srv/m/debian-"+flag+".flag=")
@@ -248,8 +247,8 @@ func TestUnitWithNotes(t *testing.T) {
 	result.wantFiles(t, "srv/m/", "ibdata1=2", "d/t.ibd=1", "debian-11.flag=")
 }
 
-// TestUnitAside keeps databases by names by which they can be opened, and does not
-// take one that is kept already.
+// TestUnitAside checks that a database kept beside has a name by which programs can
+// open it, and replaces no earlier one.
 func TestUnitAside(t *testing.T) {
 	const head = "SQLite format 3\x00"
 	base := grow("etc/", "etc/a.db="+head+"1", "etc/a.db-wal=1", "etc/a.db.apt-be-dist=older")
@@ -262,7 +261,7 @@ func TestUnitAside(t *testing.T) {
 	result.wantFiles(t, "etc/", "a.db="+head+"2", "a.db.apt-be-dist=older", "a.db.apt-be-dist.2="+head+"1", "a.db.apt-be-dist.2-wal=3")
 }
 
-// TestUnitOfLocks has a side do no more than look into a database.
+// TestUnitOfLocks has one side only open a database for reading.
 func TestUnitOfLocks(t *testing.T) {
 	const head = "SQLite format 3\x00"
 	base := grow("srv/", "srv/a.db="+head+"1", "srv/a.db-wal=1", "srv/a.db-shm=1")
@@ -277,8 +276,8 @@ func TestUnitOfLocks(t *testing.T) {
 	}
 }
 
-// TestUnitGoneOrMoved deletes a database on either side, and has the new side have
-// something else above it.
+// TestUnitGoneOrMoved deletes a database on either side, or replaces a directory above
+// it in the target.
 func TestUnitGoneOrMoved(t *testing.T) {
 	const head = "SQLite format 3\x00"
 	base := grow("srv/", "srv/d/", "srv/d/a.db="+head+"1", "srv/d/a.db-wal=1")
@@ -303,7 +302,8 @@ func TestUnitGoneOrMoved(t *testing.T) {
 	}
 }
 
-// TestNoUnits has names that databases and repositories have, and maildirs.
+// TestNoUnits has files with names like those of databases and repositories, and
+// maildirs.
 func TestNoUnits(t *testing.T) {
 	entries := func(n string) []string {
 		return []string{
@@ -323,8 +323,8 @@ func TestNoUnits(t *testing.T) {
 	}
 }
 
-// TestUnitOfOne has a rule for a log be no rule for a database.
-func TestUnitOfOne(t *testing.T) {
+// TestLogRuleSkipsDatabase checks that a rule for a log is not applied to a database.
+func TestLogRuleSkipsDatabase(t *testing.T) {
 	const head = "SQLite format 3\x00"
 	side := func(n string) tree { return grow("log/", "log/a="+head+n, "log/b="+n) }
 	changes, _ := planOf(t, side("1"), side("12"), side("13"), "/log APPEND\n")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPlanOfUsers has users, below home, bring about all that the admin would be asked
-// about elsewhere.
+// TestPlanOfUsers checks that changes of users below /home never need a decision of the
+// administrator.
 func TestPlanOfUsers(t *testing.T) {
 	three := func(dir string) [3]tree {
 		return [3]tree{
@@ -59,7 +59,7 @@ func TestPlanOfUsers(t *testing.T) {
 	}
 }
 
-// closed is a tree of which a directory can't be looked at.
+// closed is a tree with an unreadable directory.
 type closed struct {
 	tree
 	dir string
@@ -72,9 +72,9 @@ func (c closed) Node(name string) (Node, error) {
 	return c.tree.Node(name)
 }
 
-// Something new below a directory that can't be looked at is left behind if a user may
-// be the cause, and else ends the merge.
-func TestPlanBelowWhatCannotBeLookedAt(t *testing.T) {
+// A new file below an unreadable directory is left behind if a user may be the cause.
+// Otherwise the merge fails.
+func TestPlanBelowUnreadableDirectory(t *testing.T) {
 	for _, leaves := range []bool{true, false} {
 		was := tree{"home/d": {Kind: Directory, Inode: 1}}
 		running := tree{"home/d": {Kind: Directory, Inode: 1}, "home/d/new": {Kind: Regular, Content: "x", Size: 1}}
@@ -94,7 +94,7 @@ func TestPlanBelowWhatCannotBeLookedAt(t *testing.T) {
 	}
 }
 
-// steps is a tree of which is counted how often it is asked.
+// steps is a tree that counts its calls.
 type steps struct {
 	tree
 	asked map[string]int
@@ -111,8 +111,8 @@ func (s steps) Names(name string) ([]string, error) {
 	return nil, errors.New("too far")
 }
 
-// TestPlanOfDeepTrees looks into each directory a few times at most, and into none that
-// is too deep.
+// TestPlanOfDeepTrees checks that the plan reads each directory a few times at most,
+// and none that is too deep.
 func TestPlanOfDeepTrees(t *testing.T) {
 	running := steps{grow(), map[string]int{}}
 	var changed []string

@@ -47,7 +47,7 @@ func TestOfNothing(t *testing.T) {
 	}
 }
 
-func TestErrorsSayWhat(t *testing.T) {
+func TestErrors(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing")
 	err := Mount("/dev/none", "@be/a", dir, true)
 	if err == nil || !strings.Contains(err.Error(), "cannot mount @be/a at "+dir) {

@@ -13,7 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/seccomp/seccomptest"
 )
 
-// abis are the calls that are answered, by their numbers.
+// abis are the suppressed calls of each ABI, by number.
 var abis = []struct {
 	arch  uint32
 	calls []uint32 // fsync, fdatasync, sync, syncfs, sync_file_range
@@ -66,8 +66,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// filtered finds out what the kernel makes of the filter. On a descriptor that
-// is not open every call fails that is carried out.
+// filtered checks the effect of the filter in the kernel. On a closed descriptor, every
+// executed call fails.
 func filtered() error {
 	runtime.LockOSThread()
 	const closed = 1 << 20
@@ -80,7 +80,7 @@ func filtered() error {
 		{"syncfs", func() error { return unix.Syncfs(closed) }},
 		{"sync_file_range", func() error { return unix.SyncFileRange(closed, 0, 0, 0) }},
 		{"msync", func() error {
-			_, _, errno := unix.Syscall(unix.SYS_MSYNC, 1, 1, unix.MS_SYNC) // an address that is none
+			_, _, errno := unix.Syscall(unix.SYS_MSYNC, 1, 1, unix.MS_SYNC) // an invalid address
 			if errno != 0 {
 				return errno
 			}
@@ -92,7 +92,7 @@ func filtered() error {
 			return fmt.Errorf("%s succeeds before the filter", c.name)
 		}
 	}
-	// A test need not be root.
+	// so that the test needs no root
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}

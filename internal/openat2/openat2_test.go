@@ -13,7 +13,7 @@ import (
 
 const name, depth = "a name of 20 letters", 400
 
-// descend makes directories in each other, of 8,400 bytes of path.
+// descend makes nested directories with a path of 8,400 bytes.
 func descend(t *testing.T) (top *os.File) {
 	t.Helper()
 	top, err := os.Open(t.TempDir())

@@ -20,7 +20,8 @@ func TestEachDoesAll(t *testing.T) {
 	}
 }
 
-// TestEachReturnsAnError has all from one on fail: those before it have begun.
+// TestEachReturnsAnError lets all calls from one number on fail. All earlier calls have
+// started.
 func TestEachReturnsAnError(t *testing.T) {
 	const n, bad = 1000, 500
 	times := make([]int, n)

@@ -68,7 +68,7 @@ UUID=1 /mnt/data btrfs subvol=@data 0 0
 		t.Errorf("the parts are %+v, %v; want %+v", got, err, want)
 	}
 
-	// As the machine goes down, nothing of it is mounted.
+	// During a shutdown, its parts are not mounted.
 	check(st.SetRunning("@rootfs"))
 	known := []be.Part{{Place: "/opt", Subvolume: "@opt"}, {Place: "/var/cache", Subvolume: "@cache"}, {Place: "/was", Subvolume: "@srv"}}
 	got, err = Since(reg, be.Env{Name: "rootfs", Running: true, Subvolume: rootfs}, known)
@@ -82,7 +82,7 @@ UUID=1 /mnt/data btrfs subvol=@data 0 0
 	}
 	check(st.SetRunning("@other"))
 
-	// Where the package database is a part itself it can't be asked.
+	// If the package database is itself in a part that is missing, it cannot be read.
 	check(os.RemoveAll(st.Path("@rootfs/var")))
 	if got, err = Of(reg, be.Env{Name: "rootfs", Subvolume: rootfs}); err != nil || len(got) != 3 {
 		t.Errorf("without a package database the parts are %+v, %v", got, err)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// makeRoot makes a root directory of files and their contents.
+// makeRoot creates a root directory with files and their contents.
 func makeRoot(t testing.TB, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -27,7 +27,7 @@ func paragraph(name, arch, version, status string) string {
 		"\nDescription: something\n with a second line\n .\n and: a third\n\n"
 }
 
-// names writes packages as "name:arch".
+// namesOf returns packages as "name:arch".
 func namesOf(packages []Package) []string {
 	names := []string{}
 	for _, p := range packages {

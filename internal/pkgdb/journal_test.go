@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// cutOff is the database of a dpkg that was killed, with each state there is
-// and each way in which the journal replaces what the status file says.
+// cutOff returns the database of a killed dpkg, with every state, and every way in
+// which the journal overrides the status file.
 func cutOff(t *testing.T) (root string) {
 	t.Helper()
 	record := func(name, arch, multi, version, status string) string {
@@ -52,7 +52,7 @@ func cutOff(t *testing.T) (root string) {
 	})
 }
 
-func TestJournalIsReadAsDpkgReadsIt(t *testing.T) {
+func TestJournalAgreesWithDpkg(t *testing.T) {
 	root := cutOff(t)
 	db, err := Read(root)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestJournalIsReadAsDpkgReadsIt(t *testing.T) {
 	}
 }
 
-func TestBrokenIsWhatDpkgAudits(t *testing.T) {
+func TestBrokenAgreesWithDpkgAudit(t *testing.T) {
 	root := cutOff(t)
 	db, err := Read(root)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestBrokenIsWhatDpkgAudits(t *testing.T) {
 	for _, p := range db.Broken() {
 		got = append(got, p.Name)
 	}
-	// An exit status of 1 says that there is something to name.
+	// Exit status 1 means that audit has findings.
 	out, _ := exec.Command("dpkg", "--admindir="+filepath.Join(root, "var/lib/dpkg"), "--audit").Output()
 	states, _, _ := strings.Cut(string(out), "The following packages are missing")
 	var want []string

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestCacheName has names that apt has given.
+// TestCacheName has names that apt has generated.
 func TestCacheName(t *testing.T) {
 	for want, c := range map[string]struct {
 		Binary
@@ -32,7 +32,7 @@ func TestCacheName(t *testing.T) {
 	}
 }
 
-// TestEachList reads what is wanted from the lists in a directory, and no others.
+// TestEachList checks that only the wanted lists of a directory are read.
 func TestEachList(t *testing.T) {
 	dir := t.TempDir()
 	sum := func(c string) string { return strings.Repeat(c, 64) }

@@ -109,7 +109,7 @@ func TestReadRefusesDamage(t *testing.T) {
 	}
 }
 
-// A root may hold anything in the place of its package database.
+// A root may contain anything at the place of its package database.
 func TestReadStaysInRoot(t *testing.T) {
 	outside := filepath.Join(makeRoot(t, map[string]string{"status": paragraph("secret", "all", "1", "install ok installed")}), "status")
 	plant := map[string]func(file string) error{

@@ -36,7 +36,7 @@ func readReal(t testing.TB) *DB {
 	return db
 }
 
-func TestReadIsWhatDpkgSays(t *testing.T) {
+func TestReadAgreesWithDpkg(t *testing.T) {
 	var got []string
 	for _, p := range readReal(t).Packages {
 		if p.Status != "not-installed" {
@@ -51,7 +51,7 @@ func TestReadIsWhatDpkgSays(t *testing.T) {
 	t.Logf("%d packages", len(got))
 }
 
-func TestAutoIsWhatAptSays(t *testing.T) {
+func TestAutoAgreesWithApt(t *testing.T) {
 	var got []string
 	for _, p := range readReal(t).Packages {
 		if p.Auto && p.Present() {
@@ -77,7 +77,7 @@ func TestReleaseOfThisMachine(t *testing.T) {
 	}
 }
 
-func TestVersionOrderIsDpkgs(t *testing.T) {
+func TestVersionOrderAgreesWithDpkg(t *testing.T) {
 	versions := []string{"1.0", "1.0-0", "1.0-1", "1:0.1", "0:1.0", "1.0~rc1", "1.0~~", "1.0+b1", "1.0-1+deb12u2", "1.0-1~bpo12+1", "1.10", "1.9", "2.36-9+deb12u14", "6.1.0-18-amd64", "6.12~rc3-1", "1.0a", "1.0.", "00001.0", "0~git20260101123456789012", "0~git20260102123456789012"}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 30 {

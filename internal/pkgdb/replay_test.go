@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// replayDB has a package for each word, name=version with a mark: "a" automatic,
-// "h" held, "c" removed but for its configuration.
+// replayDB returns a database with a package for each word: name=version and a mark:
+// "a" automatic, "h" held, "c" removed except for its configuration.
 func replayDB(words string) *DB {
 	db := &DB{}
 	for _, word := range strings.Fields(words) {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A package's script can put anything in the place of a directory: a FIFO at /boot
-// was waited for, without end.
-func TestNamesOfNoDirectory(t *testing.T) {
+// A package's script can replace a directory by anything. A FIFO at /boot once blocked
+// a reader for ever.
+func TestNamesOfSpecialFile(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mkfifo(filepath.Join(dir, "fifo"), 0o666); err != nil {
 		t.Fatal(err)

@@ -24,8 +24,8 @@ func TestNews(t *testing.T) {
 	}
 }
 
-// packages are what a package's control directory has besides its control file,
-// and what its control file has besides what it has to have.
+// packages are packages by name: further files of the control directory, and further
+// fields of the control file.
 var packages = map[string]struct {
 	fields string
 	files  map[string]string
@@ -46,8 +46,8 @@ var packages = map[string]struct {
 
 const sum = "d41d8cd98f00b204e9800998ecf8427e  "
 
-// build makes the package with that name. The older dpkg-deb is, the fewer of
-// the odd ones it makes.
+// build builds the package with that name. Older versions of dpkg-deb refuse some of
+// the odd ones.
 func (f fixture) build(t *testing.T, name string) (pkg string) {
 	t.Helper()
 	tree := filepath.Join(f.dir, name)
@@ -73,8 +73,8 @@ func (f fixture) build(t *testing.T, name string) (pkg string) {
 	return pkg
 }
 
-// TestStandIn has the stand-in answer for packages of which everything is
-// ready, and dpkg-deb itself.
+// TestStandIn compares the stand-in's answers for ready packages with those of
+// dpkg-deb.
 func TestStandIn(t *testing.T) {
 	const backend = "/usr/bin/dpkg-deb"
 	f := newFixture(t)
@@ -113,7 +113,8 @@ func TestStandIn(t *testing.T) {
 			t.Errorf("the control files of %s are\n%s\nwant\n%s", pkg, got, want)
 		}
 	}
-	// They are the same because they are the same program's, if nothing is ready.
+	// If nothing is ready, the answers are the same, because the stand-in runs
+	// dpkg-deb.
 	for suffix, want := range map[string][]string{
 		fields:       {"plain", "news", "unknown", "empty", "scripts", "source", "binnmu", "case", "low", "unrelated"},
 		controlFiles: {"plain", "lines", "zero", "scripts"},
@@ -153,13 +154,13 @@ func TestOrder(t *testing.T) {
 	if got, want := order(true), "d b a c"; got != want {
 		t.Errorf("if somebody looks for news the order is %s, want %s", got, want)
 	}
-	check(t, os.Truncate(packages[3], 1<<43)) // there will never be room for that
+	check(t, os.Truncate(packages[3], 1<<43)) // no memory has space for it
 	if got, want := order(true), "b a c d"; got != want {
 		t.Errorf("without room for the largest the order is %s, want %s", got, want)
 	}
 }
 
-// run returns what a command prints and how it ends.
+// run returns a command's output and exit status.
 func run(name string, args ...string) string {
 	out, err := exec.Command(name, args...).Output()
 	if err != nil {
@@ -168,8 +169,8 @@ func run(name string, args ...string) string {
 	return string(out)
 }
 
-// extract has a dpkg-deb extract the control files of a package, as dpkg does,
-// and lists them with their modes and contents.
+// extract makes a dpkg-deb extract the control files of a package, as dpkg does, and
+// lists them with modes and contents.
 func (f fixture) extract(t *testing.T, backend, pkg string) string {
 	t.Helper()
 	dir := filepath.Join(f.dir, "extracted")

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fixture has package files, a directory for what is ready, and a backend that
-// prints the content of a package three times, or fails if there is "bad" in it.
+// fixture has package files, a directory for results, and a backend that prints the
+// content of a package three times, or fails if it contains "bad".
 type fixture struct {
 	dir, ready, backend string
 }
@@ -84,7 +84,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftToDpkg(t *testing.T) {
+func TestUnsupportedRequests(t *testing.T) {
 	f := newFixture(t)
 	bad := f.pkg(t, "bad.deb", "this is bad")
 	done := f.pkg(t, "done.deb", "x")
@@ -99,9 +99,9 @@ func TestWhatIsLeftToDpkg(t *testing.T) {
 	}
 }
 
-// TestNobodySeesHalf reads each package as the stand-in for dpkg-deb does
-// while it is being written.
-func TestNobodySeesHalf(t *testing.T) {
+// TestPartialResultIsHidden reads each package like the stand-in for dpkg-deb while the
+// package is being written.
+func TestPartialResultIsHidden(t *testing.T) {
 	f := newFixture(t)
 	check(t, os.WriteFile(f.backend, []byte("#!/bin/sh\n[ \"$1\" = --fsys-tarfile ] || exit 2\necho half; sleep 0.2; echo whole\n"), 0o755))
 	pkg := f.pkg(t, "p.deb", "x")

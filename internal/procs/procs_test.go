@@ -27,7 +27,7 @@ func TestUnitOf(t *testing.T) {
 	}
 }
 
-// A shell that uses files in each of the ways is found, and one that reads is not.
+// Find finds a shell that uses files in each way, but not one that only reads.
 func TestFind(t *testing.T) {
 	for name, test := range map[string]struct {
 		script string
@@ -51,7 +51,8 @@ func TestFind(t *testing.T) {
 			if err := os.WriteFile(dir+"/data/file", nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			// The shell itself stands outside of what is looked at, but for "stands".
+			// The shell itself works outside of the searched directory, except in the
+			// case "stands".
 			cmd := exec.Command("sh", "-c", strings.NewReplacer("file", "data/file", "cd dir", "cd data/dir", "<dir", "<data/dir").Replace(test.script))
 			cmd.Dir = dir
 			stdin, err := cmd.StdinPipe()

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/rebootrequired"
 )
 
-// What was raised is withdrawn, whatever was there before and came meanwhile;
-// what others wrote stays.
+// Clear removes apt-be's part of the flag, whatever the flag contained before and
+// since. The parts of other programs stay.
 func TestFlag(t *testing.T) {
 	const flag, packages = "reboot-required", "reboot-required.pkgs"
 	type files map[string]string
@@ -46,7 +46,7 @@ func TestFlag(t *testing.T) {
 				}
 			}
 			write(tt.before)
-			// What was raised for an earlier environment is not added up.
+			// Set replaces the packages of an earlier environment.
 			for _, packages := range [][]string{{"dbus"}, {"linux", "libc6"}} {
 				if err := f.Set(packages); err != nil {
 					t.Fatal(err)
@@ -78,8 +78,8 @@ func TestFlag(t *testing.T) {
 	}
 }
 
-// Nobody asked, so there is nothing to withdraw, whoever else has a flag.
-func TestWithdrawNothing(t *testing.T) {
+// If apt-be has not set the flag, Clear changes nothing.
+func TestClearUnset(t *testing.T) {
 	f := rebootrequired.Flag{Dir: t.TempDir()}
 	theirs := filepath.Join(f.Dir, "reboot-required")
 	if err := os.WriteFile(theirs, nil, 0o644); err != nil {

@@ -36,14 +36,14 @@ func TestReadFile(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadFile of nothing = %v", err)
 	}
-	// As large as no memory is.
+	// Larger than any memory.
 	check(t, os.Truncate(path, 1<<42))
 	if _, err := regular.ReadFile(path, 1<<10); !errors.Is(err, regular.ErrSize) {
 		t.Errorf("ReadFile of 4 TiB = %v", err)
 	}
 }
 
-// None of these is waited for, or opened.
+// None of these is opened or waited for.
 func TestOtherKinds(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

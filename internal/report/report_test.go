@@ -50,7 +50,7 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// fakeSystem is a running system that notes what it is asked for.
+// fakeSystem is a running system that records the calls.
 type fakeSystem struct {
 	mail     []string
 	mailErr  error
@@ -80,8 +80,8 @@ func newReport(t *testing.T) (*Report, *fakeSystem, *bytes.Buffer) {
 	return &Report{Reporter: &Reporter{Notice: ui.NewNotice(io.Discard, true), Log: log, System: system, Flag: flag}}, system, logged
 }
 
-// Whatever scripts have spooled, what is mail is delivered, with what came of
-// the upgrade, and the rest is told of.
+// Of the spooled files, valid messages are delivered, with the result of the upgrade.
+// The others are reported.
 func TestFinishDelivers(t *testing.T) {
 	s, system, logged := newReport(t)
 	s.Finish(nil, nil, nil)
@@ -110,7 +110,7 @@ func TestFinishTellsWhyItFailed(t *testing.T) {
 	}
 }
 
-// Without a sendmail that is told once.
+// A missing sendmail is reported once.
 func TestFinishWithoutSendmail(t *testing.T) {
 	s, system, logged := newReport(t)
 	system.mailErr = fs.ErrNotExist
@@ -122,8 +122,8 @@ func TestFinishWithoutSendmail(t *testing.T) {
 	}
 }
 
-// The flag is up while the next boot takes an environment, in the name of the
-// packages that asked in it.
+// The flag is set while the next boot takes an environment. It names the packages that
+// asked for a reboot in that environment.
 func TestSetRebootRequired(t *testing.T) {
 	s, _, _ := newReport(t)
 	armed := be.Env{Name: "new", Record: be.Record{UUID: "1"}}
@@ -143,7 +143,8 @@ func TestSetRebootRequired(t *testing.T) {
 	if got := packages(); got != "libc6\ndbus\n" || !s.Flag.IsSet() {
 		t.Errorf("packages are %q, up: %v", got, s.Flag.IsSet())
 	}
-	// The same upgrade again, of which nothing asks; then one that goes on with it.
+	// The same upgrade again, without requests for a reboot; then one that extends the
+	// environment.
 	for asked, want := range map[string]string{"": "libc6\ndbus\n", "linux-base\n": "libc6\ndbus\nlinux-base\n"} {
 		if err := s.Flag.Set([]string{"libc6", "dbus"}); err != nil {
 			t.Fatal(err)

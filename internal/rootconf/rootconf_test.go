@@ -10,7 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
 
-// rootWith makes a root file system with the files given.
+// rootWith makes a root file system with these files.
 func rootWith(t *testing.T, files map[string]string) string {
 	t.Helper()
 	tree := fstest.MapFS{}

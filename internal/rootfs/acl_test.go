@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Access control lists as setfacl(1) writes them: u::rw-, u:1:r--, u:2:r--,
-// g::r--, g:1:r--, m::r--, o::r--, with other numbers.
+// Access control lists in the format of setfacl(1): u::rw-, u:1:r--, u:2:r--, g::r--,
+// g:1:r--, m::r--, o::r--, with other numbers.
 const (
 	numberedACL   = "\x02\x00\x00\x00" + aclHead + "\x02\x00\x04\x00\x01\x00\x00\x00" + "\x02\x00\x04\x00\x02\x00\x00\x00" + aclMiddle + "\x08\x00\x04\x00\x01\x00\x00\x00" + aclTail
 	renumberedACL = "\x02\x00\x00\x00" + aclHead + "\x02\x00\x04\x00\x02\x00\x00\x00" + "\x02\x00\x04\x00\x05\x00\x00\x00" + aclMiddle + "\x08\x00\x04\x00\x07\x00\x00\x00" + aclTail
@@ -39,7 +39,7 @@ func TestACLsFollowNames(t *testing.T) {
 	}
 }
 
-// TestACLOfAnotherForm leaves alone what it can't read.
+// TestACLOfAnotherForm checks that an unknown format stays unchanged.
 func TestACLOfAnotherForm(t *testing.T) {
 	for _, value := range []string{"", "\x02\x00", "\x03\x00\x00\x00", "\x02\x00\x00\x00", "\x02\x00\x00\x00\x01", "acl\n", numberedACL[:11]} {
 		attributes := map[string]string{aclAttributes[0]: value}

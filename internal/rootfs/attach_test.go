@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestAttach has a tree seen at a place of another one, and one in that.
+// TestAttach attaches a tree at a place of another tree, and a third one within it.
 func TestAttach(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"root/opt", "root/opt/hidden", "opt/deep", "deep/file"} {

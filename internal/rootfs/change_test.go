@@ -14,7 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/merge"
 )
 
-// pair is a root to change and one to take from.
+// pair returns a root to change and a root to copy from.
 func pair(t *testing.T) (c *Changer, to, from string) {
 	t.Helper()
 	target, to := open(t)
@@ -28,7 +28,7 @@ func (c *Changer) carry(t *testing.T, name string) {
 	check(t, c.Copy(name, n, n.Attributes))
 }
 
-// list returns all paths in a directory but /etc.
+// list returns all paths in a directory, without etc.
 func list(t *testing.T, dir string) []string {
 	t.Helper()
 	var names []string
@@ -78,7 +78,7 @@ func TestCarryHardLinks(t *testing.T) {
 	c, to, from := pair(t)
 	plant(t, from, "one")
 	check(t, os.Link(filepath.Join(from, "one"), filepath.Join(from, "two")))
-	for range 2 { // once more, onto what is the same already
+	for range 2 { // the second time, onto equal files
 		c.carry(t, "one")
 		c.carry(t, "two")
 		if a, b := node(t, c.To, "one"), node(t, c.To, "two"); a.Inode != b.Inode {
@@ -90,7 +90,7 @@ func TestCarryHardLinks(t *testing.T) {
 	}
 }
 
-// TestNoWayOut has links where directories are expected.
+// TestNoWayOut has links at places where directories are expected.
 func TestNoWayOut(t *testing.T) {
 	c, to, from := pair(t)
 	plant(t, from, "d/file")
@@ -124,7 +124,7 @@ func TestRemove(t *testing.T) {
 
 func TestWrite(t *testing.T) {
 	c, to, _ := pair(t)
-	plant(t, to, "file", unfinished+"file") // the second one is somebody's own
+	plant(t, to, "file", unfinished+"file") // the second one belongs to a user
 	a := merge.Attributes{Mode: 0o604, Owner: "me", Group: "mine"}
 	check(t, c.Write("file", []byte("new"), a))
 	if got := node(t, c.To, "file"); got.Size != 3 || got.Mode != 0o604 {
@@ -189,7 +189,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// TestBesides keeps things beside others whose names leave no room for more.
+// TestBesides keeps files beside others whose names are too long for a suffix.
 func TestBesides(t *testing.T) {
 	if got := BesidePath("etc/motd", Aside); got != "etc/motd"+Aside {
 		t.Errorf("beside motd is %s", got)
@@ -217,7 +217,7 @@ func TestBesides(t *testing.T) {
 	}
 }
 
-// TestSetAsideAgain sets things aside where something was set aside before.
+// TestSetAsideAgain sets files aside where an earlier file was set aside.
 func TestSetAsideAgain(t *testing.T) {
 	c, to, _ := pair(t)
 	for range 2 {
@@ -231,8 +231,8 @@ func TestSetAsideAgain(t *testing.T) {
 	}
 }
 
-// TestCarryTimes keeps the times of what is carried, and of the directories that
-// something is carried into or out of.
+// TestCarryTimes keeps the times of carried files, and of the directories that they are
+// carried into or out of.
 func TestCarryTimes(t *testing.T) {
 	c, to, from := pair(t)
 	plant(t, from, "d/new/file", "d/link>target", "d/file", "d/set")

@@ -13,7 +13,7 @@ import (
 	"github.com/apt-be/apt-be/tests/expect"
 )
 
-// mirror makes an empty tree to be the mirror of one with some entries.
+// mirror returns an empty tree as the mirror of a tree with these entries.
 func mirror(t *testing.T, entries ...string) (m *Mirror, to, from string) {
 	t.Helper()
 	to, from = t.TempDir(), t.TempDir()
@@ -28,8 +28,8 @@ func mirror(t *testing.T, entries ...string) (m *Mirror, to, from string) {
 	return NewMirror(trees[0], trees[1]), to, from
 }
 
-// settle makes passes, by a clock that is an hour ahead, until nothing changes. It
-// returns after the next tick of the kernel's clock: later changes have a later
+// settle makes passes, with a clock that is an hour ahead, until nothing changes. It
+// returns after the next tick of the kernel's clock, so that later changes have a later
 // time.
 func settle(t *testing.T, m *Mirror) {
 	t.Helper()
@@ -58,7 +58,7 @@ func wantContent(t *testing.T, file, want string) {
 	}
 }
 
-func TestMirrorCopiesAllThatThereIs(t *testing.T) {
+func TestMirrorCopiesAllFiles(t *testing.T) {
 	m, to, from := mirror(t, "deep/er/file", "link>deep/er/file", "broken>/nowhere", "empty/", "first")
 	check(t, os.Link(filepath.Join(from, "first"), filepath.Join(from, "deep/second")))
 	check(t, unix.Mkfifo(filepath.Join(from, "pipe"), 0o600))
@@ -75,7 +75,7 @@ func TestMirrorCopiesAllThatThereIs(t *testing.T) {
 		check(t, unix.Lstat(filepath.Join(from, name), &a))
 		check(t, unix.Lstat(filepath.Join(to, name), &b))
 		if name == "." {
-			a.Mtim, b.Mtim = unix.Timespec{}, unix.Timespec{} // its entries are made
+			a.Mtim, b.Mtim = unix.Timespec{}, unix.Timespec{} // its entries were created
 		}
 		if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Mtim != b.Mtim || a.Mode&unix.S_IFMT != unix.S_IFDIR && a.Nlink != b.Nlink {
 			t.Errorf("%s is %o %d:%d %v %d, and its copy %o %d:%d %v %d", name,
@@ -150,8 +150,8 @@ func TestMirrorCopiesYoungFilesAgain(t *testing.T) {
 	wantContent(t, filepath.Join(to, "file"), "file")
 }
 
-// What came and went between two passes leaves nothing.
-func TestMirrorOfWhatIsYoung(t *testing.T) {
+// A file that was created and deleted between two passes leaves nothing in the mirror.
+func TestMirrorOfShortLivedFile(t *testing.T) {
 	m, to, from := mirror(t, "old")
 	_, err := m.Pass(context.Background())
 	check(t, err)

@@ -20,7 +20,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// open makes a root file system in which the caller is called me.
+// open opens a root file system in which the caller's account is called me.
 func open(t *testing.T) (r *Root, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -36,7 +36,7 @@ func open(t *testing.T) (r *Root, dir string) {
 	return r, dir
 }
 
-// plant makes files with their names as their content, "name/" and "name>target".
+// plant creates files that contain their own names, "name/" and "name>target".
 func plant(t *testing.T, dir string, entries ...string) {
 	t.Helper()
 	for _, e := range entries {
@@ -76,7 +76,7 @@ func TestNode(t *testing.T) {
 		"pipe":          {Kind: merge.Special, Content: "10000 0:0", Attributes: merge.Attributes{Mode: 0o600, Owner: "me", Group: "mine"}},
 		"none":          {},
 		"d/file/below":  {},
-		"out/passwd":    {}, // not by a link
+		"out/passwd":    {}, // not through a link
 		"d/link/../../": {Kind: merge.Directory, Attributes: node(t, r, ".").Attributes},
 	} {
 		if name == "d/link/../../" {

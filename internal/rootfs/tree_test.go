@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWholeTrees copies, compares and removes directories deeper than any path leads,
-// with fewer descriptors than they have levels.
+// TestWholeTrees copies, compares and removes directories that are too deep for a path,
+// with fewer descriptors than levels.
 func TestWholeTrees(t *testing.T) {
 	const depth = 400
 	var limit unix.Rlimit
@@ -43,7 +43,7 @@ func TestWholeTrees(t *testing.T) {
 	defer to.Close()
 	node, err := from.Node("deep")
 	check(t, err)
-	for range 2 { // the second time in the place of the first
+	for range 2 { // the second time it replaces the first copy
 		c := &Changer{To: to, From: from}
 		check(t, c.CopyTree("deep", node, node.Attributes))
 		check(t, c.Finish())
@@ -67,8 +67,8 @@ func TestWholeTrees(t *testing.T) {
 	}
 }
 
-// TestHands has directories and files that belong to this or that account.
-func TestHands(t *testing.T) {
+// TestOwners has directories and files of several accounts.
+func TestOwners(t *testing.T) {
 	for uid, want := range map[uint32]bool{0: false, 105: false, 999: false, 1000: true, 60_000: true, 61_184: false, 65_534: false, 65_535: false, 65_536: true, 100_000: true} {
 		if got := isUser(uid); got != want {
 			t.Errorf("%d is a user: %v", uid, got)

@@ -35,9 +35,9 @@ func TestCollectOnlyRegularFilesInside(t *testing.T) {
 	}
 }
 
-// Of logs it is what a run added that counts, and a stamp says something only
-// if that run wrote it.
-func TestCollectWhatWasDone(t *testing.T) {
+// Of logs, Collect returns the text that the run added. It returns a stamp only if the
+// run wrote it.
+func TestCollectNewText(t *testing.T) {
 	a, _ := newAssembler(t)
 	file := func(name string) string { return filepath.Join(a.root, name) }
 	spec := Spec{
@@ -92,7 +92,7 @@ func TestSpooled(t *testing.T) {
 	if got := len(spooled(a.root, spec)); got > spoolFiles {
 		t.Errorf("%d files are read", got)
 	}
-	// A directory that leads out of the root is none.
+	// A directory that leads out of the root counts as missing.
 	check(t, os.RemoveAll(spool))
 	check(t, os.Symlink(outside, spool))
 	if got := spooled(a.root, spec); len(got) > 0 {

@@ -19,7 +19,8 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// newAssembler has a root with an /etc, beside a directory that is not in it.
+// newAssembler returns an assembler for a root with an /etc, and a directory outside of
+// the root.
 func newAssembler(t *testing.T) (a *assembler, outside string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,7 +52,7 @@ func TestNothingIsMadeOutside(t *testing.T) {
 	}
 }
 
-func TestMkdirHasItsModeWhateverTheUmask(t *testing.T) {
+func TestMkdirIgnoresUmask(t *testing.T) {
 	a, _ := newAssembler(t)
 	for range 2 {
 		check(t, a.mkdir("/lock", 0o1777))
@@ -121,7 +122,7 @@ func TestCleanUp(t *testing.T) {
 	}
 }
 
-func TestNoPolicyWhereNoneIsAskedFor(t *testing.T) {
+func TestNoUnneededPolicy(t *testing.T) {
 	a, _ := newAssembler(t)
 	check(t, a.policy(&Spec{}))
 	if _, err := os.Lstat(filepath.Join(a.root, policyFile)); !errors.Is(err, fs.ErrNotExist) {
@@ -136,7 +137,7 @@ func TestCopyTree(t *testing.T) {
 	check(t, os.WriteFile(file, []byte("configuration"), 0o640))
 	old := time.Date(2020, 2, 2, 2, 2, 2, 0, time.UTC)
 	check(t, os.Chtimes(file, old, old))
-	for range 2 { // the second time over the first one
+	for range 2 { // the second time over the first file
 		check(t, copyTree(src, dst))
 	}
 	copied := filepath.Join(dst, "EFI/debian/grub.cfg")

@@ -7,13 +7,13 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// A file system that answers is not silent, and one on a disk is not asked, nor what
-// is not there.
-func TestSilentAmong(t *testing.T) {
+// A file system that answers is not reported. Local file systems and missing mount
+// points are not tested.
+func TestUnresponsive(t *testing.T) {
 	dir := t.TempDir()
 	silent := unresponsiveAmong([]*mountinfo.Info{
 		{Mountpoint: dir, FSType: "fuse.sshfs"},
-		{Mountpoint: dir + "/below", FSType: "ext4"}, // which says that it is not there
+		{Mountpoint: dir + "/below", FSType: "ext4"}, // which does not exist
 		{Mountpoint: "/nowhere", FSType: "ext4"},
 		{Mountpoint: "/proc", FSType: "proc"},
 	})

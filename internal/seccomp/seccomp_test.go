@@ -16,7 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/seccomp/seccomptest"
 )
 
-// TestNumbers compares the table with the one of golang.org/x/sys, which is made of
+// TestNumbers compares the table with that of golang.org/x/sys, which is generated from
 // the kernel's.
 func TestNumbers(t *testing.T) {
 	sys, err := build.Import("golang.org/x/sys/unix", ".", build.FindOnly)
@@ -82,7 +82,7 @@ func TestProgram(t *testing.T) {
 		{amd64, 25, 5, 0, unix.SECCOMP_RET_ALLOW},
 		{i386, 25, 5, 0, third},
 		{i386, 16, 5, 0, unix.SECCOMP_RET_ALLOW},
-		{arm64, 0, 5, 0, unix.SECCOMP_RET_ALLOW}, // iopl and stime are not there
+		{arm64, 0, 5, 0, unix.SECCOMP_RET_ALLOW}, // iopl and stime do not exist there
 		{unix.AUDIT_ARCH_S390X, 1, 0, 0, seccomp.Errno(unix.EACCES)},
 	} {
 		got, err := seccomptest.Evaluate(filter, tt.arch, tt.number, 0, tt.second, 0, 0, 0, tt.last)

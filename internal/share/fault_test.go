@@ -13,17 +13,16 @@ import (
 
 var errFault = errors.New("a fault was injected")
 
-// fault is what happens at one of the calls to the store or the machine.
+// fault is the event at one of the calls to the store or the machine.
 type fault string
 
 const (
 	fails  fault = "an error"
 	killed fault = "killed"    // mounts stay
-	reset  fault = "power cut" // the next boot mounts what the fstab says
+	reset  fault = "power cut" // the next boot mounts the fstab's entries
 )
 
-// faulty is a store, and the machine beside it, in which something happens before
-// the nth call, whatever it is.
+// faulty is a store and a machine with a fault before the nth call of any kind.
 type faulty struct {
 	store.Store
 	at, calls int
@@ -81,14 +80,14 @@ func (f *faulty) Snapshot(src, dst string, readOnly bool) error {
 	return f.change(func() error { return f.Store.Snapshot(src, dst, readOnly) })
 }
 
-// operation is something that can be interrupted.
+// operation is an operation that a fault interrupts.
 type operation struct {
 	name    string
 	prepare func(w *fixture)
 	run     func(w *fixture) error
-	// check finds all that is to be there after a Recover, and what came since.
+	// check checks the state after a Recover, including mail that arrived since.
 	check  func(w *fixture, since map[string]string)
-	sealed bool // nobody can write while nothing is mounted
+	sealed bool // no process can write while nothing is mounted
 }
 
 var operations = []operation{
@@ -98,8 +97,8 @@ var operations = []operation{
 	{"restore in place", (*fixture).spoil, func(w *fixture) error { return w.restore(true) }, (*fixture).checkInPlace, true},
 }
 
-// At whichever call something happens, and whatever the services write before the
-// next command: all mail is there once, and nothing is left over.
+// TestFaultsAtEachCall injects a fault at each call, while services write mail before
+// the next command. All mail must exist once, without leftovers.
 func TestFaultsAtEachCall(t *testing.T) {
 	for _, op := range operations {
 		for _, fault := range []fault{fails, killed, reset} {
@@ -164,7 +163,7 @@ func (w *fixture) checkMail(since map[string]string) {
 	}
 }
 
-// noShareBut checks that there is no share, or one that others mount.
+// noShareBut checks that no share exists, except one that others mount.
 func (w *fixture) noShareBut() {
 	w.Helper()
 	mounted := strings.Contains(w.fstab("@be/other"), "@share/mail")

@@ -29,12 +29,12 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// machine is one whose mounts are only noted.
+// machine is a machine that only records its mounts.
 type machine struct {
 	mounts map[string]string
-	users  []procs.Process // have their File open
-	call   func() error    // before whatever is done, if any
-	done   func() error    // after it
+	users  []procs.Process // processes that have their File open
+	call   func() error    // is called before each operation, if not nil
+	done   func() error    // is called after each operation
 }
 
 func (m *machine) Points() (map[string]string, error) { return maps.Clone(m.mounts), nil }
@@ -77,8 +77,7 @@ func (m *machine) Binds(string) ([]procs.Bind, error) { return nil, nil }
 
 const fstabText = "UUID=1 / btrfs noatime,subvol=@rootfs 0 0\n"
 
-// fixture is a machine that runs from @rootfs, with some mail, and another
-// environment.
+// fixture is a machine that runs from @rootfs, with some mail and a second environment.
 type fixture struct {
 	*betest.Machine
 	dir     string
@@ -102,11 +101,11 @@ func newFixture(t *testing.T) *fixture {
 	return w
 }
 
-// open is what another process does.
+// open opens the store as another process.
 func (w *fixture) open(st store.Store) {
 	w.reg = be.NewRegistry(st, "/", func(string) (be.Identity, error) { return be.Identity{}, nil })
 	w.shares = share.New(w.reg, w.machine)
-	// Changes settle at once: no test changes a file while it is copied.
+	// Changes settle immediately, because no test changes a file while it is copied.
 	w.shares.SetClock(func() time.Time { return time.Now().Add(time.Hour) })
 }
 
@@ -138,14 +137,15 @@ func (w *fixture) remove() error {
 
 func (w *fixture) locked(do func() error) error { return betest.Locked(w.reg, do) }
 
-// recover is what the next command does.
+// recover runs recovery, as the next command does.
 func (w *fixture) recover() {
 	w.Helper()
 	w.open(w.store)
 	betest.Recover(w.T, w.reg)
 }
 
-// visible is where, in the store, what is at /var/mail of the running system is.
+// visible returns the path, in the store, of the directory that is visible at the
+// running system's /var/mail.
 func (w *fixture) visible() string {
 	if mounted := w.machine.mounts["/var/mail"]; mounted != "" {
 		return mounted
@@ -153,13 +153,13 @@ func (w *fixture) visible() string {
 	return "@rootfs/var/mail"
 }
 
-// frozen says whether nobody can write to what is visible.
+// frozen reports whether the visible directory is read-only.
 func (w *fixture) frozen() bool {
 	sub, err := w.store.Get(w.visible())
 	return err == nil && sub.ReadOnly
 }
 
-// files are those below a directory of the store, with what they hold.
+// files returns the files below a directory of the store, with contents.
 func (w *fixture) files(dir string) map[string]string {
 	w.Helper()
 	found := map[string]string{}
@@ -183,7 +183,7 @@ func (w *fixture) fstab(env string) string {
 	return string(text)
 }
 
-// names are those of the shares, also of what would be one.
+// names returns the names of the shares, including shares under construction.
 func (w *fixture) names() []string {
 	w.Helper()
 	all, err := w.store.List(share.Dir)
@@ -197,8 +197,8 @@ func (w *fixture) names() []string {
 
 var mail = map[string]string{"al": "one", "same": "one", "lists/debian": "two"}
 
-// isShare checks that /var/mail is a share with some content, and isDirectory that
-// it is none: each is whole, and there is no other.
+// isShare checks that /var/mail is a complete share with this content, and the only
+// one. isDirectory checks that it is a plain directory.
 func (w *fixture) isShare(want map[string]string) {
 	w.Helper()
 	if got := w.files("@share/mail"); !maps.Equal(got, want) {

@@ -15,8 +15,8 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// forge leaves a journal, of a transaction that was cut off, with a step whose
-// checksum is as it should be.
+// forge leaves the journal of an interrupted transaction with one step and a right
+// checksum.
 func (w *fixture) forge(step func(id string) txn.Step) (id string) {
 	w.Helper()
 	check(w.T, w.locked(func() error {
@@ -40,7 +40,7 @@ func (w *fixture) forge(step func(id string) txn.Step) (id string) {
 	return id
 }
 
-// all is what there is in the store, but for the registry's own.
+// all returns the contents of the store, without the registry.
 func (w *fixture) all() map[string]string {
 	w.Helper()
 	found := w.files(".")
@@ -62,8 +62,8 @@ func (w *fixture) subvolumes() []string {
 	return paths
 }
 
-// TestForgedJournals has steps that name what is none of the transaction, for each
-// kind: with any argument out of its bounds nothing is done.
+// TestForgedJournals forges a step of each kind that names files of others. If any
+// argument is out of bounds, recovery does nothing.
 func TestForgedJournals(t *testing.T) {
 	const stray = "11111111-2222-3333-4444-555555555555"
 	add := func(id string) txn.Args { return txn.Args{"from": "@share/.new-" + id} }
@@ -123,7 +123,7 @@ func TestForgedJournals(t *testing.T) {
 
 var shared *fixture
 
-// boundsWorld is one in which nothing is done, so that all may have the same.
+// boundsWorld returns a fixture for all cases in which recovery changes nothing.
 func boundsWorld(t *testing.T) *fixture {
 	t.Helper()
 	if shared == nil || shared.T != t {
@@ -134,7 +134,7 @@ func boundsWorld(t *testing.T) *fixture {
 	return shared
 }
 
-// refuses checks that a step has its journal left, and nothing done.
+// refuses checks that recovery leaves a step's journal and changes nothing.
 func (w *fixture) refuses(kind string, args func(id string) txn.Args) {
 	w.Helper()
 	id := w.forge(func(id string) txn.Step { return txn.Step{Kind: kind, Args: args(id)} })
@@ -152,8 +152,7 @@ func (w *fixture) refuses(kind string, args func(id string) txn.Args) {
 	check(w.T, os.Remove(w.store.Path(be.HomeDir+"/journal/"+id+".json")))
 }
 
-// TestForgedJournalsInBounds has steps each of whose arguments may be one of its
-// kind.
+// TestForgedJournalsInBounds forges steps whose arguments are all within bounds.
 func TestForgedJournalsInBounds(t *testing.T) {
 	running := func(w *fixture) be.Env {
 		e, err := w.reg.Running()
@@ -163,7 +162,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		prepare func(w *fixture)
 		step    func(w *fixture, id string) txn.Step
-		says    string // "" if there is nothing to be done
+		says    string // "" if recovery changes nothing
 	}{
 		"make of what somebody mounts": {func(w *fixture) {
 			w.reg.Mounted = func(string) ([]string, error) { return []string{"/mnt"}, nil }
@@ -246,7 +245,7 @@ func TestForgedJournalsInBounds(t *testing.T) {
 	}
 }
 
-// step is one of a move of a share in an environment.
+// step returns a step of a move of a share in an environment.
 func (w *fixture) step(kind, name, dir, from string, e be.Env) txn.Step {
 	w.Helper()
 	uuid := "11111111-2222-3333-4444-555555555555"

@@ -11,11 +11,11 @@ import (
 	"github.com/apt-be/apt-be/internal/share"
 )
 
-// spoiled is what a new version has made of the mail.
+// spoiled is the mail after a new version has damaged it.
 var spoiled = map[string]string{"al": "spoiled", "same": "spoiled", "lists/debian": "two"}
 
-// spoil makes /var/mail a share, goes to the other environment, and comes back
-// with mail that is spoiled.
+// spoil makes /var/mail a share, switches to the other environment, and returns with
+// damaged mail.
 func (w *fixture) spoil() {
 	w.Helper()
 	check(w.T, w.add())
@@ -23,8 +23,7 @@ func (w *fixture) spoil() {
 	w.write("@share/mail/al", "spoiled")
 }
 
-// keep keeps what the shares are, as they are when the machine leaves for the
-// other environment.
+// keep makes the share snapshots of a departure to the other environment.
 func (w *fixture) keep() {
 	w.Helper()
 	check(w.T, w.locked(func() error {
@@ -100,7 +99,7 @@ func TestSnapshotIsKeptOncePerEnvironment(t *testing.T) {
 	w.write("@share/mail/late", "x")
 	w.wantFiles(all[0].Path, mail)
 
-	// Nobody mounts it there: nothing to keep, and nothing to restore.
+	// No environment mounts it there: there is nothing to keep or to restore.
 	w.write("@be/other/etc/fstab", fstabText)
 	w.keep()
 	if all, err := w.store.List(be.ShareSnapshotDir); err != nil || len(all) != 0 {

@@ -17,8 +17,8 @@ func TestFreeHolds(t *testing.T) {
 		want           bool
 	}{
 		{0, 0, true}, {100, 10, true},
-		{140, 10, true}, {141, 10, false}, // data takes the rest
-		{0, 30, true}, {0, 31, false}, // metadata does, twice
+		{140, 10, true}, {141, 10, false}, // data takes the unallocated space
+		{0, 30, true}, {0, 31, false}, // metadata takes the unallocated space, twice
 		{120, 20, true}, {121, 20, false}, {120, 21, false}, // both do
 	} {
 		if got := free.Holds(tt.data, tt.metadata); got != tt.want {

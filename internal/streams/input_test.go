@@ -40,8 +40,8 @@ func TestInputOfAFile(t *testing.T) {
 	}
 }
 
-// Who else moves in the file has his way.
-func TestInputThatSomebodyElseReads(t *testing.T) {
+// Another process that changes the offset of the file is respected.
+func TestInputOffsetIsShared(t *testing.T) {
 	file := open(t, scratch(t, "one\ntwo\nthree\n"), unix.O_RDWR)
 	s, err := Take(file, null(t), null(t))
 	if err != nil {
@@ -62,7 +62,7 @@ func TestInputThatSomebodyElseReads(t *testing.T) {
 func TestInputOfANamedPipe(t *testing.T) {
 	for _, c := range []struct {
 		name, script, left string
-		open               bool // somebody may still write
+		open               bool // a process may still write
 	}{
 		{"nothing is read", "exec true", "one\ntwo\nthree\n", true},
 		{"a line is read", "read a; test $a = one", "two\nthree\n", true},
@@ -92,10 +92,10 @@ func TestInputOfANamedPipe(t *testing.T) {
 	}
 }
 
-// Much goes through a named pipe, piece by piece.
-func TestMuchInputOfANamedPipe(t *testing.T) {
+// A named pipe passes large input, piece by piece.
+func TestLargeInputOfNamedPipe(t *testing.T) {
 	path := fifo(t)
-	file := open(t, path, unix.O_RDWR) // so that neither open has to wait
+	file := open(t, path, unix.O_RDWR) // so that neither open blocks
 	data := bytes.Repeat([]byte("0123456789\n"), 1<<16)
 	written := make(chan error, 1)
 	writer := open(t, path, unix.O_WRONLY)
@@ -119,7 +119,7 @@ func TestMuchInputOfANamedPipe(t *testing.T) {
 	}
 }
 
-// A directory cannot be read; a device that has nothing is not waited for.
+// A directory cannot be read. A device without data is not waited for.
 func TestOtherInput(t *testing.T) {
 	if status, err := run(t, open(t, t.TempDir(), unix.O_RDONLY), null(t), null(t), "! read a"); status != 0 || err != nil {
 		t.Errorf("a directory: status %d, %v", status, err)

@@ -27,7 +27,7 @@ func open(t *testing.T, path string, flags int) *os.File {
 
 func null(t *testing.T) *os.File { return open(t, os.DevNull, unix.O_RDWR) }
 
-// scratch makes a file.
+// scratch creates a file.
 func scratch(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
@@ -46,7 +46,7 @@ func fifo(t *testing.T) string {
 	return path
 }
 
-// run runs a shell's command, and returns how it ended and what Finish said.
+// run runs a shell command, and returns its status and the error of Finish.
 func run(t *testing.T, in, out, err *os.File, script string) (status int, ended error) {
 	t.Helper()
 	s, e := Take(in, out, err)
@@ -103,7 +103,7 @@ func TestDescribe(t *testing.T) {
 		name      string
 		file      *os.File
 		in, out   Stream
-		untouched bool // the command gets it as it is
+		untouched bool // the command gets the file unchanged
 	}{
 		{"the end of a pipe", read, Stream{Inherited, "", unix.O_RDONLY}, Stream{Inherited, "", unix.O_RDONLY}, true},
 		{"the other end", write, Stream{Inherited, "", unix.O_WRONLY}, Stream{Inherited, "", unix.O_WRONLY}, true},
@@ -130,7 +130,7 @@ func TestDescribe(t *testing.T) {
 				continue
 			}
 			if s.User() == c.file {
-				continue // it is a terminal, and nothing else here is the user's
+				continue // the test's terminal, which does not belong to the user here
 			}
 			if got := s.Describe()[i]; got != want {
 				t.Errorf("%s as %d: %+v, want %+v", c.name, i, got, want)
@@ -153,9 +153,9 @@ func TestStreamsInJSON(t *testing.T) {
 	}
 }
 
-// What the command has leads to no file: not by its name in /proc, not by what
-// can be done to a descriptor.
-func TestNothingLeadsToTheFile(t *testing.T) {
+// No descriptor of the command leads to a file: not by its name in /proc, and not by an
+// operation on the descriptor.
+func TestDescriptorsLeadToNoFile(t *testing.T) {
 	input, output := scratch(t, "input\n"), scratch(t, "")
 	_, err := run(t, open(t, input, unix.O_RDWR), open(t, output, unix.O_RDWR), null(t), `
 readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2
@@ -214,8 +214,8 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// One who writes notices that there is no room, and Finish says why.
-func TestOutputThatFails(t *testing.T) {
+// A writer gets an error when the disk is full, and Finish returns the reason.
+func TestFullDiskOutput(t *testing.T) {
 	const script = `trap "" PIPE; seq 1 100000 2>/dev/null && exit 1; exit 7`
 	var limit, before unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {

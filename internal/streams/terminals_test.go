@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The user's terminal, and beside it others.
+// The user's terminal, and further terminals.
 func TestTerminals(t *testing.T) {
 	if os.Getenv("STREAMS_TEST") == "terminal" {
 		describeTerminals()

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// area is the content of a swap area of some pages.
+// area returns the content of a swap area with some pages.
 func area(t *testing.T, pages int) []byte {
 	t.Helper()
 	data := make([]byte, pages*os.Getpagesize())

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asChild is the environment variable that makes this test binary the process that the
-// kernel filters: one of children.
+// asChild is the environment variable that makes this test binary one of children: a
+// process with a filter.
 const asChild = "SYSCALLS_CHILD"
 
 var children = map[string]func() error{
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// childCommand is one of children, in a network namespace of its own if it should. A
-// test need not be root.
+// childCommand returns the command of one of children; apart gives it a network
+// namespace of its own. The test does not need root.
 func childCommand(name string, apart bool) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"="+name)
@@ -49,10 +49,10 @@ func childCommand(name string, apart bool) *exec.Cmd {
 	return cmd
 }
 
-// filterable lets a process that is not root install filters.
+// filterable allows a process that is not root to install filters.
 func filterable() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
 
-// check is what a call should come to.
+// check is a call with its expected error.
 type check struct {
 	what string
 	call func() error

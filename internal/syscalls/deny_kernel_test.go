@@ -19,8 +19,8 @@ func TestDenyInTheKernel(t *testing.T) {
 	}
 }
 
-// denying finds out what the kernel makes of Deny. No argument of a call that is to be
-// refused means anything, so that nothing happens if it is not.
+// denying checks the effect of Deny in the kernel. The arguments of calls that must be
+// refused are invalid, so that the calls have no effect if they are executed.
 func denying() error {
 	const bad = ^uintptr(0)
 	raw := func(number uintptr, args ...uintptr) func() error {
@@ -45,13 +45,14 @@ func denying() error {
 	if _, err := unix.Setsid(); err != nil {
 		return err
 	}
-	// It becomes the controlling terminal, so that nobody needs a capability.
+	// The terminal becomes the controlling terminal, so that the calls need no
+	// capability.
 	tty, err := unix.Open(fmt.Sprintf("/dev/pts/%d", name), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	letters := []byte("x\n")
-	const moreBits = math.MaxUint &^ math.MaxUint32 // none in a 32-bit program
+	const moreBits = math.MaxUint &^ math.MaxUint32 // zero in a 32-bit program
 	typing := func(command uint) func() error {
 		return func() error {
 			for i := range letters {
@@ -81,7 +82,8 @@ func denying() error {
 	arch := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64, "386": unix.AUDIT_ARCH_I386}[runtime.GOARCH]
 	for _, name := range refused {
 		for _, number := range seccomp.Numbers(arch, name) {
-			// That hangs up without any argument, and x32's are not this process's.
+			// vhangup has an effect even without arguments. This process cannot make
+			// calls of x32.
 			if name != "vhangup" && number < 512 {
 				denied = append(denied, check{name, raw(uintptr(number)), unix.EPERM})
 			}
@@ -90,7 +92,7 @@ func denying() error {
 	if err := filterable(); err != nil {
 		return err
 	}
-	// The kernel answers otherwise as long as there is no filter.
+	// Without the filter, the kernel's answers differ.
 	for _, c := range []check{
 		{"keyctl", raw(unix.SYS_KEYCTL), unix.EOPNOTSUPP},
 		{"add_key", raw(unix.SYS_ADD_KEY), unix.EINVAL},

@@ -51,7 +51,7 @@ func TestDenied(t *testing.T) {
 		{"SCHED_IDLE", arm64, 119, []uint64{0, 5}, allow},
 		{"unshare of the user", amd64, 272, []uint64{unix.CLONE_NEWUSER | unix.CLONE_NEWNS}, no},
 		{"unshare of the user", i386, 310, []uint64{unix.CLONE_NEWUSER}, no},
-		{"unshare of mounts", amd64, 272, []uint64{unix.CLONE_NEWNS}, allow}, // the kernel has more to say
+		{"unshare of mounts", amd64, 272, []uint64{unix.CLONE_NEWNS}, allow}, // the kernel checks this call
 		{"clone of the user", arm64, 220, []uint64{unix.CLONE_NEWUSER | uint64(unix.SIGCHLD)}, no},
 		{"clone of x32", amd64, 56 | x32, []uint64{unix.CLONE_NEWUSER}, no},
 		{"fork", amd64, 56, []uint64{unix.CLONE_CHILD_SETTID | uint64(unix.SIGCHLD)}, allow},

@@ -18,7 +18,7 @@ import (
 
 func addressOf[T any](v *T) uintptr { return uintptr(unsafe.Pointer(v)) }
 
-// The descriptors of the process in the sandbox, and what it is told.
+// The descriptors of the process in the sandbox, and its orders.
 const (
 	channelFD  = 3
 	tcpPort    = "SYSCALLS_TCP"
@@ -27,8 +27,8 @@ const (
 	interfaces = "SYSCALLS_INTERFACES"
 )
 
-// TestNetwork has a process in a network namespace of its own use the one that the test
-// is in, until it has closed that.
+// TestNetwork has a process in a network namespace of its own use the test's network,
+// until the process closes that network.
 func TestNetwork(t *testing.T) {
 	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func TestNetwork(t *testing.T) {
 			}
 			go func() {
 				_, _ = io.WriteString(c, "hello")
-				_, _ = io.Copy(io.Discard, c) // until the other end is closed, or shut down
+				_, _ = io.Copy(io.Discard, c) // until the other end is closed or shut down
 				c.Close()
 				connections <- "ended"
 			}()
@@ -90,7 +90,8 @@ func TestNetwork(t *testing.T) {
 		if err != nil {
 			return
 		}
-		// The child says that it has closed one, and goes on when its end is known.
+		// The child reports that it has closed a socket, and continues when the other
+		// end has noticed.
 		go func() {
 			buffer := make([]byte, 1)
 			if n, _ := channel.Read(buffer); n == 1 {
@@ -150,7 +151,7 @@ func interfaceNames() string {
 	return strings.Join(names, " ")
 }
 
-// networking is what runs in the sandbox.
+// networking runs in the sandbox.
 func networking() error {
 	if err := LoopbackUp(); err != nil {
 		return err
@@ -159,7 +160,7 @@ func networking() error {
 	outside.Port, _ = strconv.Atoi(os.Getenv(tcpPort))
 	datagrams := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
 	datagrams.Port, _ = strconv.Atoi(os.Getenv(udpPort))
-	// The sandbox has none of these.
+	// The sandbox has none of these capabilities.
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData
 	if err := unix.Capget(&header, &caps[0]); err != nil {
@@ -189,7 +190,7 @@ func networking() error {
 	if err != nil {
 		return fmt.Errorf("while it is open: %w", err)
 	}
-	for range 2 { // it may be asked for again
+	for range 2 { // a second request is allowed
 		if err := unix.Unmount("/", closeNetwork); err != nil {
 			return fmt.Errorf("cannot close it: %w", err)
 		}
@@ -200,7 +201,7 @@ func networking() error {
 	return nil
 }
 
-// sockets are what a process has in the moment that the network is closed.
+// sockets are the sockets of a process at the moment when the network is closed.
 type sockets struct{ connected, fresh, listening, udp, udpNew, netlink int }
 
 func whileOpen(outside, datagrams unix.Sockaddr) (s sockets, err error) {
@@ -251,7 +252,7 @@ func whileOpen(outside, datagrams unix.Sockaddr) (s sockets, err error) {
 	if got := interfaceNames(); got != os.Getenv(interfaces) {
 		return s, fmt.Errorf("the interfaces are %q, want %q", got, os.Getenv(interfaces))
 	}
-	// The other end learns that a socket was closed.
+	// The other end notices that a socket was closed.
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err == nil {
 		err = unix.Connect(fd, outside)
@@ -265,15 +266,15 @@ func whileOpen(outside, datagrams unix.Sockaddr) (s sockets, err error) {
 	if err == nil {
 		_, err = unix.Read(channelFD, make([]byte, 1))
 	}
-	if err == nil { // the others are still there
+	if err == nil { // the other sockets still work
 		_, err = unix.Write(s.connected, []byte("more"))
 	}
 	return s, err
 }
 
-// notPermitted is what comes of a socket that takes a capability.
+// notPermitted returns the error of a socket that needs a capability.
 func notPermitted() error {
-	if runtime.GOARCH == "386" { // socketcall(2) is not the kernel's to answer
+	if runtime.GOARCH == "386" { // the filter cannot answer socketcall(2)
 		return unix.EAFNOSUPPORT
 	}
 	return unix.EPERM
@@ -297,7 +298,7 @@ func abstractSocket() error {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: os.Getenv(abstract)})
 }
 
-// setLink asks for a change of a link that there is not.
+// setLink asks the kernel to change a network link that does not exist.
 func setLink(fd int) error {
 	message := struct {
 		unix.NlMsghdr

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSever tries what makes a socket usable again, for both versions of IP where the
-// machine has them.
+// TestSever tries all ways to make a severed socket usable again, for both versions of
+// IP if the machine has them.
 func TestSever(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newFIFO is what a command waits at for the test, which reading the terminal is no
-// part of.
+// newFIFO returns a FIFO at which a command waits for the test, without reading the
+// terminal.
 func newFIFO(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "fifo")
@@ -24,7 +24,7 @@ func (s *screen) awaitRaw(t *testing.T) {
 	await(t, "the terminal is raw", func() bool { return s.settings(t).Lflag&unix.ICANON == 0 })
 }
 
-// What is typed is the pager's while the command does not want it.
+// While the command does not want the terminal, the pager gets the typed text.
 func TestKeysForAPager(t *testing.T) {
 	s := newShell(t)
 	before := s.settings(t)
@@ -39,7 +39,7 @@ func TestKeysForAPager(t *testing.T) {
 	}
 }
 
-// What is typed ahead is the shell's.
+// The shell gets text that the user types ahead.
 func TestTypedAhead(t *testing.T) {
 	for name, line := range map[string][2]string{"input": {"yes | ", ""}, "output": {"", " >/dev/null"}, "errors": {"", " 2>/dev/null"}} {
 		t.Run(name, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestTypedAhead(t *testing.T) {
 	}
 }
 
-// A command in a pipeline that asks gets the answers.
+// A command in a pipeline that asks a question gets the answers.
 func TestAsksInAPipeline(t *testing.T) {
 	for name, from := range map[string]string{"its input": "", "its terminal": "</dev/tty"} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,8 @@ func TestAsksInAPipeline(t *testing.T) {
 	}
 }
 
-// One in the background is stopped when it asks, as any.
+// A command in the background is stopped when it reads from the terminal, like any
+// other.
 func TestAsksInTheBackground(t *testing.T) {
 	s := newShell(t)
 	fifo := newFIFO(t)
@@ -102,10 +103,10 @@ func TestAsksInTheBackground(t *testing.T) {
 	s.expect(t, `got x\s(?s:.*)prompt>`)
 }
 
-// apt sets up its terminal with SIGTTOU blocked, and waits there for keys.
+// apt sets up its terminal with SIGTTOU blocked, and waits for keys there.
 const likeApt = `trap "" TTOU; stty -icanon </dev/tty; trap - TTOU; `
 
-// One who waits for keys without a stop gets them, and Ctrl-C.
+// A command that waits for keys without a stop gets the keys, and Ctrl-C.
 func TestSetsUpItsTerminal(t *testing.T) {
 	s := newShell(t)
 	s.send(t, relayed(`trap "echo interrupted >/dev/tty; over=1" INT; `+likeApt+`echo ready >/dev/tty; until [ "$over" ]; do :; done; read a; echo got $a`)+" | (trap '' INT; cat)\r")
@@ -117,7 +118,7 @@ func TestSetsUpItsTerminal(t *testing.T) {
 	s.expect(t, `got x\s(?s:.*)prompt>`)
 }
 
-// But not while a pager has the user's terminal.
+// It does not get them while a pager has the user's terminal.
 func TestSetsUpItsTerminalWithAPager(t *testing.T) {
 	s := newShell(t)
 	fifo, other := newFIFO(t), newFIFO(t)
@@ -134,7 +135,8 @@ func TestSetsUpItsTerminalWithAPager(t *testing.T) {
 	s.expect(t, `key x\s+end\s+prompt>`)
 }
 
-// A pager that has set up the terminal first leaves the command one with line editing.
+// After a pager that set up the terminal first, the command has a terminal with line
+// editing.
 func TestAfterAPager(t *testing.T) {
 	s := newShell(t)
 	fifo := newFIFO(t)

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A command that asks is stopped by Ctrl-Z, goes on after fg, and ends; the
-// terminal is what it was at each prompt.
-func TestStopAndGoOn(t *testing.T) {
+// Ctrl-Z stops a command that asks a question. After fg it continues and ends. The
+// terminal has its own settings at each prompt.
+func TestStopAndContinue(t *testing.T) {
 	s := newShell(t)
 	s.send(t, relayed(`echo ready; read a; echo one $a; read a; echo two $a; exit 7`)+"\r")
 	s.expect(t, `ready\s`)
@@ -31,8 +31,8 @@ func TestStopAndGoOn(t *testing.T) {
 	<-s.ended
 }
 
-// What the user set up between a stop and fg is what he finds in the end.
-func TestSettingsOfBetweenCount(t *testing.T) {
+// Settings that the user changes between a stop and fg are kept at the end.
+func TestSettingsBetweenStopAndFg(t *testing.T) {
 	s := newShell(t)
 	s.send(t, relayed(`echo ready; read a; echo got $a`)+"\r")
 	s.expect(t, `ready\s`)
@@ -48,9 +48,9 @@ func TestSettingsOfBetweenCount(t *testing.T) {
 	s.expect(t, `erase = \^A`)
 }
 
-// Settings that were there when a job was stopped by somebody's SIGSTOP, and
-// which the shell gives it back, are not taken for the user's.
-func TestStoppedBySomebody(t *testing.T) {
+// A SIGSTOP from another process stops a job. The shell restores the job's settings
+// after fg; they do not count as the user's.
+func TestStoppedByAnotherProcess(t *testing.T) {
 	s := newShell(t)
 	before := s.settings(t)
 	s.send(t, relayed(`echo ready; read a; echo got $a`)+"\r")
@@ -78,8 +78,8 @@ func (s *screen) foreground(t *testing.T) int {
 	return pgrp
 }
 
-// In the background output flows, and what is typed is the shell's; then the
-// command asks, and fg lets the user answer.
+// In the background, output flows, and the shell gets the typed text. When the command
+// asks a question, fg lets the user answer.
 func TestBackground(t *testing.T) {
 	s := newShell(t)
 	s.send(t, relayed(`echo ready; read a; echo got $a`)+" &\r")
@@ -97,11 +97,11 @@ func TestBackground(t *testing.T) {
 	s.expect(t, `\nisig icanon`)
 }
 
-// A job that was stopped goes on in the background.
+// A stopped job continues in the background.
 func TestStopAndBackground(t *testing.T) {
 	s := newShell(t)
-	// No command is started meanwhile: between vfork and exec a stop holds up
-	// the shell for ever, on any terminal.
+	// The shell must not start a command meanwhile: a stop between vfork and exec
+	// blocks the shell for ever, on any terminal.
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -121,8 +121,8 @@ func TestStopAndBackground(t *testing.T) {
 	s.expect(t, `\ngot word\s+prompt>`)
 }
 
-// Ctrl-C reaches the command, and the script that it was called by; the
-// supervisor knows its copy, and takes one that somebody else sent for that.
+// Ctrl-C reaches the command and the calling script. The supervisor recognizes its own
+// copy of the signal, and acts on a signal from another process.
 func TestInterrupt(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	s := newShell(t, "SIGNAL_LOG="+log)
@@ -149,7 +149,7 @@ func TestInterrupt(t *testing.T) {
 	s.expect(t, `script interrupted\s+after\s+prompt>`)
 }
 
-// An orphaned process group is not stopped: nobody could let it go on.
+// An orphaned process group is not stopped, because no shell could continue it.
 func TestOrphaned(t *testing.T) {
 	s := newScreen(t, []string{os.Args[0], `echo ready; kill -TSTP $$; echo went on`}, role+"=supervise")
 	s.expect(t, `\nwent on`)
@@ -164,8 +164,7 @@ func TestResize(t *testing.T) {
 	s.expect(t, `\n40 120\s+prompt>`)
 }
 
-// While the command is stopped, the shell has the terminal, and learns of its
-// new size alone.
+// While the command is stopped, only the shell learns of a new size of the terminal.
 func TestResizeWhileStopped(t *testing.T) {
 	s := newShell(t)
 	s.send(t, relayed(`echo ready; read a; stty size`)+"\r")
@@ -179,8 +178,7 @@ func TestResizeWhileStopped(t *testing.T) {
 	s.expect(t, `\n40 120\s+prompt>`)
 }
 
-// What else is in a pipeline may write to the terminal, and counts on its
-// settings for output.
+// Other commands in a pipeline may write to the terminal, and need its output settings.
 func TestPipeline(t *testing.T) {
 	s := newShell(t)
 	s.send(t, relayed(`read a; echo got $a`)+` | { until stty -a </dev/tty | grep -q -e -icanon; do :; done; printf 'one\ntwo\n' >/dev/tty; cat; }`+"\r")
@@ -189,8 +187,8 @@ func TestPipeline(t *testing.T) {
 	s.expect(t, `got x\s(?s:.*)prompt>`)
 }
 
-// The user's terminal goes away: one who asks there learns that nobody answers,
-// and the command goes on to its end.
+// After the user's terminal hangs up, a command that reads gets an end of file, and
+// runs to its end.
 func TestHangUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "end")
 	s := newScreen(t, []string{os.Args[0], `echo ready; read a; seq 1 100000; while read a; do :; done; echo end >` + file}, role+"=supervise")

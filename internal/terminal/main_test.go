@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// role is the variable that says what else than the tests this program is:
-// "supervise" has a Relay, and runs "keep", which leads the session of the other
-// terminal, and runs a shell's command there, in a process group of its own.
+// role is the environment variable that makes this test binary another program.
+// "supervise" has a Relay, and runs "keep". "keep" leads the session of the other
+// terminal, and runs a shell command there, in a process group of its own.
 const role = "TERMINAL_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Go takes the main thread for the main goroutine only if that asks for it here.
+// Go runs the main goroutine on the main thread only on request.
 func init() { runtime.LockOSThread() }
 
 func fatal(err error) {
@@ -70,7 +70,7 @@ func supervise(script string) int {
 	fatal(cmd.Start())
 	reportWrite.Close()
 	inner.tty.Close()
-	// Go blocks all signals in a main thread that it is done with.
+	// Go blocks all signals in the main thread after use.
 	blocked := setOf(unix.SIGTSTP)
 	fatal(unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, nil))
 	out, keepOutput := os.Stdout, false
@@ -102,7 +102,7 @@ func supervise(script string) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// What supervise tells keep: the command is to come into the foreground, or to go on.
+// The orders of supervise to keep: put the command into the foreground, or continue it.
 const foreground, resume = 'f', 'c'
 
 func keep(script string, inBackground bool) int {
@@ -134,7 +134,7 @@ func keep(script string, inBackground bool) int {
 	}
 }
 
-// obey does what supervise says to the command's process group.
+// obey carries out supervise's orders for the command's process group.
 func obey(orders *os.File, group int) {
 	runtime.LockOSThread()
 	blocked := setOf(unix.SIGTTOU)

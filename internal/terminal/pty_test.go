@@ -55,14 +55,13 @@ func (p pair) settings(t testing.TB) unix.Termios {
 	return *settings
 }
 
-// screen is a terminal with somebody at it, and a command on it that leads the
-// terminal's session.
+// screen is a terminal with a user, and a command that leads the terminal's session.
 type screen struct {
 	pair
 	cmd *exec.Cmd
 
 	output *expect.Output
-	ended  chan struct{} // the command has
+	ended  chan struct{} // is closed when the command has ended
 }
 
 // newScreen runs a command on a new terminal.
@@ -85,7 +84,7 @@ func newScreen(t testing.TB, argv []string, env ...string) *screen {
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		<-s.ended
-		s.master.Close() // and what is left loses its terminal
+		s.master.Close() // and the remaining processes lose their terminal
 		if t.Failed() {
 			t.Logf("the screen:\n%s", s.text())
 		}
@@ -93,7 +92,7 @@ func newScreen(t testing.TB, argv []string, env ...string) *screen {
 	return s
 }
 
-// newShell starts a shell with job control whose prompt is prompt>.
+// newShell starts a shell with job control and the prompt "prompt>".
 func newShell(t testing.TB, env ...string) *screen {
 	t.Helper()
 	s := newScreen(t, []string{"bash", "--norc", "--noediting"}, append([]string{"PS1=prompt>"}, env...)...)
@@ -136,8 +135,7 @@ func (s *screen) expect(t testing.TB, pattern string) []string {
 	return match
 }
 
-// relayed is a command line of a shell which runs another one on a terminal of
-// its own.
+// relayed returns a shell's command line that runs a script on a terminal of its own.
 func relayed(script string) string {
 	return fmt.Sprintf("%s=supervise %s %s", role, shellQuote(os.Args[0]), shellQuote(script))
 }

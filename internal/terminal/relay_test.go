@@ -110,7 +110,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// Nothing is lost, and in the end all is as it was.
+// No output is lost, and the terminal has its own settings at the end.
 func TestLargeOutput(t *testing.T) {
 	user := newPair(t)
 	before := user.settings(t)
@@ -138,7 +138,7 @@ func TestLargeOutput(t *testing.T) {
 		buffer := make([]byte, 64<<10)
 		for slow := 0; !bytes.HasSuffix(all.Bytes(), []byte("end")); slow++ {
 			if slow%100 == 0 {
-				time.Sleep(time.Millisecond) // and the others have to wait
+				time.Sleep(time.Millisecond) // the others have to wait
 			}
 			n, err := user.master.Read(buffer)
 			if err != nil {
@@ -160,9 +160,8 @@ func TestLargeOutput(t *testing.T) {
 	}
 }
 
-// Output that the user's terminal does not take holds nobody up when that goes
-// away.
-func TestTerminalThatBlocksAndGoes(t *testing.T) {
+// If the user's terminal blocks and then hangs up, the relay does not block.
+func TestTerminalBlocksAndHangsUp(t *testing.T) {
 	user, inner, relay := connect(t, false)
 	written := make(chan error)
 	go func() {
@@ -183,7 +182,7 @@ func TestTerminalThatBlocksAndGoes(t *testing.T) {
 	finish(t, relay)
 }
 
-// What is typed after the end is for the next one who reads.
+// The next reader gets text that is typed after the end.
 func TestTypedAfterTheEnd(t *testing.T) {
 	user, inner, relay := connect(t, false)
 	user.master.WriteString("for the command\r")
@@ -207,7 +206,8 @@ func TestTypedAfterTheEnd(t *testing.T) {
 	}
 }
 
-// The user's terminal is open in the shell and in others, too.
+// The user's terminal is also open in the shell and other processes, so its open file
+// stays blocking.
 func TestSharedDescriptionStaysBlocking(t *testing.T) {
 	user, inner, relay := connect(t, false)
 	check := func() {
@@ -234,8 +234,8 @@ func TestOutputSettings(t *testing.T) {
 	}
 }
 
-// One who set the terminal up meanwhile and then back has his way.
-func TestSettingsOfAPagerThatEnded(t *testing.T) {
+// A program that sets up the terminal meanwhile, and restores it, is respected.
+func TestSettingsAfterPager(t *testing.T) {
 	user, inner, relay := connect(t, true)
 	await(t, "the terminal is raw", func() bool { return user.settings(t).Lflag&unix.ICANON == 0 })
 	his := user.settings(t)
@@ -251,7 +251,7 @@ func TestSettingsOfAPagerThatEnded(t *testing.T) {
 	}
 }
 
-// A command that could not be started has never had its terminal open.
+// A command that could not be started never opened its terminal.
 func TestNeverOpened(t *testing.T) {
 	user := newPair(t)
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -267,7 +267,7 @@ func TestNeverOpened(t *testing.T) {
 	finish(t, relay)
 }
 
-// Before the command has it, the terminal may be closed for a moment.
+// Before the command opens it, the terminal may be closed for a moment.
 func TestClosedForAMoment(t *testing.T) {
 	user, inner, relay := connect(t, false)
 	inner.tty.Close()
@@ -286,11 +286,11 @@ func TestClosedForAMoment(t *testing.T) {
 	finish(t, relay)
 }
 
-// Much that nobody reads blocks neither the output nor the end.
-func TestInputThatNobodyReads(t *testing.T) {
+// Much unread input blocks neither the output nor the end.
+func TestUnreadInput(t *testing.T) {
 	user, inner, relay := connect(t, false)
 	settings := inner.settings(t)
-	settings.Lflag &^= unix.ICANON | unix.ECHO // or it would be dropped
+	settings.Lflag &^= unix.ICANON | unix.ECHO // otherwise the terminal would drop it
 	if err := setSettings(int(inner.tty.Fd()), &settings); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// childRole is set in the environment of this program where it is to be a
-// process that gets killed, and childDir says in which directory.
+// childRole is the environment variable that makes this test binary a process that gets
+// killed. childDir names its directory.
 const (
 	childRole = "TXN_TEST_ROLE"
 	childDir  = "TXN_TEST_DIR"
@@ -27,12 +27,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beChild does what its role says, tells so, and waits to be killed.
+// beChild carries out its role, reports that, and waits for its end.
 func beChild(role, dir string) {
 	ctx := context.Background()
 	var err error
 	switch role {
-	case "hold": // what it has inherited
+	case "hold": // the inherited lock
 	case "lock":
 		_, err = txn.TakeLock(ctx, dir+"/lock")
 	case "begin", "step", "commit":
@@ -48,7 +48,7 @@ func beChild(role, dir string) {
 			handler.Do = func(ctx context.Context, a txn.Args) error {
 				err := do(ctx, a)
 				fmt.Println(err)
-				time.Sleep(time.Hour) // it has happened, and nothing comes after it
+				time.Sleep(time.Hour) // the step took effect, and nothing follows
 				return err
 			}
 			f.journal.Handlers[kindFlip] = handler
@@ -61,7 +61,7 @@ func beChild(role, dir string) {
 
 type child struct{ cmd *exec.Cmd }
 
-// startChild returns when the child has done what its role says.
+// startChild returns when the child has carried out its role.
 func startChild(t *testing.T, role, dir string, inherit ...*os.File) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -87,7 +87,7 @@ func startChild(t *testing.T, role, dir string, inherit ...*os.File) *child {
 func (c *child) kill(t *testing.T) {
 	t.Helper()
 	check(t, c.cmd.Process.Kill())
-	_ = c.cmd.Wait() // says that it was killed
+	_ = c.cmd.Wait() // returns an error, because the child was killed
 }
 
 func TestKilled(t *testing.T) {

@@ -14,18 +14,18 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// Kinds of steps that leave traces in a directory: "make" makes a file, and
-// "flip" renames one, which can end a transaction.
+// Kinds of steps that change a directory: "make" creates a file, and "flip" renames one
+// and can end a transaction.
 const (
 	kindMake = "make" // file
 	kindFlip = "flip" // from, to
 )
 
-// fixture is a journal whose steps make and rename files in a directory.
+// fixture is a journal whose steps create and rename files in a directory.
 type fixture struct {
 	dir     string
 	journal *txn.Journal
-	log     []string // what handlers were called for
+	log     []string // the calls of the handlers
 	stuck   bool     // undoing fails
 }
 
@@ -79,7 +79,7 @@ func newFixture(dir string) *fixture {
 	return f
 }
 
-// inBounds has steps make and rename no files but those of a letter, or in no/.
+// inBounds allows steps only for files with names of one letter, or in no/.
 func inBounds(_ string, a txn.Args) error {
 	if err := a.Only("file", "from", "to", "padding"); err != nil {
 		return err
@@ -92,8 +92,7 @@ func inBounds(_ string, a txn.Args) error {
 	return nil
 }
 
-// appended is the text of a journal with further lines that have the checksums
-// that belong there.
+// appended returns the text of a journal with further lines and right checksums.
 func appended(text string, lines ...string) string {
 	for _, line := range lines {
 		last, err := hex.DecodeString(text[len(text)-1-2*sha256.Size : len(text)-1])
@@ -105,7 +104,7 @@ func appended(text string, lines ...string) string {
 	return text
 }
 
-// sealed is a line that comes after one with a checksum.
+// sealed returns a line with the checksum that follows another one.
 func sealed(last []byte, line string) string {
 	sum := sha256.Sum256(append(slices.Clone(last), line...))
 	return line + " " + hex.EncodeToString(sum[:]) + "\n"
@@ -126,7 +125,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// files lists what is in the directory, journals too.
+// files lists the directory, including journals.
 func (f *fixture) files(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -158,7 +157,7 @@ func (f *fixture) checkLog(t *testing.T, want ...string) {
 	}
 }
 
-// recover settles with handlers of its own, as another process has them.
+// recover recovers with handlers of its own, like another process.
 func (f *fixture) recover(t *testing.T) []txn.Recovered {
 	t.Helper()
 	recovered, err := newFixture(f.dir).journal.Recover(context.Background())
@@ -166,10 +165,10 @@ func (f *fixture) recover(t *testing.T) []txn.Recovered {
 	return recovered
 }
 
-// abandon lets go of a transaction as a process does that dies.
+// abandon leaves a transaction as a killed process does.
 func abandon(tx *txn.Txn) { tx.File().Close() }
 
-// journalFile is the only one.
+// journalFile returns the only journal.
 func (f *fixture) journalFile(t *testing.T) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(f.journal.Dir, "*.json"))

@@ -29,7 +29,7 @@ func TestLock(t *testing.T) {
 		t.Errorf("the error is %q, want one with %q", held, want)
 	}
 	first.Release()
-	second, err := txn.TakeLock(now, path) // free: no waiting
+	second, err := txn.TakeLock(now, path) // the lock is free, so there is no wait
 	check(t, err)
 	second.Release()
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-func TestRecoverUndoesWhatWasCutOff(t *testing.T) {
+func TestRecoverUndoesInterrupted(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		run  func(t *testing.T, tx *txn.Txn)
@@ -57,13 +57,13 @@ func TestRecoverUndoesWhatWasCutOff(t *testing.T) {
 	}
 }
 
-func TestRecoverEndsWhatHasCommitted(t *testing.T) {
+func TestRecoverCompletesCommitted(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
 	check(t, tx.Do(ctx, makeFile("a")))
 	check(t, tx.Do(ctx, makeFile("b")))
-	// The journal is as a crash leaves it between the step and its end.
+	// The journal is in the state of a crash between the step and its end.
 	file := f.journalFile(t)
 	saved := filepath.Join(f.dir, "journal", "saved")
 	check(t, os.Link(file, saved))
@@ -76,7 +76,7 @@ func TestRecoverEndsWhatHasCommitted(t *testing.T) {
 	f.checkFiles(t, "a", "c")
 }
 
-func TestRecoverUndoesACommitThatDidNotHappen(t *testing.T) {
+func TestRecoverUndoesMissingCommit(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
@@ -110,7 +110,7 @@ func TestRecoverLeavesTheLivingAlone(t *testing.T) {
 }
 
 // A child that inherits the journal file keeps the transaction alive.
-func TestRecoverLeavesAlonePastItsParent(t *testing.T) {
+func TestRecoverRespectsChild(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
@@ -158,7 +158,7 @@ func TestRecoverOfALongLine(t *testing.T) {
 	f.checkFiles(t)
 }
 
-func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
+func TestRecoverLeavesUnreadableJournal(t *testing.T) {
 	for _, tt := range []struct {
 		name, says string
 		edit       func(string) string
@@ -224,9 +224,9 @@ func TestRecoverLeavesAJournalThatItCannotRead(t *testing.T) {
 	}
 }
 
-// TestRecoverAfterAPowerCutBeforeAnySync has what a power cut may leave of a
-// journal whose steps so far were all Volatile.
-func TestRecoverAfterAPowerCutBeforeAnySync(t *testing.T) {
+// TestRecoverOfVolatileSteps has the possible remains of a journal whose
+// steps were all Volatile.
+func TestRecoverOfVolatileSteps(t *testing.T) {
 	for name, left := range map[string]string{"nothing": "", "half a header": `{"schema":1,"ti`} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t.TempDir())
@@ -249,7 +249,7 @@ func TestRecoverSweepsHiddenJournals(t *testing.T) {
 	hidden := filepath.Join(f.journal.Dir, ".new-0123")
 	check(t, os.WriteFile(hidden, []byte("half a hea"), 0o600))
 	check(t, os.WriteFile(filepath.Join(f.journal.Dir, "notes"), nil, 0o600))
-	// One that somebody is about to give its name to.
+	// A journal that a process is about to rename.
 	check(t, os.Rename(f.journalFile(t), filepath.Join(f.journal.Dir, ".new-live")))
 	if recovered := f.recover(t); recovered != nil {
 		t.Errorf("Recover = %+v, want nothing to tell of", recovered)
@@ -260,8 +260,8 @@ func TestRecoverSweepsHiddenJournals(t *testing.T) {
 	f.checkFiles(t, "notes")
 }
 
-// What is in the place of a journal is not waited for, and not touched.
-func TestRecoverOfWhatIsNoFile(t *testing.T) {
+// A special file at the place of a journal is neither waited for nor changed.
+func TestRecoverLeavesSpecialFiles(t *testing.T) {
 	for kind, put := range map[string]func(path string) error{
 		"FIFO":          func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"directory":     func(path string) error { return os.Mkdir(path, 0o700) },

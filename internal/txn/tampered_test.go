@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// abandoned leaves a transaction that has made files.
+// abandoned leaves a transaction that has created files.
 func abandoned(t *testing.T, f *fixture, names ...string) *txn.Txn {
 	t.Helper()
 	tx, err := f.journal.Begin("a test")
@@ -24,7 +24,7 @@ func abandoned(t *testing.T, f *fixture, names ...string) *txn.Txn {
 	return tx
 }
 
-// recoverTampered recovers, and returns what was undone, in order.
+// recoverTampered recovers, and returns the undone steps in order.
 func recoverTampered(t *testing.T, f *fixture) (recovered []txn.Recovered, log []string) {
 	t.Helper()
 	next := newFixture(f.dir)
@@ -33,8 +33,8 @@ func recoverTampered(t *testing.T, f *fixture) (recovered []txn.Recovered, log [
 	return recovered, next.log
 }
 
-// TestTampered has a journal that is not what its transaction wrote: nothing that
-// is in it is done.
+// TestTampered has journals that differ from the journal that the transaction wrote.
+// Recovery undoes none of their steps.
 func TestTampered(t *testing.T) {
 	lines := func(text string) []string { return strings.SplitAfter(text, "\n") }
 	for _, tt := range []struct {
@@ -75,7 +75,7 @@ func TestTampered(t *testing.T) {
 			f := newFixture(t.TempDir())
 			tx := abandoned(t, f, "a", "b")
 			f.edit(t, func(text string) string { return tt.edit(text, string(other)) })
-			// Another one is settled all the same.
+			// Another journal is settled all the same.
 			further := abandoned(t, f, "c")
 			recovered, log := recoverTampered(t, f)
 			settled := map[string]error{}
@@ -94,8 +94,8 @@ func TestTampered(t *testing.T) {
 	}
 }
 
-// TestEachByte flips each bit of a journal, and cuts it at each place: recovery
-// undoes what was recorded, from its beginning up to some step, or refuses.
+// TestEachByte flips each bit of a journal, and cuts it at each place. Recovery undoes
+// the recorded steps, from the first up to some step, or refuses.
 func TestEachByte(t *testing.T) {
 	f := newFixture(t.TempDir())
 	var file string
@@ -111,7 +111,7 @@ func TestEachByte(t *testing.T) {
 		t.Helper()
 		check(t, os.WriteFile(file, text, 0o600))
 		next := newFixture(f.dir)
-		next.stuck = true // so that the journal stays, if it tells of a step
+		next.stuck = true // so that the journal stays if it contains a step
 		recovered, err := next.journal.Recover(ctx)
 		check(t, err)
 		if len(recovered) != 1 {
@@ -145,9 +145,8 @@ func TestEachByte(t *testing.T) {
 	}
 }
 
-// TestFilesThatAreNoJournals has what somebody else can have written to, or could
-// have put there.
-func TestFilesThatAreNoJournals(t *testing.T) {
+// TestForeignFilesAmongJournals has files that another process wrote to or created.
+func TestForeignFilesAmongJournals(t *testing.T) {
 	for _, tt := range []struct {
 		name, says string
 		root       bool
@@ -187,8 +186,8 @@ func TestFilesThatAreNoJournals(t *testing.T) {
 	}
 }
 
-// A journal that is replaced while its runner lives has nobody's lock.
-func TestReplacedWhileItIsLocked(t *testing.T) {
+// A journal that is replaced while its process lives is not locked.
+func TestJournalReplacedWhileLocked(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
@@ -206,8 +205,8 @@ func TestReplacedWhileItIsLocked(t *testing.T) {
 	f.checkFiles(t)
 }
 
-// A line that could not be written whole leaves a journal that can be gone on with.
-func TestALineThatDoesNotFit(t *testing.T) {
+// After a line that could not be written completely, the journal is still usable.
+func TestIncompleteLine(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)

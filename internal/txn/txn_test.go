@@ -21,7 +21,7 @@ func TestCommit(t *testing.T) {
 	check(t, tx.Commit(ctx, flip("b", "c")))
 	f.checkLog(t, "make a", "make b", "flip b")
 	f.checkFiles(t, "a", "c")
-	check(t, tx.Rollback(ctx)) // nothing any more
+	check(t, tx.Rollback(ctx)) // nothing is left
 	f.checkFiles(t, "a", "c")
 }
 
@@ -40,7 +40,7 @@ func TestRollbackUndoesLastStepFirst(t *testing.T) {
 	check(t, tx.Rollback(ctx))
 }
 
-func TestAStepThatFailsIsNotTheCommit(t *testing.T) {
+func TestFailedStepIsNotTheCommit(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)
@@ -72,7 +72,7 @@ func halfDone(t *testing.T, f *fixture) *txn.Txn {
 
 var errNotDurable = errors.New("it may not outlive a power cut")
 
-func TestACommitThatIsNotDurableIsTakenBack(t *testing.T) {
+func TestFailedCommitIsUndone(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx := halfDone(t, f)
 	check(t, tx.Rollback(ctx))
@@ -80,8 +80,9 @@ func TestACommitThatIsNotDurableIsTakenBack(t *testing.T) {
 	f.checkFiles(t)
 }
 
-// If it can't be taken back, what it needs stays: half of it would be worse.
-func TestACommitThatCannotBeTakenBackStaysWhole(t *testing.T) {
+// If a commit cannot be undone, the earlier steps are not undone either: half of the
+// result would be worse.
+func TestFailedUndoOfCommitKeepsSteps(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx := halfDone(t, f)
 	f.stuck = true
@@ -96,8 +97,8 @@ func TestACommitThatCannotBeTakenBackStaysWhole(t *testing.T) {
 	f.checkFiles(t, "b")
 }
 
-// If the process dies before it could take it back, it has happened.
-func TestACommitThatIsNotDurableAndACrash(t *testing.T) {
+// If the process dies before it could undo the commit, the commit has happened.
+func TestCrashBeforeUndoOfCommit(t *testing.T) {
 	f := newFixture(t.TempDir())
 	abandon(halfDone(t, f))
 	if recovered := f.recover(t); len(recovered) != 1 || !recovered[0].Done {
@@ -127,7 +128,7 @@ func TestUnknownKinds(t *testing.T) {
 	f.checkFiles(t)
 }
 
-// rollBackStuck takes back a and b when that can't be done.
+// rollBackStuck rolls back a and b while undoing fails.
 func (f *fixture) rollBackStuck(t *testing.T) *txn.Txn {
 	t.Helper()
 	tx, err := f.journal.Begin("a test")
@@ -141,10 +142,10 @@ func (f *fixture) rollBackStuck(t *testing.T) *txn.Txn {
 	return tx
 }
 
-func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
+func TestFailedUndoIsRepeated(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx := f.rollBackStuck(t)
-	f.checkLog(t, "make a", "make b", "unmake b", "unmake a") // one doesn't keep the other from it
+	f.checkLog(t, "make a", "make b", "unmake b", "unmake a") // a failed undo does not prevent the other one
 	recovered, err := f.journal.Recover(ctx)
 	check(t, err)
 	if len(recovered) != 1 || !contains(recovered[0].Err, "it is stuck") || recovered[0].Done {
@@ -164,8 +165,8 @@ func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
 	f.checkFiles(t)
 }
 
-// In order, what came before a step stays as long as that does.
-func TestAnUndoThatFailsEndsOneInOrder(t *testing.T) {
+// With InOrder, an earlier step is not undone while a later one is not.
+func TestRollbackInOrderStopsAtFailure(t *testing.T) {
 	f := newFixture(t.TempDir())
 	f.journal.InOrder = true
 	f.rollBackStuck(t)

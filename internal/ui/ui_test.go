@@ -42,7 +42,7 @@ func TestNotice(t *testing.T) {
 	}
 }
 
-// What is heard is what is told, also what a quiet one does not show.
+// Hear gets every message, including those that a quiet Notice does not print.
 func TestHear(t *testing.T) {
 	var heard []string
 	n := NewNotice(io.Discard, true)
@@ -150,7 +150,7 @@ func TestAge(t *testing.T) {
 func TestPrinter(t *testing.T) {
 	const text = "a\tb\n\x1b[31mé\u009b \xff\x9b\u202e€\r"
 	const want = "a\tb\n\ufffd[31mé\ufffd \ufffd\ufffd\ufffd€\ufffd"
-	for step := 1; step <= len(text); step++ { // however it comes
+	for step := 1; step <= len(text); step++ { // in pieces of any size
 		var out strings.Builder
 		w := Printer(&out)
 		for i := 0; i < len(text); i += step {

@@ -17,7 +17,7 @@ import (
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
-// fakeBoot is a boot loader that notes what it is to try.
+// fakeBoot is a boot loader that records the trials.
 type fakeBoot struct {
 	tried []string
 	err   error
@@ -38,8 +38,8 @@ func (b *fakeBoot) Try(_ context.Context, e be.Env, _ time.Duration) error {
 	return b.err
 }
 
-// What an upgrade made is tried by the next boot, unless the administrator has
-// something to look at first.
+// The next boot tries the result of an upgrade, unless the administrator must decide
+// something first.
 func TestActivate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		without, waits, failed, seen bool

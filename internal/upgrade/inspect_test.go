@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// rootWith makes a root file system with the files given.
+// rootWith makes a root file system with these files.
 func rootWith(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()

@@ -103,7 +103,7 @@ func TestOnceADay(t *testing.T) {
 	for _, step := range []struct {
 		what string
 		do   func()
-		want int // how often something was said by then
+		want int // how many messages were printed by then
 	}{
 		{"at first", func() { warn()(one) }, 1},
 		{"again", func() { warn()(one) }, 1},

@@ -6,7 +6,7 @@ import (
 	"github.com/apt-be/apt-be/internal/frontend"
 )
 
-// TestJudge has the rows of the table of verdicts one by one.
+// TestJudge has the cases of the table of verdicts.
 func TestJudge(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -45,7 +45,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestJudgeAll goes through every outcome that there is.
+// TestJudgeAll judges every possible outcome.
 func TestJudgeAll(t *testing.T) {
 	yesNo := []bool{false, true}
 	for _, frontend := range frontend.Frontends() {

@@ -26,7 +26,7 @@ func TestFind(t *testing.T) {
 	if err != nil || d.node != "/dev/watchdog1" {
 		t.Fatalf("found %q, %v", d.node, err)
 	}
-	// A kernel without that file: it may be running.
+	// The kernel lacks this file, so the watchdog may be running.
 	if !d.active() {
 		t.Error("not active without a state")
 	}

@@ -34,7 +34,7 @@ func TestSetGetDelete(t *testing.T) {
 	}
 }
 
-// What systemd-boot and bootctl write and read.
+// TestFormat checks the format of systemd-boot and bootctl.
 func TestFormat(t *testing.T) {
 	v := Vars{Dir: t.TempDir()}
 	if err := v.Set("LoaderEntryOneShot", "a.conf"); err != nil {

@@ -42,7 +42,7 @@ func TestParseBlockOfOthers(t *testing.T) {
 	}
 }
 
-// All that apt-be and GRUB ever write fits into one sector.
+// All variables of apt-be and GRUB together fit into one sector.
 func TestBlockIsOneSector(t *testing.T) {
 	nonce := strings.Repeat("f", 16)
 	block, err := FormatBlock(Vars{varArmed: nonce, varTried: nonce, varMissing: "kernel", varProbe: "6f0a1c2e-8d6b-4b1c-9d2f-2f4f3c9f1a77"})
@@ -54,7 +54,7 @@ func TestBlockIsOneSector(t *testing.T) {
 	}
 }
 
-// GRUB's own tool reads and changes what is written.
+// GRUB's own tool can read and change the block.
 func TestEditenv(t *testing.T) {
 	block, err := FormatBlock(Vars{varArmed: "a1", "odd": `a\b`})
 	if err != nil {

@@ -30,7 +30,7 @@ func entry(name, title string) boot.Entry {
 	}
 }
 
-// hostile is what a boot environment could try with its os-release.
+// hostile are titles with which an os-release could attack the menu.
 var hostile = []string{
 	"it's '; reboot; echo '",
 	"$root ${root} `x` \"y\" \\ \\' #",
@@ -63,7 +63,7 @@ var (
 	noInitrd = boot.Entry{Name: "bare", Title: "bare", FSUUID: fsUUID, Subvolume: "@be/bare", Kernel: "/@be/bare/vmlinuz"}
 )
 
-// configs are menus with all that a menu may have, by their golden files.
+// configs returns menus with all features, by the names of their golden files.
 func configs() map[string]config {
 	two := []boot.Entry{entry("2026-11-20", "Debian 13 (2026-11-20)"), entry("old", "Debian 12 (old)")}
 	copied := entry("old", "Debian 12 (old)")
@@ -104,7 +104,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// check has GRUB's own parser read a text.
+// check parses a text with GRUB's own parser.
 func check(t *testing.T, text string) error {
 	t.Helper()
 	if _, err := exec.LookPath("grub-script-check"); err != nil {
@@ -164,7 +164,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// Whatever a boot environment calls itself, no line of the menu is its own.
+// No title can add a line to the menu.
 func FuzzTitle(f *testing.F) {
 	for _, title := range hostile {
 		f.Add(title, title)

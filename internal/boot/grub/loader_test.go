@@ -78,7 +78,7 @@ func TestLoader(t *testing.T) {
 	}
 }
 
-// The initramfs of a trial has nothing to do but to rename a file.
+// The initramfs of a trial only has to rename a file.
 func TestTried(t *testing.T) {
 	l := loader(t, ReadOnlyEnv)
 	must(t, l.SetMenu(menu(), nil))
@@ -89,7 +89,7 @@ func TestTried(t *testing.T) {
 	wantState(t, l, boot.State{})
 }
 
-// On a full disk, too, GRUB forgets its trial, and the menu can be made anew.
+// GRUB can forget its trial on a full disk, and the menu can be written again.
 func TestFullDisk(t *testing.T) {
 	for _, kind := range []EnvKind{WritableEnv, ReadOnlyEnv} {
 		l := loader(t, kind)
@@ -134,7 +134,7 @@ func TestBrokenBlock(t *testing.T) {
 	wantState(t, l, boot.State{})
 }
 
-// A writable block stays the file that it is: GRUB finds it without a journal.
+// A writable environment block is changed in place, because GRUB reads no journal.
 func TestInPlace(t *testing.T) {
 	l := loader(t, WritableEnv)
 	must(t, l.SetMenu(menu(), nil))

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// What lsinitramfs is given is a file by its own name: the compressors that it
-// runs read no links. Links of the environment stay inside.
+// lsinitramfs gets a file by its real path, because the compressors that it runs follow
+// no links. Links in the environment cannot leave it.
 func TestEndsTrial(t *testing.T) {
 	root := t.TempDir()
 	inside := filepath.Join(root, "srv/kernels")

@@ -18,7 +18,7 @@ import (
 	"github.com/apt-be/apt-be/tests/expect"
 )
 
-// machine is a top level and a Store, and counts what is read.
+// machine is a top level and a Store that counts read bytes.
 type machine struct {
 	t   *testing.T
 	top string
@@ -80,7 +80,7 @@ func (m *machine) changed(path string) time.Time {
 	return time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())
 }
 
-// later is a clock by which all files changed long ago.
+// later is a clock for which all files changed long ago.
 func later() time.Time { return time.Now().Add(time.Hour) }
 
 func (m *machine) put(entries ...boot.Entry) []boot.Entry {
@@ -172,7 +172,7 @@ func TestNothingIsCopiedTwice(t *testing.T) {
 func TestUnchangedFilesAreNotRead(t *testing.T) {
 	m := newMachine(t)
 	a := m.entry("a", "kernel", "initrd")
-	// The last change may be followed by one with the same time.
+	// A second change within the same clock tick would leave the time unchanged.
 	m.clock = func() time.Time { return m.changed(a.Initrd).Add(settled - 1) }
 	m.put(a)
 	m.bytes = 0
@@ -198,8 +198,8 @@ func TestUnchangedFilesAreNotRead(t *testing.T) {
 	}
 }
 
-// An index that lies costs one failed attempt, and never gives a copy a name
-// that is not its own.
+// A wrong index costs one failed attempt. It never gives a copy the name of other
+// content.
 func TestWrongIndex(t *testing.T) {
 	m := newMachine(t)
 	a := m.entry("a", "kernel", "initrd")
@@ -223,7 +223,7 @@ func TestWrongIndex(t *testing.T) {
 	}
 }
 
-func TestWhatACrashLeaves(t *testing.T) {
+func TestLeftoversOfCrash(t *testing.T) {
 	m := newMachine(t)
 	a := m.entry("a", "kernel", "initrd")
 	leave := func() {

@@ -94,7 +94,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Whatever the machine, what is no kernel is not loaded.
+// On every machine, a file that is not a kernel is not loaded.
 func TestLoadRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kernel")
 	if err := os.WriteFile(file, []byte("not a kernel"), 0o600); err != nil {

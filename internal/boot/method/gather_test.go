@@ -25,7 +25,7 @@ func fakeMachine() Host {
 	}
 }
 
-// fakeTarget is an environment with the kernel that runs.
+// fakeTarget returns an environment with the running kernel.
 func fakeTarget(t *testing.T) Target {
 	t.Helper()
 	root := t.TempDir()
@@ -100,8 +100,7 @@ func TestGatherKexec(t *testing.T) {
 	}
 }
 
-// No initrd for the running kernel, as where it was removed meanwhile, is a
-// difference and no error.
+// A missing initrd for the running kernel counts as a difference, not as an error.
 func TestGatherWithoutInitrd(t *testing.T) {
 	machine := fakeMachine()
 	machine.Initrd = func(string) (io.ReadCloser, error) { return nil, fs.ErrNotExist }

@@ -14,7 +14,7 @@ import (
 
 const release, version = "6.12.1-amd64", "#1 SMP Debian 6.12.1-1"
 
-// easy is a change that a soft-reboot is enough for.
+// easy returns the facts of a change for which a soft-reboot suffices.
 func easy() Facts {
 	return Facts{
 		Soft: softreboot.Facts{
@@ -33,7 +33,7 @@ func TestChoose(t *testing.T) {
 		change             []func(*Facts)
 		allowed            []be.Method
 		picked             be.Method
-		soft, kexec, start string // what is said of each
+		soft, kexec, start string // the expected reasons
 	}{
 		{"same kernel", nil, All(), be.SoftReboot, "yes: kernel,", "yes: it starts the running kernel again,", "yes: always"},
 		{"other kernel", []func(*Facts){otherKernel}, All(), be.Kexec,

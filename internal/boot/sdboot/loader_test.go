@@ -37,7 +37,7 @@ func (m *machine) must(err error) {
 	}
 }
 
-// contents are EFI programs that hold their paths.
+// contents opens a fake EFI program: its content is its path.
 func contents(path string) (io.ReadCloser, error) {
 	if strings.Contains(path, "missing") {
 		return nil, fs.ErrNotExist
@@ -57,7 +57,7 @@ const (
 	untriedFile = "apt-be-trial-" + nonce + "+1.conf"
 )
 
-// menu has the default old, and a trial of new.
+// menu returns a menu with the default old and a trial of new.
 func menu() boot.Menu {
 	trial := of("new")
 	trial.Options = "apt-be.trial=" + nonce
@@ -68,7 +68,7 @@ func menu() boot.Menu {
 	}
 }
 
-// entries are the files of the menu as systemd-boot sorts them.
+// entries returns the files of the menu in systemd-boot's order.
 func (m *machine) entries() (files []string) {
 	found, err := os.ReadDir(m.entry(""))
 	m.must(err)
@@ -93,8 +93,8 @@ func (m *machine) entries() (files []string) {
 	return files
 }
 
-// boot does what systemd-boot does, with a hand that chooses an entry or "",
-// and returns the file of the entry that it boots.
+// boot emulates systemd-boot. chosen is the entry that a user picks, or "". It returns
+// the file of the booted entry.
 func (m *machine) boot(chosen string) string {
 	m.t.Helper()
 	oneShot, err := m.Vars.Get(varOneShot)
@@ -173,8 +173,8 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// A firmware that never forgets the variable makes no loop with 252.
-func TestOneShotIsNotForgotten(t *testing.T) {
+// With a firmware that never deletes the variable, systemd-boot 252 does not loop.
+func TestFirmwareKeepsOneShot(t *testing.T) {
 	m := newMachine(t, 252)
 	m.must(m.SetMenu(menu(), contents))
 	for _, want := range []string{untriedFile, "apt-be-old.conf"} {
@@ -185,7 +185,7 @@ func TestOneShotIsNotForgotten(t *testing.T) {
 	}
 }
 
-// systemd-bless-boot.service takes the counter away.
+// systemd-bless-boot.service removes the counter.
 func TestBlessedBySystemd(t *testing.T) {
 	m := newMachine(t, 257)
 	m.must(m.SetMenu(menu(), contents))
@@ -197,7 +197,7 @@ func TestBlessedBySystemd(t *testing.T) {
 	}
 }
 
-// It fails if the entry that has booted the system is not there any more.
+// It fails if the booted entry was deleted.
 func TestRunningTrialStays(t *testing.T) {
 	for version, id := range map[int]string{252: "apt-be-trial-" + nonce + "+1.conf", 257: "apt-be-trial-" + nonce + ".conf"} {
 		m := newMachine(t, version)
@@ -253,7 +253,7 @@ func TestDamagedIsNotArmed(t *testing.T) {
 	m.check("not armed", boot.State{})
 }
 
-// The file of the default is lost: the next in the menu boots, not the trial.
+// If the file of the default is lost, the next entry of the menu boots, not the trial.
 func TestDefaultIsLost(t *testing.T) {
 	m := newMachine(t, 252)
 	m.must(m.SetMenu(menu(), contents))
@@ -270,7 +270,7 @@ func TestDefaultIsLost(t *testing.T) {
 	}
 }
 
-func TestWhatIsOursGoes(t *testing.T) {
+func TestOwnFilesAreRemoved(t *testing.T) {
 	m := newMachine(t, 257)
 	m.must(os.WriteFile(m.entry("debian.conf"), []byte("linux /debian\n"), 0o600))
 	m.must(os.WriteFile(m.entry(".tmp-apt-be-new.conf-1"), nil, 0o600))

@@ -45,7 +45,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// A title is the boot environment's own: it must not become another field.
+// A title, which the boot environment chooses, cannot add a field.
 func TestHostileTitle(t *testing.T) {
 	e := entry()
 	e.Title = "x\noptions init=/bin/sh\r\nlinux /evil\x00"
@@ -62,7 +62,7 @@ func TestHostileTitle(t *testing.T) {
 	}
 }
 
-// A name that ends like a counter of boot attempts must not become one.
+// A name that ends like a boot counter does not become a counter.
 func TestEntryID(t *testing.T) {
 	for name, want := range map[string]string{
 		"2026-11-20.2": "apt-be-2026-11-20.2",
@@ -76,7 +76,7 @@ func TestEntryID(t *testing.T) {
 	}
 }
 
-// Two names never have the same entry on a file system without capitals.
+// Two names never have the same entry on a file system that ignores case.
 func TestEntryIDsAreUnique(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"a", "A", "_", "p", "P", "_p", "_P", "+", "up", "_up", "uP", "Up", "trial-ab", "trial_-ab", "Trial-ab", "trial--ab", "trial", "-ab"} {

@@ -16,7 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// fakeHost is a machine made of files.
+// fakeHost is a machine that consists of files.
 type fakeHost struct {
 	*testing.T
 	*Host
@@ -28,7 +28,7 @@ type fakeHost struct {
 
 const bootSector = "\xeb\x63\x90 GRUB \x00Geom\x00Hard Disk\x00Read\x00 Error\r\n\x00"
 
-// newFakeHost is a machine with a BIOS and GRUB, all in @rootfs on vda1.
+// newFakeHost returns a machine with a BIOS and GRUB, completely in @rootfs on vda1.
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
 	f := &fakeHost{T: t, dir: t.TempDir()}
@@ -91,7 +91,7 @@ func (f *fakeHost) link(target, file string) {
 	}
 }
 
-// has puts a file into the root.
+// has writes a file to the root.
 func (f *fakeHost) has(file, content string) { f.write(filepath.Join(f.Root, file), content) }
 
 func (f *fakeHost) program(file string) {
@@ -135,7 +135,7 @@ func TestDetect(t *testing.T) {
 	tests := []struct {
 		name string
 		make func(*fakeHost)
-		want string // the summary, and what else there is
+		want string // the summary, and further findings
 		err  error
 	}{
 		{"bios", func(*fakeHost) {}, "BIOS, GRUB (i386-pc), root in @rootfs, partition vda1; [DEV/vda]", nil},

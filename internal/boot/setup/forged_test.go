@@ -16,7 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// inBounds are arguments of each kind as the steps of plans have them.
+// inBounds returns arguments of each kind, as plans contain them.
 func inBounds(id string) map[string]txn.Args {
 	boot := txn.Args{"source": "/dev/disk/by-uuid/3-4", "type": "ext4", "subvolume": "@rootfs", "esp": "/boot/efi", "esp-source": "/dev/sda1"}
 	env := txn.Args{"subvolume": "@be/older"}
@@ -35,7 +35,7 @@ func inBounds(id string) map[string]txn.Args {
 	}
 }
 
-// TestBounds has each argument of each kind name what it may not.
+// TestBounds sets each argument of each kind to a value that it must not have.
 func TestBounds(t *testing.T) {
 	_, i := newInstaller(t)
 	noEnv := []string{"", "/", "/etc", "..", "@rootfs/..", "@be", "@be/.new-x", "@be-base/older", "@apt-be", "@apt-be/be", "@grub", "@share/x", "@share-past/x"}
@@ -100,8 +100,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// forge leaves a journal, of a transaction that was cut off, with a step whose
-// checksum is as it should be.
+// forge leaves the journal of an interrupted transaction with one step and a right
+// checksum.
 func forge(t *testing.T, i *Installer, kind string, args txn.Args) (file string) {
 	t.Helper()
 	tx, err := i.journal().Begin("a test")
@@ -130,7 +130,7 @@ func forge(t *testing.T, i *Installer, kind string, args txn.Args) (file string)
 	return file
 }
 
-// TestForgedJournal has a step that names what it may not: its journal is left.
+// TestForgedJournal forges a step with a forbidden argument: its journal is left alone.
 func TestForgedJournal(t *testing.T) {
 	f, i := newInstaller(t)
 	ran := len(f.ran)
@@ -148,9 +148,9 @@ func TestForgedJournal(t *testing.T) {
 	}
 }
 
-// TestForgedJournalOfAPreparedMachine has steps of which each argument may be one
-// of its kind, as the machine was prepared long ago, or not at all.
-func TestForgedJournalOfAPreparedMachine(t *testing.T) {
+// TestForgedJournalOfPreparedMachine forges steps whose arguments are within bounds,
+// on a machine that was prepared long ago, or never.
+func TestForgedJournalOfPreparedMachine(t *testing.T) {
 	for _, prepared := range []bool{true, false} {
 		f, i := newInstaller(t)
 		kinds := []string{takeBack + stepFstab, takeBack + stepMount, takeBack + stepOverride, takeBack + stepLayout, takeBack + stepMenu, takeBack + stepGRUBInstall, takeBack + stepStockEntries, stepFillBoot, stepLeaveBoot}
@@ -179,8 +179,8 @@ func TestForgedJournalOfAPreparedMachine(t *testing.T) {
 	}
 }
 
-// What is mounted at /boot/grub by the fstab of the next boot goes with the rest.
-func TestUndoOfAGRUBDirThatIsMounted(t *testing.T) {
+// A mount of /boot/grub by the next boot's fstab is removed, too.
+func TestUndoWithMountedGRUBDir(t *testing.T) {
 	f, i := newInstaller(t)
 	before := f.tree(i)
 	steps := plan(t, f, i)
@@ -199,8 +199,8 @@ func TestUndoOfAGRUBDirThatIsMounted(t *testing.T) {
 	}
 }
 
-// A root's /boot that is a link leads nowhere else.
-func TestOwnBootIsNoLink(t *testing.T) {
+// A /boot that is a symbolic link is not followed.
+func TestOwnBootRefusesLink(t *testing.T) {
 	f, i := newInstaller(t)
 	outside := t.TempDir()
 	f.write(outside+"/vmlinuz-6.1", "x")

@@ -14,8 +14,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
 
-// newInstaller is a fake machine whose root is @rootfs of a fake store. What
-// is mounted does not show: a test sees the directories below.
+// newInstaller returns a fake machine whose root is @rootfs of a fake store. Mounts
+// have no effect: a test sees the directories below.
 func newInstaller(t *testing.T) (*fakeHost, *Installer) {
 	t.Helper()
 	f := newFakeHost(t)
@@ -68,7 +68,7 @@ func newInstaller(t *testing.T) (*fakeHost, *Installer) {
 	return f, i
 }
 
-// emulate does what some commands do.
+// emulate has the effect of some commands.
 func (f *fakeHost) emulate(name string, args []string) error {
 	switch name {
 	case "dpkg-statoverride":
@@ -101,7 +101,7 @@ func (f *fakeHost) emulate(name string, args []string) error {
 	return nil
 }
 
-// tree is what is in the store, with modes, but for the registry's own.
+// tree returns the contents of the store with modes, without the registry.
 func (f *fakeHost) tree(i *Installer) string {
 	f.Helper()
 	var out strings.Builder
@@ -186,7 +186,7 @@ func TestInstallAndRemove(t *testing.T) {
 	}
 }
 
-// Whatever fails, all is as it was.
+// Whatever fails, the machine is unchanged.
 func TestInstallFails(t *testing.T) {
 	for _, command := range []string{"dpkg-statoverride", "menu", "grub-mkconfig", "grub-script-check", "grub-install"} {
 		t.Run(command, func(t *testing.T) {

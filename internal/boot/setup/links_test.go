@@ -13,7 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
-// What links of an environment name is looked for in there, and nowhere else.
+// Links of an environment are resolved within the environment.
 func TestLinksStayInside(t *testing.T) {
 	ctx := context.Background()
 	f, i := newInstaller(t)
@@ -40,7 +40,7 @@ func TestLinksStayInside(t *testing.T) {
 	if err := i.override(ctx, script); err != nil {
 		t.Error(err)
 	}
-	// There is such a script, but the database is elsewhere.
+	// The script exists, but dpkg's database is elsewhere.
 	f.lacks("../@be/older/etc/grub.d")
 	f.write(root+"/etc/grub.d/10_linux", "")
 	if err := i.override(ctx, script); !errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +64,7 @@ func TestLinksStayInside(t *testing.T) {
 	}
 }
 
-// A link that leads to somewhere in the environment is followed there.
+// A link to a place in the environment is followed.
 func TestLinksInside(t *testing.T) {
 	f, i := newInstaller(t)
 	root := i.path("@be/older")
@@ -86,7 +86,7 @@ func TestLinksInside(t *testing.T) {
 	}
 }
 
-// listing is all that is in a directory, with modes and sizes.
+// listing returns all files of a directory with modes and sizes.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var out strings.Builder
@@ -116,7 +116,7 @@ func TestUnits(t *testing.T) {
 	if found := i.checkUnits(); found.Grade != OK {
 		t.Errorf("%+v", found)
 	}
-	f.has("run/systemd/system/"+units[0], "") // hidden by the next one
+	f.has("run/systemd/system/"+units[0], "") // the next one hides it
 	f.has("etc/systemd/system/"+units[0], "[Unit]\n")
 	if found := i.checkUnits(); found.Grade != OK {
 		t.Errorf("%+v", found)

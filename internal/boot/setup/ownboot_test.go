@@ -15,15 +15,15 @@ import (
 	"github.com/apt-be/apt-be/tests/expect"
 )
 
-// ownBoot is a machine with a file system of its own at /boot. What is mounted
-// does show: a mount moves the directory that is the file system into place, and
-// a second one of it is a link.
+// ownBoot is a machine with a separate file system at /boot. Mounts have an effect: a
+// mount moves the directory that represents the file system to the mount point, and a
+// second mount is a link to it.
 type ownBoot struct {
 	*fakeHost
 	i    *Installer
-	home string // where the file system is as long as it is not mounted
-	now  string // where it is
-	own  string // the root's /boot, below it
+	home string // the directory of the unmounted file system
+	now  string // its current directory
+	own  string // the root's own /boot, below the mount
 }
 
 func newOwnBoot(t *testing.T) *ownBoot {
@@ -36,7 +36,8 @@ func newOwnBoot(t *testing.T) *ownBoot {
 	f.mounts = nil
 	f.mount("", "vda1", "btrfs", "/@rootfs")
 	for _, dir := range []string{"etc", "usr", "var"} {
-		// Relative: the directory of the test may itself be below a /var.
+		// The link is relative, because the test's directory may itself be below a
+		// /var.
 		target, err := filepath.Rel(f.Root, filepath.Join(root, dir))
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +121,7 @@ func (b *ownBoot) unmount(dir string) error {
 	return errors.Join(err, os.Mkdir(dir, 0o755))
 }
 
-// updateGRUB is what update-grub does.
+// updateGRUB emulates update-grub.
 func (b *ownBoot) updateGRUB() {
 	b.Helper()
 	text, top := "source apt-be.cfg\n", "/"
@@ -138,7 +139,7 @@ func (b *ownBoot) updateGRUB() {
 	b.has(grubConfig, text)
 }
 
-// reboot mounts what the fstab says.
+// reboot mounts the entries of the fstab.
 func (b *ownBoot) reboot() {
 	b.Helper()
 	for _, dir := range []string{"/boot/grub", "/boot", HomeMount} {
@@ -159,7 +160,7 @@ func (b *ownBoot) reboot() {
 	}
 }
 
-// check looks whether GRUB has a menu all of whose kernels are there.
+// check checks that GRUB has a menu, and that all kernels of the menu exist.
 func (b *ownBoot) check(when string) {
 	b.Helper()
 	config, err := os.ReadFile(b.now + "/grub/grub.cfg")
@@ -215,7 +216,7 @@ func TestOwnBoot(t *testing.T) {
 	}
 }
 
-// What the commit leaves to be cleared up, the next command clears up.
+// The next command removes files that the commit left.
 func TestOwnBootClearedUpLater(t *testing.T) {
 	b := newOwnBoot(t)
 	clearUp := false
@@ -242,8 +243,8 @@ func TestOwnBootClearedUpLater(t *testing.T) {
 	b.check("then")
 }
 
-// Wherever init is cut off, and whatever is installed and removed until it is
-// undone, all kernels are there, and a menu that boots them.
+// Wherever init is interrupted, and whatever packages are installed and removed before
+// its undo, all kernels exist, and a menu boots them.
 func TestOwnBootCutOff(t *testing.T) {
 	var kinds []string
 	for done := 1; len(kinds) == done-1; done++ {
@@ -259,7 +260,7 @@ func TestOwnBootCutOff(t *testing.T) {
 				b.reboot()
 			}
 			if strings.HasPrefix(what, "upgraded") {
-				expect.NextTick(t) // what is installed is newer than the copies
+				expect.NextTick(t) // the installed files are newer than the copies
 				b.has("boot/vmlinuz-6.12", "kernel 6.12")
 				b.has("boot/initrd.img-6.1", "a new initrd of 6.1")
 				b.updateGRUB()
@@ -298,7 +299,7 @@ func TestOwnBootCutOff(t *testing.T) {
 	}
 }
 
-// Likewise an init --undo.
+// The same for an interrupted init --undo.
 func TestOwnBootRemovalCutOff(t *testing.T) {
 	var kinds []string
 	for done := 1; len(kinds) == done-1; done++ {

@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 )
 
-// cutOff does the first parts of steps: as many as done, or all if that is less
-// than 0. All is left as a power cut leaves it.
+// cutOff does the first parts of the steps: done parts, or all if done is negative. It
+// leaves the state of a power cut.
 func cutOff(t *testing.T, i *Installer, steps []Step, done int) (kinds []string) {
 	t.Helper()
 	tx, err := i.journal().Begin("init")
@@ -44,7 +44,7 @@ func plan(t *testing.T, f *fakeHost, i *Installer) []Step {
 	return steps
 }
 
-// recoverAll settles what a power cut left.
+// recoverAll recovers from a power cut.
 func recoverAll(i *Installer) error {
 	recovered, err := i.Recover(context.Background())
 	for _, r := range recovered {
@@ -53,12 +53,12 @@ func recoverAll(i *Installer) error {
 	return err
 }
 
-// As long as GRUB reads @grub, all that is in there stays.
+// While GRUB reads @grub, all its files stay.
 func TestUndoStopsWhereItFails(t *testing.T) {
 	f, i := newInstaller(t)
 	before := f.tree(i)
 	cutOff(t, i, plan(t, f, i), -1)
-	f.fail = "unshare" // which leads GRUB back
+	f.fail = "unshare" // which makes GRUB read the old directory
 	mounts := len(f.mounts)
 	if err := recoverAll(i); err == nil {
 		t.Fatal("it is undone")
@@ -79,8 +79,8 @@ func TestUndoStopsWhereItFails(t *testing.T) {
 	}
 }
 
-// A command that is to see the root's own /boot/grub does not run where that
-// is still hidden, nor from a directory below it.
+// A command that needs the root's own /boot/grub does not run while that directory is
+// hidden, nor in a directory below it.
 func TestHidden(t *testing.T) {
 	for _, test := range []struct {
 		umount string
@@ -109,7 +109,7 @@ func TestPrepareRoot(t *testing.T) {
 	if err := i.Install(ctx, detect(t, f)); err != nil {
 		t.Fatal(err)
 	}
-	// It comes from elsewhere.
+	// The command comes from another root.
 	root := i.path("@be/older")
 	f.write(root+"/etc/fstab", "UUID=9-9 / btrfs defaults 0 0\n")
 	f.write(root+"/var/lib/dpkg/statoverride", "")
@@ -151,7 +151,8 @@ func TestPrepareRootForSystemdBoot(t *testing.T) {
 	}
 }
 
-// What init noted is written anew from what it did, and not taken for undone.
+// The record of init is written again from its steps. A missing record does not count
+// as an undo.
 func TestMend(t *testing.T) {
 	f, i := newInstaller(t)
 	if err := i.Install(context.Background(), detect(t, f)); err != nil {
@@ -171,7 +172,7 @@ func TestMend(t *testing.T) {
 	if got, err := i.Registry.Boot(); err != nil || got != want {
 		t.Errorf("Boot = %+v, %v, want %+v", got, err, want)
 	}
-	// From nothing it is not made up.
+	// Without steps, no record is invented.
 	f.write(i.path("@apt-be/boot.json"), "{")
 	f.write(i.path("@apt-be/setup.json"), "null")
 	if err := i.Mend(); err == nil || !strings.Contains(err.Error(), "@apt-be/setup.json: it does not name a boot loader") {

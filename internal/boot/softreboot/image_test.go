@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// image is the start of a kernel for x86 that names its build at an offset.
+// image returns the beginning of an x86 kernel with its build text at an offset.
 func image(text string, at int) []byte {
 	data := make([]byte, at+len(text)+1)
 	copy(data[0x202:], "HdrS")

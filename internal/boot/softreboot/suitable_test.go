@@ -11,7 +11,7 @@ const (
 	build   = "6.12.107+deb13-amd64 (debian-kernel@lists.debian.org) " + version
 )
 
-// same is a soft-reboot that changes nothing of the kernel.
+// same returns the facts of a soft-reboot that keeps the kernel.
 func same() Facts {
 	return Facts{
 		Running: Running{

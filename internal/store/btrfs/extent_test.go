@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// le writes numbers as the file system does: a byte, or a little-endian number of
-// 4 or 8 bytes, by their types.
+// le encodes numbers as btrfs does: as a byte, or as a little-endian number of 4 or 8
+// bytes, by type.
 func le(values ...any) []byte {
 	var b []byte
 	for _, value := range values {
@@ -26,7 +26,7 @@ type entry struct {
 	item []byte
 }
 
-// Kinds of items in the extent tree, from the description of btrfs on disk.
+// Kinds of items in the extent tree, from btrfs's description of its disk format.
 const (
 	extentItem    = 168
 	metadataItem  = 169
@@ -39,7 +39,8 @@ const (
 func TestExtentReader(t *testing.T) {
 	const data, isBlock, full = uint64(1), uint64(2), uint64(1 << 8)
 	entries := []entry{
-		// Data: two references in the item, one of its own, and the owner of a quota.
+		// Data: two references in the item, one in an item of its own, and the owner
+		// for quotas.
 		{key{4096, extentItem, 8192}, slices.Concat(
 			le(uint64(3), uint64(7), data),
 			le(byte(extentOwnerRef), uint64(256)),
@@ -48,7 +49,7 @@ func TestExtentReader(t *testing.T) {
 		{key{4096, extentDataRef, 0xabcdef}, le(uint64(257), uint64(300), uint64(0), uint32(1))},
 		{key{4096, dataRef, 81920}, le(uint32(1))},
 		{key{8192, 192, 1 << 30}, make([]byte, 24)}, // a block group
-		// Blocks: with its level in the key, and in the old form.
+		// Blocks: with the level in the key, and in the old format.
 		{key{65536, metadataItem, 1}, slices.Concat(le(uint64(1), uint64(9), isBlock|full), le(byte(blockRef), uint64(98304)))},
 		{key{65536, treeBlockRef, 5}, nil},
 		{key{65536, blockRef, 114688}, nil},

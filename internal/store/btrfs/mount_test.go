@@ -13,8 +13,8 @@ import (
 )
 
 func TestSourceOfMount(t *testing.T) {
-	// The second mount of / hides the first; the host's root is not listed in
-	// a chroot that is no mount point.
+	// The second mount of / hides the first. A chroot that is not a mount point does
+	// not list the host's root.
 	const table = `20 1 8:2 / / rw,relatime - ext4 /dev/sda2 rw
 51 20 0:41 /@rootfs / rw,relatime shared:1 - btrfs /dev/loop3 rw,space_cache=v2,subvolid=256,subvol=/@rootfs
 52 51 0:22 / /proc rw,nosuid - proc proc rw

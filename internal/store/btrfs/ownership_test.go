@@ -10,13 +10,13 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// inTree and inBlock are references.
+// inTree and inBlock return references.
 func inTree(id uint64) reference      { return reference{false, id} }
 func inBlock(at uint64) reference     { return reference{true, at} }
 func refs(r ...reference) []reference { return r }
 
-// forest describes blocks by address, and returns what holders each has, by
-// their names: "" for nobody, "+" for others, or units by letter.
+// forest describes blocks by address, and returns the holders of each: "" for none, "+"
+// for others, or the letters of units.
 func forest(trees map[uint64]*tree, sets *holderSets, blocks ...extent) map[uint64]string {
 	var list blockList
 	for i := range blocks {
@@ -41,31 +41,31 @@ func nameOf(sets *holderSets, h holders) string {
 	return name
 }
 
-// An origin (5), its base (256) of transaction 10, and an environment (257) of
-// that, made in transaction 11.
+// An origin (5), its base (256) of transaction 10, and an environment (257), a snapshot
+// of the base, of transaction 11.
 func TestOwnershipOfEnvironment(t *testing.T) {
 	sets := newHolderSets()
 	unit := sets.of([]int{0})
 	trees := map[uint64]*tree{5: {holders: others}, 256: {holders: unit, made: 10}, 257: {holders: unit, made: 11}}
 	got := forest(trees, sets,
-		// The roots. That of the origin was written anew after the snapshot.
+		// The roots. The origin's root was written again after the snapshot.
 		extent{at: 1, level: 2, generation: 20, refs: refs(inTree(5))},
 		extent{at: 2, level: 2, generation: 10, refs: refs(inTree(256))},
 		extent{at: 3, level: 2, generation: 12, refs: refs(inTree(257))},
-		// A node that all three have; what is below it is listed once.
+		// A node of all three. The blocks below are listed once.
 		extent{at: 10, level: 1, generation: 9, refs: refs(inTree(5), inTree(256), inTree(257))},
 		extent{at: 11, generation: 5, refs: refs(inTree(5))},
-		// One that the origin has replaced, with a leaf that it has replaced too,
-		// and one that it still has.
+		// A node that the origin has replaced, with a leaf that the origin has
+		// replaced, too, and a leaf that it still has.
 		extent{at: 20, level: 1, generation: 8, full: true, refs: refs(inTree(256), inTree(257))},
 		extent{at: 21, generation: 8, full: true, refs: refs(inBlock(20))},
 		extent{at: 22, generation: 8, refs: refs(inBlock(20), inTree(5))},
 		extent{at: 23, level: 1, generation: 20, refs: refs(inTree(5))},
 		extent{at: 24, generation: 20, refs: refs(inTree(5))},
-		// One that the environment has replaced.
+		// A node that the environment has replaced.
 		extent{at: 30, level: 1, generation: 12, refs: refs(inTree(257))},
 		extent{at: 31, generation: 12, refs: refs(inTree(257))},
-		// Of a balance, and of another tree.
+		// A block of a balance, and a block of another tree.
 		extent{at: 40, generation: 12, refs: refs(inTree(^uint64(7)))},
 		extent{at: 41, generation: 12, refs: refs(inTree(2))},
 	)
@@ -87,19 +87,20 @@ func TestOwnershipOfSnapshot(t *testing.T) {
 	got := forest(trees, sets,
 		extent{at: 1, level: 3, generation: 30, refs: refs(inTree(256))},
 		extent{at: 2, level: 3, generation: 20, refs: refs(inTree(257))},
-		// Two levels below a node that both have.
+		// Two levels below a shared node.
 		extent{at: 10, level: 2, generation: 15, refs: refs(inTree(256), inTree(257))},
 		extent{at: 11, level: 1, generation: 14, refs: refs(inTree(256))},
 		extent{at: 12, generation: 14, refs: refs(inTree(256))},
-		// What the origin wrote afterwards can't be in the snapshot.
+		// A block that the origin wrote after the snapshot cannot be in the snapshot.
 		extent{at: 20, level: 2, generation: 30, refs: refs(inTree(256))},
 		extent{at: 21, level: 1, generation: 25, refs: refs(inTree(256))},
 		extent{at: 22, generation: 21, refs: refs(inTree(256))},
-		// What the snapshot wrote is not the origin's, though they share older blocks.
+		// A block that the snapshot wrote is not the origin's, although they share
+		// older blocks.
 		extent{at: 30, level: 2, generation: 22, refs: refs(inTree(257))},
 		extent{at: 31, generation: 22, refs: refs(inTree(257))},
-		// An old leaf that only a new node of the snapshot leads to: the origin has
-		// let go of it.
+		// An old leaf that only a new node of the snapshot refers to: the origin no
+		// longer uses it.
 		extent{at: 32, generation: 13, full: true, refs: refs(inTree(257))},
 	)
 	want := map[uint64]string{
@@ -110,8 +111,8 @@ func TestOwnershipOfSnapshot(t *testing.T) {
 	}
 }
 
-// The tree that blocks are listed under is deleted, and not yet taken apart:
-// what others have of it is found all the same.
+// The tree under which blocks are listed is deleted but still exists on the disk. The
+// other owners are found all the same.
 func TestOwnershipOfDeleted(t *testing.T) {
 	sets := newHolderSets()
 	trees := map[uint64]*tree{

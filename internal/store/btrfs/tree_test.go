@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// item is one item as a tree search returns it.
+// item returns one item in the format of a tree search.
 func item(other, dir uint64, name string) []byte {
 	b := make([]byte, searchHeaderSize+rootRefSize)
 	binary.NativeEndian.PutUint64(b[16:], other)

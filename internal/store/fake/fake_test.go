@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t) })
 }
 
-func TestStateOutlivesTheProcess(t *testing.T) {
+func TestStateSurvivesProcess(t *testing.T) {
 	dir := t.TempDir()
 	first, err := fake.New(dir)
 	if err != nil {
