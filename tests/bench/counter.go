@@ -13,22 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Counter counts how often a tracepoint is passed by the calling thread and by
-// all processes that it starts from then on, and theirs (perf_event_open(2)).
-// It costs nothing where the tracepoint is not passed.
+// Counter counts how often the calling thread, and all processes that it starts later,
+// pass a tracepoint (perf_event_open(2)). Where the tracepoint is not passed, it costs
+// no time.
 type Counter struct{ fd int }
 
-// syncPoints are passed by calls that make btrfs write something for good:
-// fsync, fdatasync, msync and writes to files opened with O_SYNC pass the first,
-// sync and syncfs the second. What a seccomp filter or a library answers itself
-// doesn't get there.
+// syncPoints are the tracepoints of calls that make btrfs write data to the disk:
+// fsync, fdatasync, msync and writes to files opened with O_SYNC pass the first one,
+// sync and syncfs the second one. A call that a seccomp filter or a library answers
+// passes neither.
 var syncPoints = []string{"btrfs/btrfs_sync_file", "btrfs/btrfs_sync_fs"}
 
-// tracefs is where the kernel's tracepoints have their numbers.
+// tracefs is the directory with the numbers of the kernel's tracepoints.
 const tracefs = "/sys/kernel/tracing"
 
-// newCounter begins to count a tracepoint. The thread has to be locked
-// (runtime.LockOSThread) until it has started what is to be counted.
+// newCounter begins to count a tracepoint. The caller locks the thread
+// (runtime.LockOSThread) until it has started the processes to count.
 func newCounter(point string) (Counter, error) {
 	text, err := os.ReadFile(filepath.Join(tracefs, "events", point, "id"))
 	if err != nil {
@@ -56,13 +56,13 @@ func (c Counter) Read() (uint64, error) {
 	return binary.NativeEndian.Uint64(data[:]), nil
 }
 
-// Close ends it.
+// Close ends the counter.
 func (c Counter) Close() { unix.Close(c.fd) }
 
 // Group is a control group (version 2) for the processes of one run.
 type Group struct{ dir string }
 
-// newGroup makes one.
+// newGroup creates a control group.
 func newGroup() (Group, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -85,7 +85,7 @@ func newGroup() (Group, error) {
 	return Group{dir}, nil
 }
 
-// CPU returns the time that its processes have had, in seconds.
+// CPU returns the processor time of the group's processes, in seconds.
 func (g Group) CPU() (user, system float64, err error) {
 	data, err := os.ReadFile(filepath.Join(g.dir, "cpu.stat"))
 	if err != nil {
@@ -104,5 +104,5 @@ func (g Group) CPU() (user, system float64, err error) {
 	return user, system, nil
 }
 
-// Close removes it. It has to be empty.
+// Close removes the group, which must be empty.
 func (g Group) Close() error { return os.Remove(g.dir) }

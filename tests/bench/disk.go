@@ -12,26 +12,26 @@ import (
 	"strings"
 )
 
-// running is the subvolume that each run's machine has as its root.
+// running is the subvolume that is the root of each run's machine.
 const running = "@rootfs"
 
-// place is where the disk of a bench is mounted: outside the source tree, so
-// that nothing that searches that one looks into machines.
+// place is the mount point of a bench's disk. It is outside of the source tree, so that
+// searches of the source tree do not enter machines.
 const place = "/run/apt-be-bench"
 
-// imageSize is what the image may grow to. It is sparse.
+// imageSize is the maximum size of the image, which is sparse.
 const imageSize = 32 << 30
 
-// Disk is a btrfs file system, as mkfs.btrfs and mount make it by default, on a
-// loop device. Machines are subvolumes of it.
+// Disk is a btrfs file system on a loop device, with the defaults of mkfs.btrfs and
+// mount. Machines are subvolumes of it.
 type Disk struct {
-	dir    string // where the image is
-	top    string // where its top level is mounted
+	dir    string // the directory of the image
+	top    string // the mount point of the top level
 	device string
 	uuid   string
 }
 
-// newDisk makes an image in a new directory below dir.
+// newDisk creates an image in a new directory below dir.
 func newDisk(dir string) (d *Disk, err error) {
 	work, err := os.MkdirTemp(dir, ".disk.")
 	if err != nil {
@@ -66,7 +66,7 @@ func newDisk(dir string) (d *Disk, err error) {
 	return d, err
 }
 
-// removeStale removes the disks of a bench that was killed.
+// removeStale removes the disks of killed benches.
 func removeStale(dir string) error {
 	stale, err := filepath.Glob(filepath.Join(dir, ".disk.*"))
 	if err != nil {
@@ -86,7 +86,7 @@ func removeStale(dir string) error {
 	return nil
 }
 
-// Close removes it.
+// Close removes the disk.
 func (d *Disk) Close() error {
 	var errs []error
 	if d.device != "" {
@@ -106,10 +106,10 @@ func (d *Disk) Close() error {
 	return os.RemoveAll(d.dir)
 }
 
-// path is where a subvolume is.
+// path returns the path of a subvolume.
 func (d *Disk) path(name string) string { return filepath.Join(d.top, name) }
 
-// snapshot makes a writable snapshot.
+// snapshot creates a writable snapshot.
 func (d *Disk) snapshot(from, to string) error {
 	if _, err := os.Lstat(d.path(to)); err == nil {
 		return fmt.Errorf("cannot make a snapshot: %s is there", to)
@@ -118,8 +118,8 @@ func (d *Disk) snapshot(from, to string) error {
 	return err
 }
 
-// clear destroys what a run has made, which is all whose name begins with "@",
-// and waits until its space is free.
+// clear deletes the subvolumes of a run, whose names begin with "@", and waits until
+// their space is free.
 func (d *Disk) clear() error {
 	list, err := output("btrfs", "subvolume", "list", d.top)
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *Disk) clear() error {
 			names = append(names, name)
 		}
 	}
-	// What is in another one goes before that.
+	// Nested subvolumes are deleted first.
 	slices.Sort(names)
 	slices.Reverse(names)
 	for _, name := range names {
@@ -148,7 +148,7 @@ func (d *Disk) clear() error {
 			return fmt.Errorf("cannot clear the disk: %w", err)
 		}
 	}
-	// A sync makes the kernel begin at once to free what was destroyed.
+	// A sync makes the kernel free the deleted subvolumes immediately.
 	_, err = output("btrfs", "filesystem", "sync", d.top)
 	if err == nil {
 		_, err = output("btrfs", "subvolume", "sync", d.top)
@@ -159,7 +159,7 @@ func (d *Disk) clear() error {
 	return err
 }
 
-// space is what is in use once all is written.
+// space returns the used space after all data was written.
 func (d *Disk) space() (Space, error) {
 	if _, err := output("btrfs", "filesystem", "sync", d.top); err != nil {
 		return Space{}, err
@@ -171,7 +171,7 @@ func (d *Disk) space() (Space, error) {
 	return parseSpace(text)
 }
 
-// enter is a command in a subvolume as its running system.
+// enter returns a command that runs in a subvolume as the root of its running system.
 func (d *Disk) enter(ctx context.Context, subvolume, archives string, command ...string) *exec.Cmd {
 	var args []string
 	if archives != "" {
@@ -181,7 +181,7 @@ func (d *Disk) enter(ctx context.Context, subvolume, archives string, command ..
 	return exec.CommandContext(ctx, "scripts/enter", append(args, command...)...)
 }
 
-// output runs a command and returns what it prints, without the last newline.
+// output runs a command and returns its output, without the last newline.
 func output(name string, args ...string) (string, error) {
 	return outputOf(exec.Command(name, args...))
 }

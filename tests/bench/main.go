@@ -1,5 +1,5 @@
-// Bench measures what upgrades cost, in place and in boot environments: see
-// scripts/bench, which runs it.
+// Bench measures the cost of upgrades in place and in boot environments. scripts/bench
+// runs it.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// cache is where results and logs are, from the repository's root.
+// cache is the directory of results and logs, from the repository's root.
 const cache = ".cache/bench"
 
 func main() {
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// start does what the first argument says.
+// start carries out the first argument.
 func start(args []string) error {
 	if len(args) == 0 {
 		return errors.New("cannot do anything without a command: scripts/bench knows which")
@@ -56,8 +56,8 @@ type Job struct {
 	Round    int
 }
 
-// jobs is all that there is to do, in its order: each round has every variant
-// once, so that all see the same of the machine's better and worse times.
+// jobs returns all jobs in order. Each round has every variant once, so that the
+// machine's slow and fast times affect all variants alike.
 func jobs(workloads []Workload, variants []Variant, rounds int) []Job {
 	var list []Job
 	for _, w := range workloads {
@@ -70,7 +70,7 @@ func jobs(workloads []Workload, variants []Variant, rounds int) []Job {
 	return list
 }
 
-// measureAll does what was not done yet.
+// measureAll runs the jobs that have no results yet.
 func measureAll(args []string) (err error) {
 	flags := flag.NewFlagSet("bench run", flag.ContinueOnError)
 	workload := flags.String("workload", "", "")
@@ -137,7 +137,7 @@ func measureAll(args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, disk.Close()) }()
 	lab := &Lab{disk: disk, inputs: inputs, debs: debs, plans: map[string]Plan{}}
-	// An interrupt ends what runs. What was measured until then stays.
+	// An interrupt ends the current run. Earlier results are kept.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if *upgrades {
@@ -151,7 +151,7 @@ func measureAll(args []string) (err error) {
 	return nil
 }
 
-// upgrades does the jobs that have no result yet.
+// upgrades runs the jobs that have no results yet.
 func (l *Lab) upgrades(ctx context.Context, list []Job) error {
 	file := filepath.Join(cache, "results.jsonl")
 	old, err := readResults[Result](file)
@@ -198,7 +198,7 @@ func (l *Lab) upgrades(ctx context.Context, list []Job) error {
 	return nil
 }
 
-// smalls measures the small commands on machines of three sizes.
+// smalls measures the small commands on machines with three numbers of environments.
 func (l *Lab) smalls(ctx context.Context, rounds int) error {
 	for _, n := range []int{1, 10, 100} {
 		fmt.Fprintf(os.Stderr, "%s  small commands with %d environments\n", time.Now().Format(time.TimeOnly), n)
@@ -222,8 +222,7 @@ func (l *Lab) smalls(ctx context.Context, rounds int) error {
 	return nil
 }
 
-// setup is a hash of what a machine is made of: with other packages, what was
-// measured before does not count.
+// setup returns a hash of a machine's inputs. Results with other packages do not count.
 func (l *Lab) setup(v Variant, w Workload) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, l.inputs.of(w), v.command())

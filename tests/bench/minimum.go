@@ -11,34 +11,33 @@ import (
 	"syscall"
 )
 
-// Files up to inline bytes lie in the metadata: they take no block of data
+// Files of up to inline bytes are stored in the metadata and take no block of data
 // (max_inline, 2048 bytes by default: btrfs(5)).
 const (
 	inline = 2048
 	block  = 4096
 )
 
-// Minimum is what a tree needs that another has not: the least that an upgrade
-// from that one to this one can take.
+// Minimum is the data of a tree that another tree lacks: the least space that an
+// upgrade between the two can take.
 type Minimum struct {
-	// Bytes is of data, in whole blocks, of files whose content is in no file of
-	// the other tree. Content that is there more than once counts once.
+	// Bytes is the size, in whole blocks, of files whose content is in no file of the
+	// other tree. Equal contents count once.
 	Bytes int64
-	// Same and SameBytes are files of more than inline bytes that were written
-	// anew with the content that was there before, under the same name.
+	// Same and SameBytes count files of more than inline bytes that were written again
+	// with the same content and name.
 	Same      int
 	SameBytes int64
 }
 
-// contents knows the files of a tree by their sizes, and those that were asked
-// for by their sums.
+// contents has the files of a tree by size, and the hashes of those that were read.
 type contents struct {
 	sizes map[int64][]string
 	sums  map[int64]map[[sha256.Size]byte]bool
 }
 
-// minimum compares a tree with its origin. Files that a snapshot shares with it
-// have the same inode number and change time in both: these are not read.
+// minimum compares a tree with its origin. A file that the snapshot shares has the same
+// inode number and change time in both, and is not read.
 func minimum(origin, tree string) (Minimum, error) {
 	c := contents{sizes: map[int64][]string{}, sums: map[int64]map[[sha256.Size]byte]bool{}}
 	err := regular(origin, func(path string, st *syscall.Stat_t) error {
@@ -87,7 +86,7 @@ func minimum(origin, tree string) (Minimum, error) {
 	return m, err
 }
 
-// add notes a content, and says whether it is new.
+// add records a content, and reports whether it is new.
 func (c contents) add(size int64, sum [sha256.Size]byte) (bool, error) {
 	known := c.sums[size]
 	if known == nil {
@@ -106,8 +105,8 @@ func (c contents) add(size int64, sum [sha256.Size]byte) (bool, error) {
 	return fresh, nil
 }
 
-// regular calls do for each regular file of a tree, by its path from there.
-// Other subvolumes in it are not looked into.
+// regular calls do for each regular file of a tree, with its relative path. It does not
+// enter other subvolumes.
 func regular(tree string, do func(path string, st *syscall.Stat_t) error) error {
 	var device uint64
 	err := filepath.WalkDir(tree, func(path string, entry fs.DirEntry, err error) error {
@@ -145,7 +144,7 @@ func regular(tree string, do func(path string, st *syscall.Stat_t) error) error 
 	return nil
 }
 
-// sumOf hashes a file's content.
+// sumOf returns the hash of a file's content.
 func sumOf(path string) (sum [sha256.Size]byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {

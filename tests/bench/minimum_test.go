@@ -20,17 +20,17 @@ func TestMinimum(t *testing.T) {
 	put(origin, "changed", 'b', 5000)
 	put(origin, "elsewhere", 'e', 7000)
 	put(origin, "grown", 'g', 4000)
-	// What a snapshot would share is one inode here.
+	// A hard link represents a file that a snapshot shares.
 	if err := os.Link(filepath.Join(origin, "shared"), filepath.Join(tree, "shared")); err != nil {
 		t.Fatal(err)
 	}
-	put(tree, "same", 'a', 5000)    // was written again: two blocks
+	put(tree, "same", 'a', 5000)    // written again: two blocks
 	put(tree, "changed", 'c', 5000) // two blocks
-	put(tree, "moved", 'e', 7000)   // was there under another name
+	put(tree, "moved", 'e', 7000)   // existed under another name
 	put(tree, "grown", 'g', 4097)   // two blocks
 	put(tree, "new", 'n', 4096)     // one
-	put(tree, "again", 'n', 4096)   // is there already
-	put(tree, "inline", 'i', 2048)  // takes none
+	put(tree, "again", 'n', 4096)   // exists already
+	put(tree, "inline", 'i', 2048)  // takes no block
 	if err := os.Link(filepath.Join(tree, "new"), filepath.Join(tree, "link")); err != nil {
 		t.Fatal(err)
 	}

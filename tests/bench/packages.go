@@ -8,12 +8,11 @@ import (
 	"strings"
 )
 
-// Plan is what an upgrade is to do, as "apt-get -s" says.
+// Plan is the plan of an upgrade, as "apt-get -s" prints it.
 type Plan struct {
-	// Installs has the version that each package will have, by name and
-	// architecture.
+	// Installs has the new version of each package, by name and architecture.
 	Installs map[string]string
-	// Removes are packages that will be gone.
+	// Removes are the packages that the upgrade removes.
 	Removes []string
 }
 
@@ -38,14 +37,14 @@ func parsePlan(text string) Plan {
 	return p
 }
 
-// bare is a package's name without an architecture.
+// bare returns a package's name without an architecture.
 func bare(name string) string {
 	name, _, _ = strings.Cut(name, ":")
 	return name
 }
 
-// files returns how many bytes the plan's packages have in a directory as apt
-// names them there. It is an error if one is missing: a run takes no network.
+// files returns the size in bytes of the plan's packages in a directory, by apt's file
+// names. It fails if one is missing, because a run has no network.
 func (p Plan) files(archives string) (bytes int64, err error) {
 	for name, version := range p.Installs {
 		pkg, arch, _ := strings.Cut(name, ":")
@@ -59,8 +58,8 @@ func (p Plan) files(archives string) (bytes int64, err error) {
 	return bytes, nil
 }
 
-// installed reads a dpkg status file: the version of each installed package, by
-// name and architecture.
+// installed reads a dpkg status file. It returns the version of each installed package,
+// by name and architecture.
 func installed(root string) (map[string]string, error) {
 	data, err := os.ReadFile(filepath.Join(root, "var/lib/dpkg/status"))
 	if err != nil {
@@ -85,7 +84,7 @@ func parseStatus(text string) map[string]string {
 	return versions
 }
 
-// Changes is how many packages an upgrade changed.
+// Changes returns the number of packages that the upgrade changes.
 type Changes struct{ Upgraded, New, Removed int }
 
 func changes(before, after map[string]string) Changes {
@@ -106,7 +105,7 @@ func changes(before, after map[string]string) Changes {
 	return c
 }
 
-// check says what of the plan did not come true.
+// check fails if a package differs from the plan.
 func (p Plan) check(after map[string]string) error {
 	for name, version := range p.Installs {
 		if after[name] != version {
@@ -125,7 +124,7 @@ func (p Plan) check(after map[string]string) error {
 	return nil
 }
 
-// checkKernels says whether a root has a kernel, and each an initrd.
+// checkKernels fails if a root has no kernel, or a kernel without an initrd.
 func checkKernels(root string) error {
 	kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
 	if err != nil || len(kernels) == 0 {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// insert puts text in the place of a section of a page: between the comments
-// "bench:NAME" and "end of bench:NAME". A page that has none stays as it is.
+// insert replaces a section of a page by text: the part between the comments
+// "bench:NAME" and "end of bench:NAME". A page without these comments stays unchanged.
 func insert(page, name, text string) (string, error) {
 	begin, end := "<!-- bench:"+name+" -->\n", "<!-- end of bench:"+name+" -->\n"
 	before, rest, ok := strings.Cut(page, begin)
@@ -20,7 +20,7 @@ func insert(page, name, text string) (string, error) {
 	return before + begin + "\n" + text + "\n" + end + after, nil
 }
 
-// render prints what was measured so far, and writes it into docs.
+// render prints the current results, and writes them to docs.
 func render(dir, docs string) error {
 	all, err := readResults[Result](filepath.Join(dir, "results.jsonl"))
 	if err != nil {
@@ -69,8 +69,8 @@ func render(dir, docs string) error {
 	return nil
 }
 
-// of picks a workload's results: those of the tables' variants, or those of
-// single speed-ups and what these are compared with.
+// of returns a workload's results: of the variants in the tables, or, with speed, of
+// single speed-ups and the variants that they are compared with.
 func of(results []Result, w Workload, speed bool) []Result {
 	known := map[string]bool{}
 	list := variants()

@@ -13,14 +13,14 @@ var (
 	dark = bars.Hex(0x1f4e79)
 )
 
-// Chart is what the plot shows of a workload.
+// Chart is the part of the plot for one workload.
 type Chart struct {
 	Title string
 	Rows  []Row
 }
 
-// plot draws the times and the bytes written of all workloads as SVG: a bar for
-// the median and a mark for each run.
+// plot draws the times and the written bytes of all workloads as SVG: a bar for the
+// median, and a mark for each run.
 func plot(charts []Chart) string {
 	c := bars.Chart{
 		Title:     "What an upgrade takes: in place, and in a boot environment",

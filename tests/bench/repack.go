@@ -19,12 +19,12 @@ import (
 	"github.com/apt-be/apt-be/tests/control"
 )
 
-// rebuildSuffix ends the version of a package that was built again, as that of
-// one that a build daemon of Debian's did.
+// rebuildSuffix is the suffix of the version of a rebuilt package, like that of
+// Debian's build daemons.
 const rebuildSuffix = "+b9"
 
-// repackAll makes new versions of all packages in a directory, in another one:
-// the same files, but for an entry in the changelog and for all modification
+// repackAll writes new versions of all packages in a directory to another directory.
+// They have the same files, except for an entry in the changelog and all modification
 // times. It uses all processors.
 func repackAll(from, to string) error {
 	files, err := filepath.Glob(filepath.Join(from, "*.deb"))
@@ -66,7 +66,7 @@ func repackAll(from, to string) error {
 	return errors.Join(all...)
 }
 
-// repack makes the new version of one package.
+// repack writes the new version of one package.
 func repack(file, to string, versions map[string]string) error {
 	work, err := os.MkdirTemp(to, ".tree.")
 	if err != nil {
@@ -94,13 +94,13 @@ func repack(file, to string, versions map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("cannot repack %s: %w", file, err)
 	}
-	// The names that apt gives them, compressed as Debian's are.
+	// With apt's file names and Debian's compression.
 	_, err = output("dpkg-deb", "--build", "-Zxz", "--threads-max=1", tree, filepath.Join(to, pkg+"_"+version+rebuildSuffix+"_"+arch))
 	return err
 }
 
-// addEntry puts a new entry on top of a package's changelog, if the package has
-// one of its own, and its new sum into the list of sums.
+// addEntry adds an entry to the top of a package's changelog, if it has one, and
+// changes the checksum in the list.
 func addEntry(tree, pkg, version string) error {
 	for _, name := range []string{"changelog.Debian.gz", "changelog.gz"} {
 		path := filepath.Join("usr/share/doc", pkg, name)
@@ -138,7 +138,7 @@ func addEntry(tree, pkg, version string) error {
 	return nil
 }
 
-// replaceSum changes a file's sum in a list of sums.
+// replaceSum changes a file's checksum in a list of checksums.
 func replaceSum(list, path string, old, sum [md5.Size]byte) error {
 	data, err := os.ReadFile(list)
 	if errors.Is(err, fs.ErrNotExist) {

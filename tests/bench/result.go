@@ -9,17 +9,17 @@ import (
 	"os"
 )
 
-// Result is what one run measured. Times are in seconds, sizes in bytes.
+// Result is the result of one run. Times are in seconds, sizes in bytes.
 type Result struct {
 	Workload string `json:"workload"`
 	Variant  string `json:"variant"`
 	Title    string `json:"title"`
 	Options  string `json:"options,omitempty"`
 	Round    int    `json:"round"`
-	// Setup is a hash of what was measured: the roots and the packages.
+	// Setup is a hash of the inputs: the roots and the packages.
 	Setup string `json:"setup"`
 	At    string `json:"at"`
-	// Failed says why the run does not count; "" if it does.
+	// Failed is the reason why the run does not count, or "".
 	Failed string `json:"failed,omitempty"`
 
 	Wall     float64 `json:"wall"`      // of the command
@@ -27,7 +27,7 @@ type Result struct {
 	User     float64 `json:"user"`
 	System   float64 `json:"system"`
 	Written  int64   `json:"written"`
-	Syncs    uint64  `json:"syncs"` // calls that reached btrfs: see syncPoints
+	Syncs    uint64  `json:"syncs"` // calls that reached btrfs (syncPoints)
 
 	Data     int64 `json:"data"`     // growth
 	Metadata int64 `json:"metadata"` // growth, each copy counted once
@@ -39,13 +39,13 @@ type Result struct {
 	DebBytes  int64   `json:"deb_bytes"`
 }
 
-// ID says which run it is of all that there are to do.
+// ID identifies the job of the run.
 func (r Result) ID() string {
 	return fmt.Sprintf("%s/%s/%d/%s", r.Workload, r.Variant, r.Round, r.Setup)
 }
 
-// readResults reads the lines of a file of results. None is there before the
-// first run. A line that was cut off is no result.
+// readResults reads the lines of a file of results. Before the first run the file does
+// not exist. It ignores an incomplete line.
 func readResults[T any](file string) ([]T, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +69,7 @@ func readResults[T any](file string) ([]T, error) {
 	return list, nil
 }
 
-// appendResult adds a line to a file of results.
+// appendResult appends a line to a file of results.
 func appendResult(file string, result any) error {
 	line, err := json.Marshal(result)
 	if err != nil {
@@ -79,7 +79,7 @@ func appendResult(file string, result any) error {
 	if err != nil {
 		return fmt.Errorf("cannot keep a result: %w", err)
 	}
-	// The newline first ends a line that was cut off.
+	// The newline first ends an incomplete line.
 	_, err = f.Write(append(append([]byte("\n"), line...), '\n'))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("cannot keep a result: %w", err)
@@ -87,9 +87,8 @@ func appendResult(file string, result any) error {
 	return nil
 }
 
-// counted picks the results that tables are made of: those that did not fail,
-// of the setup that was measured last, for each workload and variant; of one
-// round the last.
+// counted returns the results for the tables: successful ones of the newest setup, for
+// each workload and variant; for each round the last one.
 func counted(all []Result) []Result {
 	setups := map[string]string{}
 	for _, r := range all {

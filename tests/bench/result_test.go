@@ -16,7 +16,7 @@ func TestResultsSurviveACut(t *testing.T) {
 	if err := appendResult(file, first); err != nil {
 		t.Fatal(err)
 	}
-	// As if the machine had lost power in the middle of a line.
+	// As after a power cut in the middle of a line.
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
 		_, err = f.WriteString(`{"workload":"secu`)

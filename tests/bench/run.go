@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// run measures one upgrade, on a fresh machine, and says in the result if it
-// failed. An error is of the bench itself. What the machine printed goes to log.
+// run measures one upgrade on a fresh machine, and records a failure in the result. An
+// error concerns the bench itself. The machine's output goes to log.
 func (l *Lab) run(ctx context.Context, v Variant, w Workload, log string) (r Result, err error) {
 	plan, err := l.plan(ctx, w)
 	if err != nil {
@@ -35,7 +35,7 @@ func (l *Lab) run(ctx context.Context, v Variant, w Workload, log string) (r Res
 	if err == nil {
 		err = l.disk.snapshot(template, running)
 	}
-	// All runs begin alike: with the packages in memory, and nothing else.
+	// All runs begin in the same state: only the packages are in memory.
 	if err == nil {
 		err = syncFS(l.disk.top)
 	}
@@ -71,7 +71,7 @@ func (l *Lab) run(ctx context.Context, v Variant, w Workload, log string) (r Res
 	return r, l.disk.clear()
 }
 
-// measure runs the command, and notes what it took.
+// measure runs the command, and records its cost.
 func (l *Lab) measure(r *Result, command *exec.Cmd) (failed, err error) {
 	before, err := l.disk.space()
 	if err != nil {
@@ -93,7 +93,7 @@ func (l *Lab) measure(r *Result, command *exec.Cmd) (failed, err error) {
 	defer dir.Close()
 	command.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 
-	// The counters are of this thread and what it starts.
+	// The counters belong to this thread and the processes that it starts.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var counters []Counter
@@ -137,7 +137,7 @@ func (l *Lab) measure(r *Result, command *exec.Cmd) (failed, err error) {
 	return failed, nil
 }
 
-// judge looks at what came of an upgrade, and says what is wrong with it.
+// judge examines the result of an upgrade, and returns what is wrong.
 func (l *Lab) judge(ctx context.Context, r *Result, v Variant, template string, plan Plan) error {
 	made := running
 	if v.Kind.isolated() {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Small is how long small commands took on a machine with some boot
-// environments: all the times of each, in seconds.
+// Small has the times of small commands on a machine with some boot environments: all
+// times of each command, in seconds.
 type Small struct {
 	Environments int                  `json:"environments"`
 	Setup        string               `json:"setup"`
@@ -23,8 +23,8 @@ type Small struct {
 	Failed       map[string]string    `json:"failed,omitempty"`
 }
 
-// The commands, by what they are in the results, in the order in which they are
-// run again and again. Each of apt-be's is next to the raw operation on btrfs.
+// The commands, by their names in the results, in the order of the repetitions. Each
+// command of apt-be is next to the raw operation of btrfs.
 const (
 	rawCreate, ourCreate   = "btrfs subvolume snapshot", "apt-be create"
 	rawList, ourList       = "btrfs subvolume list", "apt-be list"
@@ -50,8 +50,8 @@ func smallCommands() []struct {
 	}
 }
 
-// measureSmall runs the small commands on a machine with so many environments,
-// which differ from each other and from what runs.
+// measureSmall runs the small commands on a machine with a number of environments,
+// which differ from each other and from the running system.
 func (l *Lab) measureSmall(ctx context.Context, environments, rounds int) (s Small, err error) {
 	s = Small{Environments: environments, Times: map[string][]float64{}, Failed: map[string]string{}}
 	base, err := l.base(ctx, KindBE)
@@ -107,7 +107,7 @@ func (l *Lab) measureSmall(ctx context.Context, environments, rounds int) (s Sma
 	return s, nil
 }
 
-// install copies this program into a root.
+// install copies this program to a root.
 func (l *Lab) install(root string) error {
 	self, err := os.ReadFile("/proc/self/exe")
 	if err == nil {
@@ -119,8 +119,8 @@ func (l *Lab) install(root string) error {
 	return nil
 }
 
-// rewrite writes one in fifty of the files of a root again, other ones each
-// round, so that they are its own.
+// rewrite writes one in fifty files of the root again, different ones in each round, so
+// that they are not shared.
 func rewrite(root string, round int) error {
 	i := 0
 	err := filepath.WalkDir(filepath.Join(root, "usr"), func(path string, entry fs.DirEntry, err error) error {
@@ -148,8 +148,8 @@ func rewrite(root string, round int) error {
 	return nil
 }
 
-// inside runs the small commands in the machine that this process is in, and
-// prints their times as JSON.
+// inside runs the small commands in this process's machine, and prints the times as
+// JSON.
 func inside(w io.Writer) error {
 	s := Small{Times: map[string][]float64{}, Failed: map[string]string{}}
 	measure := func(name string, command []string) {
@@ -178,8 +178,8 @@ func inside(w io.Writer) error {
 	return json.NewEncoder(w).Encode(s)
 }
 
-// smallTable is the medians in Markdown: a line for each command, a column for
-// each number of environments. Of one number the last result counts.
+// smallTable returns the medians in Markdown, with a line for each command and a column
+// for each number of environments. For each number the last result counts.
 func smallTable(results []Small) string {
 	last := map[int]Small{}
 	var numbers []int

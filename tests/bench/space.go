@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Space is what a btrfs file system has in use, in bytes, each copy counted once.
+// Space is the used space of a btrfs file system in bytes, each copy counted once.
 type Space struct{ Data, Metadata int64 }
 
 // parseSpace reads the output of "btrfs filesystem df -b".
@@ -39,8 +39,8 @@ func parseSpace(text string) (Space, error) {
 	return s, nil
 }
 
-// written returns how many bytes a block device was given to write since it
-// is there (/sys/block/NAME/stat, in sectors of 512 bytes).
+// written returns the number of bytes written to a block device since it was created
+// (/sys/block/NAME/stat, in sectors of 512 bytes).
 func written(device string) (int64, error) {
 	data, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(device), "stat"))
 	if err != nil {
@@ -57,7 +57,7 @@ func written(device string) (int64, error) {
 	return sectors * 512, nil
 }
 
-// syncFS writes out the file system that holds a file.
+// syncFS writes all data of the file system that contains a file.
 func syncFS(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// Row is a variant's medians over its rounds.
+// Row has a variant's medians over its rounds.
 type Row struct {
 	Key, Title string
 	Runs       []Result
 	Wall, CPU  float64 // seconds
-	Sync       float64 // seconds that a syncfs(2) after it takes
-	Written    float64 // bytes, as all below
+	Sync       float64 // seconds of a syncfs(2) afterwards
+	Written    float64 // bytes, like all fields below
 	Data, Meta float64
 	Minimum    float64
 	Syncs      float64
-	// WallRatio and WrittenRatio compare with the first variant: the median of
-	// what each round's pair of runs gives. 0 if there is no pair.
+	// WallRatio and WrittenRatio compare with the first variant: the median of the
+	// ratios of each round's pair of runs. 0 if there is no pair.
 	WallRatio, WrittenRatio float64
 }
 
-// rows sums up a workload's results, in the order of the variants given; those
-// that are not known come last, as they were run.
+// rows returns a workload's medians in the order of the given variants. Other variants
+// follow in the order of their runs.
 func rows(results []Result, order []Variant) []Row {
 	var list []Row
 	place := map[string]int{}
@@ -79,8 +79,7 @@ func rows(results []Result, order []Variant) []Row {
 func wall(r Result) float64  { return r.Wall }
 func wrote(r Result) float64 { return float64(r.Written) }
 
-// median is the one in the middle, or what is between the two there. Of none
-// it is 0.
+// median returns the median, or 0 without values.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -93,7 +92,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// tableOf is a workload's figures in Markdown.
+// tableOf returns a workload's figures in Markdown.
 func tableOf(list []Row) string {
 	cells := [][]string{{"", "wall", "wall, in place = 1", "runs", "sync after it", "user + system", "written", "written, in place = 1", "syncs", "new data", "new metadata", "least new data"}}
 	for _, row := range list {
@@ -110,7 +109,7 @@ func tableOf(list []Row) string {
 	return markdown(cells)
 }
 
-// summary says in a sentence what the upgrade was.
+// summary describes the upgrade in a sentence.
 func summary(list []Row) string {
 	if len(list) == 0 {
 		return ""
@@ -120,8 +119,8 @@ func summary(list []Row) string {
 		r.Changes.Upgraded, r.Changes.New, r.Changes.Removed, megabytes(float64(r.DebBytes)), r.Same, megabytes(float64(r.SameBytes)))
 }
 
-// markdown is a table with a line of titles. All columns but the first are
-// aligned to the right.
+// markdown returns a table; the first line has the titles. All columns except the first
+// are aligned to the right.
 func markdown(cells [][]string) string {
 	widths := make([]int, len(cells[0]))
 	for _, row := range cells {

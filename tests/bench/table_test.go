@@ -8,7 +8,7 @@ import (
 	"github.com/apt-be/apt-be/tests/bars"
 )
 
-// examples are two rounds of two variants, the second of a slow machine.
+// examples returns two rounds of two variants; the machine is slow in the second round.
 func examples() []Result {
 	run := func(variant string, round int, wall float64, written int64) Result {
 		return Result{Workload: "release", Variant: variant, Round: round, Wall: wall, Written: written, User: wall / 2, Data: 2e9}
@@ -44,7 +44,7 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// TestPlot reads the plot back: it is well-formed, nothing is outside, and each
+// TestPlot parses the plot: it is well-formed, all elements are inside, and each
 // variant has its bars and each run its marks.
 func TestPlot(t *testing.T) {
 	svg := plot([]Chart{{Title: "release & more", Rows: rows(examples(), variants())}})

@@ -8,16 +8,16 @@ import (
 	"slices"
 )
 
-// Lab has what runs are made from.
+// Lab has the templates of the runs' machines.
 type Lab struct {
 	disk   *Disk
 	inputs Inputs
-	debs   map[Kind][]string // packages that each kind of machine gets besides
+	debs   map[Kind][]string // further packages of each kind of machine
 	plans  map[string]Plan
 }
 
-// machine returns the subvolume with a machine that is ready for a workload:
-// its runs are made of snapshots of it.
+// machine returns the subvolume of a machine that is ready for a workload. Its runs are
+// snapshots of it.
 func (l *Lab) machine(ctx context.Context, kind Kind, w Workload) (string, error) {
 	name := fmt.Sprintf("machine-%s-%s", kind, w.Key)
 	if _, err := os.Stat(l.disk.path(name)); err == nil {
@@ -49,7 +49,7 @@ func (l *Lab) machine(ctx context.Context, kind Kind, w Workload) (string, error
 	if err != nil {
 		return "", fmt.Errorf("cannot make a machine: %w", err)
 	}
-	// So apt's caches of these lists are there, as after "apt-get update".
+	// So that apt's caches of these lists exist, as after "apt-get update".
 	text, err := outputOf(l.disk.enter(ctx, name, l.inputs.archives(w), "apt-get", "-s", "-q", "dist-upgrade"))
 	if err != nil {
 		return "", err
@@ -60,7 +60,7 @@ func (l *Lab) machine(ctx context.Context, kind Kind, w Workload) (string, error
 	return name, syncFS(l.disk.top)
 }
 
-// plan is what a workload's upgrade is to do on a machine with nothing besides.
+// plan returns the plan of a workload's upgrade on a machine without further packages.
 func (l *Lab) plan(ctx context.Context, w Workload) (Plan, error) {
 	if _, err := l.machine(ctx, KindStock, w); err != nil {
 		return Plan{}, err
@@ -68,8 +68,8 @@ func (l *Lab) plan(ctx context.Context, w Workload) (Plan, error) {
 	return l.plans[w.Key], nil
 }
 
-// base returns the subvolume with a machine of a kind, before it knows of any
-// upgrade.
+// base returns the subvolume of a machine of a kind, before the workload's sources are
+// added.
 func (l *Lab) base(ctx context.Context, kind Kind) (string, error) {
 	name := "base-" + string(kind)
 	if _, err := os.Stat(l.disk.path(name)); err == nil {
@@ -105,8 +105,8 @@ func (l *Lab) base(ctx context.Context, kind Kind) (string, error) {
 	return name, err
 }
 
-// unpack makes a machine of the root file system alone. No service would start
-// in it, since nothing like an init runs there; policy-rc.d says so as well.
+// unpack makes a machine from a root file system. No init runs there, so no service
+// starts; policy-rc.d forbids it, too.
 func (l *Lab) unpack(name string) error {
 	if _, err := output("btrfs", "subvolume", "create", l.disk.path(name)); err != nil {
 		return err
@@ -127,8 +127,8 @@ func (l *Lab) unpack(name string) error {
 	return nil
 }
 
-// eatmydata returns the files of Debian's eatmydata that a machine gets before
-// its upgrade: there are those of both releases.
+// eatmydata returns the files of Debian's eatmydata for the machine's release before
+// the upgrade.
 func eatmydata(archives string) ([]string, error) {
 	var list []string
 	for _, pattern := range []string{"libeatmydata1_*.deb", "eatmydata_*.deb"} {
@@ -141,8 +141,8 @@ func eatmydata(archives string) ([]string, error) {
 	return list, nil
 }
 
-// warm reads the packages of a workload, so that they are in memory before each
-// run, as they are after a download.
+// warm reads the packages of a workload, so that they are in memory before each run, as
+// after a download.
 func warm(archives string) error {
 	files, err := filepath.Glob(filepath.Join(archives, "*.deb"))
 	if err != nil {

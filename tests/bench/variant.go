@@ -11,41 +11,41 @@ import (
 
 // Variant is a way to do an upgrade.
 type Variant struct {
-	// Key is its name on the command line and in the results.
+	// Key is its name on the command line and in results.
 	Key string
 	// Title is its name in tables.
 	Title string
-	// Kind is which machine it runs on.
+	// Kind is the kind of its machine.
 	Kind Kind
 	// Prefix is a command that runs apt-get.
 	Prefix []string
-	// Options are more of apt-get's.
+	// Options are further options of apt-get.
 	Options []string
 }
 
-// Kind is what a machine has installed besides the root of its workload.
+// Kind is the set of packages that a machine has in addition to its workload's root.
 type Kind string
 
-// The machines that there are.
+// The kinds of machines.
 const (
-	KindStock     Kind = "stock"     // nothing
+	KindStock     Kind = "stock"     // no packages
 	KindEatmydata Kind = "eatmydata" // Debian's eatmydata
 	KindBE        Kind = "be"        // apt-be
 	KindPreload   Kind = "preload"   // apt-be and apt-be-skip-unchanged
 	KindPatched   Kind = "patched"   // apt-be and dpkg-skip-unchanged
 )
 
-// isolated says that what such a machine upgrades is a boot environment.
+// isolated reports whether such a machine upgrades in a boot environment.
 func (k Kind) isolated() bool { return k == KindBE || k == KindPreload || k == KindPatched }
 
-// Keys of the variants that others are compared with.
+// Keys of the variants for comparison.
 const (
 	keyStock   = "stock"
 	keyPlain   = "plain"
 	keyDefault = "default"
 )
 
-// variants are those of the tables. The first is what all are compared with.
+// variants returns the variants of the tables. All others are compared with the first.
 func variants() []Variant {
 	return []Variant{
 		{Key: keyStock, Title: "in place", Kind: KindStock},
@@ -57,7 +57,7 @@ func variants() []Variant {
 	}
 }
 
-// switches are the items of Apt-Be::Speed::, by their names there.
+// switches are the items of Apt-Be::Speed::, by name.
 func switches() []string {
 	fields := reflect.TypeFor[aptconf.Speed]()
 	var names []string
@@ -74,8 +74,8 @@ func switches() []string {
 	return names
 }
 
-// speedVariants has each speed-up alone, and all but each. The preload
-// library's switch does nothing without the library, so there it is.
+// speedVariants returns each speed-up alone, and all without each. The switch of the
+// preload library has no effect without the library, so its machines have it.
 func speedVariants() []Variant {
 	var list []Variant
 	for _, v := range variants() {
@@ -96,9 +96,8 @@ func speedVariants() []Variant {
 	return list
 }
 
-// parseVariant understands one from the command line: the key of one that
-// there is, or KEY=OPTIONS for one on a machine with apt-be, with options of
-// apt-get that have no spaces in them.
+// parseVariant parses a variant of the command line: the key of a known one, or
+// KEY=OPTIONS for a machine with apt-be, with options of apt-get without spaces.
 func parseVariant(text string) (Variant, error) {
 	key, options, own := strings.Cut(text, "=")
 	if own {
@@ -118,11 +117,11 @@ func parseVariant(text string) (Variant, error) {
 	return Variant{}, fmt.Errorf("cannot find the variant %q: there are %s", key, strings.Join(keys, ", "))
 }
 
-// command is what its machine runs for the upgrade.
+// command returns the machine's command for the upgrade.
 func (v Variant) command() []string {
 	command := []string{"env", "DEBIAN_FRONTEND=noninteractive"}
 	command = append(command, v.Prefix...)
-	// Nobody is there to be asked about a changed configuration file.
+	// No user can answer questions about changed configuration files.
 	command = append(command, "apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
 	command = append(command, v.Options...)
 	return append(command, "dist-upgrade")

@@ -12,7 +12,7 @@ type Workload struct {
 	Title string
 }
 
-// workloads are those of the tables.
+// workloads returns the workloads of the tables.
 func workloads() []Workload {
 	return []Workload{
 		{"release", "from one Debian release to the next"},
@@ -21,7 +21,7 @@ func workloads() []Workload {
 	}
 }
 
-// parseWorkloads understands a list of keys, separated by commas.
+// parseWorkloads parses a list of keys, separated by commas.
 func parseWorkloads(text string) ([]Workload, error) {
 	if text == "" {
 		return workloads(), nil
@@ -40,16 +40,16 @@ next:
 	return list, nil
 }
 
-// Inputs is what tests/bench/build-roots and build-rebuild made.
+// Inputs are the results of tests/bench/build-roots and build-rebuild.
 type Inputs struct {
 	Roots   string // the directory that build-roots printed
-	Rebuild string // the one that build-rebuild printed; "" if nothing needs it
+	Rebuild string // the directory that build-rebuild printed; "" if no workload needs it
 }
 
-// root is the archive of the root file system.
+// root returns the archive of the root file system.
 func (in Inputs) root() string { return filepath.Join(in.Roots, "root.tar") }
 
-// sources and lists are what apt of a workload's machine knows of.
+// sources and lists return the sources and package lists of a workload's machine.
 func (in Inputs) sources(w Workload) string { return filepath.Join(in.of(w), "sources") }
 func (in Inputs) lists(w Workload) string   { return filepath.Join(in.of(w), "lists") }
 
@@ -60,7 +60,7 @@ func (in Inputs) of(w Workload) string {
 	return filepath.Join(in.Roots, w.Key)
 }
 
-// archives is the directory of the packages that a workload installs.
+// archives returns the directory of the packages that a workload installs.
 func (in Inputs) archives(w Workload) string {
 	if w.Key == "rebuild" {
 		return filepath.Join(in.Rebuild, "archives")

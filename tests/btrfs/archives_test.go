@@ -13,7 +13,7 @@ import (
 // cacheDir is apt's package cache.
 const cacheDir = "/var/cache/apt/archives"
 
-// attack does to apt's package cache what a hostile maintainer script could.
+// attack changes apt's package cache as a hostile maintainer script could.
 const attack = `#!/usr/bin/python3
 import os, shutil, sys
 cache = sys.argv[1] if len(sys.argv) > 1 else "` + cacheDir + `"
@@ -50,8 +50,8 @@ for name in ("bt-many1_2.0_all.deb", "bt-many2_2.0_all.deb"):
 print("attacked", flush=True)
 `
 
-// testArchives finds that what is downloaded in a sandbox gets into the running
-// system's package cache, and that nothing else does.
+// testArchives checks that packages downloaded in a sandbox get into the running
+// system's package cache, and no other files do.
 func testArchives(t *testing.T, l lab) {
 	t.Run("hostile scripts", func(t *testing.T) { testHostileArchives(t, l) })
 	t.Run("given up", func(t *testing.T) { testGivenUpArchives(t, l) })
@@ -76,7 +76,7 @@ func testArchives(t *testing.T, l lab) {
 	}
 }
 
-// copying starts a machine whose packages have to be downloaded.
+// copying starts a machine whose packages must be downloaded.
 func (l lab) copying(t *testing.T, archive packages.Variant) *machine.Machine {
 	m := l.Start(t, with, running)
 	m.WriteFile(t, "/etc/apt/sources.list", "deb [trusted=yes] copy:"+packages.Dir+"/"+string(archive)+" ./\n")
@@ -100,8 +100,8 @@ func (a archives) upgrade(status int, options ...string) string {
 	return result.Output
 }
 
-// holds finds in the cache so many packages, each of them as it is in a repository, and
-// nothing besides.
+// holds checks that the cache contains this number of packages, each equal to its file
+// in a repository, and no other files.
 func (a archives) holds(want int) {
 	a.T.Helper()
 	found := 0
@@ -123,8 +123,8 @@ func (a archives) holds(want int) {
 	}
 }
 
-// elsewhereClean finds that no environment has other packages than its base, and that
-// nothing is left of what was written.
+// elsewhereClean checks that no environment has other package files than its base, and
+// that no scratch files are left.
 func (a archives) elsewhereClean(l lab) {
 	a.T.Helper()
 	list := func(pattern string) string {
@@ -144,8 +144,8 @@ func (a archives) elsewhereClean(l lab) {
 	}
 }
 
-// testHostileArchives upgrades to a package whose script attacks the cache, and has
-// the same script run by apt-be run.
+// testHostileArchives upgrades to a package whose script attacks the cache, and runs
+// the same script by apt-be run.
 func testHostileArchives(t *testing.T, l lab) {
 	m := l.copying(t, packages.Good)
 	defer l.done(t, m)
@@ -161,7 +161,7 @@ cd /srv/repo; rm Release
 { cat /tmp/deb/DEBIAN/control; echo "Filename: ./bt-fault_3.0_all.deb"; echo "Size: $(stat -c %s bt-fault_3.0_all.deb)"; echo "SHA256: $(sha256sum bt-fault_3.0_all.deb | cut -d' ' -f1)"; echo; } >>Packages
 echo 'deb [trusted=yes] copy:/srv/repo ./' >/etc/apt/sources.list
 apt-get -q update
-apt-get -qy -d install bt-conf`) // one is there already
+apt-get -qy -d install bt-conf`) // one exists already
 	a.holds(1)
 	before, mounts := m.Fingerprint(t), m.Mounts(t)
 	said := a.upgrade(0)
@@ -186,8 +186,7 @@ apt-get -qy -d install bt-conf`) // one is there already
 	checkUntouched(t, m, before, mounts, frontends()[0])
 }
 
-// testGivenUpArchives has somebody give up an upgrade: the next one has nothing to
-// download.
+// testGivenUpArchives aborts an upgrade: the next one has nothing to download.
 func testGivenUpArchives(t *testing.T, l lab) {
 	m := l.copying(t, packages.SlowPreinst)
 	defer l.done(t, m)
@@ -205,8 +204,9 @@ func testGivenUpArchives(t *testing.T, l lab) {
 	}
 }
 
-// testRemovedArchives finds that unattended-upgrade removes what it has installed; and
-// that what is downloaded later for an environment is in the running system's cache.
+// testRemovedArchives checks that unattended-upgrade removes the packages that it has
+// installed, and that a later download for an environment is in the running system's
+// cache.
 func testRemovedArchives(t *testing.T, l lab) {
 	m := l.copying(t, packages.Good)
 	defer l.done(t, m)
@@ -216,7 +216,7 @@ func testRemovedArchives(t *testing.T, l lab) {
 	if result := m.Run(t, frontends()[3].quiet()); result.Status != 0 {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
-	a.holds(2) // it takes no new library, so no bt-app
+	a.holds(2) // it installs no new library, so no bt-app
 	m.Shell(t, "apt-be run "+environments(t, m)[0].Name+" -- apt-get -qy --reinstall install bt-many2")
 	a.holds(3)
 	a.elsewhereClean(l)

@@ -66,7 +66,7 @@ chmod 755 /usr/bin/dpkg
 	}
 	for _, record := range records {
 		if data, err := os.ReadFile(record); err != nil || strings.Contains(string(data), `"path"`) {
-			continue // the running one's
+			continue // the running root's
 		}
 		if err := os.Remove(record); err != nil {
 			t.Fatal(err)

@@ -8,21 +8,21 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// byHand is something that an admin does to packages of the running system by
-// something else than apt, while an upgraded boot environment waits.
+// byHand is a change of the running system's packages by a program other than apt,
+// while an environment is pending.
 type byHand struct {
 	name string
 	does string
-	// told: that run says that the environment lacks it.
+	// told: the run reports that the environment lacks the change.
 	told bool
-	// carried: the environment can be activated all the same, because what was
-	// done is carried over to it like any other file.
+	// carried: the environment can be activated all the same, because the change is
+	// carried to it like any other file.
 	carried bool
-	// replay is what --replay-packages comes to: 10 if it did the same in the
-	// environment, which is then refused only because there is no boot menu.
+	// replay is the exit status of --replay-packages: 10 if it repeated the change in
+	// the environment, which is then refused only because there is no boot menu.
 	replay int
 	says   string // of a replay
-	// check prints the same in a system in which it was done.
+	// check prints the same text in every system with the change.
 	check string
 }
 
@@ -46,8 +46,7 @@ func byHands() []byHand {
 	}
 }
 
-// testByHand has an admin do each of them: it is in what is booted next, or
-// that is refused.
+// testByHand makes each change: either the next boot has it, or the boot is refused.
 func testByHand(t *testing.T, l lab) {
 	for _, c := range byHands() {
 		t.Run(c.name, func(t *testing.T) { c.test(t, l) })
@@ -110,7 +109,7 @@ func (c byHand) test(t *testing.T, l lab) {
 	same(name)
 }
 
-// pendingOne returns the boot environment that an upgrade has made.
+// pendingOne returns the environment that an upgrade has made.
 func pendingOne(t *testing.T, m *machine.Machine) (name, state string) {
 	t.Helper()
 	for _, e := range environments(t, m) {

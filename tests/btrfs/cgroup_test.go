@@ -13,14 +13,15 @@ import (
 	"github.com/apt-be/apt-be/internal/cgroup"
 )
 
-// fork forks processes that sleep, says so, and goes on forking where it is to.
+// fork forks sleeping processes, reports that, and keeps forking if told to.
 const (
 	fork2000 = `exec 3>&-; i=0; while [ $i -lt 2000 ]; do sleep 1000 & i=$((i + 1)); done; echo forked; wait`
 	forkOn   = `exec 3>&-; i=0; while :; do sleep 1000 & i=$((i + 1)); [ $i != 300 ] || echo forked; done`
 )
 
-// TestCgroup ends groups of real processes: those that entered by the file, those that
-// began in it, and those that are being made. How long it takes is in the log.
+// TestCgroup kills groups of real processes: processes that joined by the file,
+// processes that started in the group, and processes that are being forked. It logs the
+// time.
 func TestCgroup(t *testing.T) {
 	name := fmt.Sprintf("test-%d", os.Getpid())
 	for _, c := range []struct {
@@ -38,7 +39,8 @@ func TestCgroup(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("notes: %q", g.Notes())
-			// It is empty, and no garbage, when another sandbox begins, if by the same name.
+			// The group is empty, and not deleted as garbage, when another sandbox with
+			// the same name begins.
 			other, err := cgroup.Make(name, cgroup.Limits{})
 			if err != nil {
 				t.Fatal(err)
@@ -69,7 +71,7 @@ func TestCgroup(t *testing.T) {
 				t.Error(err)
 			}
 			t.Logf("ended after %.3f s", time.Since(start).Seconds())
-			if _, err := io.Copy(io.Discard, out); err != nil { // until nobody has it open
+			if _, err := io.Copy(io.Discard, out); err != nil { // until no process has it open
 				t.Error(err)
 			}
 			_ = cmd.Wait()

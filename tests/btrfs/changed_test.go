@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// TestChanged makes one change of each kind after a snapshot, beside thousands
-// of files that stay, and has the store find them.
+// TestChanged makes one change of each kind after a snapshot, beside thousands of
+// unchanged files, and checks that the store finds the changes.
 func TestChanged(t *testing.T) {
 	s, _ := newStore(t, 512<<20)
 	storeMust(t, s.Create("root"))
@@ -50,7 +50,7 @@ func fillRoot(t testing.TB, s *btrfs.Store) {
 	storeMust(t, os.Link(s.Path("root/d30/f1"), s.Path("root/d31/linked")))
 }
 
-// changeRoot returns the paths of what it changes.
+// changeRoot makes the changes and returns their paths.
 func changeRoot(t testing.TB, s *btrfs.Store) []string {
 	t.Helper()
 	path := func(name string) string { return s.Path("root/" + name) }
@@ -73,8 +73,8 @@ func changeRoot(t testing.TB, s *btrfs.Store) []string {
 	}
 }
 
-// TestChangedHasAllNames changes a file that has more names than one item of the
-// file system holds, and one far down.
+// TestChangedHasAllNames changes a file with more names than one item of the file
+// system contains, and a file in a deep directory.
 func TestChangedHasAllNames(t *testing.T) {
 	s, _ := newStore(t, 512<<20)
 	storeMust(t, s.Create("root"))

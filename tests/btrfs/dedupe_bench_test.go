@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/internal/dedupe"
 )
 
-// BenchmarkDedupe measures the pass over a root of 50,000 files of which an
-// upgrade wrote a tenth again, half of those unchanged.
+// BenchmarkDedupe measures a pass over a root of 50,000 files. An upgrade wrote a tenth
+// of them again, half of those unchanged.
 func BenchmarkDedupe(b *testing.B) {
 	const dirs, perDir, size = 500, 100, 12_000
 	path := func(i int) string { return fmt.Sprintf("usr/share/d%d/f%d", i/perDir, i%perDir) }

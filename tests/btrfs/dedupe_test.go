@@ -17,16 +17,16 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// rewritten is a base and a snapshot of it in which files are written again.
+// rewritten is a base and its snapshot, in which files are written again.
 type rewritten struct {
 	testing.TB
 	store      *btrfs.Store
 	base, root string
-	mount      string // where the file system is mounted
+	mount      string // the mount point of the file system
 }
 
-// newRewritten makes a file system with the files of before, by path from the
-// root, and snapshots them. options are those of its mount.
+// newRewritten makes a file system with these files, by path from the root, and
+// snapshots them. options are mount options.
 func newRewritten(t testing.TB, options string, before func(root string)) *rewritten {
 	t.Helper()
 	image := loop.Create(t, 4<<30)
@@ -38,7 +38,7 @@ func newRewritten(t testing.TB, options string, before func(root string)) *rewri
 	storeMust(t, u.store.Snapshot("@rootfs", "@be-base/a", true))
 	storeMust(t, u.store.Snapshot("@be-base/a", "@be/a", false))
 	u.base, u.root = u.store.Path("@be-base/a"), u.store.Path("@be/a")
-	// The base alone has what is in it, as after the origin was upgraded.
+	// Only the base has this state, as after an upgrade of the origin.
 	storeMust(t, u.store.Delete("@rootfs"))
 	return u
 }
@@ -59,13 +59,13 @@ func (u *rewritten) want(want dedupe.Report) {
 	}
 }
 
-// shares says whether a file is stored where that of the base is.
+// shares reports whether a file has the location of the base's file.
 func (u *rewritten) shares(path string) bool {
 	u.Helper()
 	return cmp.Equal(extentsOf(u, filepath.Join(u.base, path)), extentsOf(u, filepath.Join(u.root, path)))
 }
 
-// rewrite writes a file as dpkg does: beside the old one, which it replaces.
+// rewrite writes a file as dpkg does: a new file replaces the old one.
 func rewrite(t testing.TB, root, path string, data []byte) {
 	t.Helper()
 	file := filepath.Join(root, path)
@@ -74,14 +74,14 @@ func rewrite(t testing.TB, root, path string, data []byte) {
 	storeMust(t, os.Rename(file+".dpkg-new", file))
 }
 
-// dedupeNoise is content that can't be compressed, the same for each seed.
+// dedupeNoise returns incompressible content, the same for each seed.
 func dedupeNoise(seed uint64, size int) []byte {
 	data := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(data)
 	return data
 }
 
-// filesOf is a number of files of a size.
+// filesOf is a number of files of one size.
 func filesOf(files int, size int64) dedupe.Count {
 	return dedupe.Count{Files: files, Bytes: int64(files) * size}
 }
@@ -211,7 +211,7 @@ func TestDedupeCompressed(t *testing.T) {
 	u.want(dedupe.Report{Candidates: filesOf(1, size), Already: filesOf(1, size), Compressed: filesOf(1, size)})
 }
 
-// What somebody writes while the pass compares it stays what was written.
+// Writes during the comparison are kept.
 func TestDedupeWhileItIsWritten(t *testing.T) {
 	old := dedupeNoise(1, dedupeLarge)
 	u := newRewritten(t, "", func(root string) { rewrite(t, root, "file", old) })
@@ -229,7 +229,7 @@ func TestDedupeWhileItIsWritten(t *testing.T) {
 			if _, err := file.WriteAt(want[at:at+1], at); err != nil {
 				t.Error(err)
 			}
-			want[at]-- // and back: it may be equal at the moment of the comparison
+			want[at]-- // and back: the file may be equal at the moment of the comparison
 			if _, err := file.WriteAt(want[at:at+1], at); err != nil {
 				t.Error(err)
 			}
@@ -257,7 +257,7 @@ func TestDedupeWhileItIsWritten(t *testing.T) {
 	}
 }
 
-// Nothing leads out of the two trees, and nothing makes the pass wait.
+// The pass never leaves the two trees, and never blocks.
 func TestDedupeHostileTrees(t *testing.T) {
 	const sum = "0123456789abcdef0123456789abcdef"
 	data := dedupeNoise(1, dedupeSize)
@@ -285,16 +285,16 @@ func TestDedupeHostileTrees(t *testing.T) {
 	rewrite(t, u.root, "swapped/file", data)
 	before := extentsOf(t, filepath.Join(outside, "file"))
 
-	// "moved" has the checksum of a FIFO, of what is outside, and of what is
-	// behind a link: none of them is opened.
+	// "moved" has the checksum of a FIFO, of a file outside, and of a file behind a
+	// link: none of them is opened.
 	u.want(dedupe.Report{Candidates: filesOf(1, dedupeSize), Changed: filesOf(1, dedupeSize)})
 	if !cmp.Equal(before, extentsOf(t, filepath.Join(outside, "file"))) {
 		t.Error("a file outside is stored elsewhere now")
 	}
 }
 
-// A file that has its extents in common with others of its own tree has none
-// of the base.
+// A file that shares extents with other files of its own tree has no extents of the
+// base.
 func TestDedupeSharedWithOthers(t *testing.T) {
 	data := dedupeNoise(1, dedupeSize)
 	u := newRewritten(t, "", func(root string) {
@@ -320,7 +320,7 @@ func TestDedupeSharedWithOthers(t *testing.T) {
 	}
 }
 
-// A file that is elsewhere in the base is found by the packages' checksums.
+// The packages' checksums find a file at another path in the base.
 func TestDedupeElsewhere(t *testing.T) {
 	const sum = "0123456789abcdef0123456789abcdef"
 	data := dedupeNoise(1, dedupeSize)

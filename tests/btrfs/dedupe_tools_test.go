@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// extentsOf is where a file is stored: position in the file, address and length
-// of its extents, by FIEMAP (linux/fiemap.h), after it was written to disk.
+// extentsOf returns the location of a file: offset, address and length of its extents,
+// by FIEMAP (linux/fiemap.h), after it was written to disk.
 func extentsOf(t testing.TB, path string) [][3]uint64 {
 	t.Helper()
 	const head, each, room = 32, 56, 1000
@@ -43,10 +43,11 @@ func extentsOf(t testing.TB, path string) [][3]uint64 {
 
 var dataLine = regexp.MustCompile(`(?m)^Data, .*used=(\d+)$`)
 
-// dataUsed is how many bytes of data the file system holds.
+// dataUsed returns the number of bytes of data in the file system.
 func dataUsed(t testing.TB, u *rewritten) int64 {
 	t.Helper()
-	// The first writes what is dirty, the second what became free by that.
+	// The first sync writes dirty data, the second one the space that the first one
+	// freed.
 	storeMust(t, u.store.Sync())
 	storeMust(t, u.store.Sync())
 	out, err := exec.Command("btrfs", "filesystem", "df", "-b", u.mount).Output()
@@ -60,10 +61,10 @@ func dataUsed(t testing.TB, u *rewritten) int64 {
 	return used
 }
 
-// blocksOf is what a file of a size takes on disk, in bytes.
+// blocksOf returns the space of a file of a size on the disk, in bytes.
 func blocksOf(size int64) int64 { return (size + 4095) / 4096 * 4096 }
 
-// metadataOf is what stat(2) tells of a file and what attributes it has.
+// metadataOf returns the stat(2) data and the extended attributes of a file.
 func metadataOf(t testing.TB, path string) string {
 	t.Helper()
 	var stat unix.Stat_t
@@ -75,7 +76,7 @@ func metadataOf(t testing.TB, path string) string {
 		stat.Mode, stat.Nlink, stat.Uid, stat.Gid, stat.Size, stat.Mtim, stat.Ctim, value[:n])
 }
 
-// setNoCOW has files that are made in a directory written in place.
+// setNoCOW sets a directory's flag, which new files in it inherit.
 func setNoCOW(t testing.TB, dir string) {
 	t.Helper()
 	f, err := os.Open(dir)

@@ -15,19 +15,19 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// client is a program that changes packages by libapt and is no command that
-// apt-be stands in for. Each upgrades everything that it can.
+// client is a program that changes packages by libapt and that apt-be does not wrap.
+// Each one upgrades all packages that it can.
 type client struct {
 	name    string
 	command machine.Command
-	// stays: when it is refused it shows a window that waits for somebody.
+	// stays: after a refusal it shows a window and waits for a user.
 	stays bool
-	// told: the reason of a refusal is in what it prints.
+	// told: its output contains the reason of a refusal.
 	told bool
 }
 
-// upgradeInPython is what python-apt's own documentation shows. Its hooks run
-// twice, because its Cache reads the configuration that apt_pkg has read.
+// upgradeInPython is the example in python-apt's documentation. Its hooks run twice,
+// because its Cache reads the configuration that apt_pkg has read.
 const upgradeInPython = `
 import apt
 cache = apt.Cache(rootdir="/")
@@ -44,7 +44,7 @@ func clients() []client {
 	}
 }
 
-// TestDesktop has programs other than apt's commands change the running system.
+// TestDesktop changes the running system by programs other than apt's commands.
 func TestDesktop(t *testing.T) {
 	for _, release := range []string{"oldstable", "stable"} {
 		t.Run(release, func(t *testing.T) {
@@ -65,16 +65,16 @@ func TestDesktop(t *testing.T) {
 	}
 }
 
-// guardLog is where there is once more what the guard of a desktop's machine
-// has said: clients differ in what they show.
+// guardLog contains a copy of the guard's messages on a desktop, because clients show
+// different parts of them.
 const guardLog = "/run/guard.log"
 
-// desktop starts a machine with a message bus, on which PackageKit's daemon is
-// started when it is asked for, as on a Debian desktop, and with a policy.
+// desktop starts a machine with a policy and a message bus, which starts PackageKit's
+// daemon on demand, as on a Debian desktop.
 func (l lab) desktop(t *testing.T, policy string) *machine.Machine {
 	t.Helper()
 	m := l.system(t, with, running, packages.Good)
-	// What an upgrade replaces by another package is not what PackageKit does.
+	// PackageKit does not upgrade packages that another package replaces.
 	m.Shell(t, "dpkg -P bt-app "+packages.Auto)
 	m.WriteFile(t, "/etc/apt/apt.conf.d/99local", `Apt-Be::Guard "`+policy+`";
 // A test's archive is below a directory of root's.
@@ -96,13 +96,13 @@ func upgraded() []string {
 	return slices.DeleteFunc(packages.Manual(), func(name string) bool { return name == "bt-app" || name == "bt-dconf" })
 }
 
-// version returns that of a package in the machine.
+// version returns the version of a package in the machine.
 func version(t *testing.T, m *machine.Machine, name string) string {
 	t.Helper()
 	return m.Shell(t, "dpkg-query -Wf '${Version}' "+name)
 }
 
-// checkAllNewer finds the newer versions in the running system.
+// checkAllNewer checks that the running system has the newer versions.
 func checkAllNewer(t *testing.T, m *machine.Machine, result machine.Result) {
 	t.Helper()
 	if result.Status != 0 {
@@ -118,15 +118,13 @@ func checkAllNewer(t *testing.T, m *machine.Machine, result machine.Result) {
 	}
 }
 
-// safetyName is what safety snapshots are called.
+// safetyName matches the names of safety snapshots.
 var safetyName = regexp.MustCompile(`^before-\d{4}-\d\d-\d\d(\.\d+)?$`)
 
-// voice is how every line of apt-be's looks, but for errors, which are not
-// broken.
+// voice matches apt-be's lines, except errors, which are not wrapped.
 var voice = regexp.MustCompile(`^(E: )?apt-be: .{0,72}$|^(E: )?apt-be: error: cannot `)
 
-// guardSaid returns what the guard wrote, in one line, and finds that it is in
-// apt-be's voice.
+// guardSaid returns the guard's text in one line, and checks its form.
 func guardSaid(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	said := strings.TrimSuffix(m.Shell(t, "cat "+guardLog+" 2>/dev/null || true"), "\n")
@@ -141,7 +139,8 @@ func guardSaid(t *testing.T, m *machine.Machine) string {
 	return regexp.MustCompile(`\n(E: )?apt-be: `).ReplaceAllString(said, " ")
 }
 
-// testGuardSnapshot finds one boot environment that is the system as before.
+// testGuardSnapshot checks that one environment exists, with the system before the
+// change.
 func testGuardSnapshot(t *testing.T, l lab, c client) {
 	m := l.desktop(t, "snapshot")
 	defer l.done(t, m)
@@ -164,16 +163,16 @@ func testGuardSnapshot(t *testing.T, l lab, c client) {
 	}
 }
 
-// testGuardVeto finds that nothing was changed, and that whoever asked for it
-// is told why and what to do.
+// testGuardVeto checks that no package was changed, and that the user gets the reason
+// and a hint.
 func testGuardVeto(t *testing.T, l lab, c client) {
 	m := l.desktop(t, "veto")
 	defer l.done(t, m)
 	m.Shell(t, "pkcon -p refresh >/dev/null") // starts the daemon, which writes files of its own
 	daemon := m.Shell(t, "pidof packagekitd")
-	// What a run of apt writes before it runs hooks, and what the clients write
-	// for themselves. Synaptic has dpkg configure what is left to be, which is
-	// nothing: that writes the same database again, and a line in the log.
+	// Files that apt writes before it runs hooks, and files of the clients. Synaptic
+	// runs dpkg --configure for nothing, which rewrites the same database and adds a
+	// line to the log.
 	theirs := []string{"/var/log/apt", "/var/log/dpkg.log", "/var/lib/dpkg/status-old", "/var/lib/PackageKit", "/var/lib/synaptic", "/root", "/var/lib/xkb", "/var/cache/fontconfig"}
 	state := func() machine.Fingerprint {
 		prints := m.Fingerprint(t).Timeless()
@@ -206,7 +205,7 @@ func testGuardVeto(t *testing.T, l lab, c client) {
 	}
 }
 
-// await waits until something is so.
+// await waits for a condition.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(100 * time.Millisecond) {
@@ -228,13 +227,13 @@ func testGuardOff(t *testing.T, l lab, c client) {
 	}
 }
 
-// update has PackageKit upgrade one package.
+// update makes PackageKit upgrade one package.
 func update(name string) machine.Command {
 	return machine.Command{Args: []string{"pkcon", "-y", "-p", "update", name}}
 }
 
-// testTransactions has one daemon upgrade a package after the other: each time
-// the system as before is kept, and three of these stay.
+// testTransactions has one daemon upgrade packages one after the other. Each time the
+// previous system is kept, and the newest three stay.
 func testTransactions(t *testing.T, l lab) {
 	m := l.desktop(t, "snapshot")
 	defer l.done(t, m)
@@ -259,8 +258,8 @@ func testTransactions(t *testing.T, l lab) {
 	}
 }
 
-// testPackageKitPending has PackageKit upgrade the running system while an
-// upgraded boot environment waits.
+// testPackageKitPending has PackageKit upgrade the running system while an environment
+// is pending.
 func testPackageKitPending(t *testing.T, l lab) {
 	m := l.desktop(t, "snapshot")
 	defer l.done(t, m)
@@ -275,20 +274,20 @@ func testPackageKitPending(t *testing.T, l lab) {
 	if states["redirect"] != "stale" || states["guard"] != "ready" || len(states) != 2 {
 		t.Errorf("the boot environments are %v", states)
 	}
-	// PackageKit shows nobody what dpkg prints; apt keeps it.
+	// PackageKit does not show dpkg's output; apt logs it.
 	if log := m.Shell(t, "cat /var/log/apt/term.log"); !strings.Contains(log, "lacks this change") {
 		t.Errorf("apt's log of its terminal is\n%s", log)
 	}
 }
 
-// testNoSnapshot has PackageKit upgrade where no safety snapshot can be taken.
+// testNoSnapshot has PackageKit upgrade where no safety snapshot is possible.
 func testNoSnapshot(t *testing.T, l lab) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, m *machine.Machine)
 		says  []string
 	}{
 		"another apt-be is at work": {func(t *testing.T, m *machine.Machine) {
-			m.Shell(t, "apt-be create one; apt-be destroy one") // there is something to lock
+			m.Shell(t, "apt-be create one; apt-be destroy one") // there is a file to lock
 			lock, err := os.OpenFile(l.Path("@apt-be/lock"), os.O_RDWR, 0)
 			if err == nil {
 				err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
@@ -320,7 +319,7 @@ func testNoSnapshot(t *testing.T, l lab) {
 			if after := m.Shell(t, "cat /var/lib/dpkg/status; ls /var/lib/dpkg/updates"); after != before {
 				t.Error("dpkg's database has changed")
 			}
-			// The way out that is named works.
+			// The command in the hint works.
 			m.Shell(t, "pkill packagekitd; apt-get -y -o Apt-Be::Guard=off install bt-many1")
 			if got := version(t, m, "bt-many1"); got != "2.0" {
 				t.Errorf("bt-many1 is at %s", got)
@@ -329,10 +328,10 @@ func testNoSnapshot(t *testing.T, l lab) {
 	}
 }
 
-// testOfflineUpdate has PackageKit prepare updates, and install them as it does
-// at the next boot, in system-update.target: that is a run like any other.
+// testOfflineUpdate has PackageKit prepare updates, and install them as at the next
+// boot, in system-update.target. This is guarded like any other run.
 func testOfflineUpdate(t *testing.T, l lab) {
-	// prepared runs what the boot runs; it can't reboot here in the end.
+	// prepared runs the commands of that boot; it cannot reboot here.
 	prepared := func(t *testing.T, m *machine.Machine) (results string) {
 		t.Helper()
 		return m.Shell(t, `pkcon -y -p -d update >/dev/null; pkcon -p offline-trigger; test -L /system-update
@@ -357,8 +356,8 @@ cat /var/lib/PackageKit/offline-update-competed`)
 			t.Errorf("bt-many1 is at %s", got)
 		}
 	})
-	// The boot goes to an upgraded environment as usual, and the other way it
-	// would install what had been prepared.
+	// The upgraded environment boots normally. The running system would install the
+	// prepared update.
 	t.Run("pending", func(t *testing.T) {
 		m := l.desktop(t, "snapshot")
 		defer l.done(t, m)

@@ -62,7 +62,7 @@ func testDiskSpace(t *testing.T, l lab) {
 		name    string
 		archive packages.Variant
 		leaves  uint64
-		says    string // the beginning of what is said
+		says    string // the beginning of the message
 		options []string
 	}{
 		{"full from the start", packages.Good, 100 << 20, "cannot upgrade: the file system is too full: needs a reserve of 128 MiB; ", nil},

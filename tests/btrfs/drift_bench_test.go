@@ -44,7 +44,7 @@ func BenchmarkDrift(b *testing.B) {
 		storeMust(b, merge.Compare(before, after, rootfs.Same, func(merge.Difference) error { differ++; return nil }))
 		return differ
 	}
-	if n := whole(); n != changed { // and the caches are warm
+	if n := whole(); n != changed { // so that the caches are warm
 		b.Fatalf("%d files differ", n)
 	}
 	begun := time.Now()

@@ -16,7 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/rootfs"
 )
 
-// fork makes a base and an environment of what the running system is by now.
+// fork makes a base and an environment from the current running system.
 func (l *driftLab) fork() {
 	l.Helper()
 	storeMust(l.T, l.store.Snapshot("root", "base2", true))
@@ -27,7 +27,7 @@ func (l *driftLab) fork() {
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 }
 
-// carry carries over what happened, and returns the fates that were foretold.
+// carry carries the changes, and returns the predicted outcomes.
 func (l *driftLab) carry() map[string]drift.Outcome {
 	l.Helper()
 	d := l.find()
@@ -40,8 +40,8 @@ func (l *driftLab) carry() map[string]drift.Outcome {
 	return fates
 }
 
-// TestDriftOfPackagesFiles edits files of packages that were upgraded or not, and
-// what is made from them.
+// TestDriftOfPackagesFiles edits files of upgraded and of other packages, and generated
+// files.
 func TestDriftOfPackagesFiles(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/usr/lib/pkg\n/usr/lib/pkg/alike\n/usr/lib/pkg/dropped\n/usr/lib/modules/6.1/kernel/a.ko\n/usr/lib/modules/6.1/kernel/b.ko\n")
@@ -93,7 +93,7 @@ func (l driftLab) wantGone(name string) {
 	}
 }
 
-// TestDriftOfMovedDirectories puts links in the places of directories.
+// TestDriftOfMovedDirectories replaces directories by links.
 func TestDriftOfMovedDirectories(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n/var/lib/quiet\n/var/lib/quiet/data\n")
@@ -121,7 +121,7 @@ func TestDriftOfMovedDirectories(t *testing.T) {
 }
 
 // TestDriftFollowsMovedDirectories moves directories in which the upgrade changes
-// something, and has their old places lead to the new ones.
+// files, and makes links from the old places to the new ones.
 func TestDriftFollowsMovedDirectories(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
@@ -184,8 +184,8 @@ func TestDriftFollowsMovedDirectories(t *testing.T) {
 
 }
 
-// TestDriftCannotFollow has links lead to where a directory of the environment
-// can't be moved.
+// TestDriftCannotFollow has links to places where the environment's directory cannot be
+// moved.
 func TestDriftCannotFollow(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "var/lib/pkg/data", "1\n")
@@ -206,7 +206,7 @@ func TestDriftCannotFollow(t *testing.T) {
 	}
 }
 
-// TestDriftOfMounts has the running system mount something over directories.
+// TestDriftOfMounts mounts file systems over directories of the running system.
 func TestDriftOfMounts(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
@@ -235,7 +235,7 @@ func TestDriftOfMounts(t *testing.T) {
 	}
 }
 
-// TestDriftOfRotatedLogs finds each line of logs once.
+// TestDriftOfRotatedLogs checks that each line of the logs exists once.
 func TestDriftOfRotatedLogs(t *testing.T) {
 	l := newDriftLab(t)
 	for _, name := range []string{"moved", "copied", "twice", "emptied", "away"} {
@@ -266,7 +266,7 @@ func TestDriftOfRotatedLogs(t *testing.T) {
 	}
 }
 
-// TestDriftOfFlags has both sides set flags of chattr(1) on files and directories.
+// TestDriftOfFlags sets flags of chattr(1) on files and directories on both sides.
 func TestDriftOfFlags(t *testing.T) {
 	const nocow, noatime, immutable = 0x800000, 0x80, 0x10 // linux/fs.h
 	l := newDriftLab(t)
@@ -310,8 +310,8 @@ func TestDriftOfFlags(t *testing.T) {
 	}
 }
 
-// TestDriftOfEachFlag sets each flag that a user may set on a file and a directory
-// that change in nothing else.
+// TestDriftOfEachFlag sets each flag that a user may set, on a file and a directory
+// without other changes.
 func TestDriftOfEachFlag(t *testing.T) {
 	flags := map[string]int{"A": 0x80, "S": 0x8, "D": 0x10000, "d": 0x40, "c": 0x4, "m": 0x400, "a": 0x20, "i": 0x10} // linux/fs.h
 	l := newDriftLab(t)
@@ -356,8 +356,7 @@ func (l driftLab) flags(name, dir string) int {
 	return flags
 }
 
-// setFlags gives flags to what is at a path, which is made a directory if it is not
-// there.
+// setFlags sets flags of the file at a path, or of a new directory if none exists.
 func (l driftLab) setFlags(name, dir string, flags int) {
 	l.Helper()
 	file := filepath.Join(dir, name)
@@ -370,8 +369,8 @@ func (l driftLab) setFlags(name, dir string, flags int) {
 	storeMust(l.T, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags))
 }
 
-// TestDriftOfNamesAndTimes has names that leave no room for a longer one, and looks
-// at the times of what is carried and of where it is put.
+// TestDriftOfNamesAndTimes has names that are too long for a suffix, and checks the
+// times of carried files and of their directories.
 func TestDriftOfNamesAndTimes(t *testing.T) {
 	l := newDriftLab(t)
 	long := "etc/" + strings.Repeat("n", 250)

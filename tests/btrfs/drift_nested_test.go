@@ -9,7 +9,7 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 )
 
-// forkNested is fork with copies of what is nested in the running system.
+// forkNested is fork with copies of the running system's nested subvolumes.
 func (l *driftLab) forkNested(nested ...string) {
 	l.Helper()
 	storeMust(l.T, l.store.Snapshot("root", "base2", false))
@@ -28,8 +28,8 @@ func (l *driftLab) forkNested(nested ...string) {
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 }
 
-// TestDriftInNested changes nested subvolumes on both sides. In one of them the
-// running system goes back to an older snapshot.
+// TestDriftInNested changes nested subvolumes on both sides. In one of them the running
+// system goes back to an older snapshot.
 func TestDriftInNested(t *testing.T) {
 	l := newDriftLab(t)
 	for _, name := range []string{"srv/both", "srv/older", "srv/gone", "srv/link"} {
@@ -45,7 +45,7 @@ func TestDriftInNested(t *testing.T) {
 	nested := []string{"srv/both", "srv/gone", "srv/link", "srv/older"}
 	l.forkNested(nested...)
 
-	for _, name := range nested { // so that none can be carried over whole
+	for _, name := range nested { // so that none can be carried as a whole
 		l.write(l.next, name+"/upgrade", "upgrade\n")
 	}
 	l.write(l.live, "srv/both/one", "live\n")

@@ -17,7 +17,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// driftLab is a root, the base that was made of it, and an environment.
+// driftLab is a root, its base, and an environment.
 type driftLab struct {
 	*testing.T
 	store            *btrfs.Store
@@ -48,7 +48,7 @@ func newDriftLab(t *testing.T) driftLab {
 	return l
 }
 
-// fill makes what both sides begin with.
+// fill creates the common files of both sides.
 func (l driftLab) fill() {
 	l.Helper()
 	for name, content := range map[string]string{
@@ -94,8 +94,8 @@ func (l driftLab) wantFile(name, want string) {
 	}
 }
 
-// upgrade does to the environment what an upgrade might: a package with a user of
-// its own, whose number the running system gave away too.
+// upgrade changes the environment as an upgrade could: a package has a user of its own,
+// with a number that the running system also assigned.
 func (l driftLab) upgrade() {
 	l.add(l.next, "etc/passwd", "_pkg:x:102:102::/var/lib/pkg:/usr/sbin/nologin\n")
 	l.add(l.next, "etc/shadow", "_pkg:!:2::::::\n")
@@ -132,8 +132,8 @@ func (l driftLab) nextDay() {
 	storeMust(l.T, unix.Setxattr(filepath.Join(l.live, "home/al/cap"), "security.capability", []byte(capability), 0))
 }
 
-// TestDrift carries over what happened in the running system, with a package's
-// changes in the environment, twice.
+// TestDrift carries the running system's changes to an environment with a package's
+// changes, twice.
 func TestDrift(t *testing.T) {
 	l := newDriftLab(t)
 	if d := l.find(); len(d.Changes) > 0 {
@@ -199,8 +199,7 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestDriftSharesData carries a large file over that is written in place, and one
-// that is not.
+// TestDriftSharesData carries a large file that is written in place, and another one.
 func TestDriftSharesData(t *testing.T) {
 	l := newDriftLab(t)
 	const size = 64 << 20
@@ -232,8 +231,8 @@ func (l driftLab) free() int64 {
 	return int64(st.Bfree) * st.Bsize
 }
 
-// TestDriftOfSubvolumes changes one that was nested before and that the
-// environment has not got, and makes one.
+// TestDriftOfSubvolumes changes a nested subvolume that the environment lacks, and
+// creates one.
 func TestDriftOfSubvolumes(t *testing.T) {
 	l := newDriftLab(t)
 	storeMust(t, l.store.Create("root/var/lib/machines"))
@@ -255,7 +254,7 @@ func TestDriftOfSubvolumes(t *testing.T) {
 	}
 }
 
-// TestDriftRefusesNumbers has the running system give somebody another number.
+// TestDriftRefusesNumbers has the running system change a user's number.
 func TestDriftRefusesNumbers(t *testing.T) {
 	l := newDriftLab(t)
 	l.write(l.live, "etc/passwd", strings.Replace(driftPasswd, "al:x:1000:", "al:x:2000:", 1))
@@ -264,7 +263,7 @@ func TestDriftRefusesNumbers(t *testing.T) {
 	}
 }
 
-// TestDriftRefuses has both sides change data.
+// TestDriftRefuses changes data on both sides.
 func TestDriftRefuses(t *testing.T) {
 	l := newDriftLab(t)
 	l.add(l.live, "var/lib/both/data", "live\n")
@@ -280,8 +279,8 @@ func TestDriftRefuses(t *testing.T) {
 	l.wantFile("var/lib/both/data", "rows\nmigrated\n")
 }
 
-// TestDriftOfWhatStayedBehind changes a file once more that a rule has left behind
-// when the base was made anew.
+// TestDriftOfWhatStayedBehind changes a file again that a rule left behind when the
+// base was renewed.
 func TestDriftOfWhatStayedBehind(t *testing.T) {
 	l := newDriftLab(t)
 	l.add(l.live, "var/lib/db/data", "left\n")
@@ -296,7 +295,7 @@ func TestDriftOfWhatStayedBehind(t *testing.T) {
 	}
 }
 
-// TestDriftReadsNoSharedData has everything accessed, as by a backup.
+// TestDriftReadsNoSharedData reads all files first, like a backup.
 func TestDriftReadsNoSharedData(t *testing.T) {
 	l := newDriftLab(t)
 	const files, size = 200, 16 << 10
@@ -317,7 +316,8 @@ func TestDriftReadsNoSharedData(t *testing.T) {
 	}
 }
 
-// bytesRead returns how much this process has read from files (proc_pid_io(5)).
+// bytesRead returns the number of bytes that this process has read from files
+// (proc_pid_io(5)).
 func bytesRead(t *testing.T) (n int64) {
 	t.Helper()
 	io, err := os.ReadFile("/proc/self/io")
@@ -327,8 +327,8 @@ func bytesRead(t *testing.T) (n int64) {
 	return n
 }
 
-// TestDriftIntoDeletedDirectories changes files whose directories the environment
-// has deleted.
+// TestDriftIntoDeletedDirectories changes files whose directories the environment has
+// deleted.
 func TestDriftIntoDeletedDirectories(t *testing.T) {
 	l := newDriftLab(t)
 	const files = 400

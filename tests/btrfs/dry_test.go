@@ -11,12 +11,12 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// dryRuns are commands that are about an upgrade and do none.
+// dryRuns returns commands that concern an upgrade but make none.
 func dryRuns() []string {
 	return []string{
 		"apt-get -s dist-upgrade",
 		"apt-get -y --dry-run upgrade",
-		"apt-get -y -d dist-upgrade", // as apt.systemd.daily does
+		"apt-get -y -d dist-upgrade", // like apt.systemd.daily
 		"apt-get -yqd dist-upgrade",
 		"apt-get --yes --download-only dist-upgrade",
 		"apt-get -y --print-uris dist-upgrade",
@@ -41,16 +41,16 @@ func dryRuns() []string {
 		"unattended-upgrade --help",
 		"unattended-upgrades --dry-run", // the other name
 		"setpriv --reuid=65534 --clear-groups apt-get -s dist-upgrade",
-		"setpriv --reuid=65534 --clear-groups apt-get -y dist-upgrade", // not allowed to
+		"setpriv --reuid=65534 --clear-groups apt-get -y dist-upgrade", // not root
 	}
 }
 
-// passing is what differs from run to run: how fast apt-get update was, and the
-// name of a directory.
+// passing matches output that differs between runs: the speed of apt-get update, and
+// the name of a directory.
 var passing = regexp.MustCompile(`(?m)^Fetched .*$|/tmp/apt-dpkg-install-\w+`)
 
-// testDryRuns finds that a run that changes nothing makes no boot environment
-// and is what it is without apt-be.
+// testDryRuns checks that a run that changes nothing makes no environment, and has the
+// same output as without apt-be.
 func testDryRuns(t *testing.T, l lab) {
 	native := l.system(t, plain, "@native", packages.Good)
 	m := l.system(t, with, running, packages.Good)
@@ -58,7 +58,7 @@ func testDryRuns(t *testing.T, l lab) {
 	defer m.Stop(t)
 	for _, line := range dryRuns() {
 		t.Run(line, func(t *testing.T) {
-			// unattended-upgrade goes by package in the order of a hash.
+			// unattended-upgrade handles packages in the order of a hash.
 			command := machine.Command{Args: strings.Fields(line), Env: []string{"PYTHONHASHSEED=0"}}
 			want, got := native.Run(t, command), m.Run(t, command)
 			if got.Status != want.Status {
@@ -72,7 +72,7 @@ func testDryRuns(t *testing.T, l lab) {
 	}
 }
 
-// testMistakes finds that an upgrade which apt itself refuses leaves nothing.
+// testMistakes checks that an upgrade that apt refuses leaves nothing.
 func testMistakes(t *testing.T, l lab) {
 	native := l.system(t, plain, "@native", packages.Good)
 	m := l.system(t, with, running, packages.Good)
@@ -101,8 +101,8 @@ func testMistakes(t *testing.T, l lab) {
 	}
 }
 
-// testDaily runs what the timers of apt run every day: one step downloads, and
-// the other upgrades.
+// testDaily runs the services of apt's daily timers: one step downloads, and the other
+// one upgrades.
 func testDaily(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -123,8 +123,8 @@ APT::Periodic::Unattended-Upgrade "always";
 	}
 }
 
-// checkNoEnvironment finds none, and deletes what it finds, for the tests to
-// come.
+// checkNoEnvironment checks that no environment exists, and destroys any, for the
+// following tests.
 func checkNoEnvironment(t *testing.T, l lab) {
 	t.Helper()
 	for _, dir := range []string{"@be", "@be-base"} {

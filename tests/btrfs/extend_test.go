@@ -8,15 +8,15 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testExtend runs other upgrades while one waits to be booted: what that has is not
-// lost to them.
+// testExtend runs other upgrades while an environment is pending: its packages are not
+// lost.
 func testExtend(t *testing.T, l lab) {
 	f := further{T: t, Machine: l.system(t, with, running, packages.PostinstFails)}
 	defer l.done(t, f.Machine)
 	f.WriteFile(t, "/etc/apt/apt.conf.d/53blacklist", `Unattended-Upgrade::Package-Blacklist { "bt-fault"; };`+"\n")
 	before := f.Fingerprint(t)
 
-	// It takes no package that fails, and no new library.
+	// It contains no package that fails, and no new library.
 	f.run("unattended-upgrade", 0, "is ready")
 	name := f.ready("bt-svc 2.0", "bt-fault 1.0", "bt-app 1.0")
 	f.run("apt-get -y upgrade -o APT::Get::Upgrade-Allow-New=false", 100, "extends the pending boot environment "+name, name+" is unchanged.")
@@ -35,18 +35,19 @@ func testExtend(t *testing.T, l lab) {
 		t.Errorf("what was written meanwhile is %q", own)
 	}
 
-	// One that does less has nothing to do, and what it says is in no log twice.
+	// An upgrade that does less has nothing to do, and no log contains its messages
+	// twice.
 	f.run("unattended-upgrade", 0, "Nothing is newer than in "+name)
 	f.run("apt full-upgrade -y", 0, "Nothing is newer than in "+name)
 	f.ready("bt-svc 2.0", "bt-fault 2.0", "bt-app 2.0")
 	f.untouched(before)
 }
 
-// further is a machine in which one environment is ready.
+// further is a machine with one ready environment.
 type further struct {
 	*testing.T
 	*machine.Machine
-	failed int // how many environments failed
+	failed int // the number of failed environments
 }
 
 func (f *further) run(command string, status int, says ...string) {
@@ -64,7 +65,7 @@ func (f *further) run(command string, status int, says ...string) {
 	}
 }
 
-// untouched finds nothing changed in the running root but what is meant to be.
+// untouched checks that the running root is unchanged, except for the propagated files.
 func (f *further) untouched(before machine.Fingerprint) {
 	f.T.Helper()
 	except := propagated(frontend{command: "unattended-upgrade"})
@@ -73,8 +74,8 @@ func (f *further) untouched(before machine.Fingerprint) {
 	}
 }
 
-// ready returns the name of the one environment that is ready, which has these
-// versions of packages.
+// ready returns the name of the only ready environment, which has these versions of
+// packages.
 func (f *further) ready(versions ...string) string {
 	f.T.Helper()
 	var ready []string

@@ -12,11 +12,11 @@ import (
 // frontend is one way to upgrade everything.
 type frontend struct {
 	name    string
-	command string   // what the user types
+	command string   // the user's command
 	asks    []string // its arguments
 	yes     []string // its arguments to run without a question
 	program string   // the name of the file that is executed, or interpreted
-	first   string   // the answers to what it asks before it asks for consent
+	first   string   // the answers to its questions before the final one
 }
 
 func frontends() []frontend {

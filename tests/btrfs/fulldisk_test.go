@@ -22,9 +22,9 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// TestFullDisk takes a trial back where GRUB's environment block is on a btrfs that
-// is really full: of data, of metadata too, or up to a quota. Nothing is left in the loader that
-// boots the environment, and environments can be destroyed, which gives room.
+// TestFullDisk cancels a trial while GRUB's environment block is on a full btrfs: full
+// of data, full of metadata, or up to a quota. Afterwards the loader does not boot the
+// environment, and environments can be destroyed, which frees space.
 func TestFullDisk(t *testing.T) {
 	for _, of := range []string{"data", "metadata", "quota"} {
 		for _, state := range []string{"wanted", "armed"} {
@@ -146,7 +146,7 @@ func testFullDisk(t *testing.T, of string, armed bool) {
 	storeMust(t, reg.Destroy(ctx, get("spare")))
 	wait, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	storeMust(t, running.WaitForDeletions(wait)) // what was deleted gives its room back
+	storeMust(t, running.WaitForDeletions(wait)) // the deletion has freed space
 	if of == "quota" {
 		btrfsMust(t, "quota", "disable", root)
 	}
@@ -162,7 +162,7 @@ func btrfsMust(t *testing.T, args ...string) {
 	}
 }
 
-// fillUp fills a file system with a directory: with data, and with metadata too.
+// fillUp fills a file system through a directory, with data and metadata.
 func fillUp(t *testing.T, dir string, metadata bool) {
 	t.Helper()
 	storeMust(t, os.Mkdir(dir, 0o755))

@@ -12,9 +12,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// TestGRUBReads writes menus and environment blocks to file systems that stay
-// mounted, and has GRUB's own code read the disk after each write, as after a
-// power cut: it looks into no journal and no log tree.
+// TestGRUBReads writes menus and environment blocks to mounted file systems, and reads
+// the disk with GRUB's own code after each write, as after a power cut: GRUB reads no
+// journal and no log tree.
 func TestGRUBReads(t *testing.T) {
 	const uuid = "00000000-0000-4000-8000-000000000000"
 	for name, at := range map[string]struct {
@@ -46,7 +46,7 @@ func TestGRUBReads(t *testing.T) {
 	}
 }
 
-// wantGRUBReads compares a file with what GRUB finds on the disk.
+// wantGRUBReads compares a file with GRUB's view of the disk.
 func wantGRUBReads(t *testing.T, image *loop.Image, dir, name string) {
 	t.Helper()
 	want, err := os.ReadFile(filepath.Join(dir, name))

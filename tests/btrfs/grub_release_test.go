@@ -14,21 +14,21 @@ import (
 
 var nightly = flag.Bool("nightly", false, "also what takes long: every release upgrade with a boot loader, the patched dpkg")
 
-// grubKind is a way to have GRUB on a machine.
+// grubKind is a kind of GRUB installation.
 type grubKind struct {
 	packages []string
-	// install is what a machine on which GRUB has been set up has, beyond the
-	// packages. DEVICE is the disk. The menu is not made by grub-mkconfig, which
-	// wants to know more of the disk than there is to know of a loop device.
+	// install is the state of a machine after GRUB's setup, besides the packages.
+	// DEVICE is the disk. The menu is not from grub-mkconfig, which needs more
+	// information about the disk than a loop device has.
 	install string
-	// esp tells that /boot/efi is a file system of its own.
+	// esp means that /boot/efi is a separate file system.
 	esp bool
-	// calls are the stand-ins that the maintainer scripts run.
+	// calls are the stand-ins that the maintainer scripts call.
 	calls []string
 	cells []grubCell
 }
 
-// grubCell is what debconf knows of where GRUB goes.
+// grubCell is debconf's knowledge of GRUB's device.
 type grubCell struct {
 	name    string
 	answers string // for debconf-set-selections(1); DEVICE is the disk
@@ -39,12 +39,11 @@ func grubs() []grubKind {
 	return []grubKind{
 		{
 			packages: []string{"grub-pc"},
-			// What of it can't be had on a file system without partitions is
-			// the embedded core image.
+			// Without partitions, only the embedded core image is missing.
 			install: `grub-install --target=i386-pc --no-floppy --grub-setup=/bin/true DEVICE
 dd if=/boot/grub/i386-pc/boot.img of=DEVICE bs=440 count=1 conv=fsync`,
 			cells: []grubCell{
-				// grub-pc's postinst fails where nobody can answer.
+				// grub-pc's postinst fails if no user can answer.
 				{name: "no device recorded"},
 				{name: "recorded device gone", answers: "grub-pc grub-pc/install_devices multiselect /dev/disk/by-id/ata-gone", nightly: true},
 				{name: "preseeded", answers: "grub-pc grub-pc/install_devices multiselect DEVICE", nightly: true},
@@ -67,11 +66,11 @@ grub-efi-amd64 grub2/update_nvram boolean false`, nightly: true},
 	}
 }
 
-// testReleaseGrub upgrades machines with GRUB to the next release of Debian,
-// where nobody can answer: all is configured, and no boot loader is written.
+// testReleaseGrub upgrades machines with GRUB to the next release of Debian, without a
+// user: all packages are configured, and no boot loader is written.
 func testReleaseGrub(t *testing.T, l lab) {
 	if l.Recipe != "oldstable" {
-		return // there is no newer release to go to
+		return // there is no newer release
 	}
 	l = l.withArchives()
 	before, after := l.sources(t, "OLDSTABLE"), l.sources(t, "STABLE")
@@ -97,12 +96,12 @@ func testReleaseGrub(t *testing.T, l lab) {
 	}
 }
 
-// onDisk names the disk in a text.
+// onDisk replaces DEVICE in a text.
 func (l lab) onDisk(text string) string {
 	return strings.ReplaceAll(text, "DEVICE", l.Device())
 }
 
-// upgrade goes to the next release on a machine of the template.
+// upgrade upgrades a machine of the template to the next release.
 func (g grubKind) upgrade(t *testing.T, l lab, template string, c grubCell) {
 	m := l.Start(t, template, running)
 	defer func() {
@@ -155,24 +154,23 @@ func (g grubKind) upgrade(t *testing.T, l lab, template string, c grubCell) {
 	if now := g.recorded(t, m, in); now != recorded {
 		t.Errorf("debconf has recorded\n%s\nbefore the upgrade\n%s", now, recorded)
 	}
-	// What is added to the EFI system partition is kept to be published.
+	// Files added to the EFI system partition are kept for the commit.
 	added, err := filepath.Glob(l.Path("@apt-be/scratch/*/*/upper/*"))
 	if err != nil || len(added) > 0 {
 		t.Errorf("the maintainer scripts added %q to other file systems, %v", added, err)
 	}
 }
 
-// recorded returns what debconf has recorded of where GRUB goes, in the
-// machine or, with a command before it, elsewhere.
+// recorded returns debconf's record of GRUB's device, in the machine, or in another
+// root with a command prefix.
 func (g grubKind) recorded(t *testing.T, m *machine.Machine, in string) string {
 	t.Helper()
 	return m.Shell(t, in+"debconf-show "+g.packages[0]+
 		" | grep -e grub-pc/install_devices -e grub2/force_efi_extra_removable -e grub2/update_nvram | sort")
 }
 
-// outside returns what is on the disk before the file system begins, where
-// boot loaders are: all of the first MiB but the superblock, which is 4 KiB at
-// 64 KiB (btrfs(5)).
+// outside returns the disk's area before the file system, where boot loaders are: the
+// first MiB without the superblock, which is 4 KiB at 64 KiB (btrfs(5)).
 func (l lab) outside(t *testing.T) []byte {
 	t.Helper()
 	disk, err := os.Open(l.Device())

@@ -13,15 +13,15 @@ import (
 // hooked is a machine with packages that have hooks in apt and dpkg.
 const hooked = "@hooked"
 
-// kit is some packages with hooks, and what to do with them.
+// kit is a set of packages with hooks, and their test.
 type kit struct {
 	packages  string
 	configure string
-	queries   []string // what they made of an upgrade, as scripts
-	// daily is what goes on in a running system until the reboot, and after
-	// is what the environment has to say then, true if it is well.
+	queries   []string // scripts that print the effect of the hooks on an upgrade
+	// daily changes the running system before the reboot. after prints "true" in a
+	// correct environment.
 	daily, after string
-	rounds       int // how many times, 0 is once
+	rounds       int // the number of repetitions; 0 is once
 }
 
 func kits() []kit {
@@ -36,7 +36,7 @@ drift=$(apt-be drift --files); echo "$drift" | grep '^merged.*/etc/[.]git .*git 
 git log --format=%s | grep 'a word of welcome'; git log --format=%s | grep 'committing changes in /etc'
 [ "$(git log -1 --format=%P | wc -w)" = 2 ]; git log -1 --format=%B | grep '^apt-be: merge .* into the upgrade'; git log -1 --format=%B | grep '^[a-z]* /etc/motd$'
 grep -q 'version = 2.0' bt-conf.conf; grep more motd; git show HEAD:motd | grep more`,
-			rounds: 2, // the second on what the first has made
+			rounds: 2, // the second one on the result of the first one
 		},
 		{
 			packages: "etckeeper mercurial",
@@ -49,7 +49,7 @@ hg log -r 'ancestors(.)' -T '{desc|firstline}\n' | grep 'saving uncommitted chan
 			rounds: 2,
 		},
 		{
-			// molly-guard diverts commands, as apt-be does.
+			// molly-guard diverts commands, like apt-be.
 			packages:  "debsums apt-show-versions needrestart molly-guard",
 			configure: "apt-show-versions -i",
 			queries:   []string{"apt-show-versions | sort", "debsums -s 2>&1", "dpkg-divert --list"},
@@ -58,7 +58,7 @@ hg log -r 'ancestors(.)' -T '{desc|firstline}\n' | grep 'saving uncommitted chan
 		},
 		{
 			packages: "rkhunter",
-			// Its configuration names scripts that a small root has not got.
+			// Its configuration names scripts that a small root lacks.
 			configure: `sed -i '/^APT_AUTOGEN=/d' /etc/default/rkhunter; echo 'APT_AUTOGEN="yes"' >>/etc/default/rkhunter
 for script in $(sed -n 's/^SCRIPTWHITELIST=//p' /etc/rkhunter.conf); do
 	[ -e "$script" ] || sed -i "\|^SCRIPTWHITELIST=$script\$|d" /etc/rkhunter.conf
@@ -66,7 +66,7 @@ done
 rkhunter --propupd --nolog`,
 			queries: []string{"sed -n 's/^File:[^:]*:\\([^:]*\\):.*/\\1/p' /var/lib/rkhunter/db/rkhunter.dat"},
 			daily:   "rkhunter --propupd --nolog",
-			// It knows what is there now, and no stand-ins.
+			// It knows the current files, and no stand-ins.
 			after: `grep -q "^File:.*/usr/bin/dpkg:$(sha256sum /usr/bin/dpkg | cut -d ' ' -f 1):" /var/lib/rkhunter/db/rkhunter.dat
 ! grep /run/apt-be /var/lib/rkhunter/db/*`,
 		},
@@ -77,12 +77,11 @@ rkhunter --propupd --nolog`,
 	}
 }
 
-// testHooks upgrades machines that have other packages' hooks, with Debian's
-// own: these do inside what they do outside, and get along with what goes on
-// in the running system meanwhile.
+// testHooks upgrades machines with other packages' hooks. The hooks have the same
+// effect inside as outside, and tolerate later changes of the running system.
 func testHooks(t *testing.T, l lab) {
 	if !*nightly {
-		return // what it needs has to be downloaded
+		return // its packages must be downloaded
 	}
 	t.Run("etckeeper that does not commit", func(t *testing.T) { testEtckeeperClean(t, l) })
 	t.Run("apt-listbugs", func(t *testing.T) { testListbugs(t, l) })
@@ -101,9 +100,9 @@ func testHooks(t *testing.T, l lab) {
 	}
 }
 
-// prepare makes a template of a machine with apt-be and what a script installs
-// from Debian's archive. What is downloaded stays in a cache that the release
-// has for itself: the other one is at work at the same time, and apt locks it.
+// prepare makes a template with apt-be and the packages that a script installs from
+// Debian's archive. Each release has its own download cache, because the releases run
+// in parallel and apt locks the cache.
 func (l lab) prepare(t *testing.T, template, script string) {
 	t.Helper()
 	image := *l.Image
@@ -117,7 +116,7 @@ func (l lab) prepare(t *testing.T, template, script string) {
 	m.Stop(t)
 }
 
-// live upgrades, goes on living, and has a look at what comes of both.
+// live upgrades, changes the running system, and checks both.
 func (k kit) live(t *testing.T, l lab) {
 	m := l.Start(t, hooked, running)
 	defer func() {
@@ -147,8 +146,8 @@ func (k kit) live(t *testing.T, l lab) {
 	}
 }
 
-// testListbugs has apt-listbugs, which stops an upgrade where it can't ask for
-// bugs, and which asks nobody where there is no network.
+// testListbugs uses apt-listbugs, which stops an upgrade if it cannot query bugs, and
+// asks no user if there is no network.
 func testListbugs(t *testing.T, l lab) {
 	l.prepare(t, hooked, "apt-get -qy --no-install-recommends install apt-listbugs")
 	defer l.Clear(t, plain, with)
@@ -172,8 +171,8 @@ func testListbugs(t *testing.T, l lab) {
 	}
 }
 
-// testEtckeeperClean has etckeeper, which stops an upgrade if anything in /etc is not
-// committed: what an administrator forgot, and not what apt-be did.
+// testEtckeeperClean uses etckeeper, which stops an upgrade if /etc has uncommitted
+// changes: those of an administrator stop it, those of apt-be do not.
 func testEtckeeperClean(t *testing.T, l lab) {
 	l.prepare(t, hooked, "apt-get -qy --no-install-recommends install etckeeper git")
 	defer l.Clear(t, plain, with)

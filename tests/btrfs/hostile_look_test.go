@@ -19,10 +19,10 @@ import (
 	"github.com/apt-be/apt-be/tests/hostile"
 )
 
-// state is what attempts must leave as it is, by kind and by name.
+// state is the state that attempts must not change, by kind and name.
 type state map[string]map[string]string
 
-// look describes the machine, and what is the kernel's of this one's.
+// look describes the machine, and the kernel state that it shares with the host.
 func (h *hostileLab) look(t *testing.T) state {
 	t.Helper()
 	return state{
@@ -40,7 +40,7 @@ func (h *hostileLab) look(t *testing.T) state {
 	}
 }
 
-// unharmed compares: except names files of the running root that may differ.
+// unharmed compares two states. except names files of the running root that may differ.
 func (h *hostileLab) unharmed(t *testing.T, before state, except ...string) {
 	t.Helper()
 	h.settle(t, before)
@@ -62,8 +62,7 @@ func (h *hostileLab) unharmed(t *testing.T, before state, except ...string) {
 	}
 }
 
-// settle waits a little until the processes and control groups are those that
-// there were.
+// settle waits briefly until the processes and control groups are the same as before.
 func (h *hostileLab) settle(t *testing.T, before state) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -73,8 +72,8 @@ func (h *hostileLab) settle(t *testing.T, before state) {
 	}
 }
 
-// downloads describes the directory of downloads, in which there may be files that
-// nobody should read: other kinds, and very large ones.
+// downloads describes the directory of downloads, which may contain files that must not
+// be read: special files, and very large ones.
 func downloads(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -104,21 +103,21 @@ func downloads(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// sysctls reads /proc/sys, but what changes by itself.
+// sysctls reads /proc/sys, without values that change by themselves.
 func sysctls(t *testing.T) map[string]string {
 	t.Helper()
 	const top = "/proc/sys"
 	changing := []string{
-		// Counters of what is open, cached or running anywhere on this machine.
+		// Counters of open, cached or running objects of the whole machine.
 		"/fs/dentry-state", "/fs/file-nr", "/fs/inode-nr", "/fs/inode-state", "/fs/aio-nr", "/fs/quota/", "/kernel/pty/nr", "/kernel/ns_last_pid",
 		"/net/netfilter/nf_conntrack_count", "/fs/mqueue/",
-		// Random numbers, another one at each reading.
+		// Random numbers, which differ at each reading.
 		"/kernel/random/",
-		// The kernel lowers it when it is busy.
+		// The kernel lowers it under load.
 		"/kernel/perf_event_max_sample_rate",
-		// Of the process that reads, or of a name space that comes and goes.
+		// Of the reading process, or of a temporary namespace.
 		"/kernel/seccomp/", "/fs/binfmt_misc",
-		// Reading does something.
+		// Reading has an effect.
 		"/vm/stat_refresh",
 	}
 	values := make(map[string]string)
@@ -127,7 +126,7 @@ func sysctls(t *testing.T) map[string]string {
 		if err != nil || entry.IsDir() || slices.ContainsFunc(changing, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			return nil
 		}
-		if strings.HasPrefix(name, "/net/") && strings.Contains(name, "/veth") { // comes and goes
+		if strings.HasPrefix(name, "/net/") && strings.Contains(name, "/veth") { // temporary
 			return nil
 		}
 		if data, err := os.ReadFile(path); err == nil {
@@ -141,9 +140,9 @@ func sysctls(t *testing.T) map[string]string {
 	return values
 }
 
-// deviceNodes describes the nodes of the host's /dev, which are those of the
-// machine too. Loop devices and terminals come and go with other tests, and
-// terminals have a time and an owner by their use.
+// deviceNodes describes the nodes of the host's /dev, which machines share. It omits
+// loop devices and terminals, which change with other tests, and the times and owners
+// of terminals.
 func deviceNodes(t *testing.T) map[string]string {
 	t.Helper()
 	nodes := make(map[string]string)
@@ -152,7 +151,7 @@ func deviceNodes(t *testing.T) map[string]string {
 		case err != nil:
 			return nil
 		case path == "/dev/shm" || path == "/dev/mqueue":
-			// What is in there is others'.
+			// Other programs create files there.
 		case strings.HasPrefix(path, "/dev/shm/"), strings.HasPrefix(path, "/dev/mqueue/"), strings.HasPrefix(path, "/dev/loop"), strings.HasPrefix(path, "/dev/pts/"):
 			return nil
 		}
@@ -177,7 +176,7 @@ func describeNode(path string) (string, error) {
 	return line, nil
 }
 
-// mend gives the host's nodes the mode and owners that they had.
+// mend restores the modes and owners of the host's nodes.
 func mend(before, after map[string]string) {
 	for path, was := range before {
 		if is, there := after[path]; !there || is == was {
@@ -203,7 +202,7 @@ func (h *hostileLab) terminals(t *testing.T) map[string]string {
 	return found
 }
 
-// plantKey adds a key to root's keyring, which is that of each root of the host.
+// plantKey adds a key to root's keyring, which all roots of the host share.
 func plantKey(t *testing.T, l lab) string {
 	t.Helper()
 	name := fmt.Sprintf("apt-be-hostile-%s-%d", l.Recipe, os.Getpid())
@@ -217,7 +216,7 @@ func plantKey(t *testing.T, l lab) string {
 	return name
 }
 
-// keys describes the key and what attempts have added.
+// keys describes the planted key, and keys that attempts have added.
 func (h *hostileLab) keys(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -239,7 +238,7 @@ func (h *hostileLab) keys(t *testing.T) map[string]string {
 	return found
 }
 
-// processes lists those of the machine that are there to stay.
+// processes lists the permanent processes of the machine.
 func (h *hostileLab) processes(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -249,8 +248,8 @@ func (h *hostileLab) processes(t *testing.T) map[string]string {
 	return found
 }
 
-// controlGroups lists the control groups of sandboxes. Whatever else this system
-// runs makes its own.
+// controlGroups lists the control groups of sandboxes, without the groups of other
+// programs.
 func controlGroups() map[string]string {
 	found := make(map[string]string)
 	for _, top := range []string{"/sys/fs/cgroup"} {

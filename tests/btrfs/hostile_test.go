@@ -13,8 +13,8 @@ import (
 	"github.com/apt-be/apt-be/tests/hostile"
 )
 
-// testHostile makes the attempts of package hostile: all in one upgrade and in one
-// run by hand, and those that end or hamper their sandbox one by one.
+// testHostile makes the attempts of package hostile: all in one upgrade and in one run,
+// and separately those that end or hamper their sandbox.
 func testHostile(t *testing.T, l lab) {
 	h := newHostile(t, l)
 	defer l.done(t, h.Machine)
@@ -28,13 +28,13 @@ func testHostile(t *testing.T, l lab) {
 	t.Run("killed group", h.testKilledGroup)
 }
 
-// hostileLab is a machine with things in it that must not be reached.
+// hostileLab is a machine with objects that attempts must not reach.
 type hostileLab struct {
 	*machine.Machine
 	lab     lab
 	victim  *machine.Running
-	session *machine.Terminal // somebody works there
-	key     string            // the description of a key of root's
+	session *machine.Terminal // a user's shell
+	key     string            // the description of a key of root
 }
 
 func newHostile(t *testing.T, l lab) *hostileLab {
@@ -62,7 +62,7 @@ func newHostile(t *testing.T, l lab) *hostileLab {
 	return h
 }
 
-// choose says what the package's scripts try.
+// choose names the attempts of the package's scripts.
 func (h *hostileLab) choose(t *testing.T, names ...string) {
 	t.Helper()
 	text := ""
@@ -72,7 +72,7 @@ func (h *hostileLab) choose(t *testing.T, names ...string) {
 	h.WriteFile(t, packages.HostileChoice, text)
 }
 
-// testUpgrade is an upgrade on a terminal, by somebody who has more open than that.
+// testUpgrade is an upgrade on a terminal, from a shell with further open files.
 func (h *hostileLab) testUpgrade(t *testing.T) {
 	h.choose(t)
 	before := h.look(t)
@@ -101,7 +101,7 @@ func (h *hostileLab) testUpgrade(t *testing.T) {
 	h.Shell(t, "apt-be destroy "+found[0].Name)
 }
 
-// testRun is a run by hand, with a directory to read from and a file to write to.
+// testRun is an apt-be run, with a directory as input and a file as output.
 func (h *hostileLab) testRun(t *testing.T) {
 	h.Shell(t, "apt-be create env; : >/srv/hostile-output; chmod 640 /srv/hostile-output")
 	before := h.look(t)
@@ -114,7 +114,7 @@ func (h *hostileLab) testRun(t *testing.T) {
 	if status.Status != 0 {
 		t.Errorf("status %d", status.Status)
 	}
-	// A run has the machine's network until dpkg is run in it, for apt's downloads.
+	// A run has the machine's network until dpkg runs in it, for apt's downloads.
 	judge(t, string(printed), true, "loopback", "loopback-udp", "loopback-addresses")
 	h.Shell(t, "cd /run/hostile; grep ^unix contacts >others || true; cat others >contacts")
 	h.unharmed(t, before, "/srv/hostile-output")
@@ -124,8 +124,7 @@ func (h *hostileLab) testRun(t *testing.T) {
 	h.Shell(t, "apt-be destroy env; rm /srv/hostile-output")
 }
 
-// judge finds each attempt among the lines, and none that got through but those of
-// these names.
+// judge checks the results of all attempts. Only the named ones may succeed.
 func judge(t *testing.T, lines string, all bool, allowed ...string) {
 	t.Helper()
 	found := hostile.Parse(lines)
@@ -154,12 +153,11 @@ func judge(t *testing.T, lines string, all bool, allowed ...string) {
 // late are attempts that take more than a few seconds.
 var late = []string{"fork-20000", "memory-hog"}
 
-// alsoUpgraded are those of the others that are also made by an upgrade without
-// -nightly. What an upgrade reads and writes afterwards is of the one by
-// unattended-upgrade.
+// alsoUpgraded are the other attempts that an upgrade also makes without -nightly. The
+// upgrade is by unattended-upgrade, which reads and writes further files afterwards.
 var alsoUpgraded = []string{"links-absolute", "links-magic", "fifos", "kill-all"}
 
-// testAlone makes one attempt in a run of its own, and maybe in an upgrade of its own.
+// testAlone makes one attempt in a run of its own, and some in an upgrade of their own.
 func (h *hostileLab) testAlone(t *testing.T, a hostile.Attempt) {
 	if slices.Contains(late, a.Name) && !*nightly {
 		t.Log("only with -nightly")
@@ -175,7 +173,7 @@ func (h *hostileLab) testAlone(t *testing.T, a hostile.Attempt) {
 		shell.Expect(t, "prompt>")
 		shell.Send(t, strings.Join(command, " ")+"\r")
 		shell.Expect(t, a.Name+": did: (.|\\s)*prompt>")
-		// Whatever is typed for it, it gets before this.
+		// The command gets typed text before this.
 		shell.Send(t, "echo still $((40 + 2))\r")
 		shell.Expect(t, `still 42\s+prompt>`)
 		shell.Send(t, "exit\r")
@@ -212,7 +210,7 @@ func (h *hostileLab) upgradeAlone(t *testing.T, a hostile.Attempt) {
 	h.choose(t)
 }
 
-// testKilledGroup kills the process group of what runs inside, beside which others
+// testKilledGroup kills the process group of the command inside, while other processes
 // of the same job run outside.
 func (h *hostileLab) testKilledGroup(t *testing.T) {
 	h.Shell(t, "apt-be create env")
@@ -226,7 +224,7 @@ func (h *hostileLab) testKilledGroup(t *testing.T) {
 	h.Shell(t, "apt-be destroy env")
 }
 
-// plantShared makes a file in /dev/shm, which machines have from the host.
+// plantShared makes a file in the host's /dev/shm, which machines share.
 func plantShared(t *testing.T) string {
 	t.Helper()
 	f, err := os.CreateTemp("/dev/shm", "hostile-planted")

@@ -10,9 +10,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// otherRoot is a script that makes a directory the root of a system of its own
-// and runs a command in it. The directory, at which something is mounted, is its
-// first argument.
+// otherRoot is a script that makes a directory the root of a system and runs a command
+// in it. Its first argument is the directory, which is a mount point.
 const otherRoot = `dir=$1; shift
 mount -t proc proc "$dir/proc"
 mount -t sysfs sysfs "$dir/sys"
@@ -27,8 +26,8 @@ umount -l /tmp/old
 exit
 `
 
-// asRoot returns the command that runs another one as if what a script mounts at
-// /mnt were the machine's root.
+// asRoot returns a command that runs another one with the file system that a script
+// mounts at /mnt as its root.
 func asRoot(mount string, command machine.Command) machine.Command {
 	args := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child",
 		"sh", "-ec", mount + "\nset -- /mnt \"$@\"\n" + otherRoot, "sh"}
@@ -39,8 +38,8 @@ func asRoot(mount string, command machine.Command) machine.Command {
 // copyRoot is a script that copies the running root to /mnt.
 const copyRoot = "for dir in bin etc lib lib64 root sbin srv usr var; do cp -a /$dir /mnt; done; mkdir -p /mnt/dev /mnt/proc /mnt/run /mnt/sys /mnt/tmp"
 
-// testImpossible upgrades where no boot environment can be made: it is told of
-// once a day and goes on as without apt-be, or stops, and leaves nothing.
+// testImpossible upgrades where no environment is possible: the upgrade either warns
+// once a day and changes the running system, or stops and leaves nothing.
 func testImpossible(t *testing.T, l lab) {
 	t.Run("told", func(t *testing.T) { testObstacles(t, l) })
 	t.Run("read-only", func(t *testing.T) { testReadOnly(t, l) })
@@ -48,7 +47,7 @@ func testImpossible(t *testing.T, l lab) {
 	t.Run("container", func(t *testing.T) { testContainer(t, l) })
 }
 
-// testObstacles has the roots that can't be snapshotted as a whole.
+// testObstacles has roots that cannot be snapshotted as a whole.
 func testObstacles(t *testing.T, l lab) {
 	ext4 := loop.CreateBy(t, 2<<30, "mkfs.ext4", "-q", "-F").Device
 	top := loop.Create(t, 2<<30).Device
@@ -85,7 +84,7 @@ func testObstacles(t *testing.T, l lab) {
 			mounts := m.Mounts(t)
 			all := frontends()
 			if i > 0 {
-				all = all[:2] // they are told by the same code
+				all = all[:2] // the same code reports all of them
 			}
 			told := 0
 			for _, f := range all {
@@ -112,8 +111,8 @@ func testObstacles(t *testing.T, l lab) {
 	}
 }
 
-// testReadOnly has a root to which nothing can be written: an upgrade stops, and
-// the file system is as read-only afterwards.
+// testReadOnly uses a read-only root: an upgrade stops, and the file system is still
+// read-only afterwards.
 func testReadOnly(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -127,9 +126,8 @@ func testReadOnly(t *testing.T, l lab) {
 	m.Shell(t, "mount -o remount,rw /")
 }
 
-// testChroot upgrades in a chroot inside the machine, which has apt-be too: it is
-// the chroot that is upgraded, and not a boot environment of the machine made of
-// it.
+// testChroot upgrades in a chroot within the machine, which also has apt-be: the chroot
+// is upgraded, and no environment is made from it.
 func testChroot(t *testing.T, l lab) {
 	const jail = "/srv/jail"
 	var (
@@ -174,7 +172,7 @@ func testChroot(t *testing.T, l lab) {
 	}
 }
 
-// testContainer has what tells of a container.
+// testContainer has the marks of a container.
 func testContainer(t *testing.T, l lab) {
 	for _, c := range []struct{ name, prepare, run string }{
 		{"systemd", "mkdir -p /run/systemd; echo lxc >/run/systemd/container", ""},
@@ -200,8 +198,8 @@ func testContainer(t *testing.T, l lab) {
 	}
 }
 
-// checkStops finds that a frontend ended as it does when dpkg fails, and said why
-// and what to do.
+// checkStops checks that a frontend ended as after a failure of dpkg, with the reason
+// and a hint.
 func checkStops(t *testing.T, result machine.Result, f frontend, why, hint string) {
 	t.Helper()
 	status := map[string]int{"aptitude-curses": 255, "unattended-upgrade": 1}[f.program]
@@ -217,8 +215,7 @@ func checkStops(t *testing.T, result machine.Result, f frontend, why, hint strin
 	}
 }
 
-// checkNothingLeft finds no boot environment, and no mount or process that was
-// not there before.
+// checkNothingLeft checks that there is no environment, and no new mount or process.
 func checkNothingLeft(t *testing.T, l lab, m *machine.Machine, mounts []string) {
 	t.Helper()
 	checkNoEnvironment(t, l)

@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testInteractive finds that one who sits at a terminal can do in a redirected
-// upgrade what he can do in any.
+// testInteractive checks that a user at a terminal can do the same in a redirected
+// upgrade as in any other.
 func testInteractive(t *testing.T, l lab) {
 	t.Run("conffile prompt", func(t *testing.T) { testConffile(t, l) })
 	t.Run("debconf prompt", func(t *testing.T) { testDebconf(t, l) })
@@ -24,7 +24,7 @@ func testInteractive(t *testing.T, l lab) {
 	t.Run("window resize", func(t *testing.T) { testResize(t, l) })
 }
 
-// testConffile looks at the differences, and then takes the package's version.
+// testConffile looks at the differences, and then chooses the package's version.
 func testConffile(t *testing.T, l lab) {
 	const file, mine = "/etc/bt-conf.conf", "version = mine\n"
 	m := l.system(t, with, running, packages.Good)
@@ -49,7 +49,7 @@ func testConffile(t *testing.T, l lab) {
 	}
 }
 
-// inEnvironment returns a file of the one boot environment that there is.
+// inEnvironment returns a file of the only environment.
 func (l lab) inEnvironment(t *testing.T, m *machine.Machine, name string) string {
 	t.Helper()
 	found := environments(t, m)
@@ -73,7 +73,7 @@ func testDebconf(t *testing.T, l lab) {
 	command.Env = []string{"DEBIAN_FRONTEND=readline"}
 	term := m.Terminal(t, 40, 100, command)
 	term.Expect(t, `Which colour\? *(blue)?`)
-	term.Send(t, "\x15green\r") // Ctrl-U: whatever is offered
+	term.Send(t, "\x15green\r") // Ctrl-U deletes the offered text
 	result := term.Wait(t)
 	if result.Status != 0 {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
@@ -87,8 +87,8 @@ func testDebconf(t *testing.T, l lab) {
 	}
 }
 
-// testPipeline answers a question of a package's configuration while the output is
-// another program's. apt itself asks nothing before that.
+// testPipeline answers a question of a package's configuration while the output goes to
+// another program. apt itself asks no question before.
 func testPipeline(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Asks)
 	defer l.done(t, m)
@@ -108,8 +108,8 @@ func testPipeline(t *testing.T, l lab) {
 	}
 }
 
-// testPager types a key that is for the other program of a pipeline, which has set up
-// the terminal for that.
+// testPager types a key for the other program of a pipeline, which has set up the
+// terminal for it.
 func testPager(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.SlowPostinst)
 	defer l.done(t, m)
@@ -126,11 +126,10 @@ func testPager(t *testing.T, l lab) {
 	checkUntouched(t, m, before, mounts, frontends()[0])
 }
 
-// percentage is what apt's progress bar shows.
+// percentage matches apt's progress bar.
 var percentage = regexp.MustCompile(`Progress: \[ *(\d+)%\]`)
 
-// testProgress compares the progress bar with that of an upgrade without
-// apt-be.
+// testProgress compares the progress bar with that of an upgrade without apt-be.
 func testProgress(t *testing.T, l lab) {
 	command := frontends()[1].quiet()
 	command.Args = append(command.Args, "-o", "Dpkg::Progress-Fancy=1")
@@ -152,8 +151,7 @@ func testProgress(t *testing.T, l lab) {
 	}
 }
 
-// testSuspend stops an upgrade at its question and in its work, and lets it go
-// on.
+// testSuspend stops an upgrade at its question and during its work, and continues it.
 func testSuspend(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.SlowPostinst)
 	defer l.done(t, m)
@@ -181,8 +179,8 @@ func testSuspend(t *testing.T, l lab) {
 	checkUntouched(t, m, before, mounts, frontends()[0])
 }
 
-// testResize gives the terminal another size while apt draws its bar in the
-// last line: apt then keeps what scrolls out of the new last line (DECSTBM).
+// testResize changes the size of the terminal while apt draws its bar in the last line.
+// apt then protects the new last line from scrolling (DECSTBM).
 func testResize(t *testing.T, l lab) {
 	command := frontends()[1].quiet()
 	command.Args = append(command.Args, "-o", "Dpkg::Progress-Fancy=1")

@@ -26,8 +26,8 @@ time.sleep(100)
 `}}
 }
 
-// testLocks finds that package frontends keep each other out whether they
-// work in the running root or in a boot environment.
+// testLocks checks that package frontends exclude each other, in the running root and
+// in environments.
 func testLocks(t *testing.T, l lab) {
 	for _, f := range frontends() {
 		t.Run("running root locked, "+f.name, func(t *testing.T) { testRootLocked(t, l, f) })
@@ -36,13 +36,13 @@ func testLocks(t *testing.T, l lab) {
 	t.Run("upgrade under way", func(t *testing.T) { testUnderWay(t, l) })
 }
 
-// message finds apt's messages in what it prints.
+// message matches apt's messages in its output.
 var (
 	message = regexp.MustCompile(`(?m)^(E|N|W|Error|Notice|Warning): .*$|^(Cache lock|Lock) .*$`)
 	process = regexp.MustCompile(`process \d+`)
 )
 
-// messages returns them, without process ids.
+// messages returns apt's messages without process IDs.
 func messages(output string) []string {
 	return message.FindAllString(process.ReplaceAllString(output, "process PID"), -1)
 }
@@ -69,8 +69,8 @@ func testRootLocked(t *testing.T, l lab, f frontend) {
 	}
 	wanted, gotten := messages(want.Output), messages(got.Output)
 	if f.command == "aptitude" {
-		// It goes on without the lock after its first messages, reads all
-		// it has, and says the same again.
+		// apt continues without the lock after its first messages, and prints the same
+		// messages again.
 		wanted = wanted[:min(2, len(wanted))]
 	}
 	if diff := cmp.Diff(wanted, gotten); diff != "" {
@@ -78,7 +78,7 @@ func testRootLocked(t *testing.T, l lab, f frontend) {
 	}
 }
 
-// testRootUnlocks finds that apt's own option to wait for the lock is heeded.
+// testRootUnlocks checks that apt's own option to wait for the lock works.
 func testRootUnlocks(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -103,7 +103,7 @@ func testRootUnlocks(t *testing.T, l lab) {
 	}
 }
 
-// awaitOpen blocks until a process opens a file: each attempt to take a lock does.
+// awaitOpen blocks until a process opens a file, as each attempt to take a lock does.
 func awaitOpen(t *testing.T, file string) {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
@@ -123,14 +123,14 @@ func awaitOpen(t *testing.T, file string) {
 	}
 }
 
-// testUnderWay finds that nobody changes the running root's packages while a
-// boot environment is made from it.
+// testUnderWay checks that the running root's packages cannot be changed while an
+// environment is made from it.
 func testUnderWay(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.SlowPostinst)
 	defer l.done(t, m)
 	upgrade := m.Start(t, frontends()[0].quiet())
 	m.Find(t, "the maintainer script", isNap)
-	// What apt writes that does not get the lock, or is asked what it would do.
+	// Files that apt writes without the lock, or in a simulation.
 	stock := []string{"/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend", "/var/log/apt", "/var/log/apt/eipp.log.xz"}
 	before := m.Fingerprint(t).Without(stock...)
 	for _, line := range []string{

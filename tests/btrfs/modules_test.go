@@ -12,15 +12,15 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// dkmsMachine is a machine with the kernel of the release itself and a module that
-// DKMS builds for it.
+// dkmsMachine is a machine with the release's own kernel and a module that DKMS builds
+// for it.
 const dkmsMachine = "@modules"
 
-// testModules upgrades the kernel of machines with a module that is built on
-// them: it is built for the kernels that are installed, whatever runs.
+// testModules upgrades the kernel of machines with such a module: DKMS builds it for
+// the installed kernels, not for the running one.
 func testModules(t *testing.T, l lab) {
 	if !*nightly {
-		return // what it needs has to be downloaded
+		return // its packages must be downloaded
 	}
 	l.prepare(t, dkmsMachine, `suite=$(. /etc/os-release; echo $VERSION_CODENAME)
 apt-get -qy --no-install-recommends install linux-image-cloud-amd64/$suite linux-headers-cloud-amd64/$suite \
@@ -47,10 +47,10 @@ chmod 755 /etc/kernel/postinst.d/zz-bt-record`)
 	l.Clear(t, plain, with)
 }
 
-// kernelCell is a machine on which a kernel is upgraded.
+// kernelCell is a machine with a kernel upgrade.
 type kernelCell struct {
 	name, prepare string
-	broken        bool // the module can't be built
+	broken        bool // the module cannot be built
 }
 
 func (c kernelCell) check(t *testing.T, l lab) {
@@ -119,17 +119,18 @@ func (c kernelCell) check(t *testing.T, l lab) {
 	}
 }
 
-// listInitrd is a script that lists the files in the initrd of a kernel, but for
-// device nodes: dracut makes them where it may, and inside nobody may. The kernel
-// has the console in an initramfs of its own, and init mounts a devtmpfs.
+// listInitrd is a script that lists the files in a kernel's initrd, without device
+// nodes: dracut creates them only if it may, and a sandbox forbids it. They are not
+// needed, because the kernel has the console in its own initramfs, and init mounts a
+// devtmpfs.
 func listInitrd(release string) string {
 	file := "/boot/initrd.img-" + release
 	return "if command -v lsinitramfs >/dev/null; then lsinitramfs " + file + "; else lsinitrd " + file +
 		" | grep \"^[-dlcb][-rwxst]* \" | sed \"s/.* [0-9:]* //\"; fi | grep -v ^dev/ | sort"
 }
 
-// kernels are those of a root, and what the test's hook was told: a release, an
-// image, and what uname(1) says.
+// kernels returns the kernels of a root, and the arguments of the test's hook: a
+// release, an image, and the output of uname(1).
 type kernels struct {
 	releases []string
 	recorded []string

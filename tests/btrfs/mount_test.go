@@ -14,9 +14,9 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 )
 
-// TestStoreMountsBesideEachOther keeps a fact that apt-be mount relies on: a
-// mount of one subvolume is read-only while one of another is writable, in
-// whichever order they come, and neither changes the other.
+// TestStoreMountsBesideEachOther checks a property of the kernel that apt-be mount
+// needs: one subvolume can be mounted read-only while another one is mounted writable,
+// in either order, without effect on each other.
 func TestStoreMountsBesideEachOther(t *testing.T) {
 	for _, readOnlyFirst := range []bool{false, true} {
 		s, image := newStore(t, storeImageSize)
@@ -24,7 +24,7 @@ func TestStoreMountsBesideEachOther(t *testing.T) {
 		storeMust(t, s.Create("@be/a"))
 		storeMust(t, s.Create("@be/a/nested"))
 		if readOnlyFirst {
-			storeMust(t, s.Close()) // it has a writable mount too
+			storeMust(t, s.Close()) // it also has a writable mount
 		}
 		running, look := t.TempDir(), t.TempDir()
 		mount := func(subvolume, dir string, readOnly bool) {
@@ -52,8 +52,8 @@ func TestStoreMountsBesideEachOther(t *testing.T) {
 	}
 }
 
-// TestMountsGiveNobodyPrivileges has a user run a setuid program of an environment
-// that is mounted, and open a device node in it.
+// TestMountsGiveNobodyPrivileges has a user run a setuid program of a mounted
+// environment, and open a device node in it.
 func TestMountsGiveNobodyPrivileges(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	storeMust(t, s.Create("@be/a"))
@@ -83,7 +83,7 @@ func TestMountsGiveNobodyPrivileges(t *testing.T) {
 	}
 
 	private := filepath.Join(open, "mnt")
-	storeMust(t, os.MkdirAll(filepath.Join(private, "a"), 0o755)) // as before
+	storeMust(t, os.MkdirAll(filepath.Join(private, "a"), 0o755)) // unchanged
 	t.Cleanup(func() { storeMust(t, os.RemoveAll(private)) })
 	storeMust(t, os.Chown(private, 12345, 12345))
 	storeMust(t, mounts.MakePrivate(private))

@@ -12,7 +12,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testNames has a machine look up names as machines do, and look them up inside.
+// testNames resolves names in a machine and in the sandbox.
 func testNames(t *testing.T, l lab) {
 	m := l.Start(t, with, running)
 	defer l.done(t, m)
@@ -46,13 +46,13 @@ func testNames(t *testing.T, l lab) {
 	testLocale(t, m)
 }
 
-// resolvLink makes /etc/resolv.conf a link, and the file that it leads to.
+// resolvLink makes /etc/resolv.conf a link, and creates its target.
 func resolvLink(target, file, content string) string {
 	return "ln -sf " + target + " /etc/resolv.conf; mkdir -p " + filepath.Dir(file) + "; printf '" + content + "' >" + file
 }
 
-// testNamedArchive upgrades from an archive whose name only the name server
-// knows, and then from one that only /etc/hosts does.
+// testNamedArchive upgrades from an archive whose name only the name server knows, and
+// then from one that only /etc/hosts knows.
 func testNamedArchive(t *testing.T, l lab, m *machine.Machine) {
 	web := serve(t, m.Path(packages.Dir))
 	for _, host := range []string{"archive.example", "archive.invalid"} {
@@ -72,7 +72,7 @@ func testNamedArchive(t *testing.T, l lab, m *machine.Machine) {
 	}
 }
 
-// checkUpgraded finds the newer packages in the one environment that there is.
+// checkUpgraded checks the newer packages in the only environment.
 func checkUpgraded(t *testing.T, l lab, m *machine.Machine, name string) {
 	t.Helper()
 	found := environments(t, m)
@@ -85,8 +85,8 @@ func checkUpgraded(t *testing.T, l lab, m *machine.Machine, name string) {
 	}
 }
 
-// testSocketsInside has the sockets of those who look up names, and one of
-// nscd, which would tell of the running system's accounts.
+// testSocketsInside has the sockets of name services, and one of nscd, which would
+// return the running system's accounts.
 func testSocketsInside(t *testing.T, m *machine.Machine) {
 	reached := []string{
 		"/run/systemd/resolve/io.systemd.Resolve", "/run/avahi-daemon/socket", "/run/nslcd/socket", "/var/lib/sss/pipes/nss",
@@ -111,8 +111,8 @@ for path in sys.argv[1:]:
 	}
 }
 
-// listenIn listens on a socket of the machine. The socket of a path that this
-// process can't name is made in the machine by a process that stays.
+// listenIn listens on a socket of the machine. If this process cannot name the socket's
+// path, a process in the machine creates it.
 func listenIn(t *testing.T, m *machine.Machine, path string) {
 	t.Helper()
 	if listener, err := net.Listen("unix", m.Path(path)); err == nil && !strings.HasPrefix(path, "/run/") {
@@ -126,8 +126,8 @@ time.sleep(100000)`, path}})
 	running.Expect(t, "listening")
 }
 
-// testLocale has the user's language and time zone inside, and perl's
-// complaints about a locale that is not there, once for once.
+// testLocale checks the user's language and time zone inside, and that perl complains
+// about a missing locale as often as outside.
 func testLocale(t *testing.T, m *machine.Machine) {
 	const script = `echo "$LANG $LC_ALL $TZ $(date +%Z)"; perl -e 1 2>&1 | grep -c warning`
 	env := []string{"LANG=de_DE.UTF-8", "LC_ALL=xx_XX.UTF-8", "TZ=MST7"}
@@ -136,7 +136,7 @@ func testLocale(t *testing.T, m *machine.Machine) {
 	if result.Output != native.Output || !strings.HasPrefix(result.Output, "de_DE.UTF-8 xx_XX.UTF-8 MST7 MST\n") {
 		t.Errorf("inside %q, outside %q", result.Output, native.Output)
 	}
-	// As libpam-tmpdir has it.
+	// libpam-tmpdir makes such a directory.
 	tmp := machine.Command{Args: []string{"sh", "-ec", "mkdir -p /tmp/user/0; apt-be run env -- mktemp"}, Env: []string{"TMPDIR=/tmp/user/0"}}
 	if result := m.Run(t, tmp); result.Status != 0 || !strings.HasPrefix(result.Output, "/tmp/tmp.") {
 		t.Errorf("mktemp with a TMPDIR that is not there inside: status %d, %q", result.Status, result.Output)

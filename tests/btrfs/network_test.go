@@ -8,9 +8,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// reaching is a script that makes an archive of one package in /srv/net: its scripts
-// and its debconf questions note in /var/log/reach whether they reach a server of the
-// running system.
+// reaching is a script that makes an archive of one package in /srv/net. The package's
+// scripts and debconf questions record in /var/log/reach whether they reach a server of
+// the running system.
 const reaching = `mkdir -p /srv/net/tree/DEBIAN && cd /srv/net
 for script in preinst postinst config; do cat >tree/DEBIAN/$script <<END
 #!/bin/sh
@@ -30,7 +30,7 @@ echo "SHA256: $(sha256sum bt-reach_2_all.deb | cut -d ' ' -f 1)"; } >Packages
 rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] http://ADDRESS/ ./' >/etc/apt/sources.list; apt-get -q update`
 
 // testNetwork has apt download from a server that only the running system's network
-// has, and packages' scripts try to reach it.
+// has. The package's scripts try to reach it.
 func testNetwork(t *testing.T, l lab) {
 	dir := t.TempDir()
 	web := serve(t, dir)
@@ -54,7 +54,8 @@ func testNetwork(t *testing.T, l lab) {
 		if got := m.Run(t, machine.Command{Args: read}); strings.TrimSpace(got.Output) != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got.Output, c.want)
 		}
-		// What has no setting of its own has that of the files: dpkg ends it, too.
+		// Without a setting of its own, it has that of the files: dpkg ends the network
+		// for it, too.
 		m.Shell(t, "apt-be run "+c.name+" -- sh -c 'rm /var/log/reach; cd /srv/net; dpkg -i bt-reach_2_all.deb'")
 		want := strings.TrimPrefix(c.want, "config reaches it\n")
 		want = strings.TrimPrefix(want, "config does not\n")

@@ -16,15 +16,15 @@ import (
 
 const unattendedLog = "/var/log/unattended-upgrades/unattended-upgrades.log"
 
-// oneNight is what the timers of apt run, with a day between: the stamps by which
-// it knows when it ran last become a day older.
+// oneNight runs the services of apt's timers, and makes their stamps one day older, as
+// if a day had passed.
 const oneNight = `cd /var/lib/apt/periodic
 for stamp in *; do touch -d "$(date -r "$stamp" '+%F %T') 1 day ago" "$stamp"; done
 cd /
 /usr/lib/apt/apt.systemd.daily update 2>&1
 /usr/lib/apt/apt.systemd.daily install 2>&1`
 
-// testNights leaves a machine to itself for a week.
+// testNights leaves a machine to the timers for a week.
 func testNights(t *testing.T, l lab) {
 	m := l.mailing(t, with, running, packages.Empty)
 	defer l.done(t, m)
@@ -60,14 +60,14 @@ APT::Periodic::Unattended-Upgrade "1";
 	}
 	checkOnlyOne(t, l, m, name, mounts)
 	t.Logf("the log:\n%s", logged(t, m))
-	// As the machine goes down: what both have got of each night is there once.
+	// After the shutdown's sync, the files of each night exist once in both systems.
 	m.Shell(t, "apt-be sync "+name)
 	if diff := cmp.Diff(logged(t, m), read(t, l.Path("@be/"+name+unattendedLog))); diff != "" {
 		t.Errorf("the log of the running system (-) and of %s (+):\n%s", name, diff)
 	}
 }
 
-// logged is unattended-upgrade's log, "" if there is none yet.
+// logged returns unattended-upgrade's log, or "" if it does not exist.
 func logged(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	data, err := os.ReadFile(m.Path(unattendedLog))
@@ -77,7 +77,7 @@ func logged(t *testing.T, m *machine.Machine) string {
 	return string(data)
 }
 
-// checkNight finds one entry of a night that a human can follow.
+// checkNight checks that a night has one readable entry in the log.
 func checkNight(t *testing.T, night, log, name string, isNew bool) {
 	t.Helper()
 	says := []string{"Starting unattended upgrades script", "No packages found that can be upgraded unattended", "INFO apt-be: Nothing is newer than in " + name}
@@ -121,7 +121,7 @@ func checkNightMail(t *testing.T, night int, inbox []string, name string, isNew 
 	}
 }
 
-// checkOnlyOne finds one environment, and nothing of those before it.
+// checkOnlyOne checks that there is one environment, and no leftovers of earlier ones.
 func checkOnlyOne(t *testing.T, l lab, m *machine.Machine, name string, mounts []string) {
 	t.Helper()
 	for _, dir := range []string{"@be", "@be-base"} {

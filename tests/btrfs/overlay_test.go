@@ -14,8 +14,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// overlayLive makes what is on a file system, and overlayScripts is what happens to
-// it in a sandbox.
+// overlayLive creates the files of a file system, and overlayScripts are changes in a
+// sandbox.
 const (
 	overlayLive = `mkdir -p same/deep changed deleted replaced tree/sub; echo 1 >same/deep/file; echo 1 >changed/file
 echo 1 >changed/touched; echo 1 >deleted/file; echo 1 >replaced/old; echo 1 >tree/file; echo 1 >tree/sub/file
@@ -26,12 +26,12 @@ rm -r replaced; mkdir replaced; echo new >replaced/fresh; echo more >>gone-since
 mkfifo new/pipe; chown 33:44 new/deep; chown 1:2 new/deep/file; chmod 4755 new/deep/file; mv tree moved
 rm becomes-dir; mkdir becomes-dir; echo new >becomes-dir/file; mkdir empty; mkdir clash; echo new >clash/file
 echo gone >brief; rm brief`
-	// What the services do meanwhile: links that are made are not to be followed.
+	// Changes of services meanwhile: new links must not be followed.
 	overlayMeanwhile = `rm gone-since; ln -s /tmp clash; echo live >same/deep/live`
 )
 
-// What is found in a real overlay, whatever the file system below it: additions are
-// added, once, and all else is told.
+// The findings in a real overlay, for each lower file system: added files are added
+// once, and all other changes are reported.
 func TestOverlayAdditions(t *testing.T) {
 	for _, kind := range []string{"btrfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {

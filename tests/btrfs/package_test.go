@@ -9,24 +9,24 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testPackage finds that apt-be comes and goes without a trace, and that what
-// it stands in for can be upgraded meanwhile.
+// testPackage checks that installing and purging apt-be leaves no trace, and that the
+// programs that it wraps can be upgraded meanwhile.
 func testPackage(t *testing.T, l lab) {
 	t.Run("installed and purged", func(t *testing.T) { testInstallPurge(t, l) })
 	t.Run("apt upgraded in the running root", func(t *testing.T) { testAptInPlace(t, l) })
 	t.Run("apt upgraded in a boot environment", func(t *testing.T) { testAptRedirected(t, l) })
 }
 
-// dpkgTraces are what dpkg keeps of any package that came and went.
+// dpkgTraces are the traces that dpkg keeps of every package.
 func dpkgTraces() []string {
 	return []string{
 		"/var/lib/dpkg/available",
 		"/var/lib/dpkg/available-old",
-		"/var/lib/dpkg/diversions", // the same content, written anew
+		"/var/lib/dpkg/diversions", // the same content in a new file
 		"/var/lib/dpkg/diversions-old",
 		"/var/lib/dpkg/lock",
 		"/var/lib/dpkg/lock-frontend",
-		"/var/lib/dpkg/status", // the stanza of apt-be says that it is not installed, or is gone
+		"/var/lib/dpkg/status", // the stanza of apt-be says "not installed", or is missing
 		"/var/lib/dpkg/status-old",
 		"/var/lib/dpkg/triggers/Lock",
 		"/var/log/dpkg.log",
@@ -39,7 +39,7 @@ func testInstallPurge(t *testing.T, l lab) {
 	state := func() machine.Fingerprint {
 		prints := m.Fingerprint(t).Without(dpkgTraces()...)
 		for name, is := range prints {
-			if strings.HasPrefix(is, "d") { // in which files came and went: not its time
+			if strings.HasPrefix(is, "d") { // files were created and deleted in it, so its time is ignored
 				prints[name] = machine.Fingerprint{name: is}.Timeless()[name]
 			}
 		}
@@ -77,8 +77,8 @@ func testInstallPurge(t *testing.T, l lab) {
 	}
 }
 
-// newerApt makes an archive with a newer version of the apt that the machine
-// has, whose apt-get can be told from the installed one by its end.
+// newerApt makes an archive with a newer version of the machine's apt. The new apt-get
+// has a different end.
 const newerApt = `
 mkdir -p /srv/bt/apt /tmp/apt/DEBIAN
 dpkg -L apt | grep ^/ | while read -r file; do
@@ -106,7 +106,7 @@ echo 'deb [trusted=yes] file:/srv/bt/apt ./' >/etc/apt/sources.list
 apt-get -q update
 `
 
-// isNewer tells whether a file is that of newerApt.
+// isNewer reports whether a file is newerApt's apt-get.
 func isNewer(t *testing.T, l lab, name string) bool {
 	t.Helper()
 	data, err := os.ReadFile(l.Path(name))
@@ -121,7 +121,7 @@ func testAptInPlace(t *testing.T, l lab) {
 	defer l.done(t, m)
 	m.Shell(t, newerApt)
 	m.Shell(t, "apt-get -y install apt")
-	kept := environments(t, m) // the root as it was before
+	kept := environments(t, m) // the earlier root
 	if !isNewer(t, l, running+"/usr/bin/apt-get.distrib") || isNewer(t, l, running+"/usr/bin/apt-get") {
 		t.Errorf("the newer apt-get is not where it is diverted to")
 	}

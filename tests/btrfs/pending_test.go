@@ -8,8 +8,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testPending goes on with a machine while an upgraded boot environment waits
-// to be booted.
+// testPending changes a machine while an environment is pending.
 func testPending(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -21,7 +20,7 @@ func testPending(t *testing.T, l lab) {
 		}
 		checkNoticeLines(t, result.Output)
 	}
-	// only finds one boot environment, besides safety snapshots, in a state.
+	// only checks that there is one environment, besides safety snapshots, in a state.
 	only := func(state string) string {
 		t.Helper()
 		var found []environment
@@ -43,16 +42,16 @@ func testPending(t *testing.T, l lab) {
 		t.Errorf("the same upgrade again made %s of %s", name, first)
 	}
 
-	// Nor is what is of this moment any news.
+	// Files of the moment do not count as new.
 	m.Shell(t, "echo 0.0 0 0 >/etc/adjtime; echo nameserver 192.0.2.1 >/etc/resolv.conf")
 	upgrade(0, "Nothing is newer than in "+first)
 
-	// What is new is named.
+	// The message names the new file.
 	m.Shell(t, "echo mine >/etc/own")
 	upgrade(0, "is outdated: /etc/own changed since")
 	first = only("ready")
 
-	// A change of packages of the running system is told of in that very run.
+	// A change of the running system's packages is reported in the same run.
 	if said := m.Shell(t, "apt-get -y install --reinstall bt-app=1.0 2>&1; dpkg -r bt-svc 2>&1"); !strings.Contains(said, "lacks this change") {
 		t.Errorf("nobody said that %s is stale:\n%s", first, said)
 	}
@@ -63,13 +62,13 @@ func testPending(t *testing.T, l lab) {
 	upgrade(0, "It replaces the pending environment "+first)
 	second := only("ready")
 
-	// Even if the hint that nothing waits is lost, as with a reboot.
+	// Also after the hint that nothing is pending is lost, as in a reboot.
 	m.Shell(t, "rm -f /run/apt-be/nothing-pending; dpkg -P bt-svc 2>&1")
 	only("stale")
 	upgrade(0, "It replaces the pending environment "+second)
 	third := only("ready")
 
-	// What somebody worked in is not replaced: the upgrade goes on with it.
+	// An environment that a user worked in is not replaced: the upgrade extends it.
 	m.Shell(t, "apt-be run -r "+third+" -- true; apt-be run "+third+" -- touch /etc/mine; touch /etc/changed")
 	upgrade(0, "extends the pending boot environment "+third)
 	only("ready")

@@ -9,11 +9,10 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// policyFile is where an administrator would put one.
+// policyFile is an administrator's configuration file.
 const policyFile = "/etc/apt/apt.conf.d/99local"
 
-// testPolicies upgrades with policies that are given in every way, and with some
-// that can't be read.
+// testPolicies upgrades with policies from each source, and with invalid ones.
 func testPolicies(t *testing.T, l lab) {
 	t.Run("no redirect", func(t *testing.T) { testNoRedirect(t, l) })
 	t.Run("environment", func(t *testing.T) { testConfigOfEnvironment(t, l) })
@@ -21,12 +20,12 @@ func testPolicies(t *testing.T, l lab) {
 	t.Run("mended", func(t *testing.T) { testMending(t, l) })
 }
 
-// testNoRedirect has the ways to say that upgrades go to the running system.
+// testNoRedirect has all ways to disable the redirect.
 func testNoRedirect(t *testing.T, l lab) {
 	const no = "Apt-Be::Redirect \"no\";\nApt-Be::Guard \"off\";\n"
 	for _, c := range []struct {
 		name    string
-		file    string // that says it
+		file    string // the file that disables it
 		options []string
 		env     []string
 	}{
@@ -63,9 +62,8 @@ func testNoRedirect(t *testing.T, l lab) {
 	}
 }
 
-// testConfigOfEnvironment has what $APT_CONFIG names: apt reads that before
-// apt.conf.d, where apt-be's own file says that upgrades are redirected, and goes
-// on without a file that is not there.
+// testConfigOfEnvironment uses $APT_CONFIG. apt reads that file before apt.conf.d,
+// where apt-be's own file enables the redirect, and ignores a missing one.
 func testConfigOfEnvironment(t *testing.T, l lab) {
 	for name, file := range map[string]string{"overruled": "/root/apt.conf", "not there": "/root/none"} {
 		t.Run(name, func(t *testing.T) {
@@ -85,14 +83,13 @@ func testConfigOfEnvironment(t *testing.T, l lab) {
 	}
 }
 
-// testBrokenPolicies finds that upgrades stop, whichever frontend does them, where
-// it is not clear what they should do.
+// testBrokenPolicies checks that an invalid policy stops upgrades of every frontend.
 func testBrokenPolicies(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
 	for _, c := range []struct {
 		name, file, content string
-		options             []string // which unattended-upgrade does not have
+		options             []string // which unattended-upgrade lacks
 		env                 []string
 		why, hint           string
 	}{
@@ -142,9 +139,9 @@ func testBrokenPolicies(t *testing.T, l lab) {
 	}
 }
 
-// testMending finds that what upgrades nothing goes on with a broken policy, so
-// that the machine can be mended, and that the guard stops what is an upgrade by
-// another name.
+// testMending checks that an invalid policy does not stop commands that upgrade
+// nothing, so that the machine can be repaired, and that the guard stops an upgrade by
+// another command.
 func testMending(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)

@@ -13,16 +13,15 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// outcome is what an upgrade came to: as a shell sees it, and by what is in
-// the package database.
+// outcome is the result of an upgrade: its exit, and the package database.
 type outcome struct {
 	status  int
 	output  string
-	dpkg    []string // package, version and status, of each but apt-be
+	dpkg    []string // package, version and status of each package except apt-be
 	marks   string   // apt's extended_states
-	audit   string   // what dpkg --audit says
-	trigger string   // what the package with the trigger has seen
-	logged  bool     // apt's log of dpkg's terminal is there
+	audit   string   // the output of dpkg --audit
+	trigger string   // the record of the package with the trigger
+	logged  bool     // apt's log of dpkg's terminal exists
 }
 
 // record reads the package database below dir.
@@ -55,7 +54,7 @@ func record(t *testing.T, dir string, result machine.Result) outcome {
 	return o
 }
 
-// native runs a frontend where there is no apt-be.
+// native runs a frontend on a machine without apt-be.
 func (l lab) native(t *testing.T, f frontend, archive packages.Variant, run drive) outcome {
 	t.Helper()
 	m := l.system(t, plain, "@native", archive)
@@ -66,23 +65,22 @@ func (l lab) native(t *testing.T, f frontend, archive packages.Variant, run driv
 	return o
 }
 
-// halfDone tells whether packages are left that are neither the old nor the
-// new version.
+// halfDone reports whether a package is neither in the old nor in the new version.
 func (o outcome) halfDone() bool { return o.audit != "" }
 
-// A cell of the table of redirected upgrades: what happens in one circumstance.
+// A cell of the table of redirected upgrades: a circumstance and its result.
 type cell struct {
 	name    string
 	archive packages.Variant
 	run     drive
-	native  drive  // what to compare with; run itself if nil
-	state   string // of the boot environment; none if "", asDone for what the outcome says
-	// without are the frontends that have no such circumstance, and why.
+	native  drive  // the command to compare with; run itself if nil
+	state   string // of the environment; "" for no environment, asDone if it depends on the outcome
+	// without are the frontends to which the circumstance does not apply, and why.
 	without map[string]string
 }
 
-// asDone stands for "ready" if the same upgrade came to a good end without
-// apt-be, and else for "failed".
+// asDone stands for "ready" if the same upgrade succeeded without apt-be, otherwise for
+// "failed".
 const asDone = "as done"
 
 func cells() []cell {
@@ -110,9 +108,9 @@ func cells() []cell {
 	}
 }
 
-// testRedirect runs the table {frontend} × {circumstance}: whatever happens, a
-// redirected upgrade ends as it does without apt-be, the running root is
-// untouched, and what is left over is taken away by the next one.
+// testRedirect runs the table {frontend} × {circumstance}: a redirected upgrade always
+// ends as without apt-be, the running root is unchanged, and the next upgrade removes
+// leftovers.
 func testRedirect(t *testing.T, l lab) {
 	for _, f := range frontends() {
 		t.Run(f.name, func(t *testing.T) {
@@ -148,8 +146,8 @@ func (c cell) check(t *testing.T, l lab, f frontend) {
 	if state == asDone {
 		state = want.ends(f)
 	}
-	// unattended-upgrade goes by package in no fixed order: where the first one
-	// does not get as far as being unpacked, nothing has changed.
+	// unattended-upgrade handles packages in no fixed order. If the first one could not
+	// be unpacked, nothing has changed.
 	inPreinst := c.archive == packages.PreinstFails || c.archive == packages.SlowPreinst
 	if inPreinst && f.command == "unattended-upgrade" && strings.Contains(result.Output, "No package changed") {
 		state = ""
@@ -158,18 +156,17 @@ func (c cell) check(t *testing.T, l lab, f frontend) {
 	checkNextRun(t, l, m, state)
 }
 
-// ends tells the state of a boot environment in which that happened.
+// ends returns the expected state of the environment.
 func (o outcome) ends(f frontend) string {
-	kept := f.command == "unattended-upgrade" && o.status == 1 // it kept something back
+	kept := f.command == "unattended-upgrade" && o.status == 1 // it kept a package back
 	if !o.halfDone() && (o.status == 0 || kept) {
 		return "ready"
 	}
 	return "failed"
 }
 
-// checkStatus compares with what the frontend returns natively; but apt says 0
-// after Ctrl-C whatever it has left behind, and a half-done upgrade is no
-// success.
+// checkStatus compares with the frontend's native exit status. An exception: after
+// Ctrl-C apt always exits with 0, but a half-done upgrade must not report success.
 func checkStatus(t *testing.T, want outcome, result machine.Result) {
 	t.Helper()
 	switch {
@@ -182,8 +179,8 @@ func checkStatus(t *testing.T, want outcome, result machine.Result) {
 	}
 }
 
-// checkNoticeLines finds that what apt-be says between the lines of another program is
-// recognized as such, and fits an ordinary terminal.
+// checkNoticeLines checks that apt-be's lines between the lines of another program are
+// recognizable, and fit an ordinary terminal.
 func checkNoticeLines(t *testing.T, output string) {
 	t.Helper()
 	for _, line := range strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' }) {
@@ -197,10 +194,9 @@ func checkNoticeLines(t *testing.T, output string) {
 	}
 }
 
-// propagated are the files that a redirected unattended-upgrade writes to the
-// running root on purpose, so that those who look for them there find them:
-// its logs, the time of its last run, and what it has kept back. And the
-// directories that they are in, whose times change by that.
+// propagated are the files that a redirected unattended-upgrade intentionally writes to
+// the running root: its logs, the time of its last run, its list of kept-back packages,
+// and their directories, whose times change.
 func propagated(f frontend) []string {
 	if f.command != "unattended-upgrade" {
 		return nil
@@ -217,8 +213,8 @@ func propagated(f frontend) []string {
 	}
 }
 
-// checkUntouched finds nothing that a run has changed in the running root, but
-// what the frontend tells it and more, or left in the machine.
+// checkUntouched checks that a run has changed nothing in the running root except
+// propagated files, and left nothing in the machine.
 func checkUntouched(t *testing.T, m *machine.Machine, before machine.Fingerprint, mounts []string, f frontend, more ...string) {
 	t.Helper()
 	if left := m.Quiet(t); len(left) > 0 {
@@ -236,8 +232,8 @@ func checkUntouched(t *testing.T, m *machine.Machine, before machine.Fingerprint
 	}
 }
 
-// checkEnvironment finds one boot environment in that state, or none for "",
-// and in it what the upgrade does without apt-be.
+// checkEnvironment checks that there is one environment in that state, or none for "",
+// with the result of the upgrade without apt-be.
 func checkEnvironment(t *testing.T, l lab, m *machine.Machine, f frontend, state string, want outcome) {
 	t.Helper()
 	found := environments(t, m)
@@ -251,11 +247,11 @@ func checkEnvironment(t *testing.T, l lab, m *machine.Machine, f frontend, state
 		t.Errorf("boot environments %v, want one that is %s", found, state)
 		return
 	}
-	if want.status > 128 { // killed natively, at another point of its work
+	if want.status > 128 { // natively it was killed at another point of its work
 		return
 	}
 	if f.command == "unattended-upgrade" && want.status != 0 {
-		return // it goes by package in no fixed order, up to the fault
+		return // it handles packages in no fixed order, up to the fault
 	}
 	got := record(t, l.Path("@be/"+found[0].Name), machine.Result{})
 	if diff := cmp.Diff(want.dpkg, got.dpkg); diff != "" {
@@ -272,8 +268,8 @@ func checkEnvironment(t *testing.T, l lab, m *machine.Machine, f frontend, state
 	}
 }
 
-// checkNextRun upgrades again, from an archive without faults: it comes to a
-// good end, and nothing is left of what was cut off.
+// checkNextRun upgrades again, from an archive without faults: the upgrade succeeds,
+// and no leftovers of the interrupted one exist.
 func checkNextRun(t *testing.T, l lab, m *machine.Machine, state string) {
 	t.Helper()
 	offer(t, m, packages.Good)

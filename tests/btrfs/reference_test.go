@@ -11,8 +11,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// explained are the files of a root that two upgrades of the same root with
-// the same packages write differently, and why.
+// explained are the files that differ between two upgrades of the same root with the
+// same packages, and the reasons.
 func explained() map[string]string {
 	return map[string]string{
 		"/var/log/alternatives.log":     "says when",
@@ -30,18 +30,18 @@ func explained() map[string]string {
 	}
 }
 
-// testReference upgrades a root in its place and another one by a redirected
-// run: the boot environment is the same as the root, file for file.
+// testReference upgrades a root in place, and another one by a redirected run: the
+// environment and the root are equal, file for file.
 func testReference(t *testing.T, l lab) {
 	inPlace := l.system(t, with, "@native", packages.Good)
 	compare(t, l, inPlace, l.system(t, with, running, packages.Good))
 }
 
-// testRelease does the same with the upgrade to the next release of Debian,
-// from the archive that the host uses.
+// testRelease does the same with the upgrade to the next release of Debian, from the
+// host's archive.
 func testRelease(t *testing.T, l lab) {
 	if l.Recipe != "oldstable" {
-		return // there is no newer release to go to
+		return // there is no newer release
 	}
 	lines := l.sources(t, "STABLE")
 	l = l.withArchives()
@@ -54,8 +54,8 @@ func testRelease(t *testing.T, l lab) {
 	compare(t, l, l.Start(t, prepared, "@native"), l.Start(t, prepared, running))
 }
 
-// sources returns the lines of sources.list for a release, OLDSTABLE or STABLE,
-// from the archive that the host uses.
+// sources returns the lines of sources.list for a release, OLDSTABLE or STABLE, from
+// the host's archive.
 func (l lab) sources(t testing.TB, release string) string {
 	t.Helper()
 	command := exec.Command("bash", "-euc", `. scripts/lib/archive.sh; . scripts/lib/releases.sh
@@ -68,15 +68,15 @@ archive_update >&2; archive_sources "${!1}"`, "bash", release)
 	return string(lines)
 }
 
-// withArchives returns the lab with what was downloaded once in its machines.
+// withArchives returns the lab with the downloaded packages in its machines.
 func (l lab) withArchives() lab {
 	image := *l.Image
 	image.Archives = filepath.Join(l.Project(), ".cache/archives")
 	return lab{&image}
 }
 
-// compare upgrades both machines, the second by a redirected run, and compares
-// them, also by what queries, scripts, say in each.
+// compare upgrades both machines, the second one by a redirected run, and compares
+// them, including the output of the queries, which are scripts.
 func compare(t *testing.T, l lab, inPlace, redirected *machine.Machine, queries ...string) {
 	t.Helper()
 	defer l.done(t, inPlace)

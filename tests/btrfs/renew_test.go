@@ -10,9 +10,9 @@ import (
 	"github.com/apt-be/apt-be/internal/store/btrfs"
 )
 
-// TestRenewOfWhatRuns has a copy take the place of the environment that runs, as
-// early in a first boot: what runs goes on, is not collected as long as it does, and
-// is when another one runs.
+// TestRenewOfWhatRuns replaces the running environment by a copy, as early in a first
+// boot. The running root keeps working, is not deleted while it runs, and is deleted
+// when another one runs.
 func TestRenewOfWhatRuns(t *testing.T) {
 	ctx := context.Background()
 	st, image := newStore(t, storeImageSize)

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testReplay changes packages of the running system after an upgrade, and has the
-// same done in the environment.
+// testReplay changes packages of the running system after an upgrade, and repeats the
+// changes in the environment.
 func testReplay(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -28,7 +28,7 @@ func testReplay(t *testing.T, l lab) {
 		t.Helper()
 		return strings.TrimSpace(m.Shell(t, "apt-be run -r "+name+" -- sh -c '"+command+"'"))
 	}
-	// The machine has no boot menu, which is what is looked at last.
+	// The machine has no boot menu, which is checked last.
 	replay := func(want int, says string) {
 		t.Helper()
 		result := m.Run(t, machine.Command{Args: []string{"apt-be", "activate", "--replay-packages", name}})
@@ -65,7 +65,8 @@ echo 10.9.8.7 peer >>/etc/hosts`)
 		}
 	}
 
-	// What no archive has can't be installed there, and nothing changes.
+	// A package that is in no archive cannot be installed in the environment, and
+	// nothing changes.
 	m.Shell(t, `mkdir -p /tmp/own/DEBIAN && cd /tmp && printf 'Package: bt-own\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n' >own/DEBIAN/control
 dpkg-deb -b own own.deb && dpkg -i own.deb 2>&1; echo 10.9.8.6 later >>/etc/hosts`)
 	before := inside("dpkg-query -W")

@@ -13,22 +13,22 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// goodDir is where the archive of what is newer is in a machine's root.
+// goodDir is the directory of the archive with newer packages, in a machine's root.
 const goodDir = packages.Dir + "/" + string(packages.Good)
 
-// repository is a way to have packages.
+// repository is a source of packages.
 type repository struct {
 	name    string
 	prepare string // a script that puts the packages there
 	source  string // sources.list
-	args    string // of apt-get, too
+	args    string // of apt-get
 	env     []string
 	key     string // for /srv/key.gpg
-	proxy   bool   // the packages come by the proxy
+	proxy   bool   // the packages come through the proxy
 }
 
-// testRepositories upgrades from wherever apt can: it works inside as outside,
-// or is refused before anything is done.
+// testRepositories upgrades from every kind of source of apt: it works inside as
+// outside, or is refused before any change.
 func testRepositories(t *testing.T, l lab) {
 	const trusted = "deb [trusted=yes] "
 	disc := loop.Create(t, 256<<20)
@@ -55,7 +55,7 @@ func testRepositories(t *testing.T, l lab) {
 	t.Run("by HTTP", func(t *testing.T) { testWebRepositories(t, l) })
 }
 
-// write makes the sources what a repository says.
+// write writes the repository's sources.
 func (r repository) write(t *testing.T, m *machine.Machine) {
 	t.Helper()
 	m.WriteFile(t, "/etc/apt/sources.list", "")
@@ -103,7 +103,7 @@ func (r repository) check(t *testing.T, l lab, web *webArchive) {
 	}
 }
 
-// testRepositoryRefused has a repository in a directory that can't be shown.
+// testRepositoryRefused uses a repository in a directory that the sandbox cannot show.
 func testRepositoryRefused(t *testing.T, l lab) {
 	m := l.Start(t, with, running)
 	defer l.done(t, m)
@@ -121,8 +121,8 @@ func testRepositoryRefused(t *testing.T, l lab) {
 }
 
 // onDisc is a script that mounts a disc with the packages of the good archive,
-// read-only. It has a file system of its own: apt tells discs also by how much is
-// free on them.
+// read-only. It is a separate file system, because apt also identifies a disc by its
+// free space.
 func onDisc(disc *loop.Image, dir string) string {
 	return strings.NewReplacer("DIR", dir, "DEVICE", disc.Device).Replace(`mkdir -p DIR
 mount -t btrfs DEVICE DIR
@@ -132,7 +132,7 @@ mount -t btrfs -o ro DEVICE DIR
 `)
 }
 
-// testDisc upgrades from a disc that is mounted.
+// testDisc upgrades from a mounted disc.
 func testDisc(t *testing.T, l lab, disc *loop.Image) {
 	m := l.Start(t, with, running)
 	defer l.done(t, m)
@@ -148,8 +148,9 @@ sed -i 's/^deb cdrom:/deb [trusted=yes] cdrom:/' /etc/apt/sources.list`)
 	checkUpgraded(t, l, m, "")
 }
 
-// testWebRepositories has a server that wants a name and a password, which only
-// some may read; proxies, who alone know the name of the host; and an archive that is signed.
+// testWebRepositories uses a server with a name and a password in a file with
+// restricted permissions, proxies that alone know the name of the host, and a signed
+// archive.
 func testWebRepositories(t *testing.T, l lab) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(l.Path(plain+packages.Dir))); err != nil {
@@ -192,7 +193,7 @@ func testWebRepositories(t *testing.T, l lab) {
 	}
 }
 
-// sign signs an archive with a key that nobody else has, and returns the key.
+// sign signs an archive with a new key, and returns the key.
 func sign(t *testing.T, dir string) (key string) {
 	t.Helper()
 	home := t.TempDir()

@@ -10,14 +10,14 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// inside runs a script in the boot environment "env" and returns what it said.
+// inside runs a script in the environment "env" and returns its output.
 func inside(t *testing.T, m *machine.Machine, script string) string {
 	t.Helper()
 	result := m.Run(t, machine.Command{Args: []string{"apt-be", "run", "env", "--", "sh", "-c", script}})
 	return strings.TrimSpace(result.Output)
 }
 
-// testSandbox tries from inside what would change the running system.
+// testSandbox tries to change the running system from inside.
 func testSandbox(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -64,7 +64,7 @@ os.chroot("."); print(sorted(os.listdir("/")))'`, "['root']"},
 	testLinksOut(t, l, m)
 }
 
-// testShares writes, from inside, to another file system of the running root.
+// testShares writes from inside to another file system of the running root.
 func testShares(t *testing.T, l lab, m *machine.Machine) {
 	l.Snapshot(t, plain, "@data")
 	m.Shell(t, "mount -t btrfs -o subvol=@data "+l.Device()+" /srv/live && echo live >/srv/live/file")
@@ -82,8 +82,8 @@ func testShares(t *testing.T, l lab, m *machine.Machine) {
 	m.Shell(t, "umount /srv/live")
 }
 
-// testLinksOut has a link in a boot environment where the sandbox mounts and
-// writes: it leads nowhere.
+// testLinksOut has a link in an environment at a path where the sandbox mounts and
+// writes: it is not followed.
 func testLinksOut(t *testing.T, l lab, m *machine.Machine) {
 	dev := l.Path("@be/env/dev")
 	if err := os.RemoveAll(dev); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testSettings upgrades with a configuration of apt that is not in /etc/apt: what
-// examines the result has to see it too.
+// testSettings upgrades with an apt configuration outside of /etc/apt. The commands
+// that examine the result must use it, too.
 func testSettings(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -58,7 +58,7 @@ func checkSame(t *testing.T, before machine.Fingerprint, m *machine.Machine) {
 	}
 }
 
-// testRootsNames finds that an upgrade of the running root by another name is
+// testRootsNames checks that an upgrade of the running root under another name is
 // refused.
 func testRootsNames(t *testing.T, l lab, m *machine.Machine, before machine.Fingerprint) {
 	m.Shell(t, "mkdir /run/bound && mount --bind / /run/bound && ln -s /proc/self/root /tmp/link")
@@ -76,8 +76,8 @@ func testRootsNames(t *testing.T, l lab, m *machine.Machine, before machine.Fing
 	checkSame(t, before, m)
 }
 
-// testOnlyUpgrades finds that an install that only upgrades is an upgrade, and
-// that a frontend's own death is the wrapper's.
+// testOnlyUpgrades checks that an install that only upgrades counts as an upgrade, and
+// that the wrapper dies of the frontend's signal.
 func testOnlyUpgrades(t *testing.T, m *machine.Machine) {
 	for _, line := range []string{"apt-get -y install --only-upgrade bt-many1", "apt -y install ?upgradable", "aptitude -y install ~U", "apt-get -y dselect-upgrade"} {
 		result := m.Run(t, machine.Command{Args: strings.Fields(line)})

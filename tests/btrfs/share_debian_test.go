@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testSharing makes shares of a running system, upgrades it, and finds the shares
-// in the environment too.
+// testSharing makes shares in a running system, upgrades it, and checks the shares in
+// the environment.
 func testSharing(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)

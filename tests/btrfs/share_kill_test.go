@@ -22,10 +22,11 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// shareChild tells a process of this test binary what to do: "add DEVICE ROOT N".
+// shareChild is the variable that tells a process of this test binary its task: "add
+// DEVICE ROOT N".
 const shareChild = "APT_BE_SHARE_CHILD"
 
-// mortal is a store that kills its process before the nth call, whatever it is.
+// mortal is a store that kills its process before the nth call of any kind.
 type mortal struct {
 	store.Store
 	left int
@@ -62,7 +63,7 @@ func (m *mortal) SetReadOnly(p string, frozen bool) error {
 }
 func (m *mortal) Sync() error { return m.around(m.Store.Sync) }
 
-// mortalMachine does so with mounts.
+// mortalMachine does the same for mounts.
 type mortalMachine struct {
 	share.RunningHost
 	store *mortal
@@ -76,7 +77,7 @@ func (m mortalMachine) Unmount(dir string) error {
 	return m.store.around(func() error { return m.RunningHost.Unmount(dir) })
 }
 
-// TestShareChild is no test but the process that TestShareKilled kills.
+// TestShareChild is the process that TestShareKilled kills.
 func TestShareChild(t *testing.T) {
 	words := strings.Fields(os.Getenv(shareChild))
 	if len(words) != 4 {
@@ -102,8 +103,8 @@ func TestShareChild(t *testing.T) {
 	storeMust(t, err)
 }
 
-// killed runs an operation in a process that is killed at the nth call, and says
-// whether it was.
+// killed runs an operation in a process that is killed at the nth call, and reports
+// whether it was killed.
 func (l *shareLab) killed(operation string, n int) bool {
 	l.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestShareChild$")
@@ -119,8 +120,8 @@ func (l *shareLab) killed(operation string, n int) bool {
 	return true
 }
 
-// At whichever step it is killed, and whether the machine goes on or is reset: with
-// the next command all data is there once.
+// Wherever the process is killed, and whether the machine continues or is reset: after
+// the next command all data exists once.
 func TestShareKilled(t *testing.T) {
 	for _, operation := range []string{"add", "remove", "restore"} {
 		for _, reset := range []bool{false, true} {
@@ -154,12 +155,12 @@ func TestShareKilled(t *testing.T) {
 	}
 }
 
-// What is on the disk at whichever moment, all data is there once with the next
-// boot's first command.
+// At any moment, the disk's state has all data exactly once after the first command of
+// the next boot.
 func TestSharePowerCut(t *testing.T) {
 	for _, operation := range []string{"add", "remove", "restore"} {
 		t.Run(operation, func(t *testing.T) {
-			for n, cut := 1, true; cut; n += 2 { // a call, and what comes after it, are two
+			for n, cut := 1, true; cut; n += 2 { // a call, and the state after it, count as two
 				cut = sharePowerCut(t, operation, n)
 			}
 		})
@@ -196,7 +197,7 @@ func sharePowerCut(t *testing.T, operation string, n int) (cut bool) {
 	return cut
 }
 
-// start has /var/mail be what an operation begins with.
+// start makes /var/mail the initial state of an operation.
 func (l *shareLab) start(operation string) {
 	l.Helper()
 	l.open(l.store)
@@ -215,7 +216,7 @@ func (l *shareLab) start(operation string) {
 	}
 }
 
-// reset is what a reset does to mounts: the next boot mounts what the fstab says.
+// reset has the effect of a reset on mounts: the next boot mounts the fstab's entries.
 func (l *shareLab) reset() {
 	l.Helper()
 	l.unmount()
@@ -240,7 +241,7 @@ func (l *shareLab) checkWhole(operation string, n int) {
 	}
 	shares, err := l.store.List(share.Dir)
 	storeMust(l.T, err)
-	if operation == "restore" && len(shares) == 2 { // what was there, and is kept
+	if operation == "restore" && len(shares) == 2 { // the existing data, which is kept
 		storeMust(l.T, l.store.Delete(shares[1].Path))
 		shares = shares[:1]
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// shareLab is a root that is mounted at a directory as if it ran, with all kinds
-// of files in /var/mail, and an environment beside it.
+// shareLab is a root that is mounted at a directory like a running one, with all kinds
+// of files in /var/mail, and a second environment.
 type shareLab struct {
 	*testing.T
 	store  *btrfs.Store
@@ -62,20 +62,20 @@ func bootShareLab(t *testing.T, s *btrfs.Store, image *loop.Image) *shareLab {
 
 func (l *shareLab) path(name string) string { return filepath.Join(l.root, name) }
 
-// open is what a command does.
+// open opens the store, like a command.
 func (l *shareLab) open(st store.Store) {
 	l.reg = be.NewRegistry(st, l.root, func(string) (be.Identity, error) { return be.Identity{}, nil })
 	l.shares = share.New(l.reg, share.RunningHost{Root: l.root, Device: l.device})
 }
 
-// unmount unmounts the share, if it is.
+// unmount unmounts the share if it is mounted.
 func (l *shareLab) unmount() {
 	if points, err := mounts.Points(); err == nil && points[l.path("/var/mail")] != "" {
 		storeMust(l.T, mounts.Unmount(l.path("/var/mail")))
 	}
 }
 
-// fill makes files of all kinds.
+// fill creates files of all kinds.
 func (l *shareLab) fill(dir string) {
 	l.Helper()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -113,7 +113,7 @@ func (l *shareLab) fill(dir string) {
 	l.Cleanup(func() { flags(l.T, at("frozen"), 0) })
 }
 
-// flags sets those of chattr(1), where there is such a file.
+// flags sets flags of chattr(1) on existing files.
 func flags(t testing.TB, file string, to int) {
 	t.Helper()
 	f, err := os.Open(file)
@@ -123,12 +123,12 @@ func flags(t testing.TB, file string, to int) {
 	storeMust(t, err)
 	defer f.Close()
 	err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, to)
-	if !errors.Is(err, unix.EROFS) { // a share that a killed run has left so
+	if !errors.Is(err, unix.EROFS) { // a share that a killed run has left
 		storeMust(t, err)
 	}
 }
 
-// flagsOf returns those of chattr(1) that a copy has to have.
+// flagsOf returns the flags of chattr(1) that a copy must have.
 func flagsOf(t testing.TB, file string) int {
 	t.Helper()
 	f, err := os.Open(file)
@@ -169,7 +169,7 @@ func (l *shareLab) remove() error {
 	})
 }
 
-// keep keeps what the share is, as when the machine leaves for the other environment.
+// keep makes a share snapshot, as in a departure to the other environment.
 func (l *shareLab) keep() error {
 	return l.locked(func() error {
 		other, err := l.reg.Get("other")
@@ -192,7 +192,7 @@ func (l *shareLab) restoreBy(inPlace bool) error {
 	})
 }
 
-// recover is what the next command does.
+// recover runs recovery, like the next command.
 func (l *shareLab) recover() {
 	l.Helper()
 	l.open(l.store)
@@ -205,7 +205,7 @@ func (l *shareLab) recover() {
 	}))
 }
 
-// isMounted says whether the share is what is at /var/mail.
+// isMounted reports whether the share is mounted at /var/mail.
 func (l *shareLab) isMounted() bool {
 	l.Helper()
 	points, err := mounts.Points()
@@ -213,7 +213,7 @@ func (l *shareLab) isMounted() bool {
 	return points[l.path("/var/mail")] == "@share/mail"
 }
 
-// fstabNames says whether the fstab of an environment names the share.
+// fstabNames reports whether the fstab of an environment names the share.
 func (l *shareLab) fstabNames(env string) bool {
 	l.Helper()
 	text, err := os.ReadFile(l.store.Path(env + "/etc/fstab"))

@@ -19,8 +19,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// From a directory to a share and back nothing changes in what is there, and no
-// data is copied.
+// Making a directory a share and back changes no file and copies no data.
 func TestShareAddAndRemove(t *testing.T) {
 	l := newShareLab(t)
 	mail := l.path("/var/mail")
@@ -68,7 +67,7 @@ func TestShareAddAndRemove(t *testing.T) {
 	check("remove")
 }
 
-// used is how many bytes of the file system are.
+// used returns the used bytes of the file system.
 func (l *shareLab) used() uint64 {
 	l.Helper()
 	storeMust(l.T, l.store.Sync())
@@ -127,7 +126,7 @@ func TestShareOpenFiles(t *testing.T) {
 	storeMust(t, stander.Process.Kill())
 	stander.Wait()
 
-	// To unmount it, nobody may even read there.
+	// For unmounting, no process may even read there.
 	reader := l.sleeper("exec 7<" + l.path("/var/mail/al"))
 	refused("remove", l.remove(), "/var/mail/al (open)", fmt.Sprintf("%d", reader.Process.Pid))
 	if !l.isMounted() || !l.fstabNames("@rootfs") {
@@ -135,12 +134,12 @@ func TestShareOpenFiles(t *testing.T) {
 	}
 }
 
-// Whoever goes on appending is refused, or all that he wrote is there.
+// A process that keeps appending either gets an error, or all its text exists.
 func TestShareAddWhileSomebodyWrites(t *testing.T) {
 	l := newShareLab(t)
 	for _, pause := range []string{"0.001", "0.02", "0.3"} {
 		storeMust(t, os.WriteFile(l.path("/var/mail/log"), nil, 0o644))
-		// It counts what it has written, and says so when it is to stop.
+		// It counts its written lines, and prints the number when it is stopped.
 		cmd := exec.Command("bash", "-c", `i=0; while ! read -t `+pause+` x; do echo $i >>"$1" && i=$((i+1)); done 2>/dev/null; echo $i`, "-", l.path("/var/mail/log"))
 		stdin, err := cmd.StdinPipe()
 		storeMust(t, err)
@@ -164,7 +163,7 @@ func TestShareAddWhileSomebodyWrites(t *testing.T) {
 		}
 		if addErr == nil {
 			storeMust(t, l.remove())
-			storeMust(t, l.locked(func() error { // the other one keeps it
+			storeMust(t, l.locked(func() error { // the other environment keeps it
 				shares, err := l.shares.List()
 				if err == nil && len(shares) == 1 {
 					err = os.WriteFile(l.store.Path("@be/other/etc/fstab"), []byte(shareFstab), 0o644)

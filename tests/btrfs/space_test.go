@@ -19,28 +19,28 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// spaceLab is a file system with a Debian root in @rootfs, of which tests make
-// environments and destroy them.
+// spaceLab is a file system with a Debian root in @rootfs, from which tests make
+// environments.
 type spaceLab struct {
 	*testing.T
 	store *btrfs.Store
-	dir   string // where its top level is mounted
+	dir   string // the mount point of its top level
 }
 
-// newSpaceLab makes one with real packages in it, mounted with options, each of
-// which begins with a comma.
+// newSpaceLab makes one with real packages, mounted with options, each with a comma
+// before it.
 func newSpaceLab(t *testing.T, options string) spaceLab {
 	return mountSpaceLab(t, machine.NewImage(t, "oldstable", running).Device(), options)
 }
 
-// mountSpaceLab mounts the file system on a device. The kernel takes deleted
-// subvolumes apart after a commit, so there is one each second.
+// mountSpaceLab mounts the file system on a device. It commits every second, because
+// the kernel frees deleted subvolumes after a commit.
 func mountSpaceLab(t *testing.T, device, options string) spaceLab {
 	t.Helper()
 	l := spaceLab{T: t, store: openStore(t, device), dir: t.TempDir()}
 	l.command("mount", "-o", "subvolid=5", device, l.dir)
 	t.Cleanup(func() { storeMust(t, unix.Unmount(l.dir, 0)) })
-	// The options of the first mount count, which is not this one.
+	// Only the options of the first mount count, and this is not the first.
 	l.command("mount", "-o", "remount,commit=1"+options, l.dir)
 	return l
 }
@@ -54,16 +54,16 @@ func (l spaceLab) command(name string, args ...string) string {
 	return string(out)
 }
 
-// create makes an environment as apt-be does: a read-only base of the origin,
-// and a snapshot of that.
+// create makes an environment as apt-be does: a read-only base of the origin, and a
+// snapshot of the base.
 func (l spaceLab) create(name, origin string) {
 	l.Helper()
 	storeMust(l, l.store.Snapshot(origin, "@be-base/"+name, true))
 	storeMust(l, l.store.Snapshot("@be-base/"+name, "@be/"+name, false))
 }
 
-// rewrite replaces the files below some directories of a subvolume by copies, as
-// an upgrade does: written anew and renamed over the old ones.
+// rewrite replaces the files below some directories of a subvolume by copies, as an
+// upgrade does: new files are renamed over the old ones.
 func (l spaceLab) rewrite(subvolume string, dirs ...string) {
 	l.Helper()
 	for _, dir := range dirs {
@@ -74,7 +74,7 @@ func (l spaceLab) rewrite(subvolume string, dirs ...string) {
 	}
 }
 
-// write makes a file that can't be compressed.
+// write creates an incompressible file.
 func (l spaceLab) write(file string, megabytes int) {
 	l.Helper()
 	content := make([]byte, megabytes<<20)
@@ -82,11 +82,11 @@ func (l spaceLab) write(file string, megabytes int) {
 	storeMust(l, os.WriteFile(filepath.Join(l.dir, file), content, 0o644))
 }
 
-// usedBytes is how the report of btrfs-filesystem(8) begins the number of all
-// bytes in use, copies included.
+// usedBytes matches the line of the total of used bytes, including copies, in the
+// report of btrfs-filesystem(8).
 var usedBytes = regexp.MustCompile(`(?m)^ +Used:\s+(\d+)$`)
 
-// used is what the file system has in use after all deletions are done.
+// used returns the used bytes of the file system after all deletions are complete.
 func (l spaceLab) used() uint64 {
 	l.Helper()
 	l.command("btrfs", "subvolume", "sync", "-s", "1", l.dir)
@@ -100,11 +100,11 @@ func (l spaceLab) used() uint64 {
 	return used
 }
 
-// slack is how far, in bytes, a prediction may be off besides 1 %: some blocks
-// that a deletion writes anew elsewhere, each of them twice.
+// slack is the tolerance of a prediction in bytes, in addition to 1 %: some blocks that
+// a deletion writes elsewhere, twice each.
 const slack = 24 * 2 * 16384
 
-// check compares what is said to be freed with what is.
+// check compares the predicted freed space with the real one.
 func (l spaceLab) check(what string, predicted, freed uint64) {
 	l.Helper()
 	off := float64(predicted) - float64(freed)
@@ -118,7 +118,7 @@ func (l spaceLab) check(what string, predicted, freed uint64) {
 	}
 }
 
-// unitsOf are environments by name, each with its base.
+// unitsOf returns environments by name, each with its base.
 func unitsOf(names ...string) [][]string {
 	var units [][]string
 	for _, name := range names {
@@ -127,7 +127,7 @@ func unitsOf(names ...string) [][]string {
 	return units
 }
 
-// shares asks for the space of units.
+// shares returns the exclusive usage of units.
 func (l spaceLab) shares(units [][]string) []store.ExclusiveUsage {
 	l.Helper()
 	storeMust(l, l.store.Sync())
@@ -136,7 +136,7 @@ func (l spaceLab) shares(units [][]string) []store.ExclusiveUsage {
 	return shares
 }
 
-// destroy deletes units, and compares what that frees with the prediction.
+// destroy deletes units, and compares the freed space with the prediction.
 func (l spaceLab) destroy(what string, units [][]string, which ...int) {
 	l.Helper()
 	before := l.used()
@@ -158,7 +158,7 @@ func TestSpaceFreed(t *testing.T) {
 	l.rewrite("@be/upgraded", "usr/share", "usr/lib", "var/lib/dpkg")
 	l.destroy("an upgraded one", unitsOf("upgraded"), 0)
 
-	// Each of two has what both have from a common origin that is gone.
+	// Two environments share data of a common origin that no longer exists.
 	l.create("first", running)
 	l.rewrite("@be/first", "usr/share", "usr/bin")
 	l.create("second", "@be/first")
@@ -181,8 +181,8 @@ func TestSpaceFreed(t *testing.T) {
 	l.destroy("two at once", unitsOf("first", "second"), 0, 1)
 }
 
-// TestSpaceOfRunning finds what an environment holds that the running system has
-// let go of, and what the running system has of the environment.
+// TestSpaceOfRunning has data of an environment that the running system no longer has,
+// and data that the running system took from the environment.
 func TestSpaceOfRunning(t *testing.T) {
 	l := newSpaceLab(t, "")
 	l.create("old", running)
@@ -199,15 +199,15 @@ func TestSpaceOfRunning(t *testing.T) {
 	l.reflinkPart(filepath.Join(l.dir, "@be/reflinked/part"), filepath.Join(l.dir, running, "part"))
 	l.destroy("one with files that are reflinked", unitsOf("reflinked"), 0)
 
-	// What the running one took over is only its own by now.
+	// Only the running system now has the data that it took.
 	l.create("again", running)
 	l.rewrite("@be/again", "usr/share")
 	storeMust(t, os.RemoveAll(filepath.Join(l.dir, running, "copy")))
 	l.destroy("what the running one has deleted", unitsOf("again"), 0)
 }
 
-// reflinkPart makes a file of the first block of another one, which keeps the
-// whole extent.
+// reflinkPart makes a file from the first block of another one, which keeps the whole
+// extent.
 func (l spaceLab) reflinkPart(from, to string) {
 	l.Helper()
 	src, err := os.Open(from)
@@ -219,8 +219,8 @@ func (l spaceLab) reflinkPart(from, to string) {
 	storeMust(l, unix.IoctlFileCloneRange(int(dst.Fd()), &unix.FileCloneRange{Src_fd: int64(src.Fd()), Src_length: 4096}))
 }
 
-// TestSpaceOfNested counts subvolumes in an environment, and those of others
-// that share with it.
+// TestSpaceOfNested counts nested subvolumes, and other subvolumes that share data with
+// an environment.
 func TestSpaceOfNested(t *testing.T) {
 	l := newSpaceLab(t, "")
 	storeMust(t, l.store.Create(running+"/var/lib/machines"))
@@ -229,7 +229,7 @@ func TestSpaceOfNested(t *testing.T) {
 	storeMust(t, l.store.SnapshotOver(running+"/var/lib/machines", "@be/nested/var/lib/machines", false))
 	l.write("@be/nested/var/lib/machines/new", 50)
 	l.rewrite("@be/nested", "usr/share")
-	// Somebody's own snapshots, one of which is written to.
+	// A user's own snapshots, one of which is written to.
 	storeMust(t, l.store.Snapshot("@be/nested", "kept", true))
 	l.rewrite("@be/nested", "usr/bin")
 	storeMust(t, os.RemoveAll(filepath.Join(l.dir, "@be/nested/usr/share/doc")))
@@ -243,7 +243,7 @@ func TestSpaceOfNested(t *testing.T) {
 	l.destroy("a snapshot of what is gone", [][]string{{"kept"}}, 0)
 }
 
-// TestSpaceOfDeletedOrigin destroys what was running before.
+// TestSpaceOfDeletedOrigin destroys the environment that ran before.
 func TestSpaceOfDeletedOrigin(t *testing.T) {
 	l := newSpaceLab(t, "")
 	l.create("next", running)
@@ -266,7 +266,7 @@ func TestSpaceCompressed(t *testing.T) {
 	l.destroy("a compressed one with reserved space", unitsOf("compressed"), 0)
 }
 
-// TestSpaceOfForms finds that file systems of all forms are understood.
+// TestSpaceOfForms checks file systems of all formats.
 func TestSpaceOfForms(t *testing.T) {
 	for name, form := range map[string]struct{ mkfs, tune []string }{
 		"mixed":              {mkfs: []string{"-M"}},
@@ -301,8 +301,8 @@ func TestSpaceOfForms(t *testing.T) {
 	}
 }
 
-// TestSpaceIsKept finds that the second answer is the first one's, until
-// something changes.
+// TestSpaceIsKept checks that the second result is the cached first one, until a
+// subvolume changes.
 func TestSpaceIsKept(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	dir := t.TempDir()
@@ -338,7 +338,7 @@ func TestSpaceIsKept(t *testing.T) {
 	if again := freed(); again != first {
 		t.Errorf("%d bytes, and with a damaged cache %d", first, again)
 	}
-	// Another subvolume gets the extent by now.
+	// Another subvolume gets the extent meanwhile.
 	out, err := exec.Command("cp", "--reflink=always", filepath.Join(dir, "@a/file"), filepath.Join(dir, "@b/file")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)

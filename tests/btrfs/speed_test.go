@@ -11,7 +11,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testSpeed installs a kernel whose scripts tell what they found.
+// testSpeed installs a kernel whose scripts report their environment.
 func testSpeed(t *testing.T, l lab) {
 	const (
 		kernel  = "9.9-bt"
@@ -24,7 +24,7 @@ func testSpeed(t *testing.T, l lab) {
 			{Name: "/boot/vmlinuz-" + kernel, Content: []byte("kernel")},
 			{Name: "/lib/modules/" + kernel + "/modules.dep"},
 		},
-		// /dev/null can't be synced.
+		// Syncing /dev/null fails.
 		Control: map[string]string{"postinst": `#!/bin/sh
 set -e
 update-initramfs -c -k ` + kernel + ` -b /boot
@@ -40,13 +40,13 @@ ls /run/apt-be/ahead >/var/log/bt-ahead 2>&1 || true
 	}
 	tests := []struct {
 		name, options string
-		broken        bool // the initramfs can't be built
+		broken        bool // the initramfs cannot be built
 		state         string
-		initramfs     string // what was asked of the real update-initramfs
+		initramfs     string // the calls of the real update-initramfs
 		sync          string
 		ahead         bool
-		dpkgs         []string // stand for dpkg, and are installed
-		dpkg          string   // the one of them that ran
+		dpkgs         []string // replacements for dpkg, which are installed
+		dpkg          string   // the replacement that ran
 	}{
 		{
 			name: "all", state: "ready", sync: "nothing is synced", ahead: true,
@@ -138,7 +138,7 @@ case $1 in list) ls /lib/modules ;; sort) cat ;; esac
 			if tt.state != "ready" {
 				return
 			}
-			// What exists, and may be booted, is synced as ever.
+			// An existing environment, which may be booted, is synced as usual.
 			if m.Run(t, machine.Command{Args: []string{"apt-be", "run", "new", "--", "dd", "if=/dev/zero", "of=/dev/null", "count=1", "conv=fsync"}}).Status == 0 {
 				t.Error("nothing is synced in apt-be run")
 			}

@@ -13,9 +13,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// TestStoreRenameIsDurable copies the image at the moment that Rename returns,
-// which is what a power cut would leave, and looks into the copy. The same
-// with a bare rename(2) shows that the copy can tell.
+// TestStoreRenameIsDurable copies the image at the moment when Rename returns, as a
+// power cut would leave it, and examines the copy. The same with a bare rename(2) shows
+// that the copy can tell the difference.
 func TestStoreRenameIsDurable(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -42,7 +42,7 @@ func TestStoreRenameIsDurable(t *testing.T) {
 			if err != nil {
 				t.Fatalf("cannot copy the image: %v\n%s", err, out)
 			}
-			// The kernel takes two images of one file system for the same.
+			// The kernel confuses two images with the same file system.
 			storeMust(t, s.Close())
 			image.Detach(t)
 

@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 )
 
-// intruder makes what a maintainer script can make in the root that it owns, below
+// intruder creates objects that a maintainer script can create in its own root, below
 // an open directory.
 type intruder struct{ testing.TB }
 
@@ -24,7 +24,7 @@ const (
 	appendOnlyFlag = 0x20
 )
 
-// dir makes a directory and opens it.
+// dir creates a directory and opens it.
 func (h intruder) dir(at int, name string) int {
 	h.Helper()
 	storeMust(h, unix.Mkdirat(at, name, 0o755))
@@ -38,8 +38,8 @@ func (h intruder) open(at int, name string) int {
 	return fd
 }
 
-// subvolume makes one by the ioctl that anybody may call in an own directory, and
-// opens it.
+// subvolume creates a subvolume by the ioctl that every user may call in an own
+// directory, and opens it.
 func (h intruder) subvolume(at int, name string) int {
 	h.Helper()
 	var args struct {
@@ -74,8 +74,8 @@ func (h intruder) close(fds ...int) {
 	}
 }
 
-// TestStoreDeletesWhatScriptsMake deletes a subvolume in which is what keeps its
-// deletion from going as usual.
+// TestStoreDeletesWhatScriptsMake deletes a subvolume with contents that hamper an
+// ordinary deletion.
 func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 	s, _ := newStore(t, 2*storeImageSize)
 	for name, make := range map[string]func(h intruder, top int){
@@ -167,7 +167,7 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 			}
 			h.close(at)
 		},
-		// 10,000 of them take some 10 s.
+		// 10,000 of them take about 10 s.
 		"many": func(h intruder, top int) {
 			for n := range 20 {
 				dir := h.dir(top, fmt.Sprint(n))
@@ -206,8 +206,8 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 	}
 }
 
-// TestStoreScratchWhatScriptsMake removes files that a script has made on another
-// file system, which are kept in the store.
+// TestStoreScratchWhatScriptsMake removes files from the store that a script has made
+// on another file system.
 func TestStoreScratchWhatScriptsMake(t *testing.T) {
 	s, _ := newStore(t, storeImageSize)
 	h := intruder{t}
@@ -231,8 +231,8 @@ func TestStoreScratchWhatScriptsMake(t *testing.T) {
 	}
 }
 
-// TestStoreRecovery has a build that was cut off, whose root a script has locked and
-// filled with subvolumes, and which somebody has mounted: it goes when it is unmounted.
+// TestStoreRecovery has an interrupted build whose root a script has locked and filled
+// with subvolumes, and which is mounted. It is deleted when it is unmounted.
 func TestStoreRecovery(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	storeMust(t, s.Create("@rootfs"))

@@ -16,11 +16,11 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// storeRootVariable holds the new root in a test process that runs itself
-// again in a mount namespace of its own.
+// storeRootVariable contains the new root in a test process that runs itself again in a
+// mount namespace of its own.
 const storeRootVariable = "APT_BE_TEST_ROOT"
 
-// runInNamespace runs the test of this name again, alone, with private mounts.
+// runInNamespace runs the test with this name again, alone, with private mounts.
 func runInNamespace(t *testing.T, root string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
@@ -72,8 +72,8 @@ func TestStoreInPivotedRoot(t *testing.T) {
 	}
 }
 
-// TestStoreInPlainChroot shows that a root directory that is no mount point
-// is refused with a reason, because the mount table does not name its device.
+// TestStoreInPlainChroot checks that a root directory that is not a mount point is
+// refused with a reason, because the mount table does not name its device.
 func TestStoreInPlainChroot(t *testing.T) {
 	root := os.Getenv(storeRootVariable)
 	if root == "" {

@@ -32,12 +32,12 @@ func openStore(t testing.TB, device string) *btrfs.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() }) // again, where the test closed it
+	t.Cleanup(func() { s.Close() }) // a second time, if the test closed it
 	t.Cleanup(func() { os.Remove(shareCacheOf(s)) })
 	return s
 }
 
-// shareCacheOf is the file in which a store keeps what takes space.
+// shareCacheOf returns the file in which a store caches exclusive usage.
 func shareCacheOf(s *btrfs.Store) string {
 	return "/run/apt-be/space-" + s.FileSystemUUID() + ".json"
 }
@@ -74,15 +74,15 @@ func TestStoreLeavesNoMount(t *testing.T) {
 	if _, err := os.Stat(s.Path("@a")); err == nil {
 		t.Error("the top level can be reached after Close")
 	}
-	image.Detach(t) // fails if the file system were still mounted somewhere
+	image.Detach(t) // fails if the file system is still mounted elsewhere
 }
 
 func TestStoreOpenFindsTopLevelAndNames(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	storeMust(t, s.Create("@rootfs"))
 	storeMust(t, s.Create("@rootfs/var/nested"))
-	// A longer mount point with the same beginning, a mount over another one,
-	// and names that the mount table escapes.
+	// A longer mount point with the same beginning, a mount over another one, and names
+	// that the mount table escapes.
 	dir := filepath.Join(t.TempDir(), "a b")
 	storeMust(t, os.MkdirAll(dir, 0o755))
 	storeMust(t, os.MkdirAll(dir+"\nc", 0o755))
@@ -116,8 +116,8 @@ func TestStoreOpenFindsTopLevelAndNames(t *testing.T) {
 	}
 }
 
-// TestStoreOpenRenamedDevice opens a file system that was mounted by a name of
-// its device that is not there any more.
+// TestStoreOpenRenamedDevice opens a file system that was mounted by a name of its
+// device that no longer exists.
 func TestStoreOpenRenamedDevice(t *testing.T) {
 	image := loop.Create(t, storeImageSize)
 	var stat unix.Stat_t
@@ -196,7 +196,7 @@ func TestStoreBusyWithSend(t *testing.T) {
 	stream, err := send.StdoutPipe()
 	storeMust(t, err)
 	storeMust(t, send.Start())
-	_, err = stream.Read(make([]byte, 1)) // it runs, and waits for us to read on
+	_, err = stream.Read(make([]byte, 1)) // the process runs, and waits until the test reads on
 	storeCheckBusy(t, "Delete", s.Delete("@a"))
 	storeCheckBusy(t, "SetReadOnly", s.SetReadOnly("@a", false))
 	storeMust(t, errors.Join(err, send.Process.Kill()))
@@ -213,8 +213,8 @@ func storeCheckBusy(t *testing.T, what string, err error) {
 	}
 }
 
-// TestStoreDeleteOfMounted keeps a fact that callers rely on: the kernel does
-// not protect a mounted subvolume, so they have to look before.
+// TestStoreDeleteOfMounted checks a property that callers rely on: the kernel does not
+// protect a mounted subvolume, so they must check first.
 func TestStoreDeleteOfMounted(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	storeMust(t, s.Create("@a"))

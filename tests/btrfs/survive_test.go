@@ -10,8 +10,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// silentServer mounts a FUSE file system at /mnt/silent that answers nothing but its
-// first request.
+// silentServer mounts a FUSE file system at /mnt/silent that answers only its first
+// request.
 const silentServer = `mkdir -p /mnt/silent
 exec perl -e '
 $^F = 255;
@@ -23,17 +23,17 @@ syswrite(F, pack("Ll", 80, 0) . $id . pack("LLLLSSLLx36", 7, 31, 65536, 0, 0, 0,
 $| = 1; print "serving\n";
 while (sysread(F, $request, 1 << 17)) {}'`
 
-// chattr sets (+) or takes away (-) the attribute i (16) or a (32) of directories.
+// chattr sets (+) or clears (-) the attribute i (16) or a (32) of directories.
 const chattr = `attribute() { perl -e '$n = shift; for (@ARGV) { open(F, "<", $_) or die "$_: $!"; $b = pack("i", $n); ioctl(F, 0x40086602, $b) or die "$_: $!"; }' "$@"; }
 `
 
-// testSurvive has an upgrade on a machine with odd things all of which it survives in
-// place, and has the environment then destroyed.
+// testSurvive upgrades a machine with unusual properties that an upgrade in place
+// survives, and then destroys the environment.
 func testSurvive(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
 	l.Create(t, running+"/swap")
-	// The kernel has one list of the files that it swaps to, of both releases.
+	// The kernel has one list of swap files for the machines of both releases.
 	file := func(script string) string { return strings.ReplaceAll(script, "FILE", l.Recipe) }
 	m.Shell(t, file(`chmod 700 /swap; perl -e 'open(F, ">", "/swap/FILE"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' &&
 dd if=/dev/zero of=/swap/FILE bs=1M count=16 status=none && chmod 600 /swap/FILE && mkswap -L odd /swap/FILE && swapon /swap/FILE`))
@@ -75,8 +75,7 @@ DPkg::Post-Invoke { "/bin/umount /srv/hooked"; };
 	testOnlyHere(t, l, m, name)
 }
 
-// butSwapped leaves out of a fingerprint's differences that the kernel swaps to a
-// file, which changes its content and nothing else.
+// butSwapped removes a swap file's changed content from a fingerprint's differences.
 func butSwapped(diff []string, file string) []string {
 	without := map[string]int{}
 	for _, line := range diff {
@@ -90,8 +89,7 @@ func butSwapped(diff []string, file string) []string {
 	})
 }
 
-// testSwapOf uses the swap file that an environment got, after it was brought up to
-// date.
+// testSwapOf uses the swap file of an environment after a sync.
 func testSwapOf(t *testing.T, l lab, m *machine.Machine, name string) {
 	file := func(script string) string { return strings.ReplaceAll(script, "FILE", l.Recipe) }
 	m.Shell(t, "echo word >/srv/since; apt-be sync "+name+" 2>&1")
@@ -99,7 +97,7 @@ func testSwapOf(t *testing.T, l lab, m *machine.Machine, name string) {
 [ "$(stat -c %a /mnt/swap /mnt/swap/FILE | xargs)" = "700 600" ]; [ $(stat -c %s /mnt/swap/FILE) = $(stat -c %s /swap/FILE) ]
 [ "$(blkid -p -o value -s UUID -s LABEL /mnt/swap/FILE)" = "$(blkid -p -o value -s UUID -s LABEL /swap/FILE)" ]
 swapon /mnt/swap/FILE; swapoff /mnt/swap/FILE; umount /mnt`))
-	// In the root's own subvolume it can't be had.
+	// In the root's own subvolume a swap file cannot be copied.
 	m.Shell(t, file(`swapoff /swap/FILE; perl -e 'open(F, ">", "/inroot-FILE"); $b = pack("i", 0x00800000); ioctl(F, 0x40086602, $b) or die' && chmod 600 /inroot-FILE && dd if=/swap/FILE of=/inroot-FILE bs=1M status=none && swapon /inroot-FILE`))
 	result := m.Run(t, machine.Command{Args: []string{"apt-be", "create", "impossible"}})
 	m.Shell(t, file("swapoff /inroot-FILE; rm /inroot-FILE"))
@@ -108,8 +106,7 @@ swapon /mnt/swap/FILE; swapoff /mnt/swap/FILE; umount /mnt`))
 	}
 }
 
-// testLocked has directories that can't be changed where subvolumes are renamed and
-// deleted.
+// testLocked has immutable directories where subvolumes are renamed and deleted.
 func testLocked(t *testing.T, l lab, m *machine.Machine, name string) {
 	for _, n := range []string{"16", "32"} { // i, a
 		l.Create(t, running+"/var/lib/inner")
@@ -132,7 +129,7 @@ func testLocked(t *testing.T, l lab, m *machine.Machine, name string) {
 	}
 }
 
-// testOnlyHere has in an environment what exists nowhere else.
+// testOnlyHere has a unique subvolume in an environment.
 func testOnlyHere(t *testing.T, l lab, m *machine.Machine, name string) {
 	l.Create(t, "@be/"+name+"/var/lib/machines/web")
 	if err := os.WriteFile(l.Path("@be/"+name+"/var/lib/machines/web/file"), make([]byte, 1<<20), 0o644); err != nil {

@@ -45,7 +45,7 @@ func BenchmarkSync(b *testing.B) {
 		storeMust(b, os.Mkdir(c.store.Path("@rootfs/srv/data"), 0o755))
 		c.measureSync(b, func(round int) {
 			size := int64(1 << 30)
-			if round > 0 { // they are as large by now
+			if round > 0 { // they have this size now
 				size = 1 << 20
 			}
 			for i := range 5 {

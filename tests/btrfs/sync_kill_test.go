@@ -21,9 +21,9 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/trace"
 )
 
-// TestSyncKilled kills apt-be sync before each of the system calls by which it
-// changes something. The environment is as it was or wholly merged then, and the
-// next one makes of it what an undisturbed one does.
+// TestSyncKilled kills apt-be sync before each of its system calls that change a file
+// system. The environment is then unchanged or completely merged, and the next sync has
+// the same result as an undisturbed one.
 func TestSyncKilled(t *testing.T) {
 	k := newKillLab(t)
 	var whole stored
@@ -48,7 +48,7 @@ func TestSyncKilled(t *testing.T) {
 	for _, nth := range someOf(calls) {
 		t.Run(fmt.Sprintf("%03d %s", nth, calls[nth-1]), func(t *testing.T) { k.kill(t, whole, nth) })
 		if *nightly && calls[nth-1] == "renameat2" {
-			// What cleans up after it is killed too.
+			// The recovery is killed, too.
 			for again := range 30 {
 				t.Run(fmt.Sprintf("%03d %s, %d", nth, calls[nth-1], again+1), func(t *testing.T) { k.kill(t, whole, nth, again+1) })
 			}
@@ -56,8 +56,8 @@ func TestSyncKilled(t *testing.T) {
 	}
 }
 
-// kill has apt-be sync killed where its nth calls begin, one after the other, and
-// compares what the next one leaves with what an undisturbed one does.
+// kill kills apt-be sync at its nth calls, one after the other, and compares the result
+// of the next sync with that of an undisturbed one.
 func (k killLab) kill(t *testing.T, whole stored, nths ...int) {
 	w := k.begin(t)
 	for _, nth := range nths {
@@ -73,8 +73,8 @@ func (k killLab) kill(t *testing.T, whole stored, nths ...int) {
 	}
 }
 
-// someOf returns the places of calls, from 1: of each name no more than some at even
-// distances, the first and the last among them, if it is not the night.
+// someOf returns the positions of calls, from 1: of each name only some at even
+// distances, including the first and the last, unless the test is nightly.
 func someOf(calls []string) []int {
 	const some = 6
 	places := map[string][]int{}
@@ -101,7 +101,7 @@ const (
 	killedNext = "@be/be"
 )
 
-// killLab is an image that each run begins with.
+// killLab is an image with the initial state of each run.
 type killLab struct {
 	image  string
 	binary string
@@ -148,7 +148,7 @@ type killWorld struct {
 	*testing.T
 	lab   killLab
 	store *btrfs.Store
-	root  string // where the running root is mounted
+	root  string // the mount point of the running root
 }
 
 func (k killLab) begin(t *testing.T) killWorld {
@@ -161,8 +161,7 @@ func (k killLab) begin(t *testing.T) killWorld {
 	return w
 }
 
-// sync runs apt-be sync, and kills it where its nth call begins. It returns the
-// calls.
+// sync runs apt-be sync, and kills it at its nth call. It returns the calls.
 func (w killWorld) sync(nth int) []string {
 	w.Helper()
 	output, err := os.Create(filepath.Join(w.TempDir(), "output"))
@@ -176,7 +175,7 @@ func (w killWorld) sync(nth int) []string {
 	return calls
 }
 
-// stored is what is in a store: trees by path, and what else there is.
+// stored is the content of a store: trees by path, and other files.
 type stored struct {
 	before, next, base, live map[string]string
 	files                    []string
@@ -187,7 +186,7 @@ func (k stored) same(other stored) bool {
 		slices.Equal(k.files, other.files)
 }
 
-// differs tells of a few differences.
+// differs describes some differences.
 func (k stored) differs(other stored) string {
 	var lines []string
 	for _, pair := range [][2]map[string]string{{k.next, other.next}, {k.base, other.base}, {k.live, other.live}} {
@@ -213,7 +212,7 @@ func (w killWorld) look() stored {
 	return stored{next: w.tree(killedNext), base: w.tree(killedBase), live: w.tree(killedLive), files: w.files()}
 }
 
-// tree describes a subvolume, but for times.
+// tree describes a subvolume without times.
 func (w killWorld) tree(subvolume string) map[string]string {
 	w.Helper()
 	root, err := rootfs.Open(w.store.Path(subvolume))
@@ -244,8 +243,8 @@ func (w killWorld) add(tree map[string]string, root *rootfs.Root, dir, name stri
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
-// files lists what is in the directories of the store's top, where UUIDs are all
-// the same.
+// files lists the files in the directories of the store's top level, with equal UUIDs
+// replaced.
 func (w killWorld) files() []string {
 	w.Helper()
 	var found []string

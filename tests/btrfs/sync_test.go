@@ -8,7 +8,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// lived is what happens in a machine between an upgrade and the reboot.
+// lived changes a machine between an upgrade and the reboot.
 const lived = `set -e
 sed -i -e 's|^root:[^:]*:|root:rotated:|' -e 's|^daemon:[^:]*:|daemon:!locked:|' /etc/shadow
 echo newcomer:x:1234:1234::/home/newcomer:/bin/sh >>/etc/passwd
@@ -34,13 +34,13 @@ mkdir /usr/lib/modules/6.1-bt/updates && echo module >/usr/lib/modules/6.1-bt/up
 for log in dpkg.log apt/history.log; do mv /var/log/$log /var/log/$log.1; touch /var/log/$log; done
 `
 
-// withKernel has modules of a kernel, and what stands in for depmod.
+// withKernel has modules of a kernel, and a stand-in for depmod.
 const withKernel = `
 mkdir -p /usr/lib/modules/6.1-bt && touch /usr/lib/modules/6.1-bt/modules.builtin
 printf '#!/bin/sh\necho "$@" >/usr/lib/modules/6.1-bt/modules.dep\n' >/usr/sbin/depmod && chmod 755 /usr/sbin/depmod`
 
-// testSync upgrades, goes on living, and finds in the environment what both have
-// done: an upgrade's packages, and the files and accounts of the running system.
+// testSync upgrades, changes the running system, and checks that the environment has
+// both: the upgrade's packages, and the running system's files and accounts.
 func testSync(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -103,7 +103,7 @@ func testSync(t *testing.T, l lab) {
 	if said := m.Shell(t, "apt-be sync "+name); !strings.Contains(said, "no file differs") {
 		t.Errorf("the second time it says\n%s", said)
 	}
-	// A change of packages can't be carried over.
+	// A change of packages cannot be carried.
 	m.Shell(t, "dpkg -r bt-svc")
 	if result := m.Run(t, machine.Command{Args: []string{"apt-be", "sync", name}}); result.Status != 12 {
 		t.Errorf("after a removal: status %d:\n%s", result.Status, result.Output)

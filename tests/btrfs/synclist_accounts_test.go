@@ -9,7 +9,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// testSynclistAccounts has both sides change the accounts.
+// testSynclistAccounts changes the accounts on both sides.
 func testSynclistAccounts(t *testing.T, l lab) {
 	w := newWaiting(t, l, func(m *machine.Machine) {
 		m.Shell(t, `[ -e /etc/shadow ] || printf 'root:*:20000:0:99999:7:::\n' >/etc/shadow
@@ -22,8 +22,8 @@ done
 echo team:x:3000:locked,leaves,stays >>/etc/group
 echo x >/srv/team`)
 	})
-	// As a package's script does it: an account with the next free number, and
-	// files of it.
+	// As a package's script does it: an account with the next free number, and files of
+	// the account.
 	w.inside(t, `echo _bt:x:150:150::/var/lib/bt:/usr/sbin/nologin >>/etc/passwd
 echo _bt:x:150: >>/etc/group
 echo '_bt:!:20000::::::' >>/etc/shadow

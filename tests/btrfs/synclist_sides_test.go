@@ -18,13 +18,13 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// waiting is a machine in which an upgraded environment waits to be booted.
+// waiting is a machine with a pending environment.
 type waiting struct {
 	*machine.Machine
-	environment string // its name
+	environment string // the name of the environment
 }
 
-// newWaiting makes one whose root has been prepared before the upgrade.
+// newWaiting makes one whose root was prepared before the upgrade.
 func newWaiting(t *testing.T, l lab, prepare func(m *machine.Machine)) waiting {
 	t.Helper()
 	m := l.system(t, with, running, packages.Good)
@@ -42,13 +42,12 @@ func newWaiting(t *testing.T, l lab, prepare func(m *machine.Machine)) waiting {
 	return waiting{}
 }
 
-// next returns the name under which this process reaches a file of the
-// environment.
+// next returns the path by which this process reaches a file of the environment.
 func (w waiting) next(name string) string {
 	return w.Image.Path(filepath.Join("@be", w.environment, name))
 }
 
-// inside runs a script in the environment, and returns what it printed.
+// inside runs a script in the environment and returns its output.
 func (w waiting) inside(t *testing.T, script string) string {
 	t.Helper()
 	result := w.Run(t, machine.Command{Args: []string{"apt-be", "run", w.environment, "--", "sh", "-ec", script}})
@@ -58,8 +57,7 @@ func (w waiting) inside(t *testing.T, script string) string {
 	return result.Output
 }
 
-// outcomes returns by path what a command says that becomes of files: drift --files
-// or sync.
+// outcomes returns the outcomes that a command prints, by path: drift --files or sync.
 func (w waiting) outcomes(t *testing.T, verb ...string) map[string]string {
 	t.Helper()
 	result := w.Run(t, machine.Command{Args: append(append([]string{"apt-be"}, verb...), "--json", w.environment)})
@@ -76,13 +74,14 @@ func (w waiting) outcomes(t *testing.T, verb ...string) map[string]string {
 	return outcomes
 }
 
-// asTold is a path as JSON has it, which knows no other bytes than those of UTF-8.
+// asTold returns a path in the form of JSON, which has only UTF-8.
 func asTold(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
-// sideChange is what one side, called live or next, does to a file that is "base\n".
+// sideChange is a change that one side, the running system or the target, makes to a
+// file with the content "base\n".
 type sideChange func(t *testing.T, file, side string)
 
-// The twists.
+// The changes.
 var (
 	keep sideChange = func(*testing.T, string, string) {}
 	edit sideChange = func(t *testing.T, file, side string) {
@@ -113,7 +112,7 @@ var (
 		storeMust(t, setACL(file, map[string]uint32{"live": 1, "next": 2}[side]))
 	}
 	another sideChange = func(t *testing.T, file, _ string) { storeMust(t, os.Link(file, file+".too")) }
-	// anotherEdited is another, and edit.
+	// anotherEdited is another, followed by edit.
 	anotherEdited sideChange = func(t *testing.T, file, side string) {
 		another(t, file, side)
 		edit(t, file, side)
@@ -122,7 +121,7 @@ var (
 
 const accessACL = "system.posix_acl_access"
 
-// setACL has one more user read a file of mode 0644, as setfacl -m u:UID:r does
+// setACL allows one more user to read a file of mode 0644, like setfacl -m u:UID:r
 // (acl(5), linux/posix_acl_xattr.h).
 func setACL(file string, uid uint32) error {
 	const nobody = 0xffffffff
@@ -147,8 +146,8 @@ func aclUser(file string) (uid uint32, ok bool) {
 	return binary.LittleEndian.Uint32(acl[16:]), true
 }
 
-// look describes what is at a path: the lines of a file with a plus between, what
-// a link leads to; and then what is not as it is of itself.
+// look describes the file at a path: its lines with a plus between, or its link target,
+// followed by unusual properties.
 func look(t *testing.T, file string) string {
 	t.Helper()
 	info, err := os.Lstat(file)

@@ -13,7 +13,7 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/machine"
 )
 
-// treatment is what decides on a file that one side or both have changed.
+// treatment decides about a file that one or both sides have changed.
 type treatment string
 
 const (
@@ -25,8 +25,8 @@ const (
 	packaged    treatment = "a package's"
 )
 
-// places are the paths of Live Upgrade's synclist where Debian has them, and some
-// more, with what they are to apt-be's own rules and to those of ownRules.
+// places are the paths of Live Upgrade's synclist in Debian's form, and some more, with
+// their treatments by apt-be's own rules and by ownRules.
 var places = map[string]treatment{
 	"/var/mail":                 appended,
 	"/var/log/bt":               appended,
@@ -52,9 +52,9 @@ const ownRules = `# the admin's
 /srv/bt-next IGNORE
 `
 
-// outcomes are what becomes of a file: drift's word for it, "untold" if there is
-// none, and how it is in the environment then; where the treatment is not listed,
-// it is as under "".
+// outcomes are the results for a file: drift's word, "untold" if there is none, and the
+// file in the environment afterwards. A treatment that is not listed has the result of
+// "".
 type outcomes map[treatment]string
 
 func (f outcomes) of(how treatment) string {
@@ -64,7 +64,7 @@ func (f outcomes) of(how treatment) string {
 	return f[""]
 }
 
-// changesOfBoth are files that are "base" when the environment is made, by their names.
+// changesOfBoth are files with the content "base" at the fork, by name.
 var changesOfBoth = map[string]struct {
 	live, next sideChange
 	want       outcomes
@@ -120,14 +120,15 @@ var changesOfBoth = map[string]struct {
 	"\xff":           {link, keep, outcomes{"": "carried ->live", ignored: "skipped base"}},
 }
 
-// testSynclist has a running system and an upgraded environment do to files in each
-// place what each can, carries it over, and finds what was foretold.
+// testSynclist makes every change to files in each place, in the running system and in
+// an upgraded environment, carries the changes, and compares the result with the
+// prediction.
 func testSynclist(t *testing.T, l lab) {
 	t.Run("table", func(t *testing.T) { testSynclistTable(t, l) })
 	t.Run("accounts", func(t *testing.T) { testSynclistAccounts(t, l) })
 }
 
-// changedFile is a meeting in a place.
+// changedFile is a pair of changes in a place.
 type changedFile struct {
 	path       string
 	how        treatment
@@ -175,7 +176,7 @@ func testSynclistTable(t *testing.T, l lab) {
 	if result.Status != 12 || !slices.ContainsFunc(refused, func(e changedFile) bool { return strings.Contains(result.Output, e.path) }) {
 		t.Errorf("status %d:\n%s", result.Status, result.Output)
 	}
-	// The admin decides.
+	// The administrator decides.
 	rules := ownRules
 	for i := range refused {
 		e := &refused[i]
@@ -201,7 +202,7 @@ func testSynclistTable(t *testing.T, l lab) {
 	w.check(t, refused, foretold, before)
 }
 
-// fillPlaces makes the files, some of them a package's.
+// fillPlaces creates the files. A package owns some of them.
 func fillPlaces(t *testing.T, m *machine.Machine) {
 	t.Helper()
 	storeMust(t, os.MkdirAll(m.Path("/etc/apt-be"), 0o755))
@@ -221,7 +222,7 @@ find bt-table/etc -type f -printf '/etc/bt-table/%f\n' >bt-table/DEBIAN/conffile
 dpkg-deb -b bt-table bt-table.deb; dpkg -i bt-table.deb; rm -r bt-table bt-table.deb`)
 }
 
-// meet has both sides do what they do, and returns what the environment is then.
+// meet makes the changes of both sides, and returns the environment afterwards.
 func (w waiting) meet(t *testing.T, all []changedFile) machine.Fingerprint {
 	t.Helper()
 	for _, e := range all {
@@ -236,8 +237,7 @@ func (w waiting) fingerprint(t *testing.T) machine.Fingerprint {
 	return w.Image.Fingerprint(t, "@be/"+w.environment).Timeless()
 }
 
-// check looks for what was done in the environment, and for what should not have
-// been.
+// check searches the environment for the expected and for forbidden results.
 func (w waiting) check(t *testing.T, all []changedFile, told map[string]string, before machine.Fingerprint) {
 	t.Helper()
 	after := w.fingerprint(t)

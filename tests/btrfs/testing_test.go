@@ -11,8 +11,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// TestTesting finds that the frontends of the release that is to come are still
-// understood, with what is new in them.
+// TestTesting checks that the frontends of the next release are still understood,
+// including their new features.
 func TestTesting(t *testing.T) {
 	if !*nightly {
 		t.Log("only with -nightly")
@@ -23,8 +23,7 @@ func TestTesting(t *testing.T) {
 	t.Run("upgrade", func(t *testing.T) { testOfTesting(t, l) })
 }
 
-// testInvocations runs the tests that ask the frontends of this machine with those
-// of a machine.
+// testInvocations runs the tests of package frontend with a machine's frontends.
 func testInvocations(t *testing.T, l lab) {
 	m := l.system(t, plain, running, packages.Good)
 	defer l.done(t, m)
@@ -47,7 +46,7 @@ func testInvocations(t *testing.T, l lab) {
 	}
 }
 
-// testOfTesting upgrades, undoes, and has a frontend die.
+// testOfTesting upgrades, rolls back, and makes a frontend die.
 func testOfTesting(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Good)
 	defer l.done(t, m)
@@ -76,7 +75,7 @@ func testOfTesting(t *testing.T, l lab) {
 	for _, e := range environments(t, m) {
 		m.Shell(t, "apt-be destroy "+e.Name)
 	}
-	// What was done in the running system is undone in an environment.
+	// A change in the running system is undone in an environment.
 	m.Shell(t, "apt-get -y purge bt-many2; apt-get -y install bt-many2")
 	before = m.Shell(t, "dpkg-query -W")
 	last := m.Shell(t, "apt history-list 2>/dev/null | awk '$1 ~ /^[0-9]+$/ && $1 >= n { n = $1 } END { printf \"%d\", n }'")
@@ -90,12 +89,13 @@ func testOfTesting(t *testing.T, l lab) {
 		}
 	}
 
-	// Versions that are in no archive any more are for apt to refuse.
+	// apt itself refuses versions that are in no archive.
 	if said := run("apt history-rollback 0", 100).Output; !strings.Contains(said, "apt runs in the new") {
 		t.Errorf("history-rollback is not redirected:\n%s", said)
 	}
 
-	// 3.3.3 dies of SIGABRT here; whatever it does, so does what stands for it.
+	// 3.3.3 dies of SIGABRT here. The wrapper must end in the same way, whatever that
+	// is.
 	const comment = "apt -y full-upgrade --comment x"
 	native := l.system(t, plain, "@native", packages.Good)
 	want := native.Run(t, machine.Command{Args: strings.Fields(comment)})

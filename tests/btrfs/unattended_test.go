@@ -12,8 +12,8 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// testUnattended finds that what unattended-upgrade tells by mail, logs and
-// stamps reaches the running system, as it does without apt-be.
+// testUnattended checks that unattended-upgrade's mail, logs and stamps reach the
+// running system, as without apt-be.
 func testUnattended(t *testing.T, l lab) {
 	t.Run("mail", func(t *testing.T) { testUnattendedMail(t, l) })
 	t.Run("whole", func(t *testing.T) { testUnattendedWhole(t, l) })
@@ -23,8 +23,8 @@ func testUnattended(t *testing.T, l lab) {
 
 const mailbox = "/var/mail/root"
 
-// mailing makes a machine that sends mail and can be told to reboot: what it
-// is told is in /run/shutdown.
+// mailing makes a machine that sends mail and accepts reboots: the arguments of
+// shutdown are in /run/shutdown.
 func (l lab) mailing(t *testing.T, template, root string, archive packages.Variant, settings ...string) *machine.Machine {
 	t.Helper()
 	m := l.Start(t, template, root)
@@ -38,8 +38,8 @@ func (l lab) mailing(t *testing.T, template, root string, archive packages.Varia
 	return m
 }
 
-// makeBootable does what apt-be init would: there is a kernel, with an initrd
-// that ends a trial, and a boot menu in the store.
+// makeBootable has the effect of apt-be init: a kernel, an initrd that ends a trial,
+// and a boot menu in the store.
 func (l lab) makeBootable(t *testing.T, m *machine.Machine) {
 	t.Helper()
 	m.Shell(t, `mkdir -p /boot /lib/modules/1.0-bt
@@ -58,7 +58,7 @@ apt-be create seed && apt-be destroy seed`)
 	m.Shell(t, "apt-be refresh-menu")
 }
 
-// mails are the messages in a mailbox.
+// mails returns the messages in a mailbox.
 func mails(t *testing.T, file string) []string {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -72,7 +72,7 @@ func mails(t *testing.T, file string) []string {
 	return strings.Split(rest, "\n== ")
 }
 
-// subjects are those of messages, without what a reboot that is due adds.
+// subjects returns the subjects of messages, without the part about a required reboot.
 func subjects(messages []string) []string {
 	var found []string
 	for _, m := range messages {
@@ -86,10 +86,10 @@ func subjects(messages []string) []string {
 	return found
 }
 
-// wantParts finds parts of a text in their order.
+// wantParts checks that a text contains parts in order.
 func wantParts(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
-	// However it is wrapped.
+	// With any line breaks.
 	rest := strings.Join(strings.Fields(strings.ReplaceAll(text, "=\n", "")), " ")
 	for _, part := range parts {
 		_, after, found := strings.Cut(rest, part)
@@ -101,13 +101,13 @@ func wantParts(t *testing.T, what, text string, parts ...string) {
 	}
 }
 
-// testUnattendedMail compares who gets mail when with what there is without
+// testUnattendedMail compares the recipients and times of mail with those without
 // apt-be.
 func testUnattendedMail(t *testing.T, l lab) {
 	for _, c := range []struct {
 		report  string
 		archive packages.Variant
-		about   string // what the message says that the run came to
+		about   string // the result of the run in the message
 	}{
 		{report: "always", archive: packages.Empty, about: "none"},
 		{report: "on-change", archive: packages.Empty},
@@ -148,8 +148,7 @@ func testUnattendedMail(t *testing.T, l lab) {
 	}
 }
 
-// keptBack is what unattended-upgrade notes of packages that it left alone, for
-// motd.
+// keptBack is unattended-upgrade's record of kept-back packages for the motd.
 func keptBack(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	data, err := os.ReadFile(m.Path("/var/lib/unattended-upgrades/kept-back"))
@@ -159,13 +158,13 @@ func keptBack(t *testing.T, m *machine.Machine) string {
 	return string(data)
 }
 
-// checkSendmailRestored finds nothing left in environments of what they had while
-// they were built: no mail, no diversion, no configuration.
+// checkSendmailRestored checks that environments keep nothing of their construction: no
+// mail, no diversion, no configuration.
 func checkSendmailRestored(t *testing.T, l lab, m *machine.Machine) {
 	t.Helper()
 	for _, e := range environments(t, m) {
 		root := "@be/" + e.Name
-		// It may be made of a system that had some by then.
+		// Its origin may have had some already.
 		if own, err := os.ReadFile(l.Path(root + mailbox)); err == nil && !strings.HasPrefix(read(t, m.Path(mailbox)), string(own)) {
 			t.Errorf("%s has mail of its own:\n%s", e.Name, own)
 		}
@@ -183,12 +182,12 @@ func checkSendmailRestored(t *testing.T, l lab, m *machine.Machine) {
 	}
 }
 
-// testUnattendedWhole compares a run that keeps back a package, with all that
-// the running system gets of it.
+// testUnattendedWhole runs unattended-upgrade with a kept-back package, and checks all
+// files that the running system gets.
 func testUnattendedWhole(t *testing.T, l lab) {
 	settings := []string{`Unattended-Upgrade::Automatic-Reboot "true";`, `Unattended-Upgrade::Automatic-Reboot-Time "03:30";`}
 	run := func(m *machine.Machine) machine.Result {
-		// A conffile that somebody changed: a prompt, which keeps the package back.
+		// A changed conffile would cause a prompt, so the package is kept back.
 		m.Shell(t, "echo mine >>/etc/bt-conf.conf")
 		return m.Run(t, machine.Command{Args: []string{"unattended-upgrade"}, Env: []string{"PYTHONHASHSEED=0"}})
 	}
@@ -212,7 +211,7 @@ func testUnattendedWhole(t *testing.T, l lab) {
 		t.Fatalf("status %d, without apt-be %d; boot environments %v:\n%s", result.Status, wanted.Status, found, result.Output)
 	}
 	name := found[0].Name
-	// What both systems got of the run is nothing to decide on.
+	// Files that both systems got from the run need no decision.
 	if drift := m.Shell(t, "apt-be drift "+name); strings.Contains(drift, "/var/log/") && strings.Contains(drift, "changed its") {
 		t.Errorf("apt-be drift says\n%s", drift)
 	}
@@ -240,7 +239,7 @@ func testUnattendedWhole(t *testing.T, l lab) {
 		t.Errorf("the log:\n%s", log)
 	}
 
-	// Nothing new, and the machine was not rebooted yet.
+	// Nothing is new, and the machine has not been rebooted yet.
 	m.Shell(t, "rm /run/shutdown")
 	run(m)
 	if got := m.Shell(t, "cat /run/shutdown"); got != "-r 03:30\n" {
@@ -257,8 +256,8 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// testUnattendedReboot follows the flag that a reboot is due, and when
-// Automatic-Reboot is heeded.
+// testUnattendedReboot checks the reboot-required flag, and when Automatic-Reboot takes
+// effect.
 func testUnattendedReboot(t *testing.T, l lab) {
 	m := l.mailing(t, with, running, packages.FirstNight,
 		`Unattended-Upgrade::Automatic-Reboot "true";`, `Unattended-Upgrade::Automatic-Reboot-WithUsers "false";`)
@@ -292,7 +291,7 @@ func testUnattendedReboot(t *testing.T, l lab) {
 	flags("deactivated, again", "")
 	m.Shell(t, "apt-be activate "+name)
 	flags("activated", "reboot-required\n")
-	// Somebody else asks, too: that is not taken back.
+	// Another program asks, too: its request is kept.
 	m.Shell(t, "echo theirs >>/run/reboot-required.pkgs")
 	m.Shell(t, "dpkg -r bt-svc")
 	for _, e := range environments(t, m) { // there are safety snapshots, too
@@ -308,8 +307,8 @@ func testUnattendedReboot(t *testing.T, l lab) {
 	flags("destroyed", "")
 }
 
-// testMailSystemComes upgrades to a mail system where there was none: it is
-// whole, and nobody mailed anything.
+// testMailSystemComes upgrades to a mail system on a machine without one: it is
+// installed completely, and sends no mail.
 func testMailSystemComes(t *testing.T, l lab) {
 	m := l.system(t, with, running, packages.Installed)
 	defer l.done(t, m)

@@ -10,7 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 )
 
-// newUnitLab is a lab whose directories other programs can work in.
+// newUnitLab is a lab whose directories other programs can use.
 func newUnitLab(t *testing.T) *driftLab {
 	t.Helper()
 	s, image := newStore(t, 512<<20)
@@ -22,7 +22,7 @@ func newUnitLab(t *testing.T) *driftLab {
 	return l
 }
 
-// forkHere makes the base and the environment of what is in the running system by now.
+// forkHere makes a base and an environment from the current running system.
 func (l *driftLab) forkHere() {
 	l.Helper()
 	storeMust(l.T, l.store.Snapshot("root", "base2", true))
@@ -32,8 +32,7 @@ func (l *driftLab) forkHere() {
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", Name: "new", ForkGeneration: be.OTransID}
 }
 
-// shell runs a script in a directory of a side, with settings of git's that are
-// nobody's.
+// shell runs a script in a directory of a side, without a user's settings of git.
 func (l *driftLab) shell(side, dir, script string) string {
 	l.Helper()
 	storeMust(l.T, os.MkdirAll(filepath.Join(side, dir), 0o755))
@@ -50,12 +49,12 @@ func (l *driftLab) shell(side, dir, script string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// gitCase is a repository in which both systems do something.
+// gitCase is a repository in which both systems work.
 type gitCase struct {
 	name, dir              string
 	begin, running, beside string
 	fate                   drift.Outcome
-	after                  string // what has to succeed
+	after                  string // a script that must succeed
 }
 
 func gitCases() []gitCase {
@@ -63,7 +62,7 @@ func gitCases() []gitCase {
 		begin = "git init -q; echo 1 >f; git add f; git commit -qm begin"
 		ours  = "echo ours >>f; echo o >o; git add -A; git commit -qm ours"
 		env   = "echo theirs >t; git add -A; git commit -qm theirs"
-		// The branch is the running system's, and nothing of either is lost.
+		// The branch is the running system's, and no commit of either side is lost.
 		both = `[ "$(git log -1 --format=%s)" = ours ]; git log --all --format=%s | grep -qx theirs; grep -qx ours f
 git gc -q --prune=now; git log --all --format=%s | grep -qx theirs; git for-each-ref | grep -q refs/apt-be/new/heads/master-
 [ "$(git status --porcelain)" = "?? t" ]`
@@ -82,7 +81,8 @@ git gc -q --prune=now; git log --all --format=%s | grep -qx theirs; git for-each
 			fate:    drift.Merged, after: `[ "$(git log -1 --format=%s)" = ours ]; git log --all --format=%s | grep -qx theirs`,
 		},
 		{
-			// Each side has names that the other can't have at the same time.
+			// Each side has names that cannot exist together with names of the other
+			// side.
 			name: "branches", dir: "srv/branches", begin: begin + "; git branch old; git branch gone; git tag v1",
 			running: ours + "; git branch -D gone; git branch a; git branch -D old; git tag -d v1; git stash list",
 			beside:  env + "; git branch a/b; git checkout -q gone; echo g >g; git add g; git commit -qm on-gone; git tag -a -m x v2; git pack-refs --all",
@@ -133,8 +133,8 @@ git clone -q --depth 1 file://$PWD/../deep .; git branch -q -m master; git remot
 	}
 }
 
-// TestDriftOfRepositories has git use repositories in the running system and in the
-// environment, and look at what the merge has made of both.
+// TestDriftOfRepositories uses git in repositories of the running system and of the
+// environment, and checks the merge with git.
 func TestDriftOfRepositories(t *testing.T) {
 	l := newUnitLab(t)
 	all := gitCases()
@@ -187,11 +187,11 @@ func TestDriftOfRepositories(t *testing.T) {
 	}
 }
 
-// TestDriftOfDatabases has sqlite3 write to databases on both sides, with a journal
-// that is not in the database yet (-wal).
+// TestDriftOfDatabases writes to databases with sqlite3 on both sides, with a journal
+// that is not yet in the database (-wal).
 func TestDriftOfDatabases(t *testing.T) {
 	l := newUnitLab(t)
-	// Whoever is killed leaves what a power cut leaves.
+	// A killed process leaves the same files as a power cut.
 	insert := func(side, file, row string) {
 		l.shell(side, filepath.Dir(file), "(echo 'pragma journal_mode=wal; pragma wal_autocheckpoint=0; create table if not exists t(x); insert into t values('\"'"+row+"'\"'); select 1;'; echo '.shell kill -9 $PPID') | sqlite3 "+filepath.Base(file)+" >/dev/null 2>&1 || true; [ -s "+filepath.Base(file)+"-wal ]")
 	}
@@ -206,7 +206,7 @@ func TestDriftOfDatabases(t *testing.T) {
 	for _, file := range []string{"etc/both.db", "srv/live.db", "srv/both.db"} {
 		insert(l.live, file, "live")
 	}
-	// Here the journal is written into the database, there it is not.
+	// Here the journal is written to the database, there it is not.
 	l.shell(l.live, "etc", "sqlite3 both.db 'pragma wal_checkpoint(truncate)' >/dev/null")
 	insert(l.next, "etc/both.db", "next")
 	if d := l.find(); len(d.Refused()) > 0 {

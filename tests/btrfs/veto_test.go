@@ -16,8 +16,8 @@ import (
 	"github.com/apt-be/apt-be/internal/drift"
 )
 
-// descend makes directories in each other, and returns the innermost, open. Nobody
-// could name that by a path.
+// descend makes nested directories, and returns the innermost one, open. Its path is
+// too long to be used.
 func descend(t testing.TB, at, name string, depth int) *os.File {
 	t.Helper()
 	dir, err := os.Open(at)
@@ -31,7 +31,7 @@ func descend(t testing.TB, at, name string, depth int) *os.File {
 	return dir
 }
 
-// enter goes into a directory, and lets go of the one above.
+// enter opens a directory, and closes the one above.
 func enter(t testing.TB, dir *os.File, name string) *os.File {
 	t.Helper()
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -66,7 +66,7 @@ func readIn(t testing.TB, dir *os.File, name string) string {
 	return content.String()
 }
 
-// reach opens the innermost of directories in each other.
+// reach opens the innermost of nested directories.
 func reach(t testing.TB, at, name string, depth int) *os.File {
 	t.Helper()
 	dir, err := os.Open(at)
@@ -77,7 +77,7 @@ func reach(t testing.TB, at, name string, depth int) *os.File {
 	return dir
 }
 
-// home makes a directory that belongs to a user.
+// home creates a directory that belongs to a user.
 func (l driftLab) home(dir string) string {
 	l.Helper()
 	storeMust(l.T, os.MkdirAll(filepath.Join(dir, "home/al"), 0o755))
@@ -85,8 +85,8 @@ func (l driftLab) home(dir string) string {
 	return filepath.Join(dir, "home/al")
 }
 
-// carryAll carries over what happened, of which nothing may be refused, and after which
-// nothing may be left to do but what stays behind, the paths of which it returns.
+// carryAll carries the changes. None may be refused, and afterwards no change may be
+// left except files that stay behind, whose paths it returns.
 func (l driftLab) carryAll() (behind []string) {
 	l.Helper()
 	d := l.find()
@@ -108,8 +108,8 @@ func (l driftLab) carryAll() (behind []string) {
 	return behind
 }
 
-// TestUserMakesDeepTrees has a user make, change and delete directories deeper than
-// any path leads.
+// TestUserMakesDeepTrees has a user create, change and delete directories that are
+// deeper than any path.
 func TestUserMakesDeepTrees(t *testing.T) {
 	const name, depth = "a name of 20 letters", 400
 	l := newDriftLab(t)
@@ -175,7 +175,8 @@ func TestUserMakesDeepTrees(t *testing.T) {
 	}
 }
 
-// TestDeepTreesThatBothChanged has the environment change what a user changes too.
+// TestDeepTreesThatBothChanged has the environment and a user change the same deep
+// directories.
 func TestDeepTreesThatBothChanged(t *testing.T) {
 	const name, depth = "a name of 20 letters", 200
 	l := newDriftLab(t)
@@ -194,8 +195,8 @@ func TestDeepTreesThatBothChanged(t *testing.T) {
 	storeMust(t, deep.Close())
 }
 
-// TestUserSetsManyXattrs has a user set more extended attributes than the kernel
-// lists, and more than are held in memory.
+// TestUserSetsManyXattrs has a user set more extended attributes than the kernel lists,
+// and more than fit in memory limits.
 func TestUserSetsManyXattrs(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
@@ -229,14 +230,14 @@ func TestUserSetsManyXattrs(t *testing.T) {
 		}
 	}
 	l.wantFile("home/al/dir/inside", "x\n")
-	// Once less is set, it follows.
+	// With fewer attributes, the file is carried.
 	storeMust(t, os.Remove(filepath.Join(home, "more")))
 	l.write(l.live, "home/al/more", "again\n")
 	l.carryAll()
 	l.wantFile("home/al/more", "again\n")
 }
 
-// TestUserMakesOddFiles has a user make one of each kind.
+// TestUserMakesOddFiles has a user create a file of each type.
 func TestUserMakesOddFiles(t *testing.T) {
 	l := newDriftLab(t)
 	l.home(l.live)
@@ -264,7 +265,7 @@ func TestUserMakesOddFiles(t *testing.T) {
 	acl += "\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
 	storeMust(t, os.WriteFile(at("acl"), nil, 0o644))
 	storeMust(t, unix.Setxattr(at("acl"), "system.posix_acl_access", []byte(acl), 0))
-	for i := range 100 { // all names by which something could be set aside
+	for i := range 100 { // all names under which a file could be set aside
 		suffix := ".apt-be-dist"
 		if i > 0 {
 			suffix += fmt.Sprintf("-%d", i+1)
@@ -292,8 +293,8 @@ func TestUserMakesOddFiles(t *testing.T) {
 	}
 }
 
-// TestUserHasNoVeto has the environment hold other versions of a user's files, as a
-// script or an earlier sync may leave them, and the user change these again.
+// TestUserHasNoVeto has different versions of a user's files in the environment, as a
+// script or an earlier sync may leave them, and the user changes the files again.
 func TestUserHasNoVeto(t *testing.T) {
 	l := newDriftLab(t)
 	home := l.home(l.live)
@@ -332,7 +333,7 @@ func TestUserHasNoVeto(t *testing.T) {
 	l.wantFile("home/al/closed/inside", "live\n")
 	l.wantFile("home/al/dir.apt-be-dist/script", "next\n")
 
-	// What is the system's is still the admin's to decide.
+	// Conflicts in files of the system still need the administrator.
 	l = newDriftLab(t)
 	for dir, content := range map[string]string{l.live: "live\n", l.next: "next\n"} {
 		l.write(dir, "var/lib/db/data", content)
@@ -343,8 +344,8 @@ func TestUserHasNoVeto(t *testing.T) {
 	}
 }
 
-// TestUserMakesHollowMail has a user make the own mail larger than anything can be read,
-// to which the upgrade has added something.
+// TestUserMakesHollowMail has a user make the own mailbox larger than any reader can
+// read, while the upgrade has added text to it.
 func TestUserMakesHollowMail(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
@@ -358,7 +359,7 @@ func TestUserMakesHollowMail(t *testing.T) {
 	l.wantFile("var/mail/al.apt-be-dist", "first\nupgrade\n")
 }
 
-// TestUserHoldsLeases has a user hold a file against whoever opens it.
+// TestUserHoldsLeases has a user hold a lease on a file, which blocks its readers.
 func TestUserHoldsLeases(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
@@ -379,8 +380,8 @@ func TestUserHoldsLeases(t *testing.T) {
 	}
 }
 
-// TestUserMakesDeepSubvolumes has a user make subvolumes where no path leads: the store
-// lists, changes and deletes all others, and these.
+// TestUserMakesDeepSubvolumes has a user create subvolumes deeper than any path: the
+// store lists, changes and deletes all others, and these.
 func TestUserMakesDeepSubvolumes(t *testing.T) {
 	const name, depth = "a name of 20 letters", 400
 	l := newDriftLab(t)
@@ -399,8 +400,8 @@ func TestUserMakesDeepSubvolumes(t *testing.T) {
 	storeMust(t, l.store.Delete("root"))
 }
 
-// TestChangedOfDeepTrees counts that what is found, and how many steps it takes, does
-// not grow with the square of the depth.
+// TestChangedOfDeepTrees checks that the result and the number of steps do not grow
+// with the square of the depth.
 func TestChangedOfDeepTrees(t *testing.T) {
 	const depth = 10_000
 	s, _ := newStore(t, 1<<30)
@@ -432,7 +433,7 @@ func TestChangedOfDeepTrees(t *testing.T) {
 	storeMust(t, deep.Close())
 }
 
-// btrfsCreate makes a subvolume in an open directory (BTRFS_IOC_SUBVOL_CREATE).
+// btrfsCreate creates a subvolume in an open directory (BTRFS_IOC_SUBVOL_CREATE).
 func btrfsCreate(dir *os.File, name string) error {
 	var args struct {
 		fd   int64

@@ -13,19 +13,19 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/packages"
 )
 
-// webArchive serves a machine's archives by HTTP on a port of localhost, which
-// the machine shares: to who asks it as the host that it is, or as a proxy.
+// webArchive serves a machine's archives by HTTP on a port of localhost, which the
+// machine shares, as the host itself or as a proxy.
 type webArchive struct {
 	address        string // IP:PORT
-	user, password string // what it wants to hear; nothing if ""
+	user, password string // the required authorization; "" for none
 
 	mu      sync.Mutex
-	proxied int             // packages that it was asked for as a proxy
-	uids    map[string]bool // of who asked for packages
+	proxied int             // packages requested from it as a proxy
+	uids    map[string]bool // users who requested packages
 }
 
-// serve starts a server of the archives below dir, a name that this process
-// can use. It ends with the test.
+// serve starts a server of the archives below dir, a path for this process. It ends
+// with the test.
 func serve(t *testing.T, dir string) *webArchive {
 	t.Helper()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -60,8 +60,8 @@ func (w *webArchive) note(r *http.Request) {
 	w.uids[socketOwner(r.RemoteAddr)] = true
 }
 
-// since returns how many packages it was asked for as a proxy, and by which
-// users, since it was asked last.
+// since returns the number of packages requested from it as a proxy, and the requesting
+// users, since the last call.
 func (w *webArchive) since() (proxied int, uids []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,9 +72,9 @@ func (w *webArchive) since() (proxied int, uids []string) {
 	return proxied, uids
 }
 
-// socketOwner returns the number of the user who has a TCP socket of this host
-// (proc(5)): the 8th field of its line, the 2nd of which is the address in
-// hexadecimal, byte order of the host.
+// socketOwner returns the user number of the owner of a TCP socket of this host
+// (proc(5)): field 8 of its line. Field 2 is the address in hexadecimal, in the host's
+// byte order.
 func socketOwner(address string) string {
 	var a, b, c, d, port int
 	if _, err := fmt.Sscanf(address, "%d.%d.%d.%d:%d", &a, &b, &c, &d, &port); err != nil {
@@ -93,20 +93,19 @@ func socketOwner(address string) string {
 	return "nobody"
 }
 
-// source is the line of sources.list for an archive that it serves, by the
-// name of a host.
+// source returns the line of sources.list for a served archive, by the name of a host.
 func (w *webArchive) source(host string, archive packages.Variant) string {
 	_, port, _ := net.SplitHostPort(w.address)
 	return fmt.Sprintf("deb [trusted=yes] http://%s:%s/%s ./\n", host, port, archive)
 }
 
-// nameServer answers every question for an IPv4 address of a name below
-// .example by 127.0.0.1, and no other question (RFC 1035). It returns the
-// address by which resolv.conf(5) names it: the port is always 53.
+// nameServer answers questions for IPv4 addresses of names below .example with
+// 127.0.0.1, and no other questions (RFC 1035). It returns its address for
+// resolv.conf(5), where the port is always 53.
 func nameServer(t *testing.T) (ip string) {
 	t.Helper()
 	var conn net.PacketConn
-	for n := 1; ; n++ { // somebody else may test on this host
+	for n := 1; ; n++ { // another process may test on this host
 		ip = fmt.Sprintf("127.53.%d.1", n)
 		var err error
 		if conn, err = net.ListenPacket("udp4", ip+":53"); err == nil {
@@ -132,7 +131,8 @@ func nameServer(t *testing.T) (ip string) {
 	return ip
 }
 
-// answerName answers a DNS message with one question, nil if it can't be read.
+// answerName answers a DNS message with one question, or returns nil if the message is
+// invalid.
 func answerName(question []byte) []byte {
 	const header = 12
 	name, end := "", header

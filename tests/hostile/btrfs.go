@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setImmutable is chattr +i.
+// setImmutable sets or clears the flag of chattr +i.
 func setImmutable(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -19,7 +19,7 @@ func setImmutable(path string) error {
 	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, immutable)
 }
 
-// control is an ioctl on a directory, with a zeroed argument that set fills in.
+// control calls an ioctl on a directory, with a zeroed argument that set fills in.
 func control(fd int, request uintptr, size int, set func([]byte)) error {
 	argument := make([]byte, max(size, 8))
 	if set != nil {
@@ -29,15 +29,15 @@ func control(fd int, request uintptr, size int, set func([]byte)) error {
 	return errnoOf(errno)
 }
 
-// btrfs are the attempts by ioctls of the file system that both share. Whatever
-// is not refused with EPERM would have been done, had the arguments made sense.
+// btrfs returns the attempts by ioctls of the shared file system. A call that is not
+// refused with EPERM would have succeeded with valid arguments.
 func btrfs() []Attempt {
 	iow := func(number uintptr, size int) uintptr { return 1<<30 | uintptr(size)<<16 | 0x94<<8 | number }
 	iowr := func(number uintptr, size int) uintptr { return 3<<30 | uintptr(size)<<16 | 0x94<<8 | number }
 	put64 := func(at int, value uint64) func([]byte) {
 		return func(b []byte) { *(*uint64)(unsafe.Pointer(&b[at])) = value }
 	}
-	const big = uint64(1) << 40 // no subvolume has such a number
+	const big = uint64(1) << 40 // no subvolume has this number
 	calls := []struct {
 		name, what string
 		request    uintptr

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptors are the attempts at what the caller had open.
+// descriptors returns the attempts at the caller's open files.
 func descriptors() []Attempt {
 	return []Attempt{
 		{Name: "fd-inherited", Wall: "descriptors", What: "finds a descriptor above 2 that it was given", run: func() Verdict {
@@ -91,7 +91,7 @@ func descriptors() []Attempt {
 	}
 }
 
-// sockets are those that have names, the abstract ones among them.
+// sockets returns the named sockets, including abstract ones.
 func sockets() []string {
 	var names []string
 	data, _ := os.ReadFile("/proc/net/unix")
@@ -103,7 +103,7 @@ func sockets() []string {
 	return names
 }
 
-// network are the attempts at services and at the network of the running system.
+// network returns the attempts at services and at the network of the running system.
 func network() []Attempt {
 	contact := func(network, address string) Verdict {
 		if strings.HasSuffix(address, ":0") || address == "@" {
@@ -184,7 +184,7 @@ func network() []Attempt {
 			}
 			defer unix.Close(fd)
 			for _, cid := range []uint32{unix.VMADDR_CID_HOST, unix.VMADDR_CID_LOCAL} {
-				// No port that anybody listens at.
+				// A port without a listener.
 				err = unix.Connect(fd, &unix.SockaddrVM{CID: cid, Port: 4294967294})
 				if err == nil || err == unix.EINPROGRESS {
 					return broken("connects to %d: %v", cid, err)
@@ -222,7 +222,8 @@ func network() []Attempt {
 				return held("%v", err)
 			}
 			defer unix.Close(fd)
-			// Udev takes messages that begin so from group 2, of root alone.
+			// Udev accepts messages with this beginning from group 2, and only from
+			// root.
 			err = unix.Sendto(fd, []byte("libudev\x00hostile"), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 2})
 			if err == nil && hasInterfaces() {
 				return broken("sent one in the running system's network")
@@ -243,14 +244,14 @@ func network() []Attempt {
 	}
 }
 
-// hasInterfaces tells whether there is more than a loopback.
+// hasInterfaces reports whether there are interfaces besides the loopback.
 func hasInterfaces() bool {
 	interfaces, err := net.Interfaces()
 	return err == nil && len(interfaces) > 1
 }
 
-// victim is what must not be reached, outside: it listens, and writes into a file
-// of its directory whoever came. A line says that it is ready.
+// victim is a process outside that attempts must not reach: it listens, and writes each
+// contact to a file in its directory. A line of output says that it is ready.
 func victim(dir string) error {
 	contacts, err := os.OpenFile(filepath.Join(dir, "contacts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

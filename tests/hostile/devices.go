@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Marks that attempts leave at nodes of /dev: a test looks for them outside.
+// Marks that attempts leave at nodes of /dev. A test searches for them outside.
 const (
 	MarkMode = unix.S_ISVTX // is added to the mode
 	MarkGID  = 4242
 )
 
-// MarkTime is the time of change that is set.
+// MarkTime is the modification time that is set.
 var MarkTime = time.Unix(978307200, 0)
 
-// devices are the attempts at device nodes.
+// devices returns the attempts at device nodes.
 func devices() []Attempt {
 	return []Attempt{
 		{Name: "mknod", Wall: "devices", What: "makes nodes of each disk, of mem, port, kmsg, btrfs-control, loop-control, fuse, kvm, tun, uinput, watchdog, rtc, terminals, and opens them", run: makeNodes},
@@ -145,8 +145,7 @@ func devices() []Attempt {
 	}
 }
 
-// kind is what is mounted at a place, if something is, of which its directory does
-// not tell.
+// kind returns the type of the file system that is mounted at a place, or "".
 func kind(entry fs.DirEntry) fs.FileMode {
 	info, err := entry.Info()
 	if err != nil {
@@ -166,7 +165,7 @@ func blockNodes() []string {
 	return nodes
 }
 
-// eachNode does something to each character device in /dev.
+// eachNode calls do for each character device in /dev.
 func eachNode(do func(string, fs.FileInfo) error) Verdict {
 	var done, not []string
 	_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {

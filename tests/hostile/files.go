@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// command runs a program and returns the first line that it said.
+// command runs a program and returns the first line of its output.
 func command(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -26,8 +26,8 @@ func command(name string, args ...string) (string, error) {
 	return line, err
 }
 
-// files are the attempts at /proc, /sys and the control groups. The running system has
-// the same kernel: who can write to one of these files changes the running system.
+// files returns the attempts at /proc, /sys and the control groups. The running system
+// has the same kernel, so a write to one of these files changes the running system.
 func files() []Attempt {
 	return []Attempt{
 		{Name: "proc-all", Wall: "proc", What: "opens each file of /proc that is no process's for writing: sys, sysrq-trigger, irq, scsi, mtrr, acpi, driver, fs, bus, asound, net", run: func() Verdict {
@@ -146,8 +146,8 @@ func files() []Attempt {
 	}
 }
 
-// walk opens every file below a directory that has a bit for writing, without
-// writing: Broken if one can be opened.
+// walk opens every writable file below a directory, without writing. The verdict is
+// Broken if one can be opened.
 func walk(top string, skip func(string) bool) Verdict {
 	var last error
 	var opened []string
@@ -169,7 +169,7 @@ func walk(top string, skip func(string) bool) Verdict {
 		}
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o222 == 0 {
-			return nil // something else may be mounted over a file, to hide it
+			return nil // another file may be mounted over a file, to hide it
 		}
 		tried++
 		if err := opensForWriting(path); err == nil {

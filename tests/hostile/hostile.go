@@ -1,10 +1,10 @@
-// Package hostile holds attempts of a maintainer script to reach the running
-// system from the sandbox in which an upgrade runs, and the program that makes
-// them there: attack, which is this package. Tests put it into a package for
-// dpkg, or run it by apt-be run, and judge the lines that it prints.
+// Package hostile contains attempts of a maintainer script to reach the running system
+// from the sandbox of an upgrade, and the program attack, which makes them there. Tests
+// put the program into a package for dpkg, or run it with apt-be run, and judge the
+// lines that it prints.
 //
-// An attempt that succeeds does no harm: it writes what was there before, or
-// opens and does not write, or marks a thing that a test has planted.
+// A successful attempt does no harm: it writes the old value, opens without writing, or
+// marks an object that a test has created.
 package hostile
 
 import (
@@ -16,36 +16,36 @@ import (
 	"strings"
 )
 
-// Attempt is one thing that a script tries.
+// Attempt is one attempt of a script.
 type Attempt struct {
 	Name string
-	Wall string // what it is to get over: one of Walls
-	What string // what it does
-	// Alone says that it ends or hampers the sandbox that it is made in, so that
-	// it has a run of its own.
+	Wall string // the wall that it attacks: one of Walls
+	What string // a description
+	// Alone is true if the attempt ends or hampers its sandbox, so that it needs a run
+	// of its own.
 	Alone bool
-	// Terminal says that it is about the terminal that the run is on.
+	// Terminal is true if the attempt concerns the terminal of the run.
 	Terminal bool
 
 	run func() Verdict
 }
 
-// Verdict is how an attempt ended, as far as it can be known inside.
+// Verdict is the result of an attempt, as seen inside.
 type Verdict struct {
 	Outcome Outcome
 	Detail  string
 }
 
-// Outcome is one of three.
+// Outcome is one of three results.
 type Outcome string
 
 const (
-	// Held: it was refused, or there was nothing to reach.
+	// Held: the attempt was refused, or found nothing to reach.
 	Held Outcome = "held"
-	// Broken: it reached what is not the sandbox's own.
+	// Broken: the attempt reached an object outside of the sandbox.
 	Broken Outcome = "BROKEN"
-	// Did: it did something that is no harm if it stays inside. What is outside
-	// has to be looked at.
+	// Did: the attempt had an effect that is harmless if it stays inside. The test must
+	// check outside.
 	Did Outcome = "did"
 )
 
@@ -63,7 +63,7 @@ func did(format string, args ...any) Verdict {
 	return Verdict{Did, fmt.Sprintf(format, args...)}
 }
 
-// refused is Held for an error, and Broken for none.
+// refused returns Held for an error, and Broken for nil.
 func refused(err error, what string, args ...any) Verdict {
 	if err != nil {
 		return held("%v", err)
@@ -71,7 +71,7 @@ func refused(err error, what string, args ...any) Verdict {
 	return broken(what, args...)
 }
 
-// Walls are what attempts are made at, in the order in which they are made.
+// Walls returns the walls in the order of the attempts.
 func Walls() []string {
 	return []string{
 		"pid1", "exe", "journal", "descriptors", "namespaces", "proc", "sys", "cgroup", "devices", "dev",
@@ -79,7 +79,7 @@ func Walls() []string {
 	}
 }
 
-// Attempts lists all, wall by wall.
+// Attempts returns all attempts, wall by wall.
 func Attempts() []Attempt {
 	all := slices.Concat(pid1(), descriptors(), namespaces(), mounts(), files(), devices(), keyring(), kernel(),
 		btrfs(), network(), limits(), archives(), terminal(), supervisor(), results())
@@ -90,7 +90,7 @@ func Attempts() []Attempt {
 	return all
 }
 
-// Table lists the attempts for a reader, a line each.
+// Table lists the attempts for a reader, one line each.
 func Table() string {
 	var out strings.Builder
 	for _, a := range Attempts() {
@@ -103,17 +103,18 @@ func Table() string {
 	return out.String()
 }
 
-// Where the program is in a root, and what a test has planted outside is told in.
+// The path of the program in a root, and the file that names the objects that a test
+// has created outside.
 const (
 	Program = "/usr/lib/bt-hostile/attack"
 	Plan    = "/etc/bt-hostile.json"
 )
 
-// Results are where the lines of a run are kept in its root, beside what it prints.
+// Results is the file in a run's root that also keeps the run's lines.
 const Results = "/var/lib/bt-hostile"
 
-// Build compiles the program for a root without any library. project is the top
-// directory of the repository.
+// Build compiles the program for a root without libraries. project is the top directory
+// of the repository.
 func Build(project string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "attack")
 	if err != nil {
@@ -130,8 +131,8 @@ func Build(project string) ([]byte, error) {
 	return os.ReadFile(program)
 }
 
-// Parse finds the lines of attempts in what a run printed, or in a file of
-// Results. An attempt without a line ended with the run.
+// Parse finds the lines of attempts in the output of a run, or in a file of Results. An
+// attempt without a line ended together with the run.
 func Parse(output string) map[string]Verdict {
 	known := make(map[string]bool)
 	for _, a := range Attempts() {

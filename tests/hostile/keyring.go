@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keyring are the attempts at the kernel's keys, of which root has some that are
-// the whole machine's.
+// keyring returns the attempts at the kernel's keys. Some of root's keys belong to the
+// whole machine.
 func keyring() []Attempt {
 	const (
 		thread, process, session, user, userSession = -1, -2, -3, -4, -5
@@ -29,7 +29,7 @@ func keyring() []Attempt {
 			}
 			last = err
 		}
-		// The table of keys tells their numbers.
+		// The table of keys contains their numbers.
 		data, err := os.ReadFile("/proc/keys")
 		if err != nil {
 			return 0, fmt.Errorf("%w, %w", last, err)
@@ -100,7 +100,7 @@ func keyring() []Attempt {
 			return refused(err, "joined one")
 		}},
 		{Name: "key-int80", Wall: "keyring", What: "keyctl by the system calls of 32-bit programs, and of x32", run: func() Verdict {
-			ring := user // its last 32 bits count
+			ring := user // only its last 32 bits count
 			if id := int80(288, unix.KEYCTL_GET_KEYRING_ID, uintptr(uint32(ring)), 1); id > 0 {
 				return broken("@u is %x by int 0x80", id)
 			}
@@ -129,7 +129,7 @@ func keyring() []Attempt {
 	}
 }
 
-// pinned is what pointers in numbers point to.
+// pinned keeps the objects alive that pointers in numbers point to.
 var pinned []any
 
 func pin(p *byte) uintptr {
@@ -137,8 +137,8 @@ func pin(p *byte) uintptr {
 	return uintptr(unsafe.Pointer(p))
 }
 
-// kernel are the attempts by system calls that no maintainer script needs, with
-// arguments that do nothing where the call is allowed.
+// kernel returns the attempts by system calls that no maintainer script needs, with
+// arguments that have no effect where the call is allowed.
 func kernel() []Attempt {
 	type call struct {
 		name, what string
@@ -186,7 +186,8 @@ func kernel() []Attempt {
 	}
 	var list []Attempt
 	for _, c := range calls {
-		// These have no other file or process to fail for than a wrong one, once they are allowed.
+		// If these calls are allowed, they fail only because of a wrong file or
+		// process.
 		list = append(list, Attempt{Name: "call-" + c.name, Wall: "kernel", What: c.what, run: func() Verdict {
 			result, _, errno := unix.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
 			switch errno {
@@ -196,7 +197,7 @@ func kernel() []Attempt {
 				return broken("%s gave %d", c.what, result)
 			}
 			if c.name == "quotactl" || c.name == "quotactl-fd" || c.name == "migrate-pages" {
-				return held("%v", errno) // the arguments are looked at first
+				return held("%v", errno) // the kernel checks the arguments first
 			}
 			return broken("%s is allowed: %v", c.what, errno)
 		}})

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limits are the attempts to take the machine's time and memory.
+// limits returns the attempts to use up the machine's time and memory.
 func limits() []Attempt {
 	scheduled := func(policy uint32, priority uint32) func() Verdict {
 		return func() Verdict {
@@ -113,7 +113,7 @@ func limits() []Attempt {
 	}
 }
 
-// sleepers starts processes that ignore what can be ignored, and wait for ever.
+// sleepers starts processes that ignore signals and wait for ever.
 func sleepers(count int) (started int, err error) {
 	signal.Ignore(unix.SIGTERM, unix.SIGHUP)
 	for started < count {
@@ -123,7 +123,7 @@ func sleepers(count int) (started int, err error) {
 		}
 		if pid == 0 {
 			unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
-			// It must be cheap, and keep nothing of the caller's open.
+			// The child must be cheap, and keep none of the caller's files open.
 			unix.RawSyscall(unix.SYS_CLOSE_RANGE, 0, ^uintptr(0)>>32, 0)
 			for {
 				unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
@@ -154,7 +154,7 @@ func leave(what string) Verdict {
 	return did("process %d stays", cmd.Process.Pid)
 }
 
-// helper is such a process.
+// helper is the program of such a process.
 func helper(args []string) {
 	signal.Ignore(unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTTOU, unix.SIGTTIN, unix.SIGTSTP)
 	switch args[0] {
@@ -191,8 +191,7 @@ func helper(args []string) {
 	}
 }
 
-// supervisor are the attempts at the processes that an upgrade consists of
-// outside.
+// supervisor returns the attempts at the processes of the upgrade outside.
 func supervisor() []Attempt {
 	return []Attempt{
 		{Name: "kill-numbers", Wall: "supervisor", What: "signal 0 to the numbers that processes have outside", run: func() Verdict {
@@ -216,7 +215,8 @@ func supervisor() []Attempt {
 				var group, session int
 				_, _ = fmt.Sscan(rest[strings.LastIndexByte(rest, ')')+1:], &state, &parent, &group, &session)
 				if group == 0 {
-					// Its group is one of processes outside: kill(0, …) reaches them.
+					// Its group consists of processes outside: kill(0, …) would reach
+					// them.
 					return did("process %d is in a group from outside", pid)
 				}
 				pid = parent
@@ -285,7 +285,7 @@ func supervisor() []Attempt {
 	}
 }
 
-// unlinked removes a file and puts it back.
+// unlinked removes a file and restores it.
 func unlinked(name string) error {
 	data, err := os.ReadFile(name)
 	if err != nil {

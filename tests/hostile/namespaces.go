@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are the ways out of a chroot, and to name spaces of one's own.
+// namespaces returns the attempts to leave the chroot, and to create namespaces.
 func namespaces() []Attempt {
 	escape := func(name, what string, leave func() error) Attempt {
 		return Attempt{Name: name, Wall: "namespaces", What: what + ", and looks around", run: func() Verdict {
@@ -114,7 +114,8 @@ func namespaces() []Attempt {
 	return list
 }
 
-// secondChroot leaves a chroot, if the process's root can be left so.
+// secondChroot leaves a chroot, if the root of the process can be left by a second
+// chroot.
 func secondChroot(depth int) error {
 	top, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -144,11 +145,11 @@ func secondChroot(depth int) error {
 	return unix.Chroot(".")
 }
 
-// chrootThread lets a thread that does not share the root go up from below another's.
+// chrootThread lets a thread with its own root go up from below another thread's root.
 func chrootThread() error {
 	ended := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with this
+		runtime.LockOSThread() // without unlocking: the thread ends with this function
 		err := unix.Unshare(unix.CLONE_FS)
 		if err == nil {
 			err = secondChroot(2)
@@ -167,7 +168,7 @@ func chrootThread() error {
 	return secondChroot(2)
 }
 
-// lookAround judges where an escape has led: an empty decoy is nothing.
+// lookAround judges where an escape has led: an empty decoy counts as nothing.
 func lookAround() Verdict {
 	entries, err := os.ReadDir("/")
 	if err != nil {
@@ -191,8 +192,8 @@ func lookAround() Verdict {
 	return held("a decoy with %v", names)
 }
 
-// cloned forks, with raw system calls alone, into name spaces and mounts there
-// what a script would want.
+// cloned forks into namespaces with raw system calls only, and mounts there what a
+// script would want to mount.
 func cloned(flags uintptr) Verdict {
 	text := func(s string) uintptr { p, _ := unix.BytePtrFromString(s); return pin(p) }
 	types := []string{"cgroup2", "proc", "sysfs", "tmpfs", "overlay"}
@@ -207,7 +208,7 @@ func cloned(flags uintptr) Verdict {
 		return held("%v", errno)
 	}
 	if pid == 0 {
-		code := uintptr(1) // bit 0: it is there; the others: what could be mounted
+		code := uintptr(1) // bit 0: the child ran; the others: the mounts that succeeded
 		for i, name := range pointers {
 			if _, _, errno := unix.RawSyscall6(unix.SYS_MOUNT, name, place, name, 0, options, 0); errno == 0 {
 				code |= 2 << i
@@ -241,8 +242,8 @@ func clone3(flags uint64) Verdict {
 	return broken("clone3 with %#x", flags)
 }
 
-// mounts are the attempts to mount. For the hooks of apt the sandbox may answer that a
-// mount succeeded although nothing was mounted. So each attempt looks for the mount.
+// mounts returns the attempts to mount. For the hooks of apt, the sandbox may report
+// success without a mount, so each attempt looks for the mount.
 func mounts() []Attempt {
 	list := []Attempt{
 		{Name: "mount-types", Wall: "namespaces", What: "mounts tmpfs, proc, sysfs, devtmpfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, configfs, efivarfs, mqueue, binfmt_misc, fuse and 9p", run: func() Verdict {
@@ -335,7 +336,7 @@ func mounts() []Attempt {
 	return list
 }
 
-// seen does something, and finds out whether another file system is at a place then.
+// seen calls do, and reports whether another file system is at a place afterwards.
 func seen(place string, do func()) Verdict {
 	read := func() (unix.Stat_t, string) {
 		var st unix.Stat_t

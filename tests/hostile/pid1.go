@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pid1 are the attempts at the sandbox's first process.
+// pid1 returns the attempts at the sandbox's first process.
 func pid1() []Attempt {
 	return []Attempt{
 		{Name: "root-sysctl", Wall: "pid1", What: "writes vm.swappiness, as it is, through /proc/PID/root of process 1 and its threads", run: func() Verdict {
@@ -115,8 +115,8 @@ func pid1() []Attempt {
 	}
 }
 
-// firsts are the names of process 1 in /proc, and of its threads, which are not
-// listed there but found by their numbers.
+// firsts returns the names of process 1 in /proc, and of its threads, which /proc does
+// not list but finds by number.
 func firsts() []string {
 	names := []string{
 		"/proc/1", "/proc/0", "/proc/self/../1", "/proc/thread-self/../../../1", "/proc/self/root/proc/1",
@@ -128,8 +128,8 @@ func firsts() []string {
 	return names
 }
 
-// firstThreads are the numbers of the threads of process 1. If /proc does not tell
-// them, they are all numbers that /proc knows and does not list as processes.
+// firstThreads returns the thread numbers of process 1. If /proc does not tell them, it
+// returns all numbers that /proc knows and does not list as processes.
 func firstThreads() []int {
 	listed := make(map[int]bool)
 	if entries, err := os.ReadDir("/proc"); err == nil {
@@ -153,7 +153,8 @@ func firstThreads() []int {
 	return threads
 }
 
-// eachPlace does something to a file of each name of process 1: Broken if it could once.
+// eachPlace calls do for a file of each name of process 1. The verdict is Broken if one
+// call succeeded.
 func eachPlace(file string, do func(string) error) Verdict {
 	var last error
 	for _, name := range firsts() {
@@ -173,7 +174,7 @@ func eachThread(do func(id int) error) Verdict {
 		if last = do(id); last == nil {
 			return broken("thread %d", id)
 		}
-		if errors.Is(last, unix.EFAULT) { // it got as far as that
+		if errors.Is(last, unix.EFAULT) { // the call succeeded
 			return broken("thread %d: %v", id, last)
 		}
 	}
@@ -202,14 +203,14 @@ func opensAtAll(path string) error {
 			continue
 		}
 		unix.Close(fd)
-		if mode != unix.O_PATH { // which is no more than a name
+		if mode != unix.O_PATH { // which is only a name
 			return nil
 		}
 	}
 	return unix.EACCES
 }
 
-// throughRoot writes to a file below the root of process 1 what is in it.
+// throughRoot rewrites a file below the root of process 1 with its own content.
 func throughRoot(file string) Verdict {
 	return eachPlace("root/"+file, rewrite)
 }
@@ -228,8 +229,8 @@ func rewrite(path string) error {
 	return err
 }
 
-// foreignDirectory succeeds on a directory that is not this process's root and
-// has something in it.
+// foreignDirectory succeeds on a directory that is not empty and not this process's
+// root.
 func foreignDirectory(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -268,8 +269,7 @@ func chrootToFirst() Verdict {
 	return held("nowhere to go")
 }
 
-// joinFirst opens and joins name spaces. A thread that has joined one is not
-// used again.
+// joinFirst opens and joins namespaces. A thread that has joined one is not used again.
 func joinFirst() Verdict {
 	runtime.LockOSThread()
 	var last error = unix.ENOENT
@@ -305,7 +305,7 @@ func readFirst() Verdict {
 	return held("nothing could be read")
 }
 
-// knobs sets what is the first process's own alone.
+// knobs sets values that belong only to the first process.
 func knobs() Verdict {
 	var set []string
 	for _, name := range firsts() {
@@ -337,8 +337,8 @@ func seize(id int) error {
 	return err
 }
 
-// vmWrite reads and writes where a Go program has its header. A fault means that
-// it was allowed.
+// vmWrite reads and writes the header of a Go program. A fault means that the access
+// was allowed.
 func vmWrite(id int) error {
 	buffer := make([]byte, 8)
 	local := []unix.Iovec{{Base: &buffer[0], Len: 8}}
@@ -371,7 +371,7 @@ func pidfdGetfd() Verdict {
 	return held("%v", last)
 }
 
-// reopenFirst opens what process 1 has open.
+// reopenFirst reopens the files of process 1.
 func reopenFirst() Verdict {
 	var opened []string
 	for _, name := range firsts() {
@@ -392,8 +392,8 @@ func reopenFirst() Verdict {
 	return held("nothing could be opened")
 }
 
-// reopenOthers looks at the descriptors of all processes for files that are on no
-// mount of this name space: they came from outside.
+// reopenOthers looks in the descriptors of all processes for files that are on no mount
+// of this namespace: they came from outside.
 func reopenOthers() Verdict {
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	seen := 0
@@ -409,8 +409,8 @@ func reopenOthers() Verdict {
 	return held("%d descriptors are all of here", seen)
 }
 
-// foreign describes the file of a process's descriptor if it is of no mount in
-// here; otherwise it returns "".
+// foreign describes the file of a process's descriptor if the file is on no mount in
+// the sandbox; otherwise it returns "".
 func foreign(process, descriptor string) string {
 	path := process + "/fd/" + descriptor
 	target, err := os.Readlink(path)

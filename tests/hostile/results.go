@@ -22,13 +22,14 @@ func savePlan(p planted) error {
 	return os.WriteFile(Plan, append(data, '\n'), 0o644)
 }
 
-// Archives is the directory of downloads, and Planted a file that a test has in it.
+// Archives is the directory of downloads. Planted is a file in it that a test has
+// created.
 const (
 	Archives = "/var/cache/apt/archives"
 	Planted  = Archives + "/bt-planted_1.0_all.deb"
 )
 
-// archives are the attempts at the directory of downloads.
+// archives returns the attempts at the directory of downloads.
 func archives() []Attempt {
 	return []Attempt{
 		{Name: "archive-changed", Wall: "archives", What: "changes a downloaded package, with its size and time as they were", run: func() Verdict {
@@ -109,10 +110,10 @@ func archives() []Attempt {
 	}
 }
 
-// Injected is what is typed into a terminal: whoever takes it makes the file.
+// Injected is typed into a terminal: a shell that runs it creates the file.
 const Injected = "\n touch /root/hostile-injected\n"
 
-// terminal are the attempts at the terminal of a run, and at others.
+// terminal returns the attempts at the terminal of a run, and at other terminals.
 func terminal() []Attempt {
 	onEach := func(do func(fd int) error) func() Verdict {
 		return func() Verdict {
@@ -203,7 +204,7 @@ func terminal() []Attempt {
 		}},
 		{Name: "terminal-stolen", Wall: "terminal", Terminal: true, What: "TIOCSCTTY: takes each terminal from its session", run: func() Verdict {
 			if _, err := unix.Setsid(); err != nil {
-				_ = err // it leads a group; a child would not
+				_ = err // this process leads a group; a child would not
 			}
 			return onEach(func(fd int) error { return value(fd, unix.TIOCSCTTY, 1) })()
 		}},
@@ -243,7 +244,7 @@ func terminal() []Attempt {
 // Victims is a directory of the running root whose files must stay as they are.
 const Victims = "/srv/hostile-victims"
 
-// places are those that a supervisor reads or writes after a run.
+// places are the paths that a supervisor reads or writes after a run.
 var places = []string{
 	"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/apt", "/var/log/unattended-upgrades/unattended-upgrades.log",
 	"/var/log/unattended-upgrades/unattended-upgrades-dpkg.log", "/var/log/unattended-upgrades", "/var/log/dpkg.log",
@@ -254,7 +255,7 @@ var places = []string{
 	"/var/cache/apt/archives", "/var/lib/apt-be", "/var/log/apt-be", "/var/cache/apt-be", "/lib/modules", "/run/apt-be",
 }
 
-// results are the attempts at what is read and written after a run.
+// results returns the attempts at the files that are read and written after a run.
 func results() []Attempt {
 	links := func(target func(place, victim string) string) func() Verdict {
 		return func() Verdict {
@@ -357,7 +358,7 @@ func results() []Attempt {
 	}
 }
 
-// replaced makes room at a place: what was there is called something else.
+// replaced renames the file at a path, so that another one can take its place.
 func replaced(place string) error {
 	if _, err := os.Lstat(place); err != nil {
 		return nil

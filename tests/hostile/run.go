@@ -25,13 +25,13 @@ const usage = `usage: attack list
        attack victim DIRECTORY     outside: what must not be reached
 `
 
-// marker is there in every sandbox, and nowhere else.
+// marker exists in every sandbox, and nowhere else.
 const marker = "/run/apt-be/inside"
 
-// limit is how long one attempt may take.
+// limit is the time limit of one attempt.
 const limit = 10 * time.Second
 
-// Main is the program.
+// Main is the program attack.
 func Main() {
 	args := os.Args[1:]
 	if len(args) > 2 && args[0] == "to" {
@@ -45,7 +45,7 @@ func Main() {
 		}
 		kept, args = file, args[2:]
 	}
-	// In a machine these would be no attempts, but done.
+	// Outside of a sandbox, the attempts would succeed.
 	if _, err := os.Lstat(marker); err != nil && len(args) > 0 && (args[0] == "one" || args[0] == "all") {
 		fmt.Fprintf(os.Stderr, "this is no sandbox: there is no %s\n", marker)
 		os.Exit(3)
@@ -70,12 +70,12 @@ func Main() {
 	}
 }
 
-// kept is the file of the lines; nil for none.
+// kept is the file of the lines, or nil.
 var kept *os.File
 
 func say(name string, v Verdict) {
 	line := fmt.Sprintf("%s: %s\n", name, strings.ReplaceAll(v.String(), "\n", " "))
-	// The file first: the attempt may have taken the other.
+	// The file is first, because the attempt may have destroyed standard output.
 	if kept != nil {
 		_, _ = kept.WriteString(line)
 	}
@@ -86,10 +86,10 @@ func say(name string, v Verdict) {
 func one(name string) int {
 	for _, a := range Attempts() {
 		if a.Name == name {
-			// What a thread does to itself is to be undone with it.
+			// Changes of the thread itself end with it.
 			runtime.LockOSThread()
 			if a.Alone {
-				// Its end may be ours.
+				// The attempt may end this process.
 				say(name, Verdict{Did, "began"})
 			}
 			say(name, a.run())
@@ -100,9 +100,9 @@ func one(name string) int {
 	return 2
 }
 
-// all makes those that spare the sandbox, each in a process of its own.
+// all makes the attempts that spare the sandbox, each in a process of its own.
 func all(walls []string) {
-	// A terminal's signals are for the attempts.
+	// A terminal's signals go to the attempts.
 	signal.Ignore(unix.SIGHUP, unix.SIGTTOU, unix.SIGTTIN, unix.SIGTSTP)
 	file := kept
 	kept = nil
@@ -137,20 +137,20 @@ func all(walls []string) {
 	}
 }
 
-// planted is what a test has put outside for attempts to find. All of it is
-// empty where nobody has told.
+// planted are the objects that a test has created outside. All fields are empty without
+// a test.
 type planted struct {
 	TCP      int    // a port of 127.0.0.1
 	UDP      int    // the same
 	Abstract string // the name of an abstract socket
-	Key      string // the description of a key of root's user keyring
+	Key      string // the description of a key in root's user keyring
 	Shared   string // a file of /dev/shm
 	Cgroup   string // a control group, by its path from the top
-	PID      int    // of a process, outside
+	PID      int    // of a process outside
 	Sockets  []string
 }
 
-// plan reads what is planted.
+// plan reads the file that names the planted objects.
 func plan() planted {
 	var p planted
 	if data, err := os.ReadFile(Plan); err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// fullVar says in the environment that the disk is full.
+// fullVar is the environment variable that fills the fake machine's disk.
 const fullVar = "FULL_DISK"
 
 func init() {
@@ -36,7 +36,7 @@ func attach(reg *be.Registry, _ string) (*activation.Activator, error) {
 	return host.AttachLoader(reg, loader())
 }
 
-// setUp does to the fake machine what apt-be init does to a real one.
+// setUp prepares the fake machine, as apt-be init prepares a real one.
 func setUp(st store.Store) error {
 	if err := os.Mkdir(loader().Dir, 0o755); err != nil {
 		return err
@@ -61,7 +61,7 @@ func setUp(st store.Store) error {
 	return act.SetDefault(e)
 }
 
-// bootIDFile has the number of the boot.
+// bootIDFile contains the number of the boot.
 const bootIDFile = "boots"
 
 func bootID(next bool) (string, error) {
@@ -76,7 +76,7 @@ func bootID(next bool) (string, error) {
 	return "boot" + string(id), nil
 }
 
-// nonceFile has the nonce of the trial that the boot is.
+// nonceFile contains the nonce of the booted trial.
 const nonceFile = "nonce"
 
 // booted is machine.Booted for the fake machine.
@@ -88,14 +88,14 @@ func booted() (nonce, id string, err error) {
 	return string(data), id, err
 }
 
-// runnable is a store that says what runs.
+// runnable is a store in which a test sets the running subvolume.
 type runnable interface {
 	store.Store
 	SetRunning(path string) error
 }
 
-// powerOn boots what the loader says, or what is picked ("--trial": the menu's entry
-// of a trial), as far as its init, and prints its name.
+// powerOn boots the loader's choice, or the picked entry ("--trial" picks the menu's
+// entry of a trial), up to its init, and prints its name.
 func powerOn(st runnable, picked []string) error {
 	name, nonce, err := "", "", error(nil)
 	if len(picked) > 0 && picked[0] == "--trial" {
@@ -123,7 +123,7 @@ func powerOn(st runnable, picked []string) error {
 	return os.WriteFile(filepath.Join(loader().Dir, nonceFile), []byte(nonce), 0o644)
 }
 
-// boot is powerOn, and what apt-be-boot.service does to trials.
+// boot is powerOn, followed by the work of apt-be-boot.service.
 func boot(st runnable, picked []string) error {
 	if err := powerOn(st, picked); err != nil {
 		return err

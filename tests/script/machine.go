@@ -1,5 +1,5 @@
-// Package script runs the command line of apt-be by scripts, on a fake store:
-// without root, btrfs and Debian.
+// Package script runs the command line of apt-be by scripts, on a fake store: without
+// root, btrfs and Debian.
 package script
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/apt-be/apt-be/internal/store/fake"
 )
 
-// storeVar is the directory of the fake store, in the environment of a script.
+// storeVar is the environment variable with the directory of the fake store.
 const storeVar = "FAKE_STORE"
 
 func openStore() (*fake.Store, error) {
@@ -58,22 +58,22 @@ func change(st *fake.Store, args []string) error {
 		return install(st, args)
 	case verb == "subvolume" && len(args) == 1:
 		return st.Create(args[0])
-	case verb == "install-as" && len(args) == 2: // SUBVOLUME ROOT: another one, made by hand
+	case verb == "install-as" && len(args) == 2: // SUBVOLUME ROOT: another system, created by hand
 		if err := st.Create(args[0]); err != nil {
 			return err
 		}
 		return os.CopyFS(st.Path(args[0]), os.DirFS(args[1]))
-	case verb == "snapshot" && len(args) == 2: // FROM TO: read-only, as another tool makes it
+	case verb == "snapshot" && len(args) == 2: // FROM TO: a read-only snapshot, as another tool creates it
 		return st.Snapshot(args[0], args[1], true)
 	case verb == "running" && len(args) == 1:
 		return st.SetRunning(args[0])
 	case verb == "boot-menu" && len(args) == 0: // as apt-be init leaves it
 		return setUp(st)
-	case verb == "boot" && len(args) <= 1: // [NAME]: a reset, and what is picked from the menu
+	case verb == "boot" && len(args) <= 1: // [NAME]: a reset, and the entry picked from the menu
 		return boot(st, args)
-	case verb == "power-on" && len(args) <= 1: // so too, as far as init: apt-be boot is next
+	case verb == "power-on" && len(args) <= 1: // the same, up to init: apt-be boot is next
 		return powerOn(st, args)
-	case verb == "bless" && len(args) == 0: // what runs is on trial, and healthy
+	case verb == "bless" && len(args) == 0: // the running environment is on trial, and healthy
 		act, err := attach(registry(st), "/")
 		if err == nil {
 			_, err = act.Bless()
@@ -81,9 +81,9 @@ func change(st *fake.Store, args []string) error {
 		return err
 	case verb == "busy" && len(args) == 1:
 		return st.SetBusy(args[0], true)
-	case verb == "damage" && len(args) <= 2 && len(args) > 0: // NAME [CONTENT]: its record can't be read any more; "FIFO" makes it one
+	case verb == "damage" && len(args) <= 2 && len(args) > 0: // NAME [CONTENT]: damages its record; "FIFO" replaces it by a FIFO
 		return damage(st, args[0], args[1:])
-	case verb == "fail" && len(args) == 2: // NAME REASON: REASON is a string of Go
+	case verb == "fail" && len(args) == 2: // NAME REASON: REASON is a Go string
 		reason, err := strconv.Unquote(args[1])
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func change(st *fake.Store, args []string) error {
 			return err
 		}
 		return os.RemoveAll(st.Path(e.Subvolume.Path + "/boot"))
-	case verb == "leave-for" && len(args) == 1: // NAME: what is kept of shares then
+	case verb == "leave-for" && len(args) == 1: // NAME: the share snapshots of a departure
 		reg := registry(st)
 		e, err := reg.Get(args[0])
 		if err != nil {
@@ -116,7 +116,7 @@ func change(st *fake.Store, args []string) error {
 		return record(st, args[0], be.State(args[1]), be.Creator(args[2]), args[3])
 	case verb == "lock" && len(args) == 1: // READY: hold the lock until killed
 		return hold(st, args[0])
-	case verb == "use" && len(args) == 2: // NAME READY: as a shell in it does
+	case verb == "use" && len(args) == 2: // NAME READY: like a shell in the environment
 		return use(st, args[0], args[1])
 	case verb == "wait-for" && len(args) == 1: // FILE
 		for range 1000 {
@@ -126,13 +126,13 @@ func change(st *fake.Store, args []string) error {
 			time.Sleep(10 * time.Millisecond)
 		}
 		return fmt.Errorf("cannot wait any longer for %s", args[0])
-	case verb == "cut-off" && len(args) == 1: // NAME: an upgrade that was killed
+	case verb == "cut-off" && len(args) == 1: // NAME: an interrupted upgrade
 		e, err := registry(st).Running()
 		if err == nil {
 			_, _, err = registry(st).Begin(context.Background(), be.BuildOptions{Name: args[0], Origin: e, CreatedBy: be.Redirect})
 		}
 		return err
-	case verb == "forge" && len(args) == 1: // LINE: the journal that was cut off has it, and a checksum that fits
+	case verb == "forge" && len(args) == 1: // LINE: appends a line with a right checksum to the interrupted journal
 		return forge(st, args[0])
 	}
 	return usage
@@ -193,7 +193,7 @@ func install(st *fake.Store, roots []string) error {
 	return st.SetRunning("@rootfs")
 }
 
-// tree prints all files, with what is in the registry's.
+// tree prints all files, with the contents of the registry's files.
 func tree(st *fake.Store) error {
 	top := st.Path(".")
 	return filepath.WalkDir(top, func(file string, entry fs.DirEntry, err error) error {
@@ -252,7 +252,7 @@ func use(st store.Store, name, ready string) error {
 	return wait(ready)
 }
 
-// wait makes a file to say so, and waits to be killed.
+// wait creates a file as a signal, and waits to be killed.
 func wait(ready string) error {
 	if err := os.WriteFile(ready, nil, 0o644); err != nil {
 		return err

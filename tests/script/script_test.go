@@ -20,12 +20,12 @@ import (
 	"github.com/apt-be/apt-be/internal/store"
 )
 
-// The environment of a script says what else there is on the fake machine.
+// Environment variables of a script that describe the fake machine.
 const (
 	mountedVar = "FAKE_MOUNTED"       // a file: the name of the environment that is mounted
-	dpkgVar    = "FAKE_DPKG"          // a file: there if dpkg is at work
+	dpkgVar    = "FAKE_DPKG"          // a file: it exists while dpkg works
 	configVar  = "FAKE_CONFIG"        // a file: apt's configuration, NAME=VALUE
-	noSpaceVar = "FAKE_NO_ACCOUNTING" // set: the store can't tell what takes space
+	noSpaceVar = "FAKE_NO_ACCOUNTING" // set: the store cannot compute disk usage
 )
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) { testscript.Run(t, parameters("testdata")) }
 
-// parameters are those of scripts in a directory, on a fake machine.
+// parameters returns the parameters for the scripts of a directory, on a fake machine.
 func parameters(dir string) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,
@@ -74,7 +74,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// aptBe is the command apt-be, but for the machine.
+// aptBe is the command apt-be on the fake machine.
 func aptBe() {
 	log := logrus.New()
 	log.SetOutput(os.Stderr)

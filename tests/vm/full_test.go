@@ -6,13 +6,13 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// kernelCopies is the file system that has copies of kernels, where the boot
-// loader does not read those in a root.
+// kernelCopies is the file system with the copies of kernels, for boot loaders that do
+// not read the kernels in a root.
 var kernelCopies = map[string]string{"uefi-sdboot": "/boot/efi", "bios-boot-ext4": "/boot/grub"}
 
-// checkFull fills the file system that has copies of kernels: no upgrade is
-// begun then, nothing that needs one more copy is activated, and nothing of
-// what is there is changed.
+// checkFull fills the file system with the copies of kernels. Then no upgrade begins,
+// no environment that needs another copy can be activated, and the existing copies stay
+// unchanged.
 func checkFull(t *testing.T, g *guest.Guest, l layout) {
 	t.Helper()
 	dir, ok := kernelCopies[l.recipe]
@@ -21,15 +21,15 @@ func checkFull(t *testing.T, g *guest.Guest, l layout) {
 	}
 	g.Shell(t, "apt-be create full && apt-be run full -- sh -c 'echo | tee -a /boot/initrd.img-*'")
 	g.Shell(t, "! dd if=/dev/zero of="+dir+"/filled bs=64k status=none && sync")
-	// index.json only saves reading copies again.
+	// index.json only avoids reading the copies again.
 	list := "apt-be list -H; cd " + dir + " && find . -type f ! -name filled ! -name index.json -exec cksum {} +"
 	before := g.Shell(t, list)
 	result := g.Run(t, "apt-be activate full")
 	if result.Status != 1 {
 		t.Errorf("with a full %s, activate ends with %d", dir, result.Status)
 	}
-	// Its kernel is there already, for its entry in the menu: it is the menu that
-	// has no room.
+	// Its kernel exists already, for its entry in the menu: the menu itself has no
+	// space.
 	contains(t, "activate", result.Output, "apt-be: error: cannot", "no space left", "apt-be: hint: ")
 	result = g.Run(t, "apt-be remove -y openssh-server")
 	if result.Status == 0 {

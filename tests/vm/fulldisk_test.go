@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// fill leaves 64 KiB of a machine's btrfs. What is reserved so is not written, so
-// it takes no time; unfill gives it back.
+// fill leaves 64 KiB of a machine's btrfs free. It only allocates the space and writes
+// no data, so it is fast. unfill frees the space.
 const (
 	fill = `n=0; fallocate -l 64K /room
 for size in 1G 128M 16M 1M 128K 16K 4K; do
@@ -20,10 +20,10 @@ sync -f /; rm /room; sync -f /; btrfs filesystem df /; df -B1 /`
 	unfill = "rm /filled.* && sync -f /"
 )
 
-// TestFullDisk has a machine with an upgrade that waits go down with a full disk.
-// It can't carry over what happened since, so the old system boots, with all of
-// it, and says why. Once there is room, the next reboot boots the new one, which
-// has it too.
+// TestFullDisk shuts a machine with a pending upgrade down while its disk is full. The
+// changes since the upgrade cannot be carried, so the old system boots with all
+// changes, and reports why. Once there is space, the next reboot boots the new system,
+// which has the changes, too.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -41,14 +41,14 @@ func testFullDisk(t *testing.T, l layout) {
 	g.Settle(t)
 	name := upgradeProbe(t, g)
 	g.Shell(t, "apt-be create spare && useradd -m alice && echo alice:fresh | chpasswd && echo of the old >/srv/data")
-	// What both have written to is put together, which takes room for all of it.
+	// The merged file of both systems needs space for all of the text.
 	g.Shell(t, "head -c 1000000 /dev/urandom | base64 >>/var/log/dpkg.log")
 	t.Logf("filled:\n%s", g.Shell(t, fill))
 
 	wantBoot(t, g.Reboot(t), l.root)
 	g.Settle(t)
 	g.Shell(t, haveHappened)
-	wantRunning(t, g, l.name, name) // it is still to be booted
+	wantRunning(t, g, l.name, name) // it is still pending
 	said := g.Shell(t, "apt-be status; cat /run/motd.d/apt-be")
 	t.Logf("in the old one:\n%s", said)
 	contains(t, "status and motd", said, "it was not booted: ", name+" was not booted: ", "the file system is too full", "the next reboot after freeing space")
@@ -62,12 +62,12 @@ func testFullDisk(t *testing.T, l layout) {
 	g.PowerOff(t)
 }
 
-// haveHappened fails unless what happened after the upgrade is there.
+// haveHappened fails unless the changes since the upgrade exist.
 const haveHappened = `set -e; grep -qx 'of the old' /srv/data
 perl -e 'my $hash = (getpwnam "alice")[1]; crypt("fresh", $hash) eq $hash or die "the password of alice is another one\n"'`
 
-// upgradeProbe upgrades a package of a machine by a plain apt-get dist-upgrade, and
-// returns the name of the environment that it went to.
+// upgradeProbe upgrades a package of a machine with a plain apt-get dist-upgrade, and
+// returns the name of the new environment.
 func upgradeProbe(t *testing.T, g *guest.Guest) string {
 	t.Helper()
 	file := func(version string) string {

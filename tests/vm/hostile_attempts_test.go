@@ -1,9 +1,9 @@
 package vm_test
 
-// trial is one more thing that a maintainer script tries: what takes a machine with a
-// kernel of its own, systemd, or a login terminal. It is a shell script that ends with
-// 0 if it has reached the running system. Where that can't be seen inside it always
-// ends with 1, and what it would have changed is in the host's fingerprint.
+// trial is an attempt of a maintainer script that needs a machine with a kernel of its
+// own, systemd, or a login terminal. It is a shell script with exit status 0 if it has
+// reached the running system. If the script cannot know, it ends with 1, and the host's
+// fingerprint shows the effect.
 type trial struct{ name, script string }
 
 // tops are the places where a script looks for the running system's files.
@@ -30,11 +30,11 @@ done
 exit 1`
 }
 
-// ownValue writes what a file has.
+// ownValue writes a file's own value to the file.
 const ownValue = `value=$(cat "$f") && [ -n "$value" ] && echo "$value" >"$f"`
 
 // inject types a command into every terminal that it can open (TIOCSTI), as long as it
-// lives. Who reads there next would run it.
+// lives. A shell that reads from such a terminal would run the command.
 const inject = `#!/usr/bin/perl
 $SIG{$_} = "IGNORE" for qw(HUP INT TERM TTOU TTIN TSTP);
 for (1 .. $ARGV[0]) {
@@ -46,7 +46,7 @@ for (1 .. $ARGV[0]) {
 }
 `
 
-// perl is a script of one line of it, which says by its status what it found.
+// perl returns a one-line Perl script, whose exit status is the result.
 func perl(line string) string { return "exec perl -MSocket -e '" + line + "'" }
 
 var trials = []trial{
@@ -105,15 +105,15 @@ dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.D
 	{"shared-memory", perl(`exit(syscall(29, 0x6274, 0, 0) >= 0 ? 0 : 1)`)},
 }
 
-// controls are attempts that do no harm outside of a sandbox. There they succeed: they
-// are able to.
+// controls are attempts that are harmless outside of a sandbox. They must succeed
+// there, which shows that they work.
 var controls = []string{
 	"user-namespace", "sysrq", "sysrq-setting", "core-pattern", "modprobe-path", "cgroup-enter", "loop", "kernel-log", "realtime", "oom-score",
 	"clock", "bus", "abstract-socket", "localhost", "packets", "key", "shared-memory",
 }
 
-// prepareHost plants what attempts look for outside, and keeps the machine from doing
-// anything of its own accord.
+// prepareHost creates the objects that attempts look for outside, and stops all
+// activity of the machine itself.
 const prepareHost = `set -e
 systemctl list-units --plain --no-legend --type=timer | awk '{print $1}' | xargs systemctl stop
 systemctl stop systemd-timesyncd.service systemd-tmpfiles-clean.timer 2>/dev/null || true
@@ -149,8 +149,9 @@ modprobe loop || true
 ss -Hltun >/dev/null # which loads modules of its own
 perl -e 'my ($type, $name, $value) = ("user", "bt-key", "secret"); syscall(248, $type, $name, $value, 6, -4) > 0 && syscall(29, 0x6274, 4096, 01600) >= 0 or die "$!"'`
 
-// hostFingerprint prints what an upgrade must leave as it is. What changes by itself is
-// left out: counters of the kernel, logs, what apt and the journal keep, terminals.
+// hostFingerprint prints everything that an upgrade must not change. It omits what
+// changes by itself: the kernel's counters, logs, files of apt and the journal,
+// terminals.
 const hostFingerprint = `export LC_ALL=C
 mine=$(ps -o sid= -p $$ | tr -d ' ')
 echo '== kernel'; sysctl -a 2>/dev/null | grep -vE '^(fs\.(dentry-state|inode-nr|inode-state|file-nr|aio-nr)|kernel\.(random\.|ns_last_pid|pty\.nr|perf_event_max_sample_rate|hung_task_warnings)|fs\.quota\.|net\.netfilter\.nf_conntrack_count|dev\.cdrom\.info)'

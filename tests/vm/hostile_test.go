@@ -16,11 +16,11 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// hostileDir is where a hostile package has its programs.
+// hostileDir is the directory of a hostile package's programs.
 const hostileDir = "/usr/lib/bt-hostile"
 
 // tryAll makes all attempts that spare the sandbox, those of a machine and those of
-// every sandbox, and notes how each ended in a file.
+// every sandbox, and writes their results to a file.
 const tryAll = `#!/bin/sh
 mkdir -p ` + hostile.Results + `
 for f in ` + hostileDir + `/trials/*; do
@@ -31,9 +31,9 @@ done
 echo tried all
 `
 
-// hostilePackage is a package whose scripts attack. Its config script, which debconf
-// runs on the terminal, leaves a child behind. What they leave behind has debconf's
-// pipe closed, descriptor 3, for debconf waits for that anywhere.
+// hostilePackage builds a package whose scripts attack. Its config script, which
+// debconf runs on the terminal, leaves a child behind. The children close debconf's
+// pipe, descriptor 3, because debconf would wait for its end.
 func hostilePackage(t *testing.T, version string, program []byte) string {
 	files := map[string]string{"/usr/share/bt-hostile": version + "\n"}
 	if version != "1.0" {
@@ -51,15 +51,15 @@ func hostilePackage(t *testing.T, version string, program []byte) string {
 	return source.Package(t, "bt-hostile", version, files)
 }
 
-// hostileMachine is a machine that is attacked.
+// hostileMachine is a machine under attack.
 type hostileMachine struct {
 	*guest.Guest
-	name string // of the environment that the hostile package was installed in
+	name string // the environment with the hostile package
 }
 
-// TestHostile has a package attack the machine that runs, whose kernel has TIOCSTI,
-// with systemd and on a login terminal: by its scripts in an upgrade, and by a command
-// in the environment that it made. What runs is the same afterwards.
+// TestHostile has a package attack a running machine with TIOCSTI, systemd and a login
+// terminal: by its scripts in an upgrade, and by a command in the resulting
+// environment. The running system must be the same afterwards.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -84,7 +84,7 @@ func TestHostile(t *testing.T) {
 	g.Put(t, attack, "/root/attack")
 	g.Shell(t, prepareHost)
 	m.control(t)
-	// What a sandbox loads into the kernel is loaded before it is looked at.
+	// Modules that a sandbox needs are loaded before the fingerprint.
 	g.Shell(t, "apt-be create first && apt-be run first -- true && apt-be destroy first")
 	archive.Add(t, hostilePackage(t, "2.0", program))
 	g.Shell(t, "apt-get -q update")
@@ -98,8 +98,9 @@ func TestHostile(t *testing.T) {
 	if m.name == "" {
 		return
 	}
-	// The upgrade has reached no service. A run has the machine's network until dpkg is run
-	// in it, for apt's downloads: what listens on localhost may be reached from here on.
+	// The upgrade has reached no service. A run has the machine's network until dpkg
+	// runs in it, for apt's downloads, so services on localhost may be reached from
+	// here on.
 	g.Shell(t, "test ! -s /run/bt-victim/contacts && systemctl stop bt-sockets.socket")
 	m.look(t, "before")
 	t.Run("run without a terminal", func(t *testing.T) {
@@ -117,7 +118,7 @@ func TestHostile(t *testing.T) {
 	t.Run("alone", func(t *testing.T) { m.alone(t, shell) })
 	t.Run("floods", func(t *testing.T) { m.floods(t) })
 
-	// What is started now still starts.
+	// Services can still be started.
 	g.Shell(t, "systemctl restart ssh.service bt-victim.service && systemd-run --wait --pipe true && systemctl is-active bt-victim.service ssh.service")
 	g.Shell(t, "apt-be deactivate && test ! -e /run/bt-injected")
 	wantBoot(t, g.Reboot(t), l.root)
@@ -128,7 +129,7 @@ func TestHostile(t *testing.T) {
 	g.PowerOff(t)
 }
 
-// control makes those attempts outside that do no harm there, each of which must succeed.
+// control makes the harmless attempts outside. Each must succeed.
 func (m *hostileMachine) control(t *testing.T) {
 	t.Helper()
 	for _, a := range trials {
@@ -142,7 +143,7 @@ func (m *hostileMachine) control(t *testing.T) {
 	m.Shell(t, "losetup -D; for d in proc sys/fs/cgroup; do while umount /tmp/mounted/$d 2>/dev/null; do :; done; done; rm -f /run/bt-control /run/bt-said /var/tmp/bt-*")
 }
 
-// login finds the shell on the machine's login terminal, and returns its process.
+// login returns the process of the shell on the machine's login terminal.
 func (m *hostileMachine) login(t *testing.T) string {
 	t.Helper()
 	m.Send(t, "\r")
@@ -152,15 +153,15 @@ func (m *hostileMachine) login(t *testing.T) string {
 	return m.shell(t)
 }
 
-// shell asks the shell of the login terminal who it is.
+// shell returns the process ID that the login terminal's shell prints.
 func (m *hostileMachine) shell(t *testing.T) string {
 	t.Helper()
 	m.Send(t, "echo shell=$$ on=$(tty) .\r")
 	return m.Expect(t, time.Minute, `shell=(\d+ on=\S+) \.`)[1]
 }
 
-// stillThere checks that the same shell as before runs on the login terminal, and that
-// it ran no command but those that the test typed.
+// stillThere checks that the same shell runs on the login terminal, and that it ran
+// only commands that the test typed.
 func (m *hostileMachine) stillThere(t *testing.T, shell string) {
 	t.Helper()
 	m.Send(t, "\r")
@@ -173,7 +174,7 @@ func (m *hostileMachine) stillThere(t *testing.T, shell string) {
 	}
 }
 
-// upgrade does it as a user would, and finds what the scripts said.
+// upgrade upgrades as a user would, and returns the output of the scripts.
 func (m *hostileMachine) upgrade(t *testing.T, shell string) {
 	m.Send(t, "apt-get -y dist-upgrade; echo status=$?\r")
 	shown := m.Expect(t, 20*time.Minute, `(?s).*status=(\d+)\s`)
@@ -190,7 +191,7 @@ func (m *hostileMachine) upgrade(t *testing.T, shell string) {
 	m.unchanged(t, "upgrade")
 }
 
-// judge reads what the attempts of a run have come to. Those of some names may succeed.
+// judge checks the results of a run's attempts. The named ones may succeed.
 func (m *hostileMachine) judge(t *testing.T, run string, allowed ...string) {
 	t.Helper()
 	said := m.Shell(t, "apt-be mount "+m.name+" /mnt >/dev/null && cat /mnt"+hostile.Results+"/"+run+"; apt-be unmount "+m.name+" >/dev/null")
@@ -211,12 +212,12 @@ func (m *hostileMachine) judge(t *testing.T, run string, allowed ...string) {
 	}
 }
 
-// verdictLine is one of tryAll.
+// verdictLine matches a line of tryAll.
 var verdictLine = regexp.MustCompile(`(?m)^(\S+): (held|did|BROKEN): (.*)$`)
 
-// alone makes the attempts that have a run of their own, on the login terminal.
+// alone makes the attempts that need a run of their own, on the login terminal.
 func (m *hostileMachine) alone(t *testing.T, shell string) {
-	walls := []string{"pid1", "limits", "supervisor", "terminal"} // what systemd and a login have to do with
+	walls := []string{"pid1", "limits", "supervisor", "terminal"} // the walls that concern systemd and a login
 	for _, a := range hostile.Attempts() {
 		if !a.Alone || !slices.Contains(walls, a.Wall) {
 			continue
@@ -230,7 +231,7 @@ func (m *hostileMachine) alone(t *testing.T, shell string) {
 	m.unchanged(t, "alone")
 }
 
-// look keeps the fingerprint of the machine under a name.
+// look stores the machine's fingerprint under a name.
 func (m *hostileMachine) look(t *testing.T, name string) {
 	t.Helper()
 	m.Shell(t, "cd /run/bt-fingerprint && sh look >"+name+" 2>&1; wc -l <"+name)
@@ -245,27 +246,28 @@ func (m *hostileMachine) same(t *testing.T, before, after string) {
 	}
 }
 
-// unchanged checks that the machine is what it was before the attempts.
+// unchanged checks that the machine has the fingerprint from before the attempts.
 func (m *hostileMachine) unchanged(t *testing.T, name string) {
 	t.Helper()
 	m.look(t, name)
 	m.same(t, "before", name)
 }
 
-// floods are commands that leave much behind, or take much.
+// floods are commands that leave many processes or files behind, or use many resources.
 var floods = []trial{
 	{"2000 processes", `i=0; while [ $i -lt 2000 ]; do setsid sleep 1000 & i=$((i + 1)); done; date +forked=%s.%N`},
 	{"fork bomb", `trap "" TERM HUP; bomb() { bomb | bomb & }; bomb & sleep 30; date +forked=%s.%N`},
 	{"memory", `tail /dev/zero; date +forked=%s.%N`},
 }
 
-// floods runs each while the machine has to go on, and tells how long its end took.
+// floods runs each of them while the machine must keep working, and logs the time until
+// its end.
 func (m *hostileMachine) floods(t *testing.T) {
 	for _, f := range floods {
 		t.Run(f.name, func(t *testing.T) {
 			m.Shell(t, fmt.Sprintf("cat >/run/bt-flood <<'END'\n%s\nEND\nsystemd-run -q --unit=bt-flood --property=TasksMax=infinity --property=StandardOutput=file:/run/bt-flood.log --property=StandardError=inherit "+
 				"sh -c 'apt-be run %s -- sh -c \"$(cat /run/bt-flood)\"; echo status=$? $(date +ended=%%s.%%N)'", f.script, m.name))
-			// Meanwhile, the machine makes processes of its own.
+			// Meanwhile, the machine starts processes of its own.
 			m.Shell(t, "for i in $(seq 20); do sh -c 'sleep 0.1; true | true' || exit; done; systemctl is-active bt-victim.service")
 			said := m.Shell(t, `for i in $(seq 600); do ! grep -q ended= /run/bt-flood.log || break; sleep 0.5; done; tail -c 2000 /run/bt-flood.log; grep -q ended= /run/bt-flood.log
 ! pgrep -f 'sleep 1000'; systemctl reset-failed bt-flood.service 2>/dev/null; rm -f /run/bt-flood /run/bt-flood.log`)

@@ -8,8 +8,8 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-// TestLayouts prepares machines of each kind, has them try a boot environment
-// and go back, and undoes it all.
+// TestLayouts prepares machines of each kind, tries a boot environment, goes back, and
+// undoes the preparation.
 func TestLayouts(t *testing.T) {
 	t.Parallel()
 	for _, recipe := range []string{image.BIOSGRUB, image.UEFIGRUB, image.UEFISDBoot, image.BIOSBootExt4} {
@@ -75,7 +75,7 @@ func testLayout(t *testing.T, l layout) {
 	g.PowerOff(t)
 }
 
-// stable is an output without what changes by itself: the times of ls -l.
+// stable removes the parts of an output that change by themselves: the times of ls -l.
 func stable(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -89,8 +89,8 @@ func stable(text string) string {
 	return strings.Join(lines, "")
 }
 
-// checkUpdateGRUB checks, where there is GRUB, that the menu is the same
-// whoever writes it.
+// checkUpdateGRUB checks that apt-be and update-grub write the same menu, on machines
+// with GRUB.
 func checkUpdateGRUB(t *testing.T, g *guest.Guest) {
 	t.Helper()
 	if g.Run(t, "command -v update-grub").Status != 0 {

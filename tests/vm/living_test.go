@@ -14,13 +14,13 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// syncUnit is what carries over, when a shutdown stops it. The console may leave
-// out the rest of the name.
+// syncUnit is the unit that syncs when a shutdown stops it. The console may abbreviate
+// the rest of the name.
 const syncUnit = "apt-be-sync"
 
-// TestLiving upgrades machines whose users, logs and databases go on writing
-// until the shutdown stops them, or the power is cut. All that they were
-// promised to find again is in the new environment, once.
+// TestLiving upgrades machines whose users, logs and databases keep writing until the
+// shutdown stops them, or the power is cut. The new environment must have all reported
+// entries exactly once.
 func TestLiving(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -35,7 +35,7 @@ func TestLiving(t *testing.T) {
 	t.Run(image.BIOSGRUBStable, func(t *testing.T) {
 		t.Parallel()
 		u := upgradeAlive(t, image.BIOSGRUBStable, source.Stable)
-		// Each machine that goes on from here has a witness of its own.
+		// Each machine that continues from here has its own witness.
 		u.g.Shell(t, "apt-be deactivate && rm /etc/living/witness")
 		u.g.PowerOff(t)
 		for name, way := range map[string]func(*testing.T, alive){
@@ -55,14 +55,14 @@ func TestLiving(t *testing.T) {
 	})
 }
 
-// cutBefore cuts the power while all are still writing.
+// cutBefore cuts the power while all writers are active.
 func cutBefore(t *testing.T, u alive) {
 	u.g.Shell(t, "apt-be activate "+u.name+" && sync")
 	u.witness.WaitMore(t, u.g, 10)
 	u.cut(t)
 }
 
-// cutInMerge cuts the power some time after a shutdown has begun to carry over.
+// cutInMerge cuts the power some time after the start of the sync of a shutdown.
 func cutInMerge(t *testing.T, u alive, after time.Duration) {
 	u.g.Shell(t, "apt-be activate "+u.name+" && sync")
 	u.g.Begin(t, "systemctl reboot")
@@ -71,11 +71,11 @@ func cutInMerge(t *testing.T, u alive, after time.Duration) {
 	u.cut(t)
 }
 
-// stopLimit is how long it takes at most to stop all services.
+// stopLimit is the maximum time to stop all services.
 const stopLimit = 10 * time.Minute
 
-// alive is a machine with a new environment that the next boot takes, and with
-// writers that have not stopped since before it was made.
+// alive is a machine with an armed new environment. Its writers have been active since
+// before the upgrade.
 type alive struct {
 	layout  layout
 	disk    guest.Disk
@@ -84,7 +84,7 @@ type alive struct {
 	name    string // of the environment
 }
 
-// meanwhile is what an administrator does between the upgrade and the reboot.
+// meanwhile has an administrator's changes between the upgrade and the reboot.
 const meanwhile = `set -e
 echo alice:fresh | chpasswd
 usermod -L bob
@@ -94,8 +94,8 @@ echo of later >/var/lib/docker/btrfs/subvolumes/layer/later
 btrfs subvolume snapshot /var/lib/docker/btrfs/subvolumes/layer /var/lib/docker/btrfs/subvolumes/top
 mv /var/log/living.log /var/log/living.log.1`
 
-// upgradeAlive upgrades a machine while it is written to, to the next version of
-// its databases and whatever more is given.
+// upgradeAlive upgrades a machine while its writers are active, to the next versions of
+// its databases and of further packages.
 func upgradeAlive(t *testing.T, recipe string, release source.Release, more ...string) alive {
 	t.Helper()
 	machine := living.New(t, recipe, release)
@@ -117,8 +117,8 @@ func upgradeAlive(t *testing.T, recipe string, release source.Release, more ...s
 	return u
 }
 
-// again is a machine like one that was switched off, which runs the old system
-// and goes on living.
+// again returns a machine with the state of one that was switched off. It runs the old
+// system with active writers.
 func (u alive) again(t *testing.T) alive {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-living.")
@@ -138,11 +138,11 @@ func (u alive) again(t *testing.T) alive {
 	return u
 }
 
-// leave goes to the new environment by a command, while everything is written
-// to, and checks that all is there.
+// leave switches to the new environment by a command while all writers are active, and
+// checks that all entries are there.
 func (u alive) leave(t *testing.T, command string) {
 	t.Helper()
-	const welcome = "Welcome to " // of systemd
+	const welcome = "Welcome to " // systemd's greeting
 	boots := strings.Count(u.g.Output(), welcome)
 	u.g.Begin(t, command)
 	began, _ := u.stopping(t, "Stopping")
@@ -150,33 +150,33 @@ func (u alive) leave(t *testing.T, command string) {
 	t.Logf("stopping %s took %.1f s:\n%s", syncUnit, ended.Sub(began).Seconds(), guest.Plain(shown))
 	wantBoot(t, u.g.WaitBoot(t), "/@be/"+u.name)
 	told := u.witness.Told()
-	// Had the shutdown not carried over, the old one would have come up.
+	// If the shutdown had not synced, the old system would have booted.
 	if boots = strings.Count(u.g.Output(), welcome) - boots; boots != 1 {
 		t.Errorf("the machine has booted %d times", boots)
 	}
 	blessed(t, u.g)
-	// The journal takes all at once. What it passes on to a file may have been on
-	// the way when the shutdown came, so that counts by the old system's file.
+	// The journal stores every entry immediately. It may not yet have passed an entry
+	// to the file when the shutdown began, so the old system's file counts.
 	told["journal"] = told["syslog"]
 	u.withOld(t, func() { told["syslog"] = living.Entries(t, u.g, "syslog", "/mnt") })
 	u.wantAlive(t, told)
 }
 
-// stopping waits until the console says what a shutdown does to the unit that
-// carries over, and returns when it did and what it has shown before.
+// stopping waits until the console shows what a shutdown does to the sync unit. It
+// returns the time and the earlier output.
 func (u alive) stopping(t *testing.T, does string) (time.Time, string) {
 	t.Helper()
 	shown := u.g.Expect(t, stopLimit, `(?s).*?`+does+` [^\n]*`+syncUnit)
 	return time.Now(), shown[0]
 }
 
-// cut cuts the power. The old environment boots, unless the merge was done by then,
-// and the next reboot boots the new one. Both have all that was durable.
+// cut cuts the power. The old environment boots, unless the merge was complete, and the
+// next reboot boots the new one. Both have all durable entries.
 func (u alive) cut(t *testing.T) {
 	t.Helper()
 	u.g.Kill(t)
 	told := u.witness.Told()
-	// What was sent to it may not be on the disk.
+	// Entries that were sent to it may not be on the disk.
 	delete(told, "syslog")
 	u.g = guest.Start(t, u.disk, guest.Options{})
 	boot := u.g.WaitBoot(t)
@@ -200,8 +200,8 @@ func (u alive) withOld(t *testing.T, work func()) {
 	u.g.Shell(t, "umount /mnt")
 }
 
-// wantAlive checks that the new environment has all that was told of, and goes
-// on.
+// wantAlive checks that the new environment has all reported entries, and that the
+// writers are active.
 func (u alive) wantAlive(t *testing.T, told map[string][]string) {
 	t.Helper()
 	wantRunning(t, u.g, u.name, u.name)
@@ -211,8 +211,8 @@ func (u alive) wantAlive(t *testing.T, told map[string][]string) {
 	u.g.Shell(t, kept)
 }
 
-// wantEntries checks that all writers go on, and that all entries that were told
-// of are there, once.
+// wantEntries checks that all writers are active, and that all reported entries exist
+// exactly once.
 func (u alive) wantEntries(t *testing.T, told map[string][]string) {
 	t.Helper()
 	u.witness.WaitMore(t, u.g, 10)
@@ -229,8 +229,8 @@ func (u alive) wantEntries(t *testing.T, told map[string][]string) {
 	}
 }
 
-// wantRefused has something happen that can't be carried over: the old system
-// boots again, says why, and goes on.
+// wantRefused makes a change that cannot be carried: the old system boots again,
+// reports the reason, and its writers continue.
 func wantRefused(t *testing.T, u alive) {
 	u.g.Shell(t, "apt-be run "+u.name+" -- sh -c 'echo of the new >/srv/data' && apt-be activate "+u.name+" && echo of the old >/srv/data")
 	u.g.Begin(t, "systemctl reboot")
@@ -243,8 +243,8 @@ func wantRefused(t *testing.T, u alive) {
 	u.wantEntries(t, told)
 }
 
-// kept fails unless all is there that was done by hand, before the upgrade and
-// after it.
+// kept fails unless all changes of the administrator exist, from before and after the
+// upgrade.
 const kept = `set -ex
 perl -e '
 	for (["alice", "fresh"], ["bob", "stale"]) {
@@ -268,7 +268,7 @@ done
 grep -qx 'of the base' $layers/base/file
 grep -qx 'of the box' /var/lib/machines/box/file`
 
-// some is the beginning of a list.
+// some returns the beginning of a list.
 func some(list []string) string {
 	if len(list) > 5 {
 		return fmt.Sprintf("%q and so on", list[:5])

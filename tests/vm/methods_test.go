@@ -9,8 +9,8 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-// TestMethods goes from one boot environment to another by a soft-reboot and by
-// kexec, to healthy ones and to others.
+// TestMethods switches between boot environments by soft-reboot and kexec, to healthy
+// and unhealthy ones.
 func TestMethods(t *testing.T) {
 	if !atNight() {
 		return
@@ -35,7 +35,7 @@ func TestMethods(t *testing.T) {
 		t.Errorf("left of the soft-reboot: %q", said)
 	}
 
-	// A new initrd takes a kexec.
+	// With a new initrd, kexec is necessary.
 	g.Shell(t, "apt-be create new && apt-be run new -- sh -c 'echo | tee -a /boot/initrd.img-*'")
 	wantPicked(t, g, "new", "kexec")
 	contains(t, "a dry run", g.Shell(t, "apt-be activate --soft --dry-run new 2>&1"), "Would go to new by soft-reboot", "the initrd differs")
@@ -65,7 +65,7 @@ func TestMethods(t *testing.T) {
 	g.PowerOff(t)
 }
 
-// wantBack checks that the machine came back from bad to new, and says why.
+// wantBack checks that the machine fell back from bad to new, and reports why.
 func wantBack(t *testing.T, g *guest.Guest, boot guest.Boot, s sabotage) {
 	t.Helper()
 	wantBoot(t, boot, "/@be/new")
@@ -74,14 +74,14 @@ func wantBack(t *testing.T, g *guest.Guest, boot guest.Boot, s sabotage) {
 	g.Shell(t, "apt-be status --acknowledge && apt-be destroy bad")
 }
 
-// goTo has the machine go to an environment at once.
+// goTo switches the machine to an environment immediately.
 func goTo(t *testing.T, g *guest.Guest, command string) guest.Boot {
 	t.Helper()
 	g.Begin(t, "apt-be "+command)
 	return g.WaitBoot(t)
 }
 
-// wantPicked checks what apt-be plan picks.
+// wantPicked checks the method that apt-be plan picks.
 func wantPicked(t *testing.T, g *guest.Guest, name, method string) {
 	t.Helper()
 	var plan struct{ Picked string }

@@ -10,11 +10,11 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// mailSystem is a small one that delivers to the mailboxes of the machine.
+// mailSystem is a small mail system that delivers to the machine's mailboxes.
 const mailSystem = "dma"
 
-// unattendedConf has the timers' services do all that they can, every day, and
-// mail root about it.
+// unattendedConf makes the services of the timers do all their tasks, every day, and
+// mail root about them.
 const unattendedConf = `APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Download-Upgradeable-Packages "1";
 APT::Periodic::Unattended-Upgrade "1";
@@ -26,8 +26,8 @@ Unattended-Upgrade::Automatic-Reboot "true";
 Unattended-Upgrade::Automatic-Reboot-Time "04:00";
 `
 
-// TestNights leaves a machine to apt's timers for three nights, of which the
-// second has news, until it reboots by itself into what they have made.
+// TestNights runs apt's timers on a machine for three nights. The second night has new
+// packages. Then the machine reboots by itself into the upgrade.
 func TestNights(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -43,7 +43,7 @@ func TestNights(t *testing.T) {
 	g := initialized(t, unattended.Install(t)).Start(t, guest.Options{})
 	wantBoot(t, g.WaitBoot(t), l.root)
 	g.Settle(t)
-	// The timers of the machine would run what the test runs.
+	// The machine's own timers would run the same services.
 	g.Shell(t, "systemctl stop apt-daily.timer apt-daily-upgrade.timer; systemctl stop systemd-timesyncd.service 2>/dev/null || true")
 	g.Shell(t, "cat >/etc/apt/apt.conf.d/60nights <<'END'\n"+unattendedConf+"END")
 	archive := source.New(t, files...)
@@ -75,13 +75,13 @@ func TestNights(t *testing.T) {
 		t.Errorf("the running system has %s %s", mailSystem, out)
 	}
 
-	// The administrator puts it off; but nobody is there the night after.
+	// The administrator cancels the reboot once, but not the night after.
 	g.Shell(t, "shutdown -c")
 	night(t, g, 3)
 	contains(t, "the log", g.Shell(t, "cat /var/log/unattended-upgrades/unattended-upgrades.log"), "INFO apt-be: Nothing is newer than in "+name)
 	contains(t, "the shutdown that is due", g.Shell(t, "cat /run/systemd/shutdown/scheduled"), "MODE=reboot")
 
-	// It is four o'clock soon.
+	// It is almost four o'clock.
 	g.Begin(t, "date -s '03:59:55'")
 	wantBoot(t, g.WaitBoot(t), "/@be/"+name)
 	blessed(t, g)
@@ -97,8 +97,8 @@ func TestNights(t *testing.T) {
 	g.PowerOff(t)
 }
 
-// night has the clock of a machine go to the next night, and runs what apt's
-// timers would run in it. That takes longer than a command may.
+// night sets the clock of a machine to the next night, and runs the services that apt's
+// timers would run then. That takes longer than a command may take.
 func night(t *testing.T, g *guest.Guest, number int) {
 	t.Helper()
 	t.Logf("night %d", number)

@@ -10,13 +10,13 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-// cuts is how often the power is cut, at moments that are spread over the time
-// that the whole takes, and somewhat more.
+// cuts is the number of power cuts, at moments that are spread over the whole time, and
+// somewhat beyond.
 const cuts = 12
 
-// TestPowerCut cuts the power while a boot environment is activated, and while
-// it boots for the first time. Whatever comes up then is the old one, or the
-// new one on trial or blessed, and apt-be status says which.
+// TestPowerCut cuts the power while a boot environment is activated, and during its
+// first boot. Either the old environment boots, or the new one, on trial or blessed,
+// and apt-be status reports which.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -39,9 +39,9 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// cutPower prepares a machine and cuts its power again and again, each time a
-// step later after it was told to run a script, from the same state. The steps
-// are made for the time that the script takes until it is done.
+// cutPower prepares a machine and cuts its power repeatedly, each time a step later
+// after the start of a script, from the same state. The steps cover the time of the
+// script.
 func cutPower(t *testing.T, recipe, prepare, script string, done func(*guest.Guest)) {
 	l := layouts[recipe]
 	disk := prepared(t, recipe).Layer(t, "new", "", func(g *guest.Guest) {

@@ -10,10 +10,10 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// TestReadyIsOnDisk cuts the power the moment that an upgrade is ready, in which
-// nothing was synced until the end. The machine comes up in the old environment, and
-// is rebooted: every file of the new one is what its package has. A file that was
-// written just before the cut is gone, which shows that the power really was cut.
+// TestReadyIsOnDisk cuts the power at the moment when an upgrade is ready; before, its
+// writes were not synced. The machine boots the old environment, and then the new one,
+// in which every file equals its package's file. A file that was written just before
+// the cut is lost, which shows that the power really was cut.
 func TestReadyIsOnDisk(t *testing.T) {
 	t.Parallel()
 	if !atNight() {

@@ -9,18 +9,18 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/image"
 )
 
-// sabotage is a way to break a boot environment that is called bad.
+// sabotage is a way to break a boot environment called bad.
 type sabotage struct {
 	name   string
-	script string // after it is activated; ROOT is where it is mounted
-	early  string // before that
-	kind   string // of the fault that is found
-	reason string // is in its text
-	// level is the least that leads back.
+	script string // runs after the activation; ROOT is the mount point of bad
+	early  string // runs before the activation
+	kind   string // the kind of the recorded fault
+	reason string // a part of the fault's text
+	// level is the lowest level with a fallback.
 	level string
 }
 
-// earlyScript makes each kernel of bad run a script before all else.
+// earlyScript makes each kernel of bad run a script first.
 func earlyScript(body string) string {
 	return `apt-be run bad -- sh -c 'printf "#!/bin/sh\n` + body + `\n" >/etc/initramfs-tools/scripts/init-top/000-bad
 		chmod +x /etc/initramfs-tools/scripts/init-top/000-bad && update-initramfs -u -k all'`
@@ -34,19 +34,18 @@ var sabotages = []sabotage{
 	{name: "sshd", script: "echo 'NoSuchOption yes' >>ROOT/etc/ssh/sshd_config", kind: "health", reason: "ssh.service", level: "initramfs"},
 }
 
-// inBad is a script that runs another one with bad mounted at ROOT.
+// inBad returns a script that runs another one with bad mounted at ROOT.
 func inBad(script string) string {
 	return "mkdir -p /tmp/bad && apt-be mount -w bad /tmp/bad && (" + strings.ReplaceAll(script, "ROOT", "/tmp/bad") + ") && apt-be unmount bad"
 }
 
-// called returns the sabotage of a name.
+// called returns the sabotage with a name.
 func called(name string) sabotage {
 	return sabotages[slices.IndexFunc(sabotages, func(s sabotage) bool { return s.name == name })]
 }
 
-// TestSabotage breaks a boot environment in five ways: each time the machine
-// comes back to the old one without a hand on it, and says why; or doctor has
-// said before that it would not.
+// TestSabotage breaks a boot environment in five ways. Each time, the machine falls
+// back without a user and reports why, or doctor has reported before that it would not.
 func TestSabotage(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -82,7 +81,7 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	}
 	seconds := 240
 	if s.kind == "init" {
-		seconds = 30 // nothing but the watchdog ends that one, a minute later
+		seconds = 30 // only the watchdog ends this one, a minute later
 	}
 	shorten(t, g, seconds)
 	g.Shell(t, "apt-be create bad")
@@ -96,7 +95,7 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	wantRunning(t, g, l.name, "bad")
 	g.Begin(t, "systemctl reboot")
 	boot := g.WaitBoot(t)
-	if boot.Root == "/@be/bad" { // it came up, and goes down again
+	if boot.Root == "/@be/bad" { // it booted, and shuts down again
 		boot = g.WaitBoot(t)
 	}
 	wantBoot(t, boot, l.root)
@@ -111,8 +110,8 @@ func testSabotage(t *testing.T, g *guest.Guest, l layout, s sabotage, doctor str
 	g.Shell(t, "apt-be status --acknowledge && apt-be status && test ! -e /run/motd.d/apt-be && apt-be destroy bad")
 }
 
-// testNoFallback has an initrd that would not end its trial, where the loader
-// does not either: it is not tried.
+// testNoFallback uses an initrd that would not end its trial, with a boot loader that
+// would not either: the environment is not tried.
 func testNoFallback(t *testing.T, g *guest.Guest) {
 	t.Helper()
 	g.Shell(t, "apt-be create bad && apt-be run bad -- sh -c 'rm /usr/share/initramfs-tools/scripts/local-premount/apt-be && update-initramfs -u -k all'")
@@ -124,8 +123,8 @@ func testNoFallback(t *testing.T, g *guest.Guest) {
 	g.Shell(t, "apt-be status && apt-be destroy bad")
 }
 
-// wantFellBack checks that the machine came back from bad to the environment
-// of a name, and says why.
+// wantFellBack checks that the machine fell back from bad to a named environment, and
+// reports why.
 func wantFellBack(t *testing.T, g *guest.Guest, name, kind, reason string) {
 	t.Helper()
 	got := wantRunning(t, g, name, name)

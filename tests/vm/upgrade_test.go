@@ -9,8 +9,8 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// TestUpgrade upgrades a machine by a plain apt-get dist-upgrade that brings a
-// kernel, reboots it by a plain reboot, and goes back.
+// TestUpgrade upgrades a machine with a plain apt-get dist-upgrade that installs a
+// kernel, reboots it with a plain reboot, and rolls back.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	if !atNight() {
@@ -29,7 +29,7 @@ func testUpgrade(t *testing.T, l layout, files []string) {
 	g.Settle(t)
 	source.New(t, files...).Use(t, g)
 	before := g.Shell(t, "uname -r; ls /boot")
-	// It takes longer than a command may: an initrd is built.
+	// It takes longer than a command may take, because an initrd is built.
 	g.Shell(t, "DEBIAN_FRONTEND=noninteractive nohup apt-get -y dist-upgrade >/root/upgrade.log 2>&1 </dev/null; echo $? >/root/upgrade.status")
 	log := g.Shell(t, "cat /root/upgrade.log; test \"$(cat /root/upgrade.status)\" = 0")
 	contains(t, "apt-get dist-upgrade", log, "The next boot tries ")

@@ -9,11 +9,11 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// usrOf prints where /usr is mounted from.
+// usrOf prints the subvolume that is mounted at /usr.
 const usrOf = "findmnt -n -o FSROOT /usr"
 
-// fingerprintOf prints what tells the contents of the subvolume @usr from any other:
-// names, kinds, owners, modes, times, links, attributes and contents.
+// fingerprintOf prints the contents of the subvolume @usr: names, types, owners, modes,
+// times, links, attributes and contents.
 const fingerprintOf = `set -e
 mkdir -p /run/top && mount -o ro,subvolid=5 "$(findmnt -n -o SOURCE / | sed 's/\[.*//')" /run/top
 cd /run/top/@usr
@@ -22,9 +22,9 @@ cd /run/top/@usr
   getfattr -R -h -d -m - . 2>/dev/null || true; } | sha256sum
 cd / && umount /run/top`
 
-// TestUsrSubvolume upgrades a machine whose /usr is a subvolume of its own. The
-// upgrade goes to a snapshot of that, which the new environment mounts; the running
-// one's is what it was, and is what rollback goes back to.
+// TestUsrSubvolume upgrades a machine with a separate subvolume for /usr. The upgrade
+// changes a snapshot of it, which the new environment mounts. The running system's /usr
+// is unchanged, and rollback returns to it.
 func TestUsrSubvolume(t *testing.T) {
 	t.Parallel()
 	if !atNight() {

@@ -1,6 +1,6 @@
 // Package vm_test boots real machines in QEMU, as many at a time as there are
-// processors. All of it takes three hours, so but for one machine it is done
-// with -nightly only.
+// processors. All tests take three hours, so all except one machine run only with
+// -nightly.
 package vm_test
 
 import (
@@ -29,16 +29,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// atNight says whether a test is to run now: without -nightly it has nothing
-// to say, and TestMain says so.
+// atNight reports whether a nightly test runs now. Without -nightly such a test does
+// nothing, and TestMain says so.
 func atNight() bool { return *nightly }
 
-// layout is what tests have to know of an image.
+// layout has an image's properties for tests.
 type layout struct {
 	recipe string
 	root   string // its subvolume
 	name   string // of its boot environment
-	level  string // of fallback, by a reboot
+	level  string // the level of fallback after a reboot
 }
 
 var layouts = map[string]layout{
@@ -50,19 +50,19 @@ var layouts = map[string]layout{
 	image.UEFISDBoot:     {image.UEFISDBoot, "/@rootfs", "rootfs", "kernel"},
 }
 
-// prepared is the image of a recipe after apt-be init.
+// prepared returns the image of a recipe after apt-be init.
 func prepared(t *testing.T, recipe string) image.Image {
 	t.Helper()
 	return initialized(t, image.Installed(t, recipe))
 }
 
-// initialized is an image that has apt-be after apt-be init.
+// initialized returns an image with apt-be after apt-be init.
 func initialized(t *testing.T, installed image.Image) image.Image {
 	t.Helper()
 	return installed.Initialize(t)
 }
 
-// env is an environment as apt-be list --json has it.
+// env is an environment in the output of apt-be list --json.
 type env struct {
 	Name, State, Flags, Reason string
 	Running, Next              bool
@@ -73,7 +73,7 @@ type env struct {
 	}
 }
 
-// status is what apt-be status --json says.
+// status is the output of apt-be status --json.
 type status struct {
 	Running  env
 	Next     *env
@@ -93,7 +93,7 @@ func statusOf(t *testing.T, g *guest.Guest) status {
 	return s
 }
 
-// envOf returns an environment by its name.
+// envOf returns the environment with a name.
 func envOf(t *testing.T, g *guest.Guest, name string) env {
 	t.Helper()
 	var list struct{ Environments []env }
@@ -109,7 +109,7 @@ func envOf(t *testing.T, g *guest.Guest, name string) env {
 	return env{}
 }
 
-// wantBoot checks where the machine came up.
+// wantBoot checks the root of a boot.
 func wantBoot(t *testing.T, got guest.Boot, root string) {
 	t.Helper()
 	if got.Root != root {
@@ -117,8 +117,8 @@ func wantBoot(t *testing.T, got guest.Boot, root string) {
 	}
 }
 
-// wantRunning checks that an environment runs, by all that tells, and what the
-// next boot takes.
+// wantRunning checks, by all outputs, that an environment runs, and which one boots
+// next.
 func wantRunning(t *testing.T, g *guest.Guest, name, next string) status {
 	t.Helper()
 	s := statusOf(t, g)
@@ -136,13 +136,13 @@ func blessed(t *testing.T, g *guest.Guest) {
 		systemctl is-active apt-be-bless.service`)
 }
 
-// shorten makes trials end after some seconds.
+// shorten sets the deadline of trials in seconds.
 func shorten(t *testing.T, g *guest.Guest, seconds int) {
 	t.Helper()
 	g.Shell(t, fmt.Sprintf("echo 'Apt-Be::Deadline \"%d\";' >/etc/apt/apt.conf.d/99deadline", seconds))
 }
 
-// contains checks an output.
+// contains checks that an output contains a text.
 func contains(t *testing.T, what, text string, wants ...string) {
 	t.Helper()
 	for _, want := range wants {

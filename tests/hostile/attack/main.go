@@ -1,4 +1,4 @@
-// Attack tries to get out of a sandbox: see package hostile.
+// Attack tries to escape from a sandbox (package hostile).
 package main
 
 import "github.com/apt-be/apt-be/tests/hostile"

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// changing returns from when to when dpkg was changing packages, by its log:
-// from its first change to the moment from which all are configured. Times in
-// the log are whole seconds of the machine's clock, which shows UTC.
+// changing returns the period in which dpkg changed packages, from its log: from the
+// first change until all packages are configured. The log's times are whole seconds of
+// the machine's clock, in UTC.
 func changing(log string) (from, to time.Time, err error) {
 	unfinished := map[string]bool{}
 	for line := range strings.Lines(log) {

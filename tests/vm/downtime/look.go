@@ -10,11 +10,11 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// quiet is for how long the page has to be there before all that is measured,
-// and is watched after it.
+// quiet is the time for which the page must be available before a measurement, and for
+// which it is watched afterwards.
 const quiet = 5 * time.Second
 
-// begin waits until a machine that was switched on has nothing else to do.
+// begin waits until a machine that was switched on is idle.
 func begin(t guest.T, g *guest.Guest) guest.Boot {
 	t.Helper()
 	boot := g.WaitBoot(t)
@@ -24,7 +24,7 @@ func begin(t guest.T, g *guest.Guest) guest.Boot {
 	return boot
 }
 
-// watch asks for the page while work is done, which the machine has to survive.
+// watch requests the page while work runs. The machine must not reboot.
 func watch(t guest.T, g *guest.Guest, work func()) Phase {
 	t.Helper()
 	p := poll("http://" + g.Address(web) + "/")
@@ -47,7 +47,7 @@ func watch(t guest.T, g *guest.Guest, work func()) Phase {
 	return Phase{Length: length, Outages: spans, Slowest: slowest(samples)}
 }
 
-// ahead is by how much the machine's clock is ahead of this one's.
+// ahead returns the difference between the machine's clock and this one's.
 func ahead(t guest.T, g *guest.Guest) time.Duration {
 	t.Helper()
 	sent := time.Now()
@@ -62,15 +62,16 @@ func ahead(t guest.T, g *guest.Guest) time.Duration {
 	return time.Unix(seconds, nanoseconds).Sub(middle)
 }
 
-// fingerprint is a hash that changes with any change to the files of the
-// running system and dpkg's database: inode, size, mode and the time of the
-// last change, which nobody can set, are those of each file there is.
+// fingerprint returns a hash of the inode, size, mode and change time of every file of
+// the running system, and of dpkg's database. No program can set the change time, so
+// any change changes the hash.
 func fingerprint(t guest.T, g *guest.Guest) string {
 	t.Helper()
 	return strings.TrimSpace(g.Shell(t, `find /usr /etc /var/lib/dpkg -xdev -printf '%p %i %s %m %C@\n' | LC_ALL=C sort | sha256sum`))
 }
 
-// wantNext checks that all packages have their next version, and are whole.
+// wantNext checks that all packages have their next version and are completely
+// installed.
 func wantNext(t guest.T, g *guest.Guest, next []string) {
 	t.Helper()
 	upgraded := strings.Fields(g.Shell(t, `dpkg --audit; dpkg-query -W -f '${db:Status-Abbrev} ${Version}\n' | grep -c '^ii .*`+source.NextSuffix+`$'`))
@@ -79,8 +80,8 @@ func wantNext(t guest.T, g *guest.Guest, next []string) {
 	}
 }
 
-// stale counts the processes that run programs or libraries whose files are
-// deleted, and all that have any.
+// stale counts the processes that run deleted programs or libraries, and all processes
+// that run programs from files.
 func stale(t guest.T, g *guest.Guest) (old, all int) {
 	t.Helper()
 	said := g.Shell(t, `old=0 all=0

@@ -38,7 +38,7 @@ func main() {
 	t.End(0)
 }
 
-// measure goes all ways.
+// measure runs all ways.
 func measure(t guest.T) []Way {
 	img, next := server(t)
 	ways := []Way{inPlace(t, img, next)}
@@ -49,7 +49,7 @@ func measure(t guest.T) []Way {
 	return ways
 }
 
-// report prints the table, and writes it and the plot into docs.
+// report prints the table, and writes the table and the plot to docs.
 func report(t guest.T, ways []Way) {
 	figures := table(ways)
 	fmt.Print(figures)

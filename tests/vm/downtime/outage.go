@@ -2,23 +2,23 @@ package main
 
 import "time"
 
-// Sample is one request for the page. Times are since the polling began.
+// Sample is one request for the page. Times are since the beginning of the polling.
 type Sample struct {
-	Start time.Duration // when it was sent
-	Took  time.Duration // until the answer was there, or there was none
-	Good  bool          // whether the answer had the row
+	Start time.Duration // the time of the request
+	Took  time.Duration // the time until the answer or the failure
+	Good  bool          // the answer contained the row
 }
 
-// Span is a time from one moment to another.
+// Span is a period.
 type Span struct{ From, To time.Duration }
 
-// Length is how long it lasts.
+// Length returns the length of the period.
 func (s Span) Length() time.Duration { return s.To - s.From }
 
-// outages returns when there was no answer, by samples in the order of their
-// start: each from the start of the first request that failed to that of the
-// first one after it that was good. The end of one that had none is the start
-// of the last request, and ended is false.
+// outages returns the periods without an answer. Samples are in the order of their
+// start. An outage begins with the first failed request and ends with the next
+// successful one. Without a successful one it ends with the last request, and ended is
+// false.
 func outages(samples []Sample) (spans []Span, ended bool) {
 	ended = true
 	for _, s := range samples {
@@ -34,7 +34,7 @@ func outages(samples []Sample) (spans []Span, ended bool) {
 	return spans, ended
 }
 
-// slowest returns the longest that a good answer took.
+// slowest returns the longest time of a successful answer.
 func slowest(samples []Sample) time.Duration {
 	var longest time.Duration
 	for _, s := range samples {
@@ -45,8 +45,7 @@ func slowest(samples []Sample) time.Duration {
 	return longest
 }
 
-// within returns the samples whose requests were sent in a span, with times
-// since its start.
+// within returns the samples of the requests in a period, with times since its start.
 func within(samples []Sample, span Span) []Sample {
 	var in []Sample
 	for _, s := range samples {
@@ -58,7 +57,7 @@ func within(samples []Sample, span Span) []Sample {
 	return in
 }
 
-// total is how long spans last together.
+// total returns the sum of the lengths of periods.
 func total(spans []Span) time.Duration {
 	var sum time.Duration
 	for _, s := range spans {
@@ -67,7 +66,7 @@ func total(spans []Span) time.Duration {
 	return sum
 }
 
-// longest is how long the longest of spans lasts.
+// longest returns the length of the longest period.
 func longest(spans []Span) time.Duration {
 	var most time.Duration
 	for _, s := range spans {

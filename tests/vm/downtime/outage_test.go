@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// samplesOf has a sample each second: "." is good, "x" is not.
+// samplesOf returns one sample per second: "." is successful, "x" failed.
 func samplesOf(picture string) []Sample {
 	var samples []Sample
 	for i, c := range picture {

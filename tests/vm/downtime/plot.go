@@ -7,16 +7,16 @@ import (
 	"github.com/apt-be/apt-be/tests/bars"
 )
 
-// Colours. Outages are taller than the rest, for readers who cannot tell the
-// colours apart.
+// Colours. Outages are taller than the rest, for readers who cannot distinguish the
+// colours.
 var (
 	green = bars.Hex(0x9ad3a6)
 	amber = bars.Hex(0xf3b340)
 	red   = bars.Hex(0xcc2f3b)
 )
 
-// plot draws all ways as SVG: the upgrade to the left, and the switch to the new
-// system to the right.
+// plot draws all ways as SVG: the upgrade at the left, and the switch to the new system
+// at the right.
 func plot(ways []Way) string {
 	g := bars.Group{}
 	for _, w := range ways {

@@ -8,11 +8,11 @@ import (
 	"github.com/apt-be/apt-be/tests/bars"
 )
 
-// TestPlot reads the plot back: it is well-formed, nothing is outside, and each
-// outage and mixed time is there.
+// TestPlot parses the plot: it is well-formed, all elements are inside, and it contains
+// each outage and each mixed period.
 func TestPlot(t *testing.T) {
 	svg := plot(examples())
-	// One more of each is in the legend.
+	// The legend has one more of each.
 	if err := bars.Check(svg, map[color.Color]int{green: 4, amber: 2, red: 4}); err != nil {
 		t.Error(err)
 	}

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// interval is between two requests.
+	// interval is the time between two requests.
 	interval = 250 * time.Millisecond
-	// patience is how long an answer may take: as long as it takes a visitor of
-	// an emulated machine to give up.
+	// patience is the time limit of an answer. Visitors of an emulated machine need
+	// more of it.
 	patience = 5 * time.Second
 )
 
-// poller asks for the page from outside the machine, again and again. A
-// request that gets no answer does not keep the next one waiting.
+// poller requests the page from outside of the machine, repeatedly. A request without
+// an answer does not delay the next one.
 type poller struct {
 	began  time.Time
 	client http.Client
@@ -30,12 +30,12 @@ type poller struct {
 	samples []Sample
 }
 
-// poll begins to ask for the page at a URL.
+// poll begins to request the page at a URL.
 func poll(url string) *poller {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &poller{
 		began: time.Now(), stop: stop,
-		// Each request is that of another visitor.
+		// Each request has a connection of its own, like that of a new visitor.
 		client: http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	p.ended.Add(1)
@@ -56,11 +56,11 @@ func poll(url string) *poller {
 	return p
 }
 
-// now is the present time as samples have it.
+// now returns the time since the beginning of the polling.
 func (p *poller) now() time.Duration { return time.Since(p.began) }
 
-// end stops asking, waits for the answers that are due, and returns all samples
-// in the order in which requests were sent.
+// end stops the requests, waits for the outstanding answers, and returns all samples in
+// the order of the requests.
 func (p *poller) end() []Sample {
 	p.stop()
 	p.ended.Wait()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestPoll has a server that loses its row for a while, and hangs once.
+// TestPoll uses a server that loses its row for some time and hangs once.
 func TestPoll(t *testing.T) {
 	var state atomic.Value
 	state.Store(row)

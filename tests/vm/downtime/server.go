@@ -8,12 +8,12 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// row is what the page says if Apache has it from MariaDB.
+// row is in the page if Apache gets it from MariaDB.
 const row = "a pound of nails"
 
-// packages are what the server is of, as far as upgrades bring new versions.
-// There is nothing among them that makes a new initrd, since a soft-reboot has
-// to be enough, and no package without those that are bound to its version.
+// packages are the server's packages that upgrades replace. None of them causes a new
+// initrd, so that a soft-reboot suffices. Packages that depend on the exact version of
+// another one are included together.
 func packages() []string {
 	return []string{
 		"apache2", "apache2-bin", "apache2-data", "apache2-utils", "libaprutil1-dbd-mysql", "mariadb-server", "mariadb-client",
@@ -24,10 +24,10 @@ func packages() []string {
 	}
 }
 
-// setup makes a server of a machine that can install packages. The database
-// has a subvolume of its own, so that it is the same one in all environments.
-// The page asks it at each request, by a connection that Apache keeps: that
-// costs an emulated processor less than a script would.
+// setup makes a server from a machine that can install packages. The database has a
+// separate subvolume, so all environments use the same one. The page queries it at each
+// request, on a connection that Apache keeps: on an emulated processor that costs less
+// than a script.
 const setup = `set -eu
 device=$(findmnt -no SOURCE / | sed 's/\[.*//')
 mount -o subvolid=5 "$device" /mnt
@@ -68,8 +68,8 @@ systemctl restart apache2
 apt-get -q clean
 `
 
-// server returns the image of a server with apt-be, which is set up, and the
-// packages of its next upgrade.
+// server returns the image of a prepared server with apt-be, and the packages of its
+// next upgrade.
 func server(t guest.T) (image.Image, []string) {
 	t.Helper()
 	files := source.Download(t, source.Stable, packages()...)

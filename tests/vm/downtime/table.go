@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// table is the figures of all ways in Markdown.
+// table returns the figures of all ways in Markdown.
 func table(ways []Way) string {
 	rows := [][]string{{"way", "upgrade", "outage, upgrading", "outage, switching", "longest outage", "slowest answer, upgrading", "old and new mixed", "on old files after it"}}
 	for _, w := range ways {
@@ -40,13 +40,13 @@ func table(ways []Way) string {
 	return text.String()
 }
 
-// The comments in a page between which its table is.
+// The comments around the table in a page.
 const (
 	tableBegin = "<!-- table -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
-// insert puts a table in the place of the one that a page has.
+// insert replaces the table in a page.
 func insert(page, table string) (string, error) {
 	before, rest, ok := strings.Cut(page, tableBegin)
 	_, after, ok2 := strings.Cut(rest, tableEnd)
@@ -56,7 +56,7 @@ func insert(page, table string) (string, error) {
 	return before + tableBegin + "\n" + table + "\n" + tableEnd + after, nil
 }
 
-// figure is a duration in seconds: what is shorter than ten to a tenth.
+// figure returns a duration in seconds, with a tenth if it is below ten.
 func figure(d time.Duration) string {
 	switch {
 	case d == 0:

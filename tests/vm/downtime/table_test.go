@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// examples are ways as they could have been measured.
+// examples returns plausible measurements.
 func examples() []Way {
 	during := Phase{Length: 400 * time.Second, Slowest: 1200 * time.Millisecond}
 	return []Way{

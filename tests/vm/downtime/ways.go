@@ -11,31 +11,31 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// web is the machine's port that the page is at.
+// web is the machine's port for the page.
 const web = 80
 
-// Phase is a part of a way that was watched from outside.
+// Phase is a part of a way, watched from outside.
 type Phase struct {
-	Length  time.Duration // from the command to the end of what it caused
+	Length  time.Duration // from the command to the end of its effects
 	Outages []Span        // since the command
 	Slowest time.Duration // of the answers
 }
 
-// Way is one that leads from the old system to the new one, and what it cost.
+// Way is a way from the old system to the new one, with its cost.
 type Way struct {
 	Name    string
 	Upgrade Phase
-	Switch  Phase // from the command that goes there to the end of the trial
-	Mixed   Span  // when the running system was of old and new parts, since the upgrade's start
-	// Stale are the processes, of all that there are, which ran files in the end
-	// that were no longer there: the old ones.
+	Switch  Phase // from the command that switches to the end of the trial
+	Mixed   Span  // the period in which the running system had old and new parts, since the start of the upgrade
+	// Stale are the processes that ran deleted (old) files at the end. Processes are
+	// all processes.
 	Stale, Processes int
 }
 
-// upgrade is what the administrator types.
+// upgrade is the administrator's command.
 const upgrade = "apt-get -q -y dist-upgrade"
 
-// inPlace upgrades the running system, as if apt-be were not there.
+// inPlace upgrades the running system without apt-be.
 func inPlace(t guest.T, server image.Image, next []string) Way {
 	t.Helper()
 	g := server.Start(t, guest.Options{Ports: []int{web}})
@@ -60,17 +60,16 @@ func inPlace(t guest.T, server image.Image, next []string) Way {
 	return way
 }
 
-// redirected is a machine with an upgrade in a boot environment, switched off.
+// redirected is a machine with an upgrade in a boot environment. It is switched off.
 type redirected struct {
 	disk    guest.Disk
 	name    string // of the environment
 	upgrade Phase
-	files   string // the state of the old system's, as fingerprint has it
+	files   string // the fingerprint of the old system's files
 	next    []string
 }
 
-// redirect upgrades as the administrator does who has apt-be, and leaves the
-// machine so that the old system boots.
+// redirect upgrades with apt-be, and leaves the machine so that the old system boots.
 func redirect(t guest.T, server image.Image, next []string) redirected {
 	t.Helper()
 	r := redirected{disk: server.Disk(t), next: next}
@@ -90,7 +89,7 @@ func redirect(t guest.T, server image.Image, next []string) redirected {
 	return r
 }
 
-// unchanged checks that not one file of the running system was touched.
+// unchanged checks that no file of the running system has changed.
 func (r redirected) unchanged(t guest.T, g *guest.Guest) {
 	t.Helper()
 	if now := fingerprint(t, g); now != r.files {
@@ -98,15 +97,16 @@ func (r redirected) unchanged(t guest.T, g *guest.Guest) {
 	}
 }
 
-// method is a way to go to a boot environment, and how to tell it from others.
+// method is a way to switch to a boot environment, with the signs by which a test
+// recognizes it.
 type method struct {
 	name    string
 	command string // NAME is the environment
 	menu    bool   // the boot menu is shown
-	kernel  bool   // another kernel runs, with another boot id
+	kernel  bool   // another kernel runs, with another boot ID
 }
 
-// methods are all ways into a boot environment.
+// methods returns all ways to switch to a boot environment.
 func methods() []method {
 	return []method{
 		{"reboot", "apt-be activate NAME && systemctl reboot", true, true},
@@ -115,7 +115,7 @@ func methods() []method {
 	}
 }
 
-// enter goes from the old system to the new one.
+// enter switches from the old system to the new one.
 func (r redirected) enter(t guest.T, m method) Way {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-downtime.")
@@ -139,7 +139,7 @@ func (r redirected) enter(t guest.T, m method) Way {
 		if after.Root != "/@be/"+r.name || menu != m.menu || (after.ID != before.ID) != m.kernel {
 			t.Fatalf("%s: boot %+v after %+v, menu %v", m.name, after, before, menu)
 		}
-		// The trial ends with the verdict on it.
+		// The trial ends with the verdict.
 		g.Shell(t, "systemctl start apt-be-bless.service && systemctl is-active apt-be-bless.service")
 	})
 	wantNext(t, g, r.next)

@@ -12,21 +12,20 @@ import (
 	"github.com/apt-be/apt-be/tests/expect"
 )
 
-// ErrRebooted is why a script has no result: the machine booted meanwhile.
+// ErrRebooted reports that a script has no result because the machine booted meanwhile.
 var ErrRebooted = errors.New("the machine booted again")
 
-// booted is what the agent says first. kexec and soft-reboot are boots too.
+// booted matches the agent's first line. kexec and soft-reboot count as boots.
 var booted = regexp.MustCompile(`\x01boot (\S*) (\S*)\x01`)
 
-// Boot is a boot of the machine, as that has it.
+// Boot describes a boot of the machine.
 type Boot struct {
-	ID   string // /proc/sys/kernel/random/boot_id: the same after a soft-reboot
+	ID   string // /proc/sys/kernel/random/boot_id: a soft-reboot keeps it
 	Root string // the subvolume of "/", such as "/@rootfs"
 }
 
-// WaitBoot waits until the machine has booted, again if [Guest.WaitBoot] or
-// what uses it has seen a boot already. Services may still be starting:
-// [Guest.Settle].
+// WaitBoot waits until the machine has booted; after an earlier [Guest.WaitBoot], until
+// it has booted again. Services may still be starting: [Guest.Settle].
 func (g *Guest) WaitBoot(t T) Boot {
 	t.Helper()
 	start := time.Now()
@@ -54,14 +53,14 @@ func (g *Guest) NextBoot() bool {
 	}
 }
 
-// Settle waits until no service is starting any more, and returns systemd's
-// word for the state of the machine: "running" if none has failed.
+// Settle waits until no service is starting, and returns systemd's word for the state
+// of the machine: "running" if no service has failed.
 func (g *Guest) Settle(t T) string {
 	t.Helper()
 	return strings.TrimSpace(g.Run(t, "systemctl is-system-running --wait").Output)
 }
 
-// Reboot boots the machine again, in an orderly manner, and waits for it.
+// Reboot shuts the machine down, boots it again, and waits for the boot.
 func (g *Guest) Reboot(t T) Boot {
 	t.Helper()
 	before := g.Shell(t, "cat /proc/sys/kernel/random/boot_id")
@@ -73,14 +72,14 @@ func (g *Guest) Reboot(t T) Boot {
 	return boot
 }
 
-// Result is how a command ended.
+// Result is the result of a command.
 type Result struct {
-	Status int    // as the shell has it
+	Status int    // as the shell reports it
 	Output string // of stdout and stderr, in order
 }
 
-// Run runs a shell script in the machine, which has booted, and waits for it.
-// The script has no terminal and no standard input.
+// Run runs a shell script in the booted machine, and waits for it. The script has no
+// terminal and no standard input.
 func (g *Guest) Run(t T, script string) Result {
 	t.Helper()
 	result, err := g.Try(t, script)
@@ -90,15 +89,15 @@ func (g *Guest) Run(t T, script string) Result {
 	return result
 }
 
-// Try is [Guest.Run] for a script that may not live to its end. The error is
-// [ErrRebooted], with nothing lost for [Guest.WaitBoot], or there was no
-// answer in time, or the power was cut.
+// Try is [Guest.Run] for a script that may be killed. The error is [ErrRebooted] if the
+// machine booted meanwhile, and [Guest.WaitBoot] still sees that boot. Other errors:
+// there was no answer in time, or the power was cut.
 func (g *Guest) Try(t T, script string) (Result, error) {
 	t.Helper()
 	start := time.Now()
 	g.Begin(t, script)
 	number := strconv.Itoa(g.commands)
-	// The second alternative is not consumed: it is WaitBoot's.
+	// The second alternative is not consumed: WaitBoot needs it.
 	answer := regexp.MustCompile(`(?s)\x01begin ` + number + `\x01(.*?)\x01(?:end ` + number + ` (\d+)\x01|boot )`)
 	match, err := g.agent.await(commandLimit, answer)
 	if err != nil {
@@ -116,15 +115,15 @@ func (g *Guest) Try(t T, script string) (Result, error) {
 	return Result{Status: status, Output: match[1]}, nil
 }
 
-// Begin runs a shell script in the machine and does not wait for it.
+// Begin runs a shell script in the machine without waiting for it.
 func (g *Guest) Begin(t T, script string) {
 	t.Helper()
 	g.commands++
 	g.agent.Send(t, strconv.Itoa(g.commands)+" "+base64.StdEncoding.EncodeToString([]byte(script))+"\n")
 }
 
-// Shell runs a shell script, fails the test if that fails, and returns what it
-// printed.
+// Shell runs a shell script, fails the test if the script fails, and returns its
+// output.
 func (g *Guest) Shell(t T, script string) string {
 	t.Helper()
 	result := g.Run(t, script)

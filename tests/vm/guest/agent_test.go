@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestAgent has the machine's end of the second serial line played: scripts
-// are answered by their own text, and "reboot" by another boot.
+// TestAgent emulates the machine's end of the second serial line: it answers scripts
+// with their own text, and "reboot" with another boot.
 func TestAgent(t *testing.T) {
 	in, say := io.Pipe()
 	scripts, out := io.Pipe()

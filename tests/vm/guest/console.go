@@ -14,7 +14,7 @@ type Console struct {
 	output *expect.Output
 }
 
-// NewConsole makes a console that reads from in and types to out.
+// NewConsole returns a console that reads from in and types to out.
 func NewConsole(in io.Reader, out io.Writer) *Console {
 	return &Console{out: out, output: expect.Read(in)}
 }
@@ -48,5 +48,5 @@ func (c *Console) await(limit time.Duration, pattern *regexp.Regexp) ([]string, 
 // Plain returns a console's text without control sequences.
 func Plain(text string) string { return expect.Plain(text) }
 
-// Follow copies all output, from the first byte on, until the machine ends.
+// Follow copies all output, from the first byte, until the machine ends.
 func (c *Console) Follow(to io.Writer) { c.output.Follow(to) }

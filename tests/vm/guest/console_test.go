@@ -31,8 +31,8 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// grub plays a menu as GRUB 2.06 has drawn it on a serial line, and moves its
-// mark; what is chosen goes to the channel.
+// grub emulates a menu of GRUB 2.06 on a serial line with its mark. It sends the chosen
+// entry to the channel.
 func grub(t *testing.T, titles []string) (*Console, <-chan string) {
 	screen, err := os.ReadFile("testdata/menu")
 	if err != nil {

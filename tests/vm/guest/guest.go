@@ -1,9 +1,9 @@
-// Package guest runs a virtual machine in QEMU for tests that have to see a
-// machine boot, works at its serial console, and runs scripts in it. It needs
-// qemu-system-x86_64 and no virtualization of the host's: all is emulated.
+// Package guest runs virtual machines in QEMU for tests that need a boot. It uses a
+// machine's serial console, and runs scripts in the machine. It needs
+// qemu-system-x86_64 and no virtualization of the host, because everything is emulated.
 //
-// What a machine does is told by the machine itself: tests/vm/root has the
-// program that runs there. Time limits are there to fail.
+// The machine itself reports its state: tests/vm/root contains the program that runs
+// there. Time limits only make a broken test fail.
 package guest
 
 import (
@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long to wait at most. The emulated processor is some ten times slower
-// than the host's, and shares that with other tests.
+// Time limits. The emulated processor is about ten times slower than the host's, and
+// other tests use the host, too.
 const (
 	bootLimit    = 10 * time.Minute
 	commandLimit = 20 * time.Minute
 )
 
-// T is what a test is to this package: *testing.T, or what stands in for it
-// where a machine is run without one. Fatalf does not return.
+// T is the interface of a test that this package needs: *testing.T, or its replacement
+// where a machine runs without a test. Fatalf does not return.
 type T interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -45,12 +45,12 @@ type Guest struct {
 	ports    map[int]int
 	process  *os.Process
 	ended    chan struct{} // closed when QEMU has ended
-	err      error         // of that; read it after ended
-	commands int           // that were run, to tell their output apart
+	err      error         // the error of QEMU; read it after ended
+	commands int           // the number of commands so far, which separates their outputs
 }
 
-// Start switches a machine on that boots from disk and writes to it. The
-// machine ends with the test, and with this process.
+// Start switches a machine on that boots from disk and writes to disk. The machine ends
+// with the test, and with this process.
 func Start(t T, disk Disk, options Options) *Guest {
 	t.Helper()
 	g, err := start(disk, options)
@@ -71,7 +71,7 @@ func start(disk Disk, options Options) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	// nice(1) becomes QEMU, so the process id is QEMU's.
+	// nice(1) becomes QEMU, so the process ID is QEMU's.
 	cmd := exec.Command("nice", append([]string{"-n", "5", "qemu-system-x86_64"}, arguments(disk, options, ports)...)...)
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	cmd.Stderr = os.Stderr
@@ -111,7 +111,7 @@ func start(disk Disk, options Options) (*Guest, error) {
 	return g, nil
 }
 
-// socketpair returns the two ends of a connection, the second for a child.
+// socketpair returns the two ends of a connection, the second one for a child.
 func socketpair() (net.Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -127,8 +127,8 @@ func socketpair() (net.Conn, *os.File, error) {
 	return conn, theirs, nil
 }
 
-// Kill cuts the power. What the machine has flushed is on the disk, and
-// [Start] boots from it again.
+// Kill cuts the power. Flushed data is on the disk, and [Start] can boot from the disk
+// again.
 func (g *Guest) Kill(t T) {
 	t.Helper()
 	g.kill()
@@ -139,7 +139,7 @@ func (g *Guest) kill() {
 	<-g.ended
 }
 
-// PowerOff switches the machine off, in an orderly manner, and waits for that.
+// PowerOff shuts the machine down and waits until it is off.
 func (g *Guest) PowerOff(t T) {
 	t.Helper()
 	g.Begin(t, "systemctl poweroff")
@@ -160,17 +160,18 @@ func (g *Guest) WaitEnd(t T) {
 	}
 }
 
-// Address returns where a TCP port of the machine, one of [Options].Ports, is
-// reached: a host and a port, as net.Dial takes them.
+// Address returns the address of a TCP port of the machine, one of [Options].Ports, as
+// host and port for net.Dial.
 func (g *Guest) Address(port int) string {
 	return fmt.Sprintf("127.0.0.1:%d", g.ports[port])
 }
 
-// freePorts finds a free port of this host for each of the machine's.
+// freePorts finds a free port of this host for each of the machine's ports.
 func freePorts(ports []int) (map[int]int, error) {
 	free := map[int]int{}
 	for _, port := range ports {
-		// Until QEMU takes it, somebody else could; all are held until each has one.
+		// Another process could take a port before QEMU does, so all are held until
+		// each has one.
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("cannot find a free port: %w", err)

@@ -9,16 +9,17 @@ import (
 const keyDown = "\x1b[B"
 
 var (
-	// menuShown is what GRUB 2.06 and 2.12 draw, up to the line below the menu.
+	// menuShown matches the drawing of GRUB 2.06 and 2.12, up to the line below the
+	// menu.
 	menuShown = regexp.MustCompile(`(?s)GNU GRUB.*?will be executed automatically`)
-	// marked is an entry in reverse video, with its star, to the right frame.
+	// marked matches an entry in reverse video, with its star, up to the right frame.
 	marked = regexp.MustCompile(`\x1b\[7m\x1b\[\d+;\d+H\*([^\x1b]*)\x1b`)
 )
 
-// Choose waits for GRUB's menu and boots the first entry whose title holds
-// text, as hands would: it goes down until that is the one that is marked, and
-// presses return. It returns the titles of the entries that it went past. The
-// test fails if no entry holds text.
+// Choose waits for GRUB's menu and boots the first entry whose title contains text, as
+// a user would: it moves down until that entry is marked, and presses return. It
+// returns the titles of the entries before it. The test fails if no entry contains
+// text.
 func (c *Console) Choose(t T, text string) []string {
 	t.Helper()
 	var past []string
@@ -33,7 +34,7 @@ func (c *Console) Choose(t T, text string) []string {
 			c.Send(t, "\r")
 			return past
 		}
-		// On the last entry, the key changes nothing.
+		// On the last entry, the key has no effect.
 		if len(past) > 0 && past[len(past)-1] == title {
 			break
 		}

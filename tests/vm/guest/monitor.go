@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// monitor is QEMU's monitor, which speaks QMP.
+// monitor is a connection to QEMU's monitor (QMP).
 type monitor struct {
 	mu   sync.Mutex
 	conn net.Conn
 	from *json.Decoder
-	met  bool // whether capabilities are negotiated
+	met  bool // the capabilities are negotiated
 }
 
 func newMonitor(conn net.Conn) *monitor {
 	return &monitor{conn: conn, from: json.NewDecoder(conn)}
 }
 
-// Monitor tells QEMU's monitor a command as a person types it ("system_reset",
-// "savevm NAME", "loadvm NAME"), and returns what it says to that.
+// Monitor runs a command of QEMU's human monitor ("system_reset", "savevm NAME",
+// "loadvm NAME"), and returns its output.
 func (g *Guest) Monitor(t T, command string) string {
 	t.Helper()
 	said, err := g.qmp.human(command)
@@ -47,7 +47,7 @@ func (m *monitor) human(command string) (string, error) {
 	return text, json.Unmarshal(said, &text)
 }
 
-// execute runs a QMP command. The greeting and events are passed over.
+// execute runs a QMP command. It skips the greeting and events.
 func (m *monitor) execute(command string, arguments any) (json.RawMessage, error) {
 	request := map[string]any{"execute": command}
 	if arguments != nil {

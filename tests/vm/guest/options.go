@@ -10,19 +10,19 @@ import (
 // firmware is OVMF's code, of the package ovmf, for variables of the same size.
 const firmware = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 
-// NoVariables is what a new machine's EFI variables are, of the package ovmf.
+// NoVariables has the EFI variables of a new machine, of the package ovmf.
 const NoVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
-// Disk is what a machine keeps when it is switched off.
+// Disk is the persistent state of a machine.
 type Disk struct {
 	File   string // the image
 	Format string // of the image: "raw" or "qcow2"
-	Vars   string // the file with the EFI variables; none for a machine with a BIOS
+	Vars   string // the file with the EFI variables; "" for a machine with a BIOS
 }
 
-// Overlay makes a disk in directory dir that holds what is written to it, and
-// is like d otherwise. As long as it is used, d must not change. The name by
-// which the overlay refers to d is relative if relative is set.
+// Overlay creates a disk in directory dir that stores changes, and otherwise equals d.
+// While it is used, d must not change. If relative is set, the overlay refers to d by a
+// relative name.
 func (d Disk) Overlay(dir string, relative bool) (Disk, error) {
 	overlay := Disk{File: filepath.Join(dir, "disk.qcow2"), Format: "qcow2"}
 	below, err := filepath.Abs(d.File)
@@ -49,10 +49,10 @@ func (d Disk) Overlay(dir string, relative bool) (Disk, error) {
 	return overlay, nil
 }
 
-// Options is what a machine is like. The zero value will do.
+// Options are the options of a machine. The zero value is valid.
 type Options struct {
 	Memory    int      // in MiB; 0 is 1024
-	Ports     []int    // the machine's TCP ports that [Guest.Address] makes reachable
+	Ports     []int    // the machine's TCP ports that [Guest.Address] can reach
 	Arguments []string // further ones for QEMU
 }
 
@@ -67,11 +67,11 @@ func arguments(disk Disk, options Options, ports map[int]int) []string {
 	for guest, host := range ports {
 		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", host, guest)
 	}
-	// QEMU 7.2 leaves nonsense in the flags register after cmpxchg16b. An interrupt
-	// at that moment is the end of a kernel that has such instructions.
-	// Without a graphics card, firmware and systemd-boot use the serial line.
-	// "unsafe" leaves out fsync(2) on the host, not the write(2) before it: what
-	// the machine has flushed outlives QEMU, though not the host.
+	// QEMU 7.2 leaves a wrong flags register after cmpxchg16b, and an interrupt at that
+	// moment crashes a kernel that uses it. Without a graphics card, firmware and
+	// systemd-boot use the serial line. "unsafe" omits fsync(2) on the host, but not
+	// the write(2) before it: data that the machine has flushed survives QEMU, but not
+	// the host.
 	args := []string{
 		"-accel", "tcg,thread=multi", "-cpu", "Nehalem,-cx16", "-smp", "2", "-m", fmt.Sprint(memory),
 		"-nodefaults", "-display", "none", "-vga", "none", "-serial", "stdio",

@@ -7,9 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Serve lets the machine read the files below directory dir, and returns the
-// URL where it finds them, without a slash at the end. It does so until the
-// test has ended.
+// Serve serves the files below directory dir to the machine until the test ends. It
+// returns the URL, without a slash at the end.
 func Serve(t T, dir string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -19,7 +18,7 @@ func Serve(t T, dir string) string {
 	server := &http.Server{Handler: http.FileServer(http.Dir(dir))}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Close() })
-	// This is where QEMU's own network has the host.
+	// QEMU's own network has the host at this address.
 	return fmt.Sprintf("http://10.0.2.2:%d", listener.Addr().(*net.TCPAddr).Port)
 }
 
@@ -27,13 +26,12 @@ func Serve(t T, dir string) string {
 func (g *Guest) Put(t T, file, name string) {
 	t.Helper()
 	url := Serve(t, filepath.Dir(file)) + "/" + filepath.Base(file)
-	// apt has the one HTTP client that every Debian has.
+	// Every Debian has apt's HTTP client.
 	g.WaitNetwork(t)
 	g.Shell(t, "/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "+url+" "+name)
 }
 
-// WaitNetwork waits until the machine has its address: it boots without
-// waiting for that.
+// WaitNetwork waits until the machine has its address. The boot does not wait for that.
 func (g *Guest) WaitNetwork(t T) {
 	t.Helper()
 	g.Shell(t, "until ip route get 10.0.2.2 >/dev/null 2>&1; do sleep 0.2; done")

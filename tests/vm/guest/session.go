@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Session is a [T] where there is no test: messages go to standard error.
+// Session is a [T] without a test: messages go to standard error.
 type Session struct {
 	mu       sync.Mutex
 	cleanups []func()
@@ -16,29 +16,29 @@ type Session struct {
 // Helper does nothing.
 func (*Session) Helper() {}
 
-// Failed tells whether it all has failed.
+// Failed reports whether the session has failed.
 func (s *Session) Failed() bool { return s.failed }
 
-// Cleanup keeps what is to be done at the end.
+// Cleanup adds a function to call at the end.
 func (s *Session) Cleanup(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cleanups = append(s.cleanups, f)
 }
 
-// Logf shows a message.
+// Logf prints a message.
 func (s *Session) Logf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// Fatalf shows a message and ends it all.
+// Fatalf prints a message and ends the process.
 func (s *Session) Fatalf(format string, args ...any) {
 	s.Logf(format, args...)
 	s.failed = true
 	s.End(1)
 }
 
-// End does what is to be done at the end, and ends the process.
+// End calls the functions of Cleanup, and ends the process.
 func (s *Session) End(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

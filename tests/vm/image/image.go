@@ -1,10 +1,10 @@
-// Package image makes disks of virtual machines, once: they are kept under
-// .cache/vm until something that went into them changes.
+// Package image makes disks of virtual machines, once: they are kept in .cache/vm until
+// one of their inputs changes.
 //
-// An image is a directory: a disk, the EFI variables if the machine has them,
-// and a lock that whoever uses it holds. The first one is made by build-disk.
-// Each further one is what a machine has written to an overlay of the one
-// below, whose name its own begins with.
+// An image is a directory: a disk, the EFI variables if the machine has them, and a
+// lock that users hold. build-disk makes the first image. Each further image contains
+// the writes of a machine to an overlay of the image below, and its name begins with
+// the name of that image.
 package image
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// The recipes of build-disk, which says more of each.
+// The recipes of build-disk, which describes them.
 const (
 	BIOSGRUB       = "bios-grub"
 	BIOSGRUBStable = "bios-grub-stable"
@@ -30,18 +30,18 @@ const (
 	UEFISDBoot     = "uefi-sdboot"
 )
 
-// Recipes are all recipes.
+// Recipes returns all recipes.
 func Recipes() []string {
 	return []string{BIOSGRUB, UEFIGRUB, UEFISDBoot, BIOSBootExt4, BIOSGRUBStable, BIOSGRUBUsr}
 }
 
-// Image is a disk that no machine writes to any more. It is there until the
-// test that asked for it has ended.
+// Image is a finished disk, which no machine writes to. It exists until the end of the
+// test that asked for it.
 type Image struct {
 	dir string
 }
 
-// repository is the directory of the source.
+// repository returns the directory of the source.
 func repository() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", "..")
@@ -71,8 +71,8 @@ func Installed(t guest.T, recipe string) Image {
 	return Build(t, recipe).Install(t)
 }
 
-// Install returns an image that is like i, with apt-be installed: the package
-// that scripts/build-deb has made.
+// Install returns an image like i with apt-be installed, from the package that
+// scripts/build-deb has built.
 func (i Image) Install(t guest.T) Image {
 	t.Helper()
 	debs, err := filepath.Glob(filepath.Join(repository(), "build/apt-be_*.deb"))
@@ -89,7 +89,7 @@ func (i Image) Install(t guest.T) Image {
 	})
 }
 
-// Initialize returns an image that is like i, after apt-be init.
+// Initialize returns an image like i after apt-be init.
 func (i Image) Initialize(t guest.T) Image {
 	t.Helper()
 	return i.Layer(t, "init", "", func(g *guest.Guest) {
@@ -97,10 +97,9 @@ func (i Image) Initialize(t guest.T) Image {
 	})
 }
 
-// Layer returns an image that is like i, but for what a machine did that
-// booted from i and ran work. The name says what that is, for people; key is
-// all that the result depends on besides i. The machine is switched off
-// afterwards in an orderly manner.
+// Layer returns an image with the changes of a machine that booted from i and ran work.
+// The name describes the changes for people. key contains all further inputs of the
+// result. The machine is shut down afterwards.
 func (i Image) Layer(t guest.T, name, key string, work func(*guest.Guest)) Image {
 	t.Helper()
 	sum := sha256.Sum256([]byte(key))
@@ -138,7 +137,7 @@ func (i Image) Layer(t guest.T, name, key string, work func(*guest.Guest)) Image
 	return layer
 }
 
-// disk returns what is in the image. Machines write to overlays of it only.
+// disk returns the image's disk. Machines write only to overlays of it.
 func (i Image) disk() guest.Disk {
 	disk := guest.Disk{File: filepath.Join(i.dir, "disk.qcow2"), Format: "qcow2"}
 	if _, err := os.Stat(disk.File); err != nil {
@@ -152,7 +151,7 @@ func (i Image) disk() guest.Disk {
 	return disk
 }
 
-// Disk returns a new disk that is like the image, and is deleted after the test.
+// Disk returns a new disk with the image's content, which is deleted after the test.
 func (i Image) Disk(t guest.T) guest.Disk {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-vm.")
@@ -167,7 +166,7 @@ func (i Image) Disk(t guest.T) guest.Disk {
 	return disk
 }
 
-// Start boots a machine from a new disk that is like the image.
+// Start boots a machine from a new disk with the image's content.
 func (i Image) Start(t guest.T, options guest.Options) *guest.Guest {
 	t.Helper()
 	return guest.Start(t, i.Disk(t), options)

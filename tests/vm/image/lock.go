@@ -13,13 +13,13 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// abandoned is how long it takes at most to make an image.
+// abandoned is the maximum time that making an image takes.
 const abandoned = 6 * time.Hour
 
 // isKey matches the hash in the name of an image.
 var isKey = regexp.MustCompile("^[0-9a-f]{12}$")
 
-// lock waits until nobody else has the file locked, which it makes.
+// lock creates and locks a file, and waits until no other process has it locked.
 func lock(name string) (unlock func(), err error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -32,8 +32,8 @@ func lock(name string) (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// hold keeps an image from being deleted until the test has ended, and tells
-// whether it is there. Those below are held by whoever asked for them first.
+// hold keeps an image from deletion until the test has ended, and reports whether the
+// image exists. The images below are already held.
 func hold(t guest.T, dir string) bool {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -47,21 +47,21 @@ func hold(t guest.T, dir string) bool {
 	return true
 }
 
-// collect deletes the images of a stem that are not the current one, with all
-// that were made from them, unless somebody uses one of them.
+// collect deletes the images of a stem except the current one, with all images made
+// from them, unless they are in use.
 func collect(stem, current string) {
 	names, err := filepath.Glob(stem + "-*")
 	if err != nil {
 		return
 	}
 	for _, name := range names {
-		// The rest of the name may be that of another stem.
+		// The rest of the name may belong to another stem.
 		key, _, _ := strings.Cut(strings.TrimPrefix(name, stem+"-"), ".")
 		if isKey.MatchString(key) && filepath.Base(stem)+"-"+key != current {
 			remove(name)
 		}
 	}
-	// What was being made when its maker ended.
+	// Images whose makers ended before completion.
 	names, _ = filepath.Glob(filepath.Join(filepath.Dir(stem), ".new.*"))
 	for _, name := range names {
 		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > abandoned {
@@ -70,7 +70,7 @@ func collect(stem, current string) {
 	}
 }
 
-// remove deletes an image, or a lock of one, that nobody holds.
+// remove deletes an unused image, or the lock of one.
 func remove(name string) {
 	file, err := os.Open(name)
 	if err != nil {

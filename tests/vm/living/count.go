@@ -7,8 +7,8 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// listings print the entries of a place, each on a line, in a root at $root.
-// Those of databases need the running one.
+// listings are scripts that print the entries of a place, one per line, for the root at
+// $root. For databases this must be the running root.
 var listings = map[string]string{
 	"mail":     `sed -n 's/^Message-Id: <\(.*\)@living>$/\1/p' $root/var/mail/alice`,
 	"lines":    `cat $root/var/log/living.log*`,
@@ -18,17 +18,15 @@ var listings = map[string]string{
 	"mariadb":  `mariadb --batch --skip-column-names living -e 'select entry from entries order by length(entry), entry'`,
 }
 
-// ranges prints entries of a run that follow one another as the first and the
-// last number.
+// ranges replaces consecutive entries of a run by the first and the last number.
 const ranges = `awk -F. '
 	function show() { if (run != "") print run, first, last }
 	$1 == run && $2 == last + 1 { last = $2; next }
 	{ show(); run = $1; first = last = $2 }
 	END { show() }'`
 
-// Entries returns those that are at a place, in the root of a machine that is
-// mounted at root: nothing for the running one. Besides [Places], the journal is
-// a place.
+// Entries returns the entries of a place in the root that is mounted at root; "" is the
+// running one. Besides [Places], the journal is a place.
 func Entries(t guest.T, g *guest.Guest, place, root string) []string {
 	t.Helper()
 	var entries []string
@@ -45,14 +43,14 @@ func Entries(t guest.T, g *guest.Guest, place, root string) []string {
 	return entries
 }
 
-// Tally is how what is found compares with what has been told of.
+// Tally compares the found entries with the told ones.
 type Tally struct {
-	Found   int      // different entries
-	Missing []string // were told of, and are not found
-	Twice   []string // are found more than once
+	Found   int      // the number of different entries
+	Missing []string // told, but not found
+	Twice   []string // found more than once
 }
 
-// Count compares.
+// Count compares the told and the found entries.
 func Count(told, found []string) Tally {
 	times := map[string]int{}
 	var tally Tally

@@ -1,6 +1,6 @@
-// Package living makes machines that go on living while they are upgraded: mail
-// is delivered, logs grow, databases are written to. A witness outside of the
-// machine is told what must never be lost again.
+// Package living makes machines that stay active while they are upgraded: they deliver
+// mail, write logs and change databases. A witness outside of the machine records which
+// entries must never be lost.
 package living
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/source"
 )
 
-// Places are where a machine writes to, by the names that its writers have.
+// Places are the places that a machine writes to, by the names of the writers.
 var Places = []string{"mail", "lines", "syslog", "postgres", "mariadb"}
 
-// packages are what is installed.
+// packages are the installed packages.
 var packages = []string{"postgresql", "mariadb-server", "mariadb-client", "rsyslog"}
 
-// setup has the databases, the accounts, the nested subvolumes of a container
-// engine, and writers that begin when they know their witness.
+// setup creates the databases, the accounts, the nested subvolumes of a container
+// engine, and writers that start when they know their witness.
 const setup = `set -eu
 tar -xf /var/tmp/living.tar -C /
 rm /var/tmp/living.tar
@@ -60,18 +60,18 @@ for place in PLACES; do
 done
 `
 
-// install brings the databases. It takes longer than all else.
+// install installs the databases, which takes longer than everything else.
 var install = "apt-get -q -y --no-install-recommends install " + strings.Join(packages, " ") + " && apt-get -q clean"
 
-// Machine is what a living machine is made of.
+// Machine has the parts of a living machine.
 type Machine struct {
 	Image image.Image
-	// Next are the packages of its next upgrade: those of its databases.
+	// Next are the packages of its next upgrade: the database packages.
 	Next []string
 }
 
-// New makes an image of a living machine, without apt-be, from that of a recipe
-// whose release is named.
+// New makes an image of a living machine, without apt-be, from that of a recipe with
+// the named release.
 func New(t guest.T, recipe string, release source.Release) Machine {
 	t.Helper()
 	files := source.Download(t, release, packages...)
@@ -98,8 +98,8 @@ func New(t guest.T, recipe string, release source.Release) Machine {
 	return Machine{Image: made, Next: source.Next(t, upgraded)}
 }
 
-// archive returns the name of an archive of the files that are laid over a
-// machine's root.
+// archive returns the name of an archive with the files that are added to a machine's
+// root.
 func archive(t guest.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-living.")

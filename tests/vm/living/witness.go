@@ -13,20 +13,20 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// patience is how long a writer may take to say something.
+// patience is the longest time between two reports of a writer.
 const patience = 5 * time.Minute
 
-// Witness is told by the writers of a machine what they have written. It is
-// there until the test ends, whatever becomes of the machine.
+// Witness records the reports of a machine's writers. It exists until the test ends,
+// independently of the machine.
 type Witness struct {
-	address string // where the machine finds it
+	address string // its address for the machine
 
 	mu   sync.Mutex
 	told map[string][]string // entries, by place
 }
 
-// NewWitness returns one that has been told what another one knows, if there is
-// another one.
+// NewWitness returns a witness that knows the entries of an earlier one, if there is
+// one.
 func NewWitness(t guest.T, before *Witness) *Witness {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +34,7 @@ func NewWitness(t guest.T, before *Witness) *Witness {
 		t.Fatalf("cannot listen: %v", err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	// This is where QEMU's own network has the host.
+	// QEMU's own network has the host at this address.
 	w := &Witness{address: fmt.Sprintf("10.0.2.2:%d", listener.Addr().(*net.TCPAddr).Port), told: map[string][]string{}}
 	if before != nil {
 		w.told = before.Told()
@@ -55,7 +55,7 @@ func (w *Witness) listen(conn net.Conn) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
 	for {
-		// What has no end was cut off.
+		// A line without an end was cut off.
 		line, err := reader.ReadString('\n')
 		if err != nil {
 			return
@@ -67,7 +67,7 @@ func (w *Witness) listen(conn net.Conn) {
 	}
 }
 
-// Told returns what has been written so far, by place.
+// Told returns the reported entries, by place.
 func (w *Witness) Told() map[string][]string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,16 +78,15 @@ func (w *Witness) Told() map[string][]string {
 	return told
 }
 
-// Attend makes it the witness of a machine, whose writers begin, now and after
-// each boot.
+// Attend makes the witness the one of a machine, whose writers start now and after each
+// boot.
 func (w *Witness) Attend(t guest.T, g *guest.Guest) {
 	t.Helper()
 	g.WaitNetwork(t)
 	g.Shell(t, "mkdir -p /etc/living && echo "+w.address+" >/etc/living/witness && systemctl restart 'living@"+strings.Join(Places, "' 'living@")+"'")
 }
 
-// WaitMore waits until every writer of a machine has told of so many entries
-// more.
+// WaitMore waits until every writer of a machine has reported n more entries.
 func (w *Witness) WaitMore(t guest.T, g *guest.Guest, more int) {
 	t.Helper()
 	before := w.Told()

@@ -11,12 +11,12 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// kernel is the package that has a machine get new kernels.
+// kernel is the package through which a machine gets new kernels.
 const kernel = "linux-image-cloud-amd64"
 
-// NewKernel returns package files by which "apt-get dist-upgrade" brings a
-// machine a kernel whose release, as uname(1) has it, is not that of the
-// installed one: it is newer, or where Debian has none that is, another flavour.
+// NewKernel returns package files with which "apt-get dist-upgrade" installs a kernel
+// with another release, in the sense of uname(1): a newer one, or, if Debian has none,
+// another flavour.
 func NewKernel(t guest.T, release Release) []string {
 	t.Helper()
 	files := Download(t, release, kernel)
@@ -28,14 +28,14 @@ func NewKernel(t guest.T, release Release) []string {
 	return append(files, meta(t, other))
 }
 
-// isKernel tells whether a package file has a kernel and is not one that just
-// depends on the newest.
+// isKernel reports whether a package file contains a kernel, in contrast to a package
+// that only depends on one.
 func isKernel(file string) bool {
 	version, ok := strings.CutPrefix(filepath.Base(file), "linux-image-")
 	return ok && version[0] >= '0' && version[0] <= '9'
 }
 
-// meta makes a newer version of package kernel that depends on another.
+// meta builds a newer version of package kernel with another dependency.
 func meta(t guest.T, dependency string) string {
 	t.Helper()
 	tree, err := os.MkdirTemp("", "apt-be-meta.")

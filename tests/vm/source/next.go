@@ -12,11 +12,11 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// NextSuffix is what ends the version of a package that [Next] has made.
+// NextSuffix is the end of the version of a package that [Next] has made.
 const NextSuffix = "+next1"
 
-// Next returns package files that upgrade those given: the same files and
-// maintainer scripts under a higher version. They are kept under .cache/vm.
+// Next returns packages that upgrade the given ones: the same files and maintainer
+// scripts with a higher version. They are kept in .cache/vm.
 func Next(t guest.T, files []string) []string {
 	t.Helper()
 	cache := filepath.Join(here(), "..", "..", ".cache", "vm")
@@ -28,7 +28,7 @@ func Next(t guest.T, files []string) []string {
 		}
 		t.Cleanup(func() { os.RemoveAll(work) })
 		repackAll(t, files, work)
-		// Whoever else has made it meanwhile has made the same.
+		// Another process may have made the same packages meanwhile.
 		if err := os.Rename(work, dir); err != nil && !os.IsExist(err) {
 			t.Fatalf("cannot make packages: %v", err)
 		}
@@ -40,7 +40,7 @@ func Next(t guest.T, files []string) []string {
 	return next
 }
 
-// nextKey is a hash of which packages there are, by the names of their files.
+// nextKey returns a hash of the packages' file names.
 func nextKey(files []string) string {
 	sum := sha256.New()
 	for _, file := range files {
@@ -69,7 +69,7 @@ func repackAll(t guest.T, files []string, to string) {
 		if err != nil {
 			t.Fatalf("cannot make the next version of %s: %v", file, err)
 		}
-		// An emulated processor is slow enough with the fastest compression.
+		// On an emulated processor, only the fastest compression is fast enough.
 		output(t, exec.Command("dpkg-deb", "--build", "-Zzstd", "-z1", tree, filepath.Join(to, filepath.Base(file))))
 		if err := os.RemoveAll(tree); err != nil {
 			t.Fatalf("cannot make the next version of %s: %v", file, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// Package makes a package file of a version, with files by their absolute names, and
-// its scripts and other control files as DEBIAN/NAME. Programs can be executed.
+// Package builds a package with files by absolute name. Scripts and other control files
+// have the names DEBIAN/NAME. Programs are executable.
 func Package(t guest.T, name, version string, files map[string]string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-package.")

@@ -1,5 +1,5 @@
-// Package source gives a machine of tests/vm something to install from: an
-// archive on this host, which the machine reaches without any other network.
+// Package source provides packages for a machine of tests/vm: an archive on this host,
+// which the machine reaches without any other network.
 package source
 
 import (
@@ -13,25 +13,25 @@ import (
 	"github.com/apt-be/apt-be/tests/vm/guest"
 )
 
-// Release is a release of Debian as scripts/build-root names it.
+// Release is a release of Debian, as scripts/build-root names it.
 type Release string
 
-// The releases that there are machines of.
+// The releases of the machines.
 const (
 	Oldstable Release = "oldstable"
 	Stable    Release = "stable"
 )
 
-// here is the directory tests/vm.
+// here returns the directory tests/vm.
 func here() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(file))
 }
 
-// Download returns the names of package files: the newest that Debian's archive
-// has of those named, and of all that they need and a new machine has not. A
-// name may be of a package that the machine has. They are kept under .cache/vm;
-// only the first time takes a network.
+// Download returns the names of package files: the newest versions of the named
+// packages in Debian's archive, and of all dependencies that a new machine lacks. A
+// named package may be installed already. The files are kept in .cache/vm, so only the
+// first call needs a network.
 func Download(t guest.T, release Release, names ...string) []string {
 	t.Helper()
 	dir := output(t, exec.Command(filepath.Join(here(), "download"), append([]string{string(release)}, names...)...))
@@ -42,13 +42,13 @@ func Download(t guest.T, release Release, names ...string) []string {
 	return files
 }
 
-// Archive is an archive that a machine can install from until the test ends.
+// Archive is an archive from which a machine can install until the test ends.
 type Archive struct {
 	dir string
 	url string
 }
 
-// New makes an archive of package files.
+// New returns an archive with package files.
 func New(t guest.T, files ...string) *Archive {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "apt-be-archive.")
@@ -61,14 +61,13 @@ func New(t guest.T, files ...string) *Archive {
 	return a
 }
 
-// Add adds package files. The machine knows of them after its next
-// "apt-get update".
+// Add adds package files. The machine knows them after its next "apt-get update".
 func (a *Archive) Add(t guest.T, files ...string) {
 	t.Helper()
 	for _, file := range files {
 		name := filepath.Join(a.dir, filepath.Base(file))
-		// A newer version may have the same name. What is there is a link to the
-		// cache, and not to be written to.
+		// A newer version may have the same name. The existing file is a link to the
+		// cache and must not be overwritten.
 		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
 			t.Fatalf("cannot add to the archive: %v", err)
 		}
@@ -97,14 +96,14 @@ func (a *Archive) Add(t guest.T, files ...string) {
 // Line returns the archive's line for sources.list.
 func (a *Archive) Line() string { return "deb [trusted=yes] " + a.url + " ./\n" }
 
-// Use makes the archive the only one of the machine, and reads its lists.
+// Use makes the archive the machine's only one, and updates its lists.
 func (a *Archive) Use(t guest.T, g *guest.Guest) {
 	t.Helper()
 	g.WaitNetwork(t)
 	g.Shell(t, "echo '"+strings.TrimSpace(a.Line())+"' >/etc/apt/sources.list && apt-get -q update")
 }
 
-// output runs a command and returns what it prints.
+// output runs a command and returns its output.
 func output(t guest.T, command *exec.Cmd) string {
 	t.Helper()
 	var messages bytes.Buffer
