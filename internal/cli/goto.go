@@ -11,6 +11,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/kexec"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/systemd"
 )
 
 // goTo takes the machine to an environment whose trial is armed for a method. If a step
@@ -40,12 +41,12 @@ func (app *App) goTo(ctx context.Context, act *activation.Activator, e be.Env, m
 		if err := host.GuardSoftReboot(*e.Record.Trial); err != nil {
 			return err
 		}
-		return host.Systemctl(ctx, "soft-reboot")
+		return systemd.End(ctx, "soft-reboot")
 	}
 	if err := loadKernel(act, e); err != nil {
 		return err
 	}
-	return host.Systemctl(ctx, "kexec")
+	return systemd.End(ctx, "kexec")
 }
 
 // loadKernel loads the kernel, initrd and command line of the environment's menu entry,

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/share"
+	"github.com/apt-be/apt-be/internal/systemd"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -58,8 +58,8 @@ const journalDir = "/var/log/journal"
 // is moved.
 func (app *App) withoutJournal(ctx context.Context, dir string, do func() error) error {
 	if app.live() && !app.options.DryRun && strings.HasPrefix(journalDir+"/", dir+"/") {
-		host.LeaveJournal(ctx)
-		defer host.ReturnToJournal(context.WithoutCancel(ctx))
+		systemd.LeaveJournal(ctx)
+		defer systemd.ReturnToJournal(context.WithoutCancel(ctx))
 	}
 	return do()
 }

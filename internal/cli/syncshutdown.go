@@ -17,7 +17,7 @@ import (
 	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/drift"
 	"github.com/apt-be/apt-be/internal/durable"
-	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/systemd"
 	"github.com/apt-be/apt-be/internal/txn"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -39,7 +39,7 @@ func (app *App) syncAtShutdown(ctx context.Context, reg *be.Registry) error {
 	if err != nil || !ok {
 		return err
 	}
-	if app.live() && !host.Stopping(ctx) {
+	if app.live() && !systemd.Stopping(ctx) {
 		app.notice().Say("The running system is not going down. To carry its changes now, run apt-be sync %s", e.Name)
 		return nil
 	}
@@ -80,7 +80,7 @@ func (app *App) confirm(ctx context.Context, reg *be.Registry, act *activation.A
 // syncLast is the last sync of an environment before it boots.
 func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.Activator, e be.Env) error {
 	if app.live() {
-		host.LeaveJournal(ctx)
+		systemd.LeaveJournal(ctx)
 	}
 	began := time.Now()
 	var found *drift.Drift
@@ -90,7 +90,7 @@ func (app *App) syncLast(ctx context.Context, reg *be.Registry, act *activation.
 	}
 	if err != nil {
 		if app.live() {
-			host.ReturnToJournal(ctx)
+			systemd.ReturnToJournal(ctx)
 		}
 		return errors.Join(fmt.Errorf("cannot boot %s: %w", e.Name, err), app.stay(ctx, reg, act, e.Name, err))
 	}

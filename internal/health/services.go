@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/systemd"
 )
 
 // ErrServices reports unhealthy services.
@@ -38,7 +38,7 @@ func CurrentUnits(ctx context.Context) (be.Units, error) {
 	if _, err := os.Stat("/run/systemd/system"); errors.Is(err, fs.ErrNotExist) {
 		return be.Units{}, nil // sd_booted(3)
 	}
-	units, err := look(ctx, systemctl, nil)
+	units, err := look(ctx, systemd.Systemctl, nil)
 	return current(units), err
 }
 
@@ -47,7 +47,7 @@ func CurrentUnits(ctx context.Context) (be.Units, error) {
 // Otherwise it returns an ErrServices with the units. It waits for starting services.
 func Services(ctx context.Context, before be.Units) error {
 	w := watcher{
-		look:  func(ctx context.Context) ([]unit, error) { return look(ctx, systemctl, before.Active) },
+		look:  func(ctx context.Context) ([]unit, error) { return look(ctx, systemd.Systemctl, before.Active) },
 		now:   time.Now,
 		sleep: sleep,
 	}
@@ -56,15 +56,6 @@ func Services(ctx context.Context, before be.Units) error {
 
 // command runs systemctl and returns its output.
 type command func(ctx context.Context, args ...string) (string, error)
-
-func systemctl(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, "systemctl", args...).Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
-		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
-	}
-	return string(out), err
-}
 
 // look returns the loaded units, and the units with the given names: systemd does not
 // load a unit without references.

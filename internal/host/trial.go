@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/apt-be/apt-be/internal/activation"
@@ -20,6 +17,7 @@ import (
 	"github.com/apt-be/apt-be/internal/regular"
 	"github.com/apt-be/apt-be/internal/sandbox"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/systemd"
 	"github.com/apt-be/apt-be/internal/watchdog"
 )
 
@@ -83,25 +81,19 @@ func setDeadline(after time.Duration) error {
 	if err := stopDeadline(); err != nil {
 		return err
 	}
-	// systemd-run works early in the boot and without D-Bus. The default dependencies
-	// of a unit would wait for this boot, and so would waiting for the timer.
-	said, err := exec.Command("systemd-run", "--quiet", "--no-block", "--unit="+deadlineUnit,
-		"--property=DefaultDependencies=no",
-		"--timer-property=DefaultDependencies=no", "--timer-property=Conflicts=shutdown.target",
-		"--timer-property=IgnoreOnIsolate=yes", "--timer-property=AccuracySec=1s",
-		fmt.Sprintf("--on-active=%d", int(after/time.Second)),
-		program, "fallback", "--kind="+string(be.FaultDeadline),
-		fmt.Sprintf("--reason=it did not become healthy within %s", after)).CombinedOutput()
+	err = systemd.Timer{Unit: deadlineUnit, After: after, Command: []string{
+		program, "fallback", "--kind=" + string(be.FaultDeadline),
+		fmt.Sprintf("--reason=it did not become healthy within %s", after),
+	}}.Start()
 	if err != nil {
-		return fmt.Errorf("cannot set the deadline of the trial: %w: %s", err, said)
+		return fmt.Errorf("cannot set the deadline of the trial: %w", err)
 	}
 	return nil
 }
 
 func stopDeadline() error {
-	said, err := exec.Command("systemctl", "stop", deadlineUnit+".timer").CombinedOutput()
-	if err != nil && !strings.Contains(string(said), "not loaded") {
-		return fmt.Errorf("cannot cancel the deadline of the trial: %w: %s", err, said)
+	if err := systemd.StopTimer(deadlineUnit); err != nil {
+		return fmt.Errorf("cannot cancel the deadline of the trial: %w", err)
 	}
 	return nil
 }
@@ -164,39 +156,8 @@ func EndTrial() error {
 // Reboot reboots into the loader's default, without a prepared kexec or soft-reboot. It
 // syncs the journal first, because the journal has the reason.
 func Reboot(ctx context.Context) error {
-	_ = exec.CommandContext(ctx, "journalctl", "--sync").Run()
-	cmd := exec.CommandContext(ctx, "systemctl", "--no-block", "reboot")
-	cmd.Env = append(os.Environ(), "SYSTEMCTL_SKIP_AUTO_KEXEC=1", "SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT=1")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot reboot: %w: %s", err, said)
-	}
-	return nil
-}
-
-// Systemctl runs systemctl(1) with a verb that ends the running system.
-func Systemctl(ctx context.Context, verb string) error {
-	if said, err := exec.CommandContext(ctx, "systemctl", "--no-block", verb).CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot %s: %w: %s", verb, err, said)
-	}
-	return nil
-}
-
-// Stopping reports whether the machine, or all of its userspace, is going down.
-func Stopping(ctx context.Context) bool {
-	// The exit status is 0 only for "running".
-	said, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
-	return strings.TrimSpace(string(said)) == "stopping"
-}
-
-// LeaveJournal makes journald close its files on disk and keep later messages in memory
-// (journalctl(1)). ReturnToJournal reverses it. Without journald it does nothing.
-func LeaveJournal(ctx context.Context) { tellJournal(ctx, "--relinquish-var") }
-
-// ReturnToJournal makes journald write the messages since LeaveJournal to disk.
-func ReturnToJournal(ctx context.Context) { tellJournal(ctx, "--flush") }
-
-func tellJournal(ctx context.Context, what string) {
-	_ = exec.CommandContext(ctx, "journalctl", what).Run()
+	systemd.SyncJournal(ctx)
+	return systemd.Reboot(ctx)
 }
 
 // KeepJournal keeps, as text, the journal of a failed environment's trial. It does
@@ -238,25 +199,11 @@ func keepJournal(ctx context.Context, journal *os.File, bootID, dir string) erro
 	defer out.Close() // a second time, after an error
 	ctx, cancel := context.WithTimeout(ctx, journalTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "journalctl", "--no-pager", "-q", "-D", "/proc/self/fd/3", "-o", "short-iso-precise",
-		"_BOOT_ID="+strings.ReplaceAll(bootID, "-", ""))
-	cmd.ExtraFiles = []*os.File{journal}
-	text, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return err
-	}
-	n, copyErr := io.Copy(out, io.LimitReader(text, journalLimit))
-	if n == journalLimit {
-		cancel()
-		_ = cmd.Wait() // it was ended
+	complete, err := systemd.ReadJournal(ctx, journal, bootID, out, journalLimit)
+	if err == nil && !complete {
 		_, err = fmt.Fprintf(out, "\napt-be: the rest is not kept: it is more than %d MiB\n", journalLimit>>20)
-	} else {
-		err = cmd.Wait()
 	}
-	return errors.Join(copyErr, err, out.Sync(), out.Close())
+	return errors.Join(err, out.Sync(), out.Close())
 }
 
 // SetMotd shows a text at each login; "" removes it.

@@ -13,6 +13,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/inroot"
 	"github.com/apt-be/apt-be/internal/store"
+	"github.com/apt-be/apt-be/internal/systemd"
 	"github.com/apt-be/apt-be/internal/txn"
 )
 
@@ -47,7 +48,8 @@ func (i *Installer) editFstab(ctx context.Context, a txn.Args, edit func(Fstab, 
 // reloadUnits makes systemd read the new fstab. Without systemd it does nothing.
 func (i *Installer) reloadUnits(ctx context.Context) {
 	if i.Host.has("run/systemd/system") {
-		_, _ = i.Host.Run(ctx, "systemctl", "daemon-reload")
+		command := systemd.DaemonReload()
+		_, _ = i.Host.Run(ctx, command[0], command[1:]...)
 	}
 }
 
