@@ -50,6 +50,10 @@ func ScratchDir(uuid string) string { return HomeDir + "/scratch/" + uuid }
 // failed trial of the environment with the UUID.
 func FailedDir(uuid string) string { return HomeDir + "/failed/" + uuid }
 
+// LogDir returns the path, in the store, of the directory with the logs of the upgrades
+// that made or extended the environment with the UUID.
+func LogDir(uuid string) string { return HomeDir + "/log/" + uuid }
+
 // baseOf returns the path of an environment's base: under the environment's name, or
 // under another name after an interrupted rename. It returns "" if there is none.
 func (r *Registry) baseOf(e Env) (string, error) {

@@ -108,7 +108,7 @@ func (r *Registry) collect() error {
 	if c.newer() {
 		return errors.Join(errs...) // the names of its files are unknown
 	}
-	for _, dir := range []string{"scratch", "use", "failed"} {
+	for _, dir := range []string{"scratch", "use", "failed", "log"} {
 		errs = append(errs, r.collectFiles(dir, c))
 	}
 	return errors.Join(errs...)

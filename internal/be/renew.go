@@ -254,10 +254,10 @@ func (b *Build) recordOf(e Env) (Record, error) {
 	return record, nil
 }
 
-// moveFiles moves the files of an environment to another UUID: its scratch directory
-// and the journal of its failed trial. They may be moved already, or may not exist.
+// moveFiles moves the files of an environment to another UUID: its scratch directory,
+// the journal of its failed trial, and the logs of its upgrades. They may be moved already, or may not exist.
 func (r *Registry) moveFiles(from, to string) error {
-	for _, dir := range []func(uuid string) string{ScratchDir, FailedDir} {
+	for _, dir := range []func(uuid string) string{ScratchDir, FailedDir, LogDir} {
 		err := os.Rename(r.store.Path(dir(from)), r.store.Path(dir(to)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("cannot move the files of a boot environment: %w", err)

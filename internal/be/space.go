@@ -38,7 +38,7 @@ func (r *Registry) Space(envs []Env) (*Space, error) {
 		}
 		space.units[e.Subvolume.UUID] = len(units)
 		units = append(units, paths)
-		for _, dir := range []string{ScratchDir(e.Subvolume.UUID), FailedDir(e.Subvolume.UUID)} {
+		for _, dir := range []string{ScratchDir(e.Subvolume.UUID), FailedDir(e.Subvolume.UUID), LogDir(e.Subvolume.UUID)} {
 			space.beside[e.Subvolume.UUID] += sizeOf(r.store.Path(dir))
 		}
 	}

@@ -44,7 +44,7 @@ The names of boot environments are completed only for root.`,
 func (app *App) complete(root *cobra.Command) {
 	for verb, most := range map[string]int{
 		"destroy": -1, "keep": -1, "unkeep": -1, "diff": 2, "rename": 1, "mount": 1, "unmount": 1, "run": 1, "shell": 1,
-		"activate": 1, "plan": 1, "drift": 1, "sync": 1, "dedupe": 1,
+		"activate": 1, "plan": 1, "drift": 1, "sync": 1, "dedupe": 1, "log": 1,
 	} {
 		if cmd, _, err := root.Find([]string{verb}); err == nil {
 			cmd.ValidArgsFunction = completeUpTo(most, app.environmentNames)

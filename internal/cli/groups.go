@@ -11,7 +11,7 @@ var groups = []struct {
 	{"environments", "Environments:", []string{"list", "create", "destroy", "rename", "keep", "unkeep", "prune", "mount", "unmount", "run", "shell"}},
 	{"upgrade", "Upgrades and changes:", []string{"diff", "drift", "sync"}},
 	{"boot", "Booting:", []string{"plan", "activate", "deactivate", "rollback", "bless"}},
-	{"state", "State:", []string{"status", "health", "doctor"}},
+	{"state", "State:", []string{"status", "log", "health", "doctor"}},
 	{"maintenance", "Setup and maintenance:", []string{"init", "share", "dedupe", "completion"}},
 }
 

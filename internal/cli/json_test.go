@@ -16,6 +16,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot/setup"
 	"github.com/apt-be/apt-be/internal/dedupe"
 	"github.com/apt-be/apt-be/internal/pkgdb"
+	"github.com/apt-be/apt-be/internal/upgrade"
 )
 
 // documented are the objects of docs/json.md, by heading.
@@ -44,6 +45,9 @@ var documented = map[string]any{
 	"Renumbered":            &renumberedJSON{},
 	"Share":                 &shareJSON{},
 	"Snapshot":              &shareSnapshotJSON{},
+	"Upgrade logs":          &logJSON{},
+	"Upgrade log":           &upgrade.Log{},
+	"Step":                  &upgrade.Step{},
 
 	"Differing files": &filesJSON{},
 	"Differing file":  &fileJSON{},

@@ -13,7 +13,7 @@ func TestLog(t *testing.T) {
 	log := NewLog(&said)
 	log.WithError(errors.New("it is gone")).WithField("times", 2).Warn("cannot remove what a very long sentence calls the old environment")
 	log.Info("not shown")
-	log.SetLevel(logrus.DebugLevel)
+	SetConsole(log, logrus.DebugLevel)
 	log.Debug("shown")
 	want := "apt-be: warning: cannot remove what a very long sentence calls the old\n" +
 		"apt-be: environment: it is gone (times: 2)\napt-be: shown\n"

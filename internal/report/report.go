@@ -61,6 +61,9 @@ func (a *Report) Begin(result sandbox.Result) {
 
 func (a *Report) hear(text string) { a.messages = append(a.messages, text) }
 
+// Messages returns the messages to the user since the frontend ended.
+func (a *Report) Messages() []string { return a.messages }
+
 // Ran reports whether the frontend ran.
 func (a *Report) Ran() bool { return a.ran }
 

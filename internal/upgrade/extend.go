@@ -33,6 +33,7 @@ func (r *run) extend(ctx context.Context, old be.Env) (inside.Exit, bool, error)
 	}
 	r.report.PropagateLogs(x.result)
 	r.report.SetResult(e, false)
+	r.made = &e
 	tellReady(r.Notice, e)
 	r.activate(ctx, e)
 	r.replaceOlder(ctx, e) // this also updates the boot menu

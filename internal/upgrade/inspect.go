@@ -38,7 +38,9 @@ func (r *run) inspect(ctx context.Context, build *be.Build, before string, resul
 		return o, "", nil
 	}
 	if r.job.Speed.Dedupe {
+		done := r.step("share unchanged files")
 		r.shareUnchanged(ctx, build)
+		done()
 	}
 	// Read the log as it is inside, because it may be on another file system. The
 	// running root's log is unchanged, because dpkg is locked.
@@ -50,13 +52,18 @@ func (r *run) inspect(ctx context.Context, build *be.Build, before string, resul
 		o.HistoryError = true
 		why = strings.Join(historyErrors, "; ")
 	}
-	for _, check := range []func() (string, error){
-		func() (string, error) { return checkPackages(base, root) },
-		func() (string, error) { return r.checkTools(ctx, build, r.job.Settings) },
-		func() (string, error) { return "", initramfs() },
-		func() (string, error) { return checkKernels(base, root) },
+	for _, check := range []struct {
+		name string
+		do   func() (string, error)
+	}{
+		{"check packages", func() (string, error) { return checkPackages(base, root) }},
+		{"dpkg --audit, apt-get check", func() (string, error) { return r.checkTools(ctx, build, r.job.Settings) }},
+		{"wait for the initramfs", func() (string, error) { return "", initramfs() }},
+		{"check kernels", func() (string, error) { return checkKernels(base, root) }},
 	} {
-		trouble, err := check()
+		done := r.step(check.name)
+		trouble, err := check.do()
+		done()
 		if err != nil {
 			trouble = err.Error()
 		}

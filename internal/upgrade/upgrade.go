@@ -29,7 +29,7 @@ type Upgrader struct {
 	Catchup  Catchup
 	Boot     Boot // nil if apt-be init was not run
 	Notice   *ui.Notice
-	Log      logrus.FieldLogger
+	Log      *logrus.Logger
 }
 
 // Boot is the interface of the host's boot loader that an upgrade needs.
@@ -64,6 +64,7 @@ const patience = 10 * time.Second
 // run is one upgrade.
 type run struct {
 	*Upgrader
+	*logKeeper
 	job     Job
 	signals *inside.Signals
 	report  *report.Report
@@ -81,8 +82,14 @@ func (u *Upgrader) Upgrade(ctx context.Context, job Job) (exit inside.Exit, err 
 		job:      job,
 		signals:  inside.CatchSignals(),
 		report:   &report.Report{Reporter: u.Reporter, Frontend: job.Frontend, Reboot: job.Reboot},
+		logKeeper: &logKeeper{
+			store:  u.Registry.Store(),
+			logger: u.Log,
+			log:    Log{Started: time.Now().UTC().Truncate(time.Second), Command: job.Argv},
+		},
 	}
 	defer r.signals.Stop()
+	defer r.collectWarnings()()
 
 	if err := r.Registry.CheckReadable(); err != nil {
 		return inside.Exit{}, fmt.Errorf("cannot upgrade: %w", err)
@@ -141,6 +148,7 @@ func (r *run) begin(ctx context.Context, origin be.Env) (*be.Build, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer r.step("snapshot")()
 	build, recovered, err := r.Registry.Begin(ctx, be.BuildOptions{
 		Parts:     own,
 		Name:      r.job.Name,
@@ -176,14 +184,14 @@ func (r *run) runFrontend(build *be.Build) (Verdict, sandbox.Result, error) {
 		return Verdict{}, result, err
 	}
 	if cleanupErr != nil { // usually because no space is left; the packages are not the cause
-		return failedVerdict(r.job.Frontend, result, cleanupErr), result, nil
+		return r.logged(build, failedVerdict(r.job.Frontend, result, cleanupErr)), result, nil
 	}
 	for _, note := range result.Notes {
 		r.Log.Warn(note)
 	}
 	r.tellVeto(result)
 	verdict, err := r.examine(build, before, result)
-	return verdict, result, err
+	return r.logged(build, verdict), result, err
 }
 
 // inSandbox runs the frontend in the sandbox of the build's root. commit says that
@@ -209,9 +217,13 @@ func (r *run) inSandbox(build *be.Build, commit bool) (result sandbox.Result, cl
 		return sandbox.Result{}, nil, err
 	}
 	r.signals.Forward(process)
-	if result, err = process.Wait(); err != nil {
+	done := r.step("frontend")
+	result, err = process.Wait()
+	done()
+	if err != nil {
 		return result, nil, err
 	}
+	r.log.ExitCode, r.log.Signal = result.ExitCode, int(result.Signal)
 	r.report.Begin(result)
 	cleanupErr = undivert()
 	if commit && r.job.Reboot.Automatic {
@@ -309,12 +321,14 @@ func (r *run) commit(ctx context.Context, build *be.Build, state be.State, reaso
 	if state == be.Ready {
 		r.giveSwap(build)
 	}
+	defer r.step("commit")()
 	e, err := build.Commit(ctx, state, func(record *be.Record) {
 		record.Changes, record.Reason = changes, reason
 		record.Title, record.Kernels = identity.Title, identity.Kernels
 	})
 	if err == nil {
 		r.report.SetResult(e, true)
+		r.made = &e
 	}
 	return e, err
 }
@@ -323,7 +337,9 @@ func (r *run) commit(ctx context.Context, build *be.Build, state be.State, reaso
 // failed.
 func (r *run) finish(failure error) {
 	if r.report.Ran() {
+		r.log.Messages = r.report.Messages()
 		armed, err := r.armed()
 		r.report.Finish(armed, err, failure)
 	}
+	r.keepLog()
 }
