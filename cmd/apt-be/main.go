@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/cli"
@@ -45,9 +47,11 @@ func main() {
 // wrap runs a command line of the frontend f.
 func wrap(f frontend.Frontend) {
 	notice := ui.NewNotice(os.Stderr, false).Narrow()
+	log := newLog(notice)
 	w := &upgrade.Wrapper{
 		Facts: host.Facts(),
-		Open:  func() (*upgrade.Upgrader, error) { return openUpgrader(notice) },
+		Open:  func() (*upgrade.Upgrader, error) { return openUpgrader(notice, log) },
+		Log:   log,
 		Warn: upgrade.OnceADay("/run/apt-be", func(why error) {
 			notice.Warn("%v", why)
 			hint(notice, why)
@@ -62,12 +66,11 @@ func wrap(f frontend.Frontend) {
 }
 
 // openUpgrader returns the upgrader for the environments of the running system.
-func openUpgrader(notice *ui.Notice) (*upgrade.Upgrader, error) {
+func openUpgrader(notice *ui.Notice, log *logrus.Logger) (*upgrade.Upgrader, error) {
 	st, err := openStore("/")
 	if err != nil {
 		return nil, err
 	}
-	log := cli.NewLog(os.Stderr)
 	reg := be.NewRegistry(st, "/", rootconf.Identify)
 	reg.Mounted = func(subvolume string) ([]string, error) { return mounts.Of(st.Device(), subvolume) }
 	share.New(reg, share.RunningHost{Root: "/", Device: st.Device()}) // recovery settles interrupted operations on shares, too, before a snapshot
@@ -91,6 +94,15 @@ func openUpgrader(notice *ui.Notice) (*upgrade.Upgrader, error) {
 	return u, nil
 }
 
+// newLog returns the log of diagnostics, as $APT_BE_DEBUG asks for it.
+func newLog(notice *ui.Notice) *logrus.Logger {
+	log := cli.NewLog(os.Stderr)
+	if err := cli.ApplyDebugVariable(log, os.Getenv(cli.DebugVariable)); err != nil {
+		notice.Warn("%v", err)
+	}
+	return log
+}
+
 // hint prints the remedy for an error, if one is known.
 func hint(notice *ui.Notice, err error) {
 	if text := cli.Hint(err); text != "" {
@@ -103,7 +115,7 @@ func command() {
 	app := &cli.App{
 		Stdout:    os.Stdout,
 		Stderr:    os.Stderr,
-		Log:       cli.NewLog(os.Stderr),
+		Log:       newLog(ui.NewNotice(os.Stderr, false)),
 		Version:   version,
 		Lib:       lib,
 		OpenStore: openStore,

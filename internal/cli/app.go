@@ -121,7 +121,7 @@ func NewCommand(app *App) *cobra.Command {
 		newStatus(app), newList(app), newCreate(app), newDestroy(app), newRename(app),
 		newKeep(app), newUnkeep(app), newMount(app), newUnmount(app), newRun(app), newShell(app),
 		newPrune(app), newDiff(app), newActivate(app), newDeactivate(app), newRollback(app),
-		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFallback(app), newRefreshMenu(app), newGuard(app), newPredecompress(app), newCheckSpace(app), newCloseNetwork(app), newMarkStale(app), newDedupe(app), newDrift(app), newSync(app), newShare(app), newCompletion(app), newShowLog(app),
+		newInit(app), newDoctor(app), newPlan(app), newHealth(app), newBless(app), newBoot(app), newFallback(app), newRefreshMenu(app), newGuard(app), newPredecompress(app), newCheckSpace(app), newCloseNetwork(app), newMarkStale(app), newDedupe(app), newDrift(app), newSync(app), newShare(app), newCompletion(app), newShowLog(app), newExplain(app),
 	)
 	for _, verb := range aptVerbs {
 		root.AddCommand(newApt(app, verb))

@@ -9,9 +9,9 @@ var groups = []struct {
 	verbs     []string
 }{
 	{"environments", "Environments:", []string{"list", "create", "destroy", "rename", "keep", "unkeep", "prune", "mount", "unmount", "run", "shell"}},
-	{"upgrade", "Upgrades and changes:", []string{"diff", "drift", "sync"}},
+	{"upgrade", "Upgrades and changes:", []string{"explain", "log", "diff", "drift", "sync"}},
 	{"boot", "Booting:", []string{"plan", "activate", "deactivate", "rollback", "bless"}},
-	{"state", "State:", []string{"status", "log", "health", "doctor"}},
+	{"state", "State:", []string{"status", "health", "doctor"}},
 	{"maintenance", "Setup and maintenance:", []string{"init", "share", "dedupe", "completion"}},
 }
 

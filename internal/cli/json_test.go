@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
 	"github.com/apt-be/apt-be/internal/boot/setup"
@@ -45,6 +46,8 @@ var documented = map[string]any{
 	"Renumbered":            &renumberedJSON{},
 	"Share":                 &shareJSON{},
 	"Snapshot":              &shareSnapshotJSON{},
+	"Explanation":           &upgrade.Explanation{},
+	"Setting":               &aptconf.Setting{},
 	"Upgrade logs":          &logJSON{},
 	"Upgrade log":           &upgrade.Log{},
 	"Step":                  &upgrade.Step{},

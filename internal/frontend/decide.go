@@ -55,6 +55,9 @@ type Decision struct {
 	Redirect bool
 	// Reason is the reason for the decision, as a sentence for diagnostics.
 	Reason string
+	// Settings are the names of the items of apt's configuration that the rule behind
+	// the decision reads.
+	Settings []string
 	// Warn is a warning to show once a day, such as an [Obstacle]: the command is not
 	// redirected although the configuration asks for it. Nil if there is none.
 	Warn error
@@ -88,6 +91,12 @@ func passes(inv Invocation, m Env) (reason string, pass bool) {
 	return "", false
 }
 
+// The settings of the redirect.
+const (
+	redirectSetting = "Apt-Be::Redirect"
+	commandsSetting = "Apt-Be::Redirect::Commands"
+)
+
 // Decide decides whether an invocation runs in a new boot environment, if the running
 // root can be snapshotted (see OnRoot). conf is the frontend's configuration, read with
 // inv.ConfigArgs. An error means that the policy in conf is invalid; then nothing may be
@@ -101,27 +110,27 @@ func Decide(inv Invocation, conf aptconf.Config, m Env) (Decision, error) {
 		if !inv.Upgrade {
 			// commands that are not redirected by default must work, so that the user
 			// can correct the policy
-			return Decision{Reason: "the policy is not readable", Warn: err}, nil
+			return Decision{Reason: "the policy is not readable", Settings: []string{"Apt-Be"}, Warn: err}, nil
 		}
 		return Decision{}, err
 	}
 	if !policy.Redirect {
-		return Decision{Reason: "Apt-Be::Redirect is off"}, nil
+		return Decision{Reason: "Apt-Be::Redirect is off", Settings: []string{redirectSetting}}, nil
 	}
 	if !listed(inv, policy.Commands) && !(onlyUpgrades(inv, conf) && slices.Contains(policy.Commands, aptconf.OnlyUpgrade)) {
-		return Decision{Reason: fmt.Sprintf("Apt-Be::Redirect::Commands does not list %s", inv.Verb)}, nil
+		return Decision{Reason: fmt.Sprintf("Apt-Be::Redirect::Commands does not list %s", inv.Verb), Settings: []string{commandsSetting, onlyUpgradeSetting}}, nil
 	}
 	if setting := drySetting(inv.Frontend, conf); setting != "" {
-		return Decision{Reason: "it changes no package: " + setting + " is set"}, nil
+		return Decision{Reason: "it changes no package: " + setting + " is set", Settings: []string{setting}}, nil
 	}
 	// unattended-upgrade sets libapt's root directory itself
 	if dir, item, other := conf.OtherRoot(); other && inv.Frontend != UnattendedUpgrade {
 		if m.IsRoot != nil && m.IsRoot(dir) {
 			return Decision{}, &AliasError{Item: item, Dir: dir}
 		}
-		return Decision{Reason: "apt's configuration makes it work on " + dir}, nil
+		return Decision{Reason: "apt's configuration makes it work on " + dir, Settings: []string{item}}, nil
 	}
-	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb)}, nil
+	return Decision{Redirect: true, Reason: fmt.Sprintf("%s is redirected", inv.Verb), Settings: []string{redirectSetting, commandsSetting}}, nil
 }
 
 // OnRoot returns the decision for a running root in a state. A command that would be
@@ -131,7 +140,7 @@ func (d Decision) OnRoot(state StoreState) Decision {
 		return d
 	}
 	obstacle := &Obstacle{state}
-	return Decision{Reason: obstacle.why(), Warn: obstacle}
+	return Decision{Reason: obstacle.why(), Settings: d.Settings, Warn: obstacle}
 }
 
 // onlyUpgrades reports whether an install command only upgrades installed packages, as

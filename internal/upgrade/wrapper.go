@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/apt-be/apt-be/aptconf"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/frontend"
@@ -23,49 +25,66 @@ type Wrapper struct {
 	Open func() (*Upgrader, error)
 	// Warn prints a warning that does not stop the command, each at most once a day.
 	Warn func(why error)
+	Log  logrus.FieldLogger
 }
 
 // Run decides about a command line and carries out the decision. It returns only if the
 // frontend ran in a boot environment, or if nothing could be run.
 func (w *Wrapper) Run(ctx context.Context, f frontend.Frontend, argv []string) (inside.Exit, error) {
 	inv := frontend.Parse(f, argv[1:], os.Environ()...)
-	if !frontend.NeedsConfig(inv, w.Facts) || unlisted(inv) {
+	c, err := w.consider(ctx, inv)
+	if err != nil {
+		w.Log.WithField("command", argv).Debugf("no decision: %v", err)
+		return w.undecided(inv, argv, err)
+	}
+	if c.upgrader != nil {
+		defer c.upgrader.Registry.Store().Close()
+	}
+	w.Log.WithFields(logrus.Fields{"command": argv, "redirect": c.decision.Redirect}).Debug(c.decision.Reason)
+	if c.decision.Warn != nil {
+		w.Warn(c.decision.Warn)
+	}
+	if !c.decision.Redirect {
 		return w.passThrough(f, argv)
 	}
-	conf, err := readConfig(ctx, inv)
+	job, err := JobOf(inv, argv, c.conf, be.Redirect)
 	if err != nil {
 		return w.undecided(inv, argv, err)
 	}
-	decision, err := frontend.Decide(inv, conf, w.Facts)
-	if err != nil {
-		return w.undecided(inv, argv, err)
-	}
-	var u *Upgrader
-	if decision.Redirect { // otherwise the store may be unreadable
-		var state frontend.StoreState
-		if state, u, err = w.examineRoot(); err != nil {
-			return w.undecided(inv, argv, err)
-		}
-		if u != nil {
-			defer u.Registry.Store().Close()
-		}
-		decision = decision.OnRoot(state)
-	}
-	if decision.Warn != nil {
-		w.Warn(decision.Warn)
-	}
-	if !decision.Redirect {
-		return w.passThrough(f, argv)
-	}
-	job, err := JobOf(inv, argv, conf, be.Redirect)
-	if err != nil {
-		return w.undecided(inv, argv, err)
-	}
-	exit, err := u.Upgrade(ctx, job)
+	exit, err := c.upgrader.Upgrade(ctx, job)
 	if err != nil {
 		exit = inside.Exit{Code: f.FailureCode()}
 	}
 	return exit, err
+}
+
+// considered is a decision with the inputs that it needed.
+type considered struct {
+	decision frontend.Decision
+	conf     aptconf.Config
+	upgrader *Upgrader // nil if the decision did not need the store
+}
+
+// consider decides about an invocation. It reads the configuration and the root only if
+// the decision depends on them: they may be unreadable.
+func (w *Wrapper) consider(ctx context.Context, inv frontend.Invocation) (c considered, err error) {
+	if !frontend.NeedsConfig(inv, w.Facts) {
+		c.decision, err = frontend.Decide(inv, aptconf.Config{}, w.Facts)
+		return c, err
+	}
+	if unlisted(inv) {
+		c.decision.Reason = inv.Verb + " is not redirected by the default policy"
+		return c, nil
+	}
+	if c.conf, err = readConfig(ctx, inv); err != nil {
+		return c, err
+	}
+	if c.decision, err = frontend.Decide(inv, c.conf, w.Facts); err != nil || !c.decision.Redirect {
+		return c, err
+	}
+	state, upgrader, err := w.examineRoot()
+	c.upgrader, c.decision = upgrader, c.decision.OnRoot(state)
+	return c, err
 }
 
 // unlisted reports, without running apt, that the default policy does not redirect a

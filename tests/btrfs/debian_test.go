@@ -38,6 +38,7 @@ func TestDebian(t *testing.T) {
 		{"daily", testDaily},
 		{"unattended", testUnattended},
 		{"nights", testNights},
+		{"explain", testExplain},
 		{"locks", testLocks},
 		{"interactive", testInteractive},
 		{"package", testPackage},
