@@ -93,7 +93,7 @@ func TestZeroConfig(t *testing.T) {
 	}
 }
 
-// quote is libapt's QuoteString.
+// quote does the same as libapt's QuoteString.
 func quote(s string) string {
 	const digits = "0123456789abcdef"
 	var b strings.Builder

@@ -157,7 +157,7 @@ func TestBlessed(t *testing.T) {
 	}
 }
 
-func TestOnce(t *testing.T) {
+func TestArmOnce(t *testing.T) {
 	h := newHost(t)
 	h.check(h.arm("ready", true))
 	h.wantBoot("ready")
@@ -168,7 +168,7 @@ func TestOnce(t *testing.T) {
 	h.wantState("ready", be.Blessed)
 }
 
-func TestFailsBack(t *testing.T) {
+func TestFallback(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		damage func(h *host, nonce string)

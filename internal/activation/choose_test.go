@@ -59,9 +59,9 @@ func TestStayAfterBlessing(t *testing.T) {
 	h.wantBoot("ready")
 }
 
-// TestChooseCut cuts the power at each write: one of the two environments boots, and
+// TestChooseDuringPowerCut cuts the power at each write: one of the two environments boots, and
 // stays the default.
-func TestChooseCut(t *testing.T) {
+func TestChooseDuringPowerCut(t *testing.T) {
 	for n := 0; ; n++ {
 		h, left := newHost(t), n
 		h.loader.Cut = func() bool { left--; return left < 0 }

@@ -20,11 +20,11 @@ func upgraded(t *testing.T) *host {
 }
 
 // fullDisk makes all writes fail until the test ends or free is called.
-func fullDisk(t *testing.T, err error) (room func()) {
+func fullDisk(t *testing.T, err error) (free func()) {
 	durable.Before = func(string) error { return err }
-	room = func() { durable.Before = nil }
-	t.Cleanup(room)
-	return room
+	free = func() { durable.Before = nil }
+	t.Cleanup(free)
+	return free
 }
 
 // reset resets the machine, checks which environment boots, and settles the boot.
@@ -70,7 +70,7 @@ func (h *host) wantPassed(want bool) {
 
 // An upgrade is not booted before its sync, whatever resets the machine. Its trial
 // stays wanted.
-func TestWanted(t *testing.T) {
+func TestUpgradeWaitsForSync(t *testing.T) {
 	h := upgraded(t)
 	h.wantPassed(false)
 	for range 2 {
@@ -92,15 +92,15 @@ func TestWanted(t *testing.T) {
 }
 
 // The sync of an upgrade becomes outdated when another system boots.
-func TestWantedOtherPicked(t *testing.T) {
+func TestOtherBootOutdatesSync(t *testing.T) {
 	for i, err := range []error{nil, syscall.ENOSPC} {
 		h := upgraded(t)
 		h.sync()
 		h.connect()
 		h.boots += i // a soft reboot keeps the boot ID
-		room := fullDisk(t, err)
+		free := fullDisk(t, err)
 		_, bootErr := h.act.Boot("", h.bootID())
-		room()
+		free()
 		h.check(bootErr)
 		h.reset("rootfs")
 		h.sync()
@@ -109,7 +109,7 @@ func TestWantedOtherPicked(t *testing.T) {
 }
 
 // A trial of an upgrade that fails counts as a failed trial.
-func TestWantedFails(t *testing.T) {
+func TestFailedTrialOfUpgrade(t *testing.T) {
 	h := upgraded(t)
 	h.sync()
 	h.start()
@@ -136,12 +136,12 @@ func TestFullDisk(t *testing.T) {
 			if armed {
 				h.sync()
 			}
-			room := fullDisk(t, full)
+			free := fullDisk(t, full)
 			h.check(take(h))
 			if found := h.reset("rootfs"); len(found.Failed) > 0 {
 				t.Errorf("%s: found %+v", name, found.Failed)
 			}
-			room()
+			free()
 			if found := h.reset("rootfs"); len(found.Failed) > 0 {
 				t.Errorf("%s: found %+v", name, found.Failed)
 			}
@@ -161,12 +161,12 @@ func TestArmOnFullDisk(t *testing.T) {
 	h := newHost(t)
 	h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })
 	for _, name := range []string{"ready", "healthy"} {
-		room := fullDisk(t, syscall.ENOSPC)
+		free := fullDisk(t, syscall.ENOSPC)
 		if err := h.arm(name, false); err == nil {
 			t.Errorf("%s was armed", name)
 		}
 		h.reset("rootfs")
-		room()
+		free()
 		h.reset("rootfs")
 		envs, err := h.reg.List()
 		h.check(err)
@@ -177,7 +177,7 @@ func TestArmOnFullDisk(t *testing.T) {
 }
 
 // A kexec or soft reboot to an upgrade that was not synced does not count as a boot.
-func TestWantedByKexec(t *testing.T) {
+func TestKexecToUnsyncedUpgrade(t *testing.T) {
 	for _, synced := range []bool{false, true} {
 		h := newHost(t)
 		h.change("ready", func(r *be.Record) { r.CreatedBy = be.Redirect })

@@ -85,13 +85,13 @@ var operations = []operation{
 	},
 	{
 		name:   "part",
-		run:    partOld,
+		run:    splitOld,
 		before: []string{"old", "rootfs"}, after: []string{"new", "old", "rootfs"},
 	},
 }
 
-// partOld makes a separate environment from a copy that was started to renew old.
-func partOld(w *fixture, reg *be.Registry) error {
+// splitOld makes a separate environment from a copy that was started to renew old.
+func splitOld(w *fixture, reg *be.Registry) error {
 	build, err := beginRenewal(w, reg)
 	if err != nil {
 		return err

@@ -116,7 +116,7 @@ func TestForeignSubvolumes(t *testing.T) {
 	w.checkWhole()
 }
 
-func TestTheRunningOneElsewhere(t *testing.T) {
+func TestRunningAtAnyPath(t *testing.T) {
 	for path, name := range map[string]string{"@": "default", "@rootfs2": "rootfs2", "debian/root": "debian-root", "@/.x": "default", "a b": "default"} {
 		w := newFixture(t)
 		check(t, w.store.Create(path))

@@ -132,9 +132,9 @@ func TestRenewTakesTheNewest(t *testing.T) {
 	}
 }
 
-// TestPart turns a copy that was started to renew an environment into an environment of
+// TestSplit turns a copy that was started to renew an environment into an environment of
 // its own. The record of the first one does not apply to it.
-func TestPart(t *testing.T) {
+func TestSplit(t *testing.T) {
 	w := newFixture(t)
 	old := w.create("old")
 	check(t, w.locked(func() error {

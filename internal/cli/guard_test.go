@@ -67,7 +67,7 @@ func TestGuardSnapshot(t *testing.T) {
 	}
 }
 
-func TestGuardStaysAside(t *testing.T) {
+func TestGuardDoesNothing(t *testing.T) {
 	f := newFixture(t)
 	nothing, err := apthook.Read(strings.NewReader("VERSION 3\nApt-Be::Guard=nonsense\n\nc - - none < 1 all none /c.deb\n"))
 	must(t, err)
@@ -185,7 +185,7 @@ func TestSafetySnapshot(t *testing.T) {
 	f.get(e.Name)
 }
 
-func TestDropGuardsDoesNotWaitForEver(t *testing.T) {
+func TestDropGuardsTimesOut(t *testing.T) {
 	f := newFixture(t)
 	f.app.Patience = 20 * time.Millisecond
 	release, err := f.registry().Lock(context.Background())

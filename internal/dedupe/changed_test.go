@@ -70,7 +70,7 @@ func TestChangedSinceTheScan(t *testing.T) {
 }
 
 // A pass that is stopped between two steps reports no failures.
-func TestStopInTheMiddle(t *testing.T) {
+func TestRunStopsBetweenSteps(t *testing.T) {
 	files := map[string]string{"a": text("a"), "b": text("b")}
 	trees, err := openTrees(tree(t, files), tree(t, files))
 	if err != nil {

@@ -191,7 +191,7 @@ func TestOutcomes(t *testing.T) {
 
 // The packages' checksums find a file whose path has changed, also below a directory
 // that is a link to usr.
-func TestElsewhere(t *testing.T) {
+func TestRunFindsMovedFile(t *testing.T) {
 	const sum = "0123456789abcdef0123456789abcdef"
 	base := tree(t, map[string]string{
 		"usr/lib/old/file":            text("same"),
@@ -223,7 +223,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-func TestNoTree(t *testing.T) {
+func TestRunMissingTree(t *testing.T) {
 	dir := t.TempDir()
 	for _, pair := range [][2]string{{dir, dir + "/none"}, {dir + "/none", dir}} {
 		if _, err := Run(context.Background(), pair[0], pair[1], Options{}); !errors.Is(err, os.ErrNotExist) {

@@ -47,8 +47,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestForesee uses a root in which all sizes are known.
-func TestForesee(t *testing.T) {
+// TestForUpgrade uses a root in which all sizes are known.
+func TestForUpgrade(t *testing.T) {
 	root := t.TempDir()
 	write := func(name, content string) string {
 		t.Helper()

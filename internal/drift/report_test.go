@@ -27,7 +27,7 @@ func TestArea(t *testing.T) {
 	}
 }
 
-func TestFates(t *testing.T) {
+func TestOutcome(t *testing.T) {
 	file := merge.Node{Kind: merge.Regular, Content: "x"}
 	for want, c := range map[Outcome]Change{
 		Refused:  {Change: merge.Change{Decision: merge.Decision{Refused: true}}},

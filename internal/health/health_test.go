@@ -67,7 +67,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestHang(t *testing.T) {
+func TestRunKillsHangingCheck(t *testing.T) {
 	dir := t.TempDir()
 	pid := filepath.Join(dir, "pid")
 	write(t, dir, "hang", "#!/bin/sh\nsleep 1000 &\necho $! >"+pid+"\nwait\n")

@@ -159,7 +159,7 @@ func TestStandIn(t *testing.T) {
 }
 
 // The stand-in runs the real program for requests that send no mail.
-func TestStandInPassesOn(t *testing.T) {
+func TestStandInRunsRealProgram(t *testing.T) {
 	dir := t.TempDir()
 	record := filepath.Join(dir, "record")
 	real := "#!/bin/sh\necho \"$@\" >>" + record + "\n"

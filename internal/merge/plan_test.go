@@ -213,9 +213,9 @@ func TestPlanBelowFormerDirectory(t *testing.T) {
 	}
 }
 
-// TestPlanOfUntouched checks that the plan reads no unchanged paths of the target, and
-// is the same as if it had.
-func TestPlanOfUntouched(t *testing.T) {
+// TestPlanReadsNoUnchangedPaths checks that the plan reads no unchanged paths of the
+// target, and that the plan is the same if all paths are read.
+func TestPlanReadsNoUnchangedPaths(t *testing.T) {
 	base := grow("a/", "a/one=1", "a/two=1", "b/", "b/one=1", "c/", "c/one=1")
 	running := grow("a/", "a/one=2", "a/two=2", "a/new=1", "b/", "b/one=2", "c/", "c/one=2", "d/", "d/new=1")
 	target := grow("a/", "a/one=1", "a/two=3", "b/", "b/one=1", "b/more=1", "c>b")

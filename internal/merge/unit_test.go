@@ -261,8 +261,8 @@ func TestUnitAside(t *testing.T) {
 	result.wantFiles(t, "etc/", "a.db="+head+"2", "a.db.apt-be-dist=older", "a.db.apt-be-dist.2="+head+"1", "a.db.apt-be-dist.2-wal=3")
 }
 
-// TestUnitOfLocks has one side only open a database for reading.
-func TestUnitOfLocks(t *testing.T) {
+// In TestUnitOpenedForReading, one side only opens a database for reading.
+func TestUnitOpenedForReading(t *testing.T) {
 	const head = "SQLite format 3\x00"
 	base := grow("srv/", "srv/a.db="+head+"1", "srv/a.db-wal=1", "srv/a.db-shm=1")
 	looked := grow("srv/", "srv/a.db="+head+"1", "srv/a.db-wal=1", "srv/a.db-shm=2")

@@ -40,7 +40,7 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-func TestOfNothing(t *testing.T) {
+func TestOfUnmounted(t *testing.T) {
 	dirs, err := Of("/dev/none", "@be/none")
 	if err != nil || len(dirs) != 0 {
 		t.Errorf("Of = %q, %v, want nothing", dirs, err)

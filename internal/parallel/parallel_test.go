@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestEachDoesAll(t *testing.T) {
+func TestEachCallsAll(t *testing.T) {
 	for _, n := range []int{0, 1, 1000} {
 		times := make([]int, n)
 		if err := Each(n, func(i int) error { times[i]++; return nil }); err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestNews(t *testing.T) {
+func TestHasNews(t *testing.T) {
 	for sums, want := range map[string]bool{
 		"": false,
 		"d41d8cd98f00b204e9800998ecf8427e  usr/share/doc/x/changelog.Debian.gz\n":                                            false,

@@ -124,7 +124,7 @@ func TestPartialResultIsHidden(t *testing.T) {
 	check(t, <-finished)
 }
 
-func TestStops(t *testing.T) {
+func TestRunIsCancelled(t *testing.T) {
 	f := newFixture(t)
 	check(t, os.WriteFile(f.backend, []byte("#!/bin/sh\n[ \"$1\" = --fsys-tarfile ] || exit 2\nexec sleep 100\n"), 0o755))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -10,7 +10,7 @@ import (
 
 // Clear removes apt-be's part of the flag, whatever the flag contained before and
 // since. The parts of other programs stay.
-func TestFlag(t *testing.T) {
+func TestClear(t *testing.T) {
 	const flag, packages = "reboot-required", "reboot-required.pkgs"
 	type files map[string]string
 	for name, tt := range map[string]struct {

@@ -36,15 +36,15 @@ func TestReadFile(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadFile of nothing = %v", err)
 	}
-	// Larger than any memory.
+	// The size is larger than any memory.
 	check(t, os.Truncate(path, 1<<42))
 	if _, err := regular.ReadFile(path, 1<<10); !errors.Is(err, regular.ErrSize) {
 		t.Errorf("ReadFile of 4 TiB = %v", err)
 	}
 }
 
-// None of these is opened or waited for.
-func TestOtherKinds(t *testing.T) {
+// Open returns an error for a special file, and does not wait for it.
+func TestOpenRefusesSpecialFiles(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	check(t, unix.Mkfifo(at("FIFO"), 0o600))

@@ -90,8 +90,8 @@ func TestCarryHardLinks(t *testing.T) {
 	}
 }
 
-// TestNoWayOut has links at places where directories are expected.
-func TestNoWayOut(t *testing.T) {
+// TestChangeFollowsNoLinks has links at places where directories are expected.
+func TestChangeFollowsNoLinks(t *testing.T) {
 	c, to, from := pair(t)
 	plant(t, from, "d/file")
 	outside := t.TempDir()
@@ -189,8 +189,8 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// TestBesides keeps files beside others whose names are too long for a suffix.
-func TestBesides(t *testing.T) {
+// TestBesideLongNames keeps files beside others whose names are too long for a suffix.
+func TestBesideLongNames(t *testing.T) {
 	if got := BesidePath("etc/motd", Aside); got != "etc/motd"+Aside {
 		t.Errorf("beside motd is %s", got)
 	}

@@ -30,7 +30,7 @@ func newAssembler(t *testing.T) (a *assembler, outside string) {
 	return a, outside
 }
 
-func TestNothingIsMadeOutside(t *testing.T) {
+func TestWritesStayInRoot(t *testing.T) {
 	a, outside := newAssembler(t)
 	check(t, os.Symlink("../../outside", filepath.Join(a.root, "relative")))
 	check(t, os.Symlink(outside, filepath.Join(a.root, "absolute")))

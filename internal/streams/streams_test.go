@@ -155,7 +155,7 @@ func TestStreamsInJSON(t *testing.T) {
 
 // No descriptor of the command leads to a file: not by its name in /proc, and not by an
 // operation on the descriptor.
-func TestDescriptorsLeadToNoFile(t *testing.T) {
+func TestDescriptorsReachNoFile(t *testing.T) {
 	input, output := scratch(t, "input\n"), scratch(t, "")
 	_, err := run(t, open(t, input, unix.O_RDWR), open(t, output, unix.O_RDWR), null(t), `
 readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2

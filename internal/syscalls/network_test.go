@@ -27,7 +27,7 @@ const (
 	interfaces = "SYSCALLS_INTERFACES"
 )
 
-// TestNetwork has a process in a network namespace of its own use the test's network,
+// TestNetwork lets a process in a network namespace of its own use the test's network,
 // until the process closes that network.
 func TestNetwork(t *testing.T) {
 	tcp, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -92,7 +92,7 @@ func TestRecoverUndoesMissingCommit(t *testing.T) {
 	f.checkFiles(t)
 }
 
-func TestRecoverLeavesTheLivingAlone(t *testing.T) {
+func TestRecoverSkipsLiveTransactions(t *testing.T) {
 	f := newFixture(t.TempDir())
 	tx, err := f.journal.Begin("a test")
 	check(t, err)

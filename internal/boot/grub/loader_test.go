@@ -79,7 +79,7 @@ func TestLoader(t *testing.T) {
 }
 
 // The initramfs of a trial only has to rename a file.
-func TestTried(t *testing.T) {
+func TestRenameMarksTried(t *testing.T) {
 	l := loader(t, ReadOnlyEnv)
 	must(t, l.SetMenu(menu(), nil))
 	must(t, l.Arm(nonce))

@@ -65,7 +65,7 @@ func TestIsPlain(t *testing.T) {
 	}
 }
 
-func TestPlaceOfNothing(t *testing.T) {
+func TestPlaceOfMissing(t *testing.T) {
 	if place, err := PlaceOf(context.Background(), filepath.Join(t.TempDir(), "missing")); err == nil {
 		t.Errorf("%+v", place)
 	}

@@ -152,7 +152,7 @@ func TestPutAndCollect(t *testing.T) {
 	}
 }
 
-func TestNothingIsCopiedTwice(t *testing.T) {
+func TestPutCopiesOnce(t *testing.T) {
 	m := newMachine(t)
 	a := m.entry("a", "kernel", "initrd")
 	m.put(a)
@@ -260,7 +260,7 @@ func TestLeftoversOfCrash(t *testing.T) {
 	}
 }
 
-func TestDamageIsFound(t *testing.T) {
+func TestVerifyFindsDamage(t *testing.T) {
 	m := newMachine(t)
 	put := m.put(m.entry("a", "kernel", "initrd"))
 	if err := os.WriteFile(m.file(copyOf("initrd", "initrd")), []byte("INITRD"), 0o600); err != nil {
@@ -277,7 +277,7 @@ func TestDamageIsFound(t *testing.T) {
 	}
 }
 
-func TestNoRoom(t *testing.T) {
+func TestCheckSpace(t *testing.T) {
 	m := newMachine(t)
 	if err := m.CheckSpace(1 << 62); !errors.Is(err, boot.ErrNoSpace) || !strings.Contains(err.Error(), "needs 4.0 EiB, ") {
 		t.Error(err)
