@@ -5,24 +5,6 @@ import (
 	"strings"
 )
 
-// ReadHistoryErrors returns the errors in apt's history log of newRoot that the log of
-// baseRoot lacks, see [HistoryErrors]. A missing log counts as empty.
-func ReadHistoryErrors(baseRoot, newRoot string) ([]string, error) {
-	var logs [2][]byte
-	for i, root := range []string{baseRoot, newRoot} {
-		dir, err := openRoot(root)
-		if err != nil {
-			return nil, err
-		}
-		logs[i], err = dir.readIfAny(historyFile)
-		dir.close()
-		if err != nil {
-			return nil, err
-		}
-	}
-	return HistoryErrors(logs[0], logs[1]), nil
-}
-
 // HistoryErrors returns the values of the Error fields that apt's history.log has in
 // new but not in old. libapt writes one for each failed run of dpkg, whatever the
 // frontend and its exit status. If new does not continue old, because the log was

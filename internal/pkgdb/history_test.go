@@ -31,10 +31,4 @@ func TestHistoryErrors(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
 	}
-
-	base, fresh := makeRoot(t, nil), makeRoot(t, map[string]string{historyFile: bad})
-	got, err := ReadHistoryErrors(base, fresh)
-	if diff := cmp.Diff([]string{message}, got); diff != "" || err != nil {
-		t.Errorf("ReadHistoryErrors: %v (-want +got):\n%s", err, diff)
-	}
 }

@@ -1,8 +1,6 @@
 package pkgdb
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"pault.ag/go/debian/control"
 )
 
 // ListsDir is the directory of apt's package lists, from a root.
@@ -77,48 +77,17 @@ func ReadArchives(list io.Reader, wanted map[string]bool, found map[string][]Arc
 		pkg, _, _ := strings.Cut(name, "_")
 		packages[pkg] = true
 	}
-	lines := bufio.NewReaderSize(list, 1<<20)
-	var b Binary
-	var a Archive
-	file, skip := "", false
-	enter := func() {
-		if name := b.CacheName(file); !skip && len(a.SHA256) == 64 && wanted[name] {
+	return eachListed(list, func(pkg string) bool { return packages[pkg] }, func(p control.Paragraph) bool {
+		file, _ := field(p, "Filename")
+		size, _ := field(p, "Size")
+		sum, _ := field(p, "SHA256")
+		a := Archive{SHA256: strings.ToLower(sum)}
+		a.Size, _ = strconv.ParseInt(size, 10, 64)
+		if name := binaryOf(p).CacheName(file); len(a.SHA256) == 64 && wanted[name] {
 			found[name] = append(found[name], a)
 		}
-		b, a, file, skip = Binary{}, Archive{}, "", false
-	}
-	for {
-		line, err := readLine(lines)
-		switch {
-		case err == io.EOF:
-			enter()
-			return nil
-		case err != nil:
-			return fmt.Errorf("cannot read a list of packages: %w", err)
-		case len(line) == 0:
-			enter()
-			continue
-		case skip:
-			continue
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch string(name) {
-		case "Package":
-			b.Package = string(value)
-			skip = !packages[b.Package]
-		case "Version":
-			b.Version = string(value)
-		case "Architecture":
-			b.Arch = string(value)
-		case "Filename":
-			file = string(value)
-		case "Size":
-			a.Size, _ = strconv.ParseInt(string(value), 10, 64)
-		case "SHA256":
-			a.SHA256 = strings.ToLower(string(value))
-		}
-	}
+		return true
+	})
 }
 
 // CacheName returns the name in apt's cache of a package with this name in its

@@ -15,7 +15,6 @@ const (
 	statusFile   = "var/lib/dpkg/status"
 	updatesDir   = "var/lib/dpkg/updates"
 	extendedFile = "var/lib/apt/extended_states"
-	historyFile  = "var/log/apt/history.log"
 )
 
 // Package is dpkg's and apt's data about one package of one architecture. Want, Flag

@@ -87,11 +87,12 @@ func (s *recordSet) markAuto(extended []byte) error {
 			native = p.Arch
 		}
 	}
-	fields := []string{"Package", "Architecture", "Auto-Installed"}
-	return eachStanza(extended, fields, func(stanza control.Paragraph) error {
-		auto := stanza.Values["Auto-Installed"] == "1"
-		arch := stanza.Values["Architecture"]
-		instances := s.byName[stanza.Values["Package"]]
+	return eachStanza(extended, func(stanza control.Paragraph) error {
+		installed, _ := field(stanza, "Auto-Installed")
+		auto := installed == "1"
+		arch, _ := field(stanza, "Architecture")
+		name, _ := field(stanza, "Package")
+		instances := s.byName[name]
 		for i := range instances {
 			p := &instances[i]
 			if arch == "" || p.Arch == arch || p.Arch == "all" && (native == "" || native == arch) {
@@ -113,18 +114,14 @@ func (s *recordSet) sorted() []Package {
 
 // eachPackage calls do with every record of a status or journal file.
 func eachPackage(raw []byte, do func(Package)) error {
-	fields := []string{"Package", "Status", "Architecture", "Version", "Multi-Arch"}
-	return eachStanza(raw, fields, func(stanza control.Paragraph) error {
-		p := Package{
-			Name:          stanza.Values["Package"],
-			Arch:          stanza.Values["Architecture"],
-			Version:       stanza.Values["Version"],
-			multiArchSame: stanza.Values["Multi-Arch"] == "same",
-		}
+	return eachStanza(raw, func(stanza control.Paragraph) error {
+		b := binaryOf(stanza)
+		multiArch, _ := field(stanza, "Multi-Arch")
+		p := Package{Name: b.Package, Arch: b.Arch, Version: b.Version, multiArchSame: multiArch == "same"}
 		if p.Name == "" {
 			return errors.New("a paragraph has no Package field")
 		}
-		status, found := stanza.Values["Status"]
+		status, found := field(stanza, "Status")
 		if !found {
 			status = "unknown ok not-installed"
 		}

@@ -1,7 +1,9 @@
 package pkgdb
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,15 +11,15 @@ import (
 	"pault.ag/go/debian/control"
 )
 
-// eachStanza calls do with every paragraph of a file in deb822 format, reduced to the
-// named fields. Field names are compared without case, as in dpkg, and do gets them as
-// written in fields.
-func eachStanza(raw []byte, fields []string, do func(control.Paragraph) error) error {
-	reduced, err := reduce(raw, fields)
-	if err != nil {
-		return err
+// eachStanza calls do with every paragraph of a file in deb822 format. The paragraphs
+// lack continuation lines, such as those of descriptions, which no caller needs: the
+// library appends each of them to a copy of the value so far, so that a file of many
+// such lines, which a package's script can write, would take hours.
+func eachStanza(raw []byte, do func(control.Paragraph) error) error {
+	if bytes.HasPrefix(raw, []byte("-----BEGIN PGP ")) { // the library would read the signed text
+		return errors.New("it has a signature")
 	}
-	reader, err := control.NewParagraphReader(bytes.NewReader(reduced), nil)
+	reader, err := control.NewParagraphReader(bytes.NewReader(withoutContinuations(raw)), nil)
 	if err != nil {
 		return err
 	}
@@ -27,7 +29,7 @@ func eachStanza(raw []byte, fields []string, do func(control.Paragraph) error) e
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%.80s", err) // the error contains the whole line
 		}
 		if err := do(*paragraph); err != nil {
 			return err
@@ -35,36 +37,83 @@ func eachStanza(raw []byte, fields []string, do func(control.Paragraph) error) e
 	}
 }
 
-// reduce keeps only the first lines of the named fields and the blank lines between
-// paragraphs. A status file consists mostly of descriptions and conffiles, which the
-// paragraph reader would join line by line, in quadratic time.
-func reduce(raw []byte, fields []string) ([]byte, error) {
-	reduced := make([]byte, 0, len(raw)/8)
-	for number := 1; len(raw) > 0; number++ {
-		var line []byte
-		line, raw, _ = bytes.Cut(raw, []byte("\n"))
-		line = bytes.TrimSuffix(line, []byte("\r"))
-		if len(line) == 0 {
-			reduced = append(reduced, '\n')
-			continue
-		}
-		if line[0] == ' ' || line[0] == '\t' || line[0] == '#' {
-			continue
-		}
-		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found {
-			return nil, fmt.Errorf("line %d is not a field: %.40q", number, line)
-		}
-		for _, field := range fields {
-			// The comparison of lengths comes first because this is the inner loop.
-			if len(name) == len(field) && strings.EqualFold(string(name), field) {
-				reduced = append(reduced, field...)
-				reduced = append(reduced, ':', ' ')
-				reduced = append(reduced, value...)
-				reduced = append(reduced, '\n')
-				break
-			}
+// withoutContinuations returns a text in deb822 format without continuation lines.
+func withoutContinuations(raw []byte) []byte {
+	reduced := make([]byte, 0, len(raw))
+	for line := range bytes.Lines(raw) {
+		if line[0] != ' ' && line[0] != '\t' {
+			reduced = append(reduced, line...)
 		}
 	}
-	return reduced, nil
+	return reduced
+}
+
+// field returns the value of a field. Names are compared without case, as in dpkg.
+func field(p control.Paragraph, name string) (value string, found bool) {
+	if value, found = p.Values[name]; found {
+		return value, true
+	}
+	for _, key := range p.Order {
+		if strings.EqualFold(key, name) {
+			return p.Values[key], true
+		}
+	}
+	return "", false
+}
+
+// eachListed calls do with the paragraphs of a repository's package list that describe
+// the wanted packages, until do returns false. Such a list has about 50 MB, and apt
+// waits. So it searches for the names of packages, and the library parses only the
+// wanted paragraphs: parsing all of them would take three times as long.
+func eachListed(list io.Reader, wanted func(pkg string) bool, do func(control.Paragraph) (more bool)) error {
+	const packageField = "Package:"
+	lines := bufio.NewReaderSize(list, 1<<20)
+	var stanza []byte
+	skip := false
+	for {
+		line, err := readLine(lines)
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("cannot read a list of packages: %w", err)
+		}
+		if len(line) > 0 {
+			if name, found := bytes.CutPrefix(line, []byte(packageField)); found && !skip {
+				skip = !wanted(string(bytes.TrimSpace(name)))
+			}
+			if !skip {
+				stanza = append(append(stanza, line...), '\n')
+			}
+			continue
+		}
+		more := true
+		if !skip {
+			parseErr := eachStanza(stanza, func(p control.Paragraph) error {
+				more = do(p)
+				return nil
+			})
+			if parseErr != nil {
+				return fmt.Errorf("cannot read a list of packages: %w", parseErr)
+			}
+		}
+		if err == io.EOF || !more {
+			return nil
+		}
+		stanza, skip = stanza[:0], false
+	}
+}
+
+// readLine returns a line without its end, valid until the next call. It returns the
+// beginning of a line that is longer than the buffer.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		begin := bytes.Clone(line[:1<<10])
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = r.ReadSlice('\n')
+		}
+		line = begin
+	}
+	if err == io.EOF && len(line) > 0 {
+		err = nil
+	}
+	return bytes.TrimSuffix(line, []byte("\n")), err
 }
