@@ -44,7 +44,7 @@ var only = map[string][]string{
 	"pault.ag/go/debian/":                {"internal/pkgdb"},
 	"github.com/spf13/cobra":             {"internal/cli"},
 	// Diagnostics: the domain packages print nothing, and return errors.
-	"github.com/sirupsen/logrus": {"cmd/apt-be", "internal/cli", "internal/upgrade", "internal/inside", "internal/report", "internal/catchup", "internal/systemd"},
+	"github.com/sirupsen/logrus": {"cmd/apt-be", "internal/cli", "internal/upgrade", "internal/inside", "internal/report", "internal/catchup", "internal/systemd", "internal/lifecycle"},
 	// Only tests use these packages.
 	module + "/internal/store/fake":          {"internal/be/betest"},
 	module + "/internal/be/betest":           {},

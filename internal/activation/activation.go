@@ -180,6 +180,13 @@ func (a *Activator) Entry(e be.Env) (boot.Entry, error) {
 	}, nil
 }
 
+// Waits reports whether an environment has a trial that the machine has yet to start, by
+// any method.
+func Waits(e be.Env) bool {
+	// The loader does not know a trial that it does not start.
+	return e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot
+}
+
 // settled reports whether the trial of an environment has ended.
 func settled(e be.Env) bool {
 	t := e.Record.Trial

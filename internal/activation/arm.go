@@ -179,8 +179,7 @@ func (a *Activator) Next() (be.Env, bool, error) {
 		if e.DefaultErr != nil {
 			return be.Env{}, false, fmt.Errorf("cannot determine the default: %w", e.DefaultErr)
 		}
-		// The loader does not know a trial that it does not start.
-		if e.Armed || !settled(e) && e.Record.Trial.Method != be.Reboot {
+		if Waits(e) {
 			return e, !e.Running, nil
 		}
 	}

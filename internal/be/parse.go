@@ -67,7 +67,7 @@ func (r *Record) check(uuid string) error {
 		return fmt.Errorf("invalid schema %d", r.Schema)
 	case r.UUID != uuid:
 		return fmt.Errorf("it belongs to another subvolume, %s", r.UUID)
-	case !slices.Contains([]State{Creating, Ready, Trying, Blessed, FellBack, Stale, Superseded, Failed}, r.State):
+	case !slices.Contains([]State{Creating, Ready, Trying, Blessed, FellBack, Stale, Failed}, r.State):
 		return nonsense("state", r.State)
 	case r.Path != "" && store.CheckPath(r.Path) != nil:
 		return nonsense("path", r.Path)

@@ -13,7 +13,6 @@ import (
 type State string
 
 // The states. The first five are in the order of a successful environment's life.
-// Nothing sets Superseded: a replaced environment is destroyed immediately.
 const (
 	Creating   State = "creating"   // under construction
 	Ready      State = "ready"      // complete, and never booted
@@ -22,7 +21,6 @@ const (
 	Blessed    State = "blessed"    // booted and healthy
 	FellBack   State = "fell-back"  // booted, and left because it was unhealthy
 	Stale      State = "stale"      // the running system changed in a way that cannot be carried
-	Superseded State = "superseded" // a newer upgrade replaced it
 	Failed     State = "failed"     // its upgrade failed; kept for inspection, never booted
 	Unreadable State = "unreadable" // its record cannot be read; only shown, never in a record
 )

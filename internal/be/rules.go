@@ -66,8 +66,6 @@ func Prune(envs []Env, keep int, mounted func(Env) bool) []PruneDecision {
 			decision.Reason = "apt-be did not create it automatically"
 		case e.Record.State == Stale:
 			decision.Destroy, decision.Reason = true, "it lacks later package changes of the running system"
-		case e.Record.State == Superseded:
-			decision.Destroy, decision.Reason = true, "a newer upgrade replaced it"
 		case e.Record.State == Failed && youngest(envs, Failed) != e.Name:
 			decision.Destroy, decision.Reason = true, "a newer failed environment is kept for examination"
 		case e.Record.State == Failed:

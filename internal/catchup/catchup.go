@@ -125,3 +125,18 @@ func Rules(root string) (merge.Rules, error) {
 	}
 	return rules, nil
 }
+
+// PackagesChanged reports whether packages of the running system changed since an
+// environment was made from it. The environment lacks these changes, and the next boot
+// would lose them.
+func PackagesChanged(reg *be.Registry, e be.Env) (bool, error) {
+	running, err := reg.Running()
+	if err != nil {
+		return false, err
+	}
+	base, err := reg.BaseOf(e)
+	if err != nil {
+		return false, err
+	}
+	return pkgdb.Changed(reg.Store().Path(base.Path), reg.Dir(running))
+}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,19 +11,12 @@ import (
 	"github.com/apt-be/apt-be/internal/activation"
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/method"
-	"github.com/apt-be/apt-be/internal/catchup"
-	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/lifecycle"
 	"github.com/apt-be/apt-be/internal/share"
 )
 
-// riskFellBack is the risk of booting an environment from which the machine fell back.
-const riskFellBack = "fell-back"
-
-// riskNoFallback is the risk of a trial that only its own userspace can end.
-const riskNoFallback = "no-fallback"
-
 // risks are the values of --accept-risk.
-var risks = []string{riskFellBack, riskNoFallback, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable, riskDeleteNested}
+var risks = []string{lifecycle.RiskFellBack, lifecycle.RiskNoFallback, share.RiskOpenFiles, share.RiskDeleteShare, be.RiskUnreadable, riskDeleteNested}
 
 type activateOptions struct {
 	once, replay             bool
@@ -111,108 +103,47 @@ the initramfs must end trials on this machine, and NAME's initramfs does not, us
 }
 
 func (app *App) activate(ctx context.Context, reg *be.Registry, name string, o activateOptions) error {
-	e, err := reg.Get(name)
-	if err != nil {
+	l, _ := app.lifecycle(reg) // Activate reports a missing boot loader
+	a, err := l.Activate(ctx, name, lifecycle.Activation{
+		Once:    o.once,
+		DryRun:  app.options.DryRun,
+		Accepts: app.accepts,
+		Method:  func(ctx context.Context, e be.Env) (be.Method, error) { return app.methodFor(ctx, reg, e, o) },
+	})
+	switch {
+	case err != nil:
 		return err
-	}
-	if e.Running && e.Next {
+	case a.Done:
 		app.notice().Say("%s is running and is the default.", name)
 		return nil
-	}
-	// The kernels may have changed, for example by apt-be run.
-	if e, err = reg.Identify(e); err != nil {
-		return fmt.Errorf("cannot activate %s: %w", name, err)
-	}
-	if err := app.checkState(reg, e); err != nil {
-		return fmt.Errorf("cannot activate %s: %w", name, err)
-	}
-	act, err := app.activator()
-	if err == nil {
-		// Before apt-be init, the kernels may be in a separate file system.
-		_, err = activation.KernelOf(e)
-	}
-	if errors.Is(err, activation.ErrNoKernel) {
-		err = fmt.Errorf("%w: %w", be.ErrProtected, err)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot activate %s: %w", name, err)
-	}
-	way, err := app.methodFor(ctx, reg, e, o)
-	if err != nil {
-		return fmt.Errorf("cannot activate %s: %w", name, err)
-	}
-	if app.options.DryRun {
-		return app.wouldActivate(act, e, way, o)
-	}
-	if way == be.Reboot && !o.once && proven(e) {
-		if err := act.Choose(e); err != nil {
-			return err
-		}
+	case app.options.DryRun && o.goes():
+		app.would("go to %s by %s", name, a.Method)
+		return nil
+	case app.options.DryRun:
+		app.would("boot %s next", name)
+		return nil
+	case a.Chosen:
 		app.notice().Say("%s is the default from now on.", name)
-	} else if err := app.try(ctx, act, e, way, o.once); err != nil {
-		return err
+	case a.Method == be.Reboot:
+		app.tellTrial(l, name)
 	}
-	if err := app.tellAdditions(reg, e); err != nil {
+	if err := app.tellAdditions(l, a.Env); err != nil {
 		app.Log.Warn(err)
 	}
 	if !o.goes() {
 		return nil
 	}
-	return app.goTo(ctx, act, e, way)
+	return l.Go(ctx, a.Env, a.Method)
 }
 
-// wouldActivate is the part of activate that a dry run prints instead of arming a
-// trial.
-func (app *App) wouldActivate(act *activation.Activator, e be.Env, way be.Method, o activateOptions) error {
-	if err := app.refusal(act.Check(e, activation.ArmOptions{Method: way, NoFallback: app.accepts(riskNoFallback)}), e); err != nil {
-		return err
+// tellTrial prints that the next boot is a trial, and what the fallback covers.
+func (app *App) tellTrial(l *lifecycle.Lifecycle, name string) {
+	if app.accepts(lifecycle.RiskNoFallback) {
+		app.notice().Say("The next boot tries %s. Until its services are up, each further boot tries it again.", name)
+		return
 	}
-	if o.goes() {
-		app.would("go to %s by %s", e.Name, way)
-	} else {
-		app.would("boot %s next", e.Name)
-	}
-	return nil
-}
-
-// refusal adds a remedy to the error of Arm.
-func (app *App) refusal(err error, e be.Env) error {
-	if errors.Is(err, activation.ErrNoFallback) {
-		err = fmt.Errorf("%w: %w (to add them, run apt-be run %s -- update-initramfs -u -k all; to boot it without fallback, use --accept-risk %s)",
-			be.ErrProtected, err, e.Name, riskNoFallback)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot activate %s: %w", e.Name, err)
-	}
-	return nil
-}
-
-// proven reports whether an environment needs no trial: the running one, and a blessed
-// one that was not modified since.
-func proven(e be.Env) bool {
-	return e.Running || e.Record.State == be.Blessed && !e.Record.Modified
-}
-
-// try arms a trial of an environment.
-func (app *App) try(ctx context.Context, act *activation.Activator, e be.Env, way be.Method, once bool) error {
-	arming, err := app.trialOptions(ctx, way)
-	if err != nil {
-		return err
-	}
-	arming.Once, arming.NoFallback = once, app.accepts(riskNoFallback)
-	if _, err = act.Arm(e, arming); err != nil {
-		return app.refusal(err, e)
-	}
-	if way != be.Reboot {
-		return nil
-	}
-	if arming.NoFallback {
-		app.notice().Say("The next boot tries %s. Until its services are up, each further boot tries it again.", e.Name)
-		return nil
-	}
-	level, why := act.Loader.Level()
-	app.notice().Say("The next boot tries %s. Fallback level %s: %s.", e.Name, level, why)
-	return nil
+	level, why := l.Act.Loader.Level()
+	app.notice().Say("The next boot tries %s. Fallback level %s: %s.", name, level, why)
 }
 
 // trialOptions returns the options of a trial, from the active services and the policy.
@@ -226,49 +157,4 @@ func (app *App) trialOptions(ctx context.Context, way be.Method) (activation.Arm
 		return activation.ArmOptions{}, err
 	}
 	return app.Arming(ctx, way, policy.Deadline)
-}
-
-// checkState fails if an environment's state forbids booting it.
-func (app *App) checkState(reg *be.Registry, e be.Env) error {
-	switch e.Record.State {
-	case be.Failed:
-		return fmt.Errorf("%w: its upgrade failed: %s", be.ErrProtected, e.Record.Reason)
-	case be.FellBack:
-		if !app.accepts(riskFellBack) {
-			return fmt.Errorf("%w: the machine fell back from it, and would not fall back again: %s (to boot it all the same, use --accept-risk %s)",
-				be.ErrProtected, e.Record.Reason, riskFellBack)
-		}
-	}
-	return app.checkFresh(reg, e)
-}
-
-// checkFresh fails if the changes of the running system cannot be carried to an
-// upgraded environment.
-func (app *App) checkFresh(reg *be.Registry, e be.Env) error {
-	if !e.Pending() && e.Record.State != be.Stale {
-		return nil
-	}
-	l, err := catchup.PairOf(reg, e)
-	if errors.Is(err, catchup.ErrNoSource) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", be.ErrProtected, err)
-	}
-	changed, err := l.PackagesChanged()
-	if err == nil && changed {
-		err = drift.ErrPackages
-	}
-	if err != nil {
-		return err
-	}
-	if !l.Source.Running {
-		app.notice().Warn("%s was made from %s, so changes of the running system are not carried to it.", e.Name, l.Source.Name)
-	}
-	found, err := l.Drift()
-	if err != nil {
-		return err
-	}
-	app.warnOfInitramfs(e, found)
-	return found.CheckRefused()
 }

@@ -48,7 +48,9 @@ func TestUsersEnvironmentIsNotStale(t *testing.T) {
 	f.run(0, "activate", "mine")
 	f.write("@rootfs/var/lib/dpkg/status", status("a", "2"))
 	stale := func() []string {
-		names, left, err := f.app.makeStale(f.registry())
+		l, err := f.app.lifecycle(f.registry())
+		must(t, err)
+		names, left, err := l.MarkStale(t.Context())
 		if must(t, err); left {
 			t.Error("something is pending")
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/apt-be/apt-be/internal/dpkglock"
 	"github.com/apt-be/apt-be/internal/host"
 	"github.com/apt-be/apt-be/internal/inside"
+	"github.com/apt-be/apt-be/internal/lifecycle"
 	"github.com/apt-be/apt-be/internal/mounts"
 	"github.com/apt-be/apt-be/internal/report"
 	"github.com/apt-be/apt-be/internal/rootconf"
@@ -197,8 +198,28 @@ func (app *App) openRegistry() (reg *be.Registry, done func(), err error) {
 // none.
 func (app *App) activator() (*activation.Activator, error) { return app.act, app.attachErr }
 
-// errNotLive reports that an operation is only possible on the running machine.
-var errNotLive = errors.New("not in the running system")
+// lifecycle returns the life cycle of the environments of the open registry. Without a
+// boot loader (be.ErrNotSetUp, or an error of the loader) it returns both.
+func (app *App) lifecycle(reg *be.Registry) (*lifecycle.Lifecycle, error) {
+	act, err := app.activator()
+	var machine lifecycle.Machine = host.Image{}
+	if app.live() {
+		machine = host.Machine{Activator: act}
+	}
+	return &lifecycle.Lifecycle{
+		Registry:     reg,
+		Act:          act,
+		NoLoader:     err,
+		Syncer:       app.syncer(reg),
+		Shares:       app.shares,
+		Machine:      machine,
+		Root:         app.options.Root,
+		Notice:       app.notice(),
+		Log:          app.Log,
+		Locked:       func(ctx context.Context, do func() error) error { return app.settled(ctx, reg, do) },
+		TrialOptions: app.trialOptions,
+	}, err
+}
 
 // live reports whether the running root is the root of the running machine.
 func (app *App) live() bool { return app.Live && app.options.Root == "/" }

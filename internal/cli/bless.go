@@ -1,12 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/apt-be/apt-be/internal/be"
-	"github.com/apt-be/apt-be/internal/host"
 )
 
 func newBless(app *App) *cobra.Command {
@@ -17,34 +17,28 @@ func newBless(app *App) *cobra.Command {
 apt-be-bless.service runs this command after all health checks have passed.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.record(cmd.Context(), func(*be.Registry) error { return app.bless() })
+			return app.record(cmd.Context(), func(reg *be.Registry) error { return app.bless(cmd.Context(), reg) })
 		},
 	}
 }
 
-func (app *App) bless() error {
-	act, err := app.activator()
+func (app *App) bless(ctx context.Context, reg *be.Registry) error {
+	l, err := app.lifecycle(reg)
 	if err != nil {
 		return fmt.Errorf("cannot bless: %w", err)
 	}
-	e, err := act.OnTrial()
+	if app.options.DryRun {
+		e, err := l.Act.OnTrial()
+		if err != nil {
+			return fmt.Errorf("cannot bless %s: %w", e.Name, err)
+		}
+		app.would("make %s the default", e.Name)
+		return nil
+	}
+	e, err := l.Bless(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot bless %s: %w", e.Name, err)
 	}
-	if app.would("make %s the default", e.Name) {
-		return nil
-	}
-	if _, err := act.Bless(); err != nil {
-		return fmt.Errorf("cannot bless %s: %w", e.Name, err)
-	}
 	app.notice().Say("%s is healthy and is the default.", e.Name)
-	return app.endTrial()
-}
-
-// endTrial stops the watchdog and timer of the running system's trial.
-func (app *App) endTrial() error {
-	if !app.live() {
-		return nil
-	}
-	return host.EndTrial()
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/apt-be/apt-be/internal/be"
 	"github.com/apt-be/apt-be/internal/boot/softreboot"
 	"github.com/apt-be/apt-be/internal/host"
+	"github.com/apt-be/apt-be/internal/lifecycle"
 	"github.com/apt-be/apt-be/internal/store"
 	"github.com/apt-be/apt-be/internal/ui"
 )
@@ -55,33 +56,34 @@ func newBoot(app *App) *cobra.Command {
 	}
 }
 
+// catchUp syncs the running environment early in its first boot, if it needs that.
+func (app *App) catchUp(ctx context.Context, nonce string) (leaving bool, err error) {
+	reg, done, err := app.registry()
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	l, err := app.lifecycle(reg)
+	if errors.Is(err, be.ErrNotSetUp) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return l.CatchUp(ctx, nonce)
+}
+
 func (app *App) boot(ctx context.Context, reg *be.Registry, nonce, id string) error {
-	act, err := app.activator()
+	l, err := app.lifecycle(reg)
 	if errors.Is(err, be.ErrNotSetUp) {
 		return app.announce(reg)
 	}
 	if err != nil {
 		return err
 	}
-	found, err := act.Boot(nonce, id)
-	if err != nil && nonce != "" && found.Trial == nil {
-		// It is unknown whether this boot is a trial; its watchdog decides.
+	booted, err := l.Boot(ctx, nonce, id)
+	if booted.Trial {
 		return err
-	}
-	for _, e := range found.Failed {
-		app.Log.Warnf("the machine fell back from %s: %s", e.Name, e.Record.Reason)
-		err = errors.Join(err, host.KeepJournal(ctx, reg.Store(), e))
-	}
-	if found.Trial != nil {
-		app.addLayers(reg, *found.Trial) // the power may have failed in between
-		if app.live() {
-			err = errors.Join(err, host.BeginTrial(*found.Trial.Record.Trial))
-		}
-		return err
-	}
-	// Remove the leftovers of an earlier or unknown trial.
-	if nonce != "" || host.OnTrial() {
-		err = errors.Join(err, app.endTrial())
 	}
 	return errors.Join(err, app.announce(reg))
 }
@@ -120,20 +122,15 @@ func (app *App) announce(reg *be.Registry) error {
 				e.Name, ui.Printable(why), e.Name, again)
 		}
 	}
-	for _, e := range unseen(envs) {
+	for _, e := range lifecycle.Unacknowledged(envs) {
 		text += fmt.Sprintf("apt-be: the machine fell back from %s: %s.\napt-be: for details, run apt-be status; to remove this message, run apt-be status --acknowledge.\n",
 			e.Name, ui.Printable(e.Record.Reason))
 	}
 	return host.SetMotd(ui.PrintableLines(text))
 }
 
-// unseen returns the environments with a fallback that is not acknowledged.
-func unseen(envs []be.Env) []be.Env {
-	var found []be.Env
-	for _, e := range envs {
-		if e.Record.State == be.FellBack && !e.Record.Acknowledged {
-			found = append(found, e)
-		}
-	}
-	return found
+// held returns why an environment was not booted, and which action tries again.
+func (app *App) held(reg *be.Registry, e be.Env) (why, again string) {
+	_, id, _ := app.Booted() // without it, only the record counts
+	return lifecycle.Held(reg, e, id)
 }

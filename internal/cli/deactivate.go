@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -17,47 +18,24 @@ next boot takes the default, as before. This also unloads a kernel that was load
 for kexec, and cancels a prepared soft reboot.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return app.change(cmd.Context(), func(*be.Registry) error { return app.deactivate() })
+			return app.change(cmd.Context(), func(reg *be.Registry) error { return app.deactivate(cmd.Context(), reg) })
 		},
 	}
 }
 
-func (app *App) deactivate() error {
-	act, err := app.activator()
+func (app *App) deactivate(ctx context.Context, reg *be.Registry) error {
+	l, err := app.lifecycle(reg)
 	if err != nil {
 		return fmt.Errorf("cannot deactivate: %w", err)
 	}
 	if app.options.DryRun {
-		e, _, err := act.AfterDeactivate()
+		e, _, err := l.Act.AfterDeactivate()
 		if err == nil {
 			app.notice().Say("Would boot %s next.", e.Name)
 		}
 		return err
 	}
-	if err := app.unprepare(); err != nil {
-		return err
-	}
-	name, err := act.Deactivate()
-	if err != nil {
-		return err
-	}
-	app.notice().Say("The next boot takes %s.", name)
-	return nil
-}
-
-// disarm cancels only a trial, not a user's choice of the default.
-func (app *App) disarm() error {
-	act, err := app.activator()
-	if err != nil {
-		return fmt.Errorf("cannot deactivate: %w", err)
-	}
-	if err := app.unprepare(); err != nil {
-		return err
-	}
-	if err := act.Disarm(); err != nil {
-		return err
-	}
-	name, err := act.Loader.Default()
+	name, err := l.Deactivate(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,8 @@ func newFallback(app *App) *cobra.Command {
 				return nil
 			}
 			var back bool
-			err := app.record(cmd.Context(), func(*be.Registry) (err error) {
-				back, err = app.fail(be.Fault{Kind: be.FaultKind(kind), Text: reason})
+			err := app.record(cmd.Context(), func(reg *be.Registry) (err error) {
+				back, err = app.fail(cmd.Context(), reg, be.Fault{Kind: be.FaultKind(kind), Text: reason})
 				return err
 			})
 			if errors.Is(err, activation.ErrNoTrial) {
@@ -39,7 +40,7 @@ func newFallback(app *App) *cobra.Command {
 				return errors.Join(err, host.Reboot(cmd.Context()))
 			}
 			app.Log.Warn("the running boot environment is unhealthy, but the machine fell back from it before, so it stays")
-			return app.endTrial()
+			return host.EndTrial()
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", string(be.FaultHealth), "the kind of fault")
@@ -47,10 +48,10 @@ func newFallback(app *App) *cobra.Command {
 	return cmd
 }
 
-func (app *App) fail(fault be.Fault) (back bool, err error) {
-	act, err := app.activator()
+func (app *App) fail(ctx context.Context, reg *be.Registry, fault be.Fault) (back bool, err error) {
+	l, err := app.lifecycle(reg)
 	if err != nil {
 		return false, err
 	}
-	return act.Fail(fault)
+	return l.Fail(ctx, fault)
 }

@@ -46,8 +46,8 @@ func (app *App) health(ctx context.Context) error {
 		return nil
 	}
 	// In a trial, record the fault; otherwise a user runs the checks by hand.
-	err := app.record(ctx, func(*be.Registry) error {
-		_, err := app.fail(be.Fault{Kind: be.FaultHealth, Text: fault})
+	err := app.record(ctx, func(reg *be.Registry) error {
+		_, err := app.fail(ctx, reg, be.Fault{Kind: be.FaultHealth, Text: fault})
 		return err
 	})
 	if errors.Is(err, activation.ErrNoTrial) || errors.Is(err, be.ErrNotSetUp) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func newMarkStale(app *App) *cobra.Command {
 			if app.live() && !host.OnMachine() {
 				return nil // /run of a chroot may be the machine's
 			}
-			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.markStale(reg) })
+			err := app.changeFromHook(cmd.Context(), func(reg *be.Registry) error { return app.markStale(cmd.Context(), reg) })
 			if errors.Is(err, store.ErrUnsupported) {
 				return noteNothingPending()
 			}
@@ -36,8 +37,9 @@ func newMarkStale(app *App) *cobra.Command {
 
 // markStale prints which pending environments a change made stale. If none is left, it
 // disables dpkg's hook.
-func (app *App) markStale(reg *be.Registry) error {
-	stale, left, err := app.makeStale(reg)
+func (app *App) markStale(ctx context.Context, reg *be.Registry) error {
+	l, _ := app.lifecycle(reg) // without a boot loader, no environment is armed
+	stale, left, err := l.MarkStale(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,43 +59,4 @@ func noteNothingPending() error {
 		return err
 	}
 	return os.WriteFile(upgrade.NothingPending, nil, 0o644)
-}
-
-// makeStale marks pending environments as stale if packages of their origin changed,
-// and removes them from the boot menu. left reports whether others are pending.
-func (app *App) makeStale(reg *be.Registry) (stale []string, left bool, err error) {
-	envs, err := reg.List()
-	if err != nil {
-		return nil, false, err
-	}
-	running, err := reg.Running()
-	if err != nil {
-		return nil, false, err
-	}
-	for _, e := range envs {
-		if !e.Pending() || e.Record.OriginUUID != running.Subvolume.UUID {
-			continue
-		}
-		changed, err := upgrade.PackagesChanged(reg, e)
-		if err != nil {
-			return nil, false, err
-		}
-		if !changed {
-			left = true
-			continue
-		}
-		if e.Armed {
-			if err := app.disarm(); err != nil {
-				return nil, false, err
-			}
-		}
-		err = reg.Change(e, func(r *be.Record) {
-			r.State, r.Reason = be.Stale, "packages of the running system changed since it was made"
-		})
-		if err != nil {
-			return nil, false, err
-		}
-		stale = append(stale, e.Name)
-	}
-	return stale, left, nil
 }

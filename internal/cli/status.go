@@ -14,6 +14,7 @@ import (
 	"github.com/apt-be/apt-be/internal/boot"
 	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/drift"
+	"github.com/apt-be/apt-be/internal/lifecycle"
 	"github.com/apt-be/apt-be/internal/ui"
 )
 
@@ -68,7 +69,7 @@ func (app *App) acknowledge(reg *be.Registry) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range unseen(envs) {
+	for _, e := range lifecycle.Unacknowledged(envs) {
 		if app.options.DryRun {
 			app.notice().Say("Would acknowledge the fallback from %s.", e.Name)
 			continue
@@ -93,7 +94,7 @@ func (app *App) showStatus(reg *be.Registry, envs []be.Env) error {
 		app.printStatus(reg, envs)
 		app.printSpace(envs, space)
 	}
-	if len(unseen(envs)) > 0 {
+	if len(lifecycle.Unacknowledged(envs)) > 0 {
 		return errFellBack
 	}
 	return nil

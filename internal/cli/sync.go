@@ -35,7 +35,14 @@ Files that services write to are carried in their state at that moment.`,
 			}
 			defer done()
 			if shutdown {
-				return app.syncAtShutdown(cmd.Context(), reg)
+				l, err := app.lifecycle(reg)
+				if errors.Is(err, be.ErrNotSetUp) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				return l.Shutdown(cmd.Context())
 			}
 			if showRules {
 				return app.showRules(reg)

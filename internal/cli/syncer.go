@@ -61,11 +61,8 @@ func (app *App) replayPackages(ctx context.Context, name string) (would bool, er
 	if app.would("repeat in the packages of %s the changes of %s", e.Name, l.Source.Name) {
 		return true, nil
 	}
-	_, err = app.syncer(reg).Sync(ctx, l, catchup.Options{Replay: true, EditRecord: func(r *be.Record) {
-		if r.State == be.Stale {
-			r.State, r.Reason = be.Ready, ""
-		}
-	}})
+	life, _ := app.lifecycle(reg) // a replay needs no boot loader
+	err = life.Replay(ctx, e)
 	if err != nil {
 		return false, err
 	}

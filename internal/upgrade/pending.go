@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/apt-be/apt-be/internal/be"
+	"github.com/apt-be/apt-be/internal/catchup"
 	"github.com/apt-be/apt-be/internal/inside"
 	"github.com/apt-be/apt-be/internal/merge"
-	"github.com/apt-be/apt-be/internal/pkgdb"
 )
 
 // NothingPending is a file that exists while no environment is pending, so that dpkg's
@@ -26,21 +26,6 @@ func forgetNothingPending() error {
 		return nil
 	}
 	return err
-}
-
-// PackagesChanged reports whether packages of the running system changed since an
-// environment was made from it. The environment lacks these changes, and the next boot
-// would lose them.
-func PackagesChanged(reg *be.Registry, e be.Env) (bool, error) {
-	running, err := reg.Running()
-	if err != nil {
-		return false, err
-	}
-	base, err := reg.BaseOf(e)
-	if err != nil {
-		return false, err
-	}
-	return pkgdb.Changed(reg.Store().Path(base.Path), reg.Dir(running))
 }
 
 // earlier returns the pending environment that an earlier redirect made from the
@@ -78,7 +63,7 @@ func (r *run) handlePending(ctx context.Context) (exit inside.Exit, done bool, e
 		news = "it can't be compared with the running system"
 	}
 	same := sameCommand(r.job.Argv, old.Record.Command)
-	packages, err := PackagesChanged(r.Registry, old)
+	packages, err := catchup.PackagesChanged(r.Registry, old)
 	switch {
 	case err != nil:
 		return inside.Exit{}, false, err
