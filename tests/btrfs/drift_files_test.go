@@ -23,7 +23,7 @@ func (l *driftLab) fork() {
 	storeMust(l.T, l.store.Snapshot("base2", "be2", false))
 	be, err := l.store.Get("be2")
 	storeMust(l.T, err)
-	l.base, l.next = l.store.Path("base2"), l.store.Path("be2")
+	l.base, l.target = l.store.Path("base2"), l.store.Path("be2")
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 }
 
@@ -44,18 +44,18 @@ func (l *driftLab) carry() map[string]drift.Outcome {
 // files.
 func TestDriftOfPackagesFiles(t *testing.T) {
 	l := newDriftLab(t)
-	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/usr/lib/pkg\n/usr/lib/pkg/alike\n/usr/lib/pkg/dropped\n/usr/lib/modules/6.1/kernel/a.ko\n/usr/lib/modules/6.1/kernel/b.ko\n")
+	l.write(l.running, "var/lib/dpkg/info/pkg.list", driftList+"/usr/lib/pkg\n/usr/lib/pkg/alike\n/usr/lib/pkg/dropped\n/usr/lib/modules/6.1/kernel/a.ko\n/usr/lib/modules/6.1/kernel/b.ko\n")
 	for _, name := range []string{
 		"usr/lib/pkg/alike", "usr/lib/pkg/dropped", "usr/lib/modules/6.1/kernel/a.ko", "usr/lib/modules/6.1/kernel/b.ko",
 		"usr/lib/modules/6.1/modules.dep", "boot/vmlinuz-6.1", "boot/initrd.img-6.1", "var/lib/apt/cdroms.list",
 	} {
-		l.write(l.live, name, "1\n")
+		l.write(l.running, name, "1\n")
 	}
 	l.fork()
 	for _, name := range []string{"usr/bin/pkg", "usr/lib/modules/6.1/kernel/b.ko", "usr/lib/modules/6.1/modules.dep", "boot/initrd.img-6.1"} {
-		l.write(l.next, name, "upgraded\n")
+		l.write(l.target, name, "upgraded\n")
 	}
-	storeMust(t, os.Remove(filepath.Join(l.next, "usr/lib/pkg/dropped")))
+	storeMust(t, os.Remove(filepath.Join(l.target, "usr/lib/pkg/dropped")))
 	want := map[string]drift.Outcome{
 		"usr/bin/pkg": drift.Conflict, "usr/lib/pkg/alike": drift.Carried, "usr/lib/pkg/dropped": drift.Conflict,
 		"usr/lib/modules/6.1/kernel/a.ko": drift.Carried, "usr/lib/modules/6.1/kernel/b.ko": drift.Conflict,
@@ -66,7 +66,7 @@ func TestDriftOfPackagesFiles(t *testing.T) {
 	}
 	for name := range want {
 		if filepath.Base(name) != "updates" && name != "var/lib/dkms" {
-			l.write(l.live, name, "edited\n")
+			l.write(l.running, name, "edited\n")
 		}
 	}
 	if got := l.carry(); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -88,7 +88,7 @@ func TestDriftOfPackagesFiles(t *testing.T) {
 
 func (l driftLab) wantGone(name string) {
 	l.Helper()
-	if _, err := os.Lstat(filepath.Join(l.next, name)); !os.IsNotExist(err) {
+	if _, err := os.Lstat(filepath.Join(l.target, name)); !os.IsNotExist(err) {
 		l.Errorf("%s is there: %v", name, err)
 	}
 }
@@ -96,18 +96,18 @@ func (l driftLab) wantGone(name string) {
 // TestDriftOfMovedDirectories replaces directories by links.
 func TestDriftOfMovedDirectories(t *testing.T) {
 	l := newDriftLab(t)
-	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n/var/lib/quiet\n/var/lib/quiet/data\n")
-	l.write(l.live, "var/lib/pkg/data", "1\n")
-	l.write(l.live, "var/lib/quiet/data", "1\n")
+	l.write(l.running, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n/var/lib/quiet\n/var/lib/quiet/data\n")
+	l.write(l.running, "var/lib/pkg/data", "1\n")
+	l.write(l.running, "var/lib/quiet/data", "1\n")
 	l.fork()
 	for _, name := range []string{"pkg", "quiet"} {
-		storeMust(t, os.MkdirAll(filepath.Join(l.live, "srv"), 0o755))
-		storeMust(t, os.Rename(filepath.Join(l.live, "var/lib", name), filepath.Join(l.live, "srv", name)))
-		storeMust(t, os.Symlink("/srv/"+name, filepath.Join(l.live, "var/lib", name)))
+		storeMust(t, os.MkdirAll(filepath.Join(l.running, "srv"), 0o755))
+		storeMust(t, os.Rename(filepath.Join(l.running, "var/lib", name), filepath.Join(l.running, "srv", name)))
+		storeMust(t, os.Symlink("/srv/"+name, filepath.Join(l.running, "var/lib", name)))
 	}
 	l.carry()
 	for _, name := range []string{"pkg", "quiet"} {
-		if target, err := os.Readlink(filepath.Join(l.next, "var/lib", name)); target != "/srv/"+name {
+		if target, err := os.Readlink(filepath.Join(l.target, "var/lib", name)); target != "/srv/"+name {
 			t.Errorf("%s leads to %q, %v", name, target, err)
 		}
 		l.wantFile("srv/"+name+"/data", "1\n")
@@ -124,39 +124,39 @@ func TestDriftOfMovedDirectories(t *testing.T) {
 // files, and makes links from the old places to the new ones.
 func TestDriftFollowsMovedDirectories(t *testing.T) {
 	l := newDriftLab(t)
-	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
+	l.write(l.running, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
 	list := driftList
 	dirs := []string{"var/lib/linked", "var/lib/bound", "var/log/logs"}
 	for _, dir := range dirs {
 		for _, name := range []string{"data", "own", "old", "both", "log"} {
-			l.write(l.live, dir+"/"+name, "1\n")
+			l.write(l.running, dir+"/"+name, "1\n")
 		}
 		list += "/" + dir + "\n/" + dir + "/data\n/" + dir + "/both\n"
 	}
-	l.write(l.live, "var/lib/dpkg/info/pkg.list", list)
+	l.write(l.running, "var/lib/dpkg/info/pkg.list", list)
 	l.fork()
 	for _, dir := range dirs {
-		l.write(l.next, dir+"/data", "2\n")
-		l.write(l.next, dir+"/both", "2\n")
-		l.write(l.next, dir+"/more/in", "2\n")
-		storeMust(t, os.Remove(filepath.Join(l.next, dir, "old")))
+		l.write(l.target, dir+"/data", "2\n")
+		l.write(l.target, dir+"/both", "2\n")
+		l.write(l.target, dir+"/more/in", "2\n")
+		storeMust(t, os.Remove(filepath.Join(l.target, dir, "old")))
 	}
-	l.add(l.next, "var/log/logs/log", "upgrade\n")
+	l.add(l.target, "var/log/logs/log", "upgrade\n")
 	move := func(from, to string) {
 		t.Helper()
-		storeMust(t, os.MkdirAll(filepath.Dir(filepath.Join(l.live, to)), 0o755))
-		storeMust(t, os.Rename(filepath.Join(l.live, from), filepath.Join(l.live, to)))
-		l.write(l.live, to+"/own", "3\n")
-		l.write(l.live, to+"/both", "3\n")
-		l.add(l.live, to+"/log", "3\n")
+		storeMust(t, os.MkdirAll(filepath.Dir(filepath.Join(l.running, to)), 0o755))
+		storeMust(t, os.Rename(filepath.Join(l.running, from), filepath.Join(l.running, to)))
+		l.write(l.running, to+"/own", "3\n")
+		l.write(l.running, to+"/both", "3\n")
+		l.add(l.running, to+"/log", "3\n")
 	}
 	move("var/lib/linked", "srv/a/linked")
-	storeMust(t, os.Symlink("../../srv/a/linked", filepath.Join(l.live, "var/lib/linked")))
+	storeMust(t, os.Symlink("../../srv/a/linked", filepath.Join(l.running, "var/lib/linked")))
 	move("var/lib/bound", "srv/bound")
-	storeMust(t, os.Mkdir(filepath.Join(l.live, "var/lib/bound"), 0o711))
-	l.add(l.live, "etc/fstab", "/srv/bound /var/lib/bound none bind 0 0\n")
+	storeMust(t, os.Mkdir(filepath.Join(l.running, "var/lib/bound"), 0o711))
+	l.add(l.running, "etc/fstab", "/srv/bound /var/lib/bound none bind 0 0\n")
 	move("var/log/logs", "srv/logs")
-	storeMust(t, os.Symlink("/srv/logs", filepath.Join(l.live, "var/log/logs")))
+	storeMust(t, os.Symlink("/srv/logs", filepath.Join(l.running, "var/log/logs")))
 
 	fates := l.carry()
 	for from, to := range map[string]string{"var/lib/linked": "srv/a/linked", "var/lib/bound": "srv/bound", "var/log/logs": "srv/logs"} {
@@ -171,14 +171,14 @@ func TestDriftFollowsMovedDirectories(t *testing.T) {
 		}
 		l.wantFile(to+"/more/in", "2\n")
 		l.wantGone(to + "/old")
-		was, err := os.Lstat(filepath.Join(l.live, from))
+		was, err := os.Lstat(filepath.Join(l.running, from))
 		storeMust(t, err)
-		if is, err := os.Lstat(filepath.Join(l.next, from)); err != nil || is.Mode() != was.Mode() || !is.ModTime().Equal(was.ModTime()) {
+		if is, err := os.Lstat(filepath.Join(l.target, from)); err != nil || is.Mode() != was.Mode() || !is.ModTime().Equal(was.ModTime()) {
 			t.Errorf("in the place of %s is %v, %v; want %v", from, is, err, was)
 		}
 	}
 	l.wantFile("srv/logs/log", "1\nupgrade\n3\n")
-	if names, err := os.ReadDir(filepath.Join(l.next, "var/lib/bound")); len(names) > 0 {
+	if names, err := os.ReadDir(filepath.Join(l.target, "var/lib/bound")); len(names) > 0 {
 		t.Errorf("below the mount are %v, %v", names, err)
 	}
 
@@ -188,15 +188,15 @@ func TestDriftFollowsMovedDirectories(t *testing.T) {
 // moved.
 func TestDriftCannotFollow(t *testing.T) {
 	l := newDriftLab(t)
-	l.write(l.live, "var/lib/pkg/data", "1\n")
-	l.write(l.live, "srv/there/x", "1\n")
-	l.write(l.live, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n")
+	l.write(l.running, "var/lib/pkg/data", "1\n")
+	l.write(l.running, "srv/there/x", "1\n")
+	l.write(l.running, "var/lib/dpkg/info/pkg.list", driftList+"/var/lib/pkg\n/var/lib/pkg/data\n")
 	l.fork()
-	l.write(l.next, "var/lib/pkg/data", "2\n")
+	l.write(l.target, "var/lib/pkg/data", "2\n")
 	storeMust(t, l.store.Create("root/srv/sub"))
-	storeMust(t, os.Rename(filepath.Join(l.live, "var/lib/pkg"), filepath.Join(l.live, "moved")))
+	storeMust(t, os.Rename(filepath.Join(l.running, "var/lib/pkg"), filepath.Join(l.running, "moved")))
 	for _, target := range []string{"/srv/there", "/srv/none", "/srv/sub", "..", "/"} {
-		place := filepath.Join(l.live, "var/lib/pkg")
+		place := filepath.Join(l.running, "var/lib/pkg")
 		_ = os.Remove(place)
 		storeMust(t, os.Symlink(target, place))
 		refused := l.find().Refused()
@@ -209,17 +209,17 @@ func TestDriftCannotFollow(t *testing.T) {
 // TestDriftOfMounts mounts file systems over directories of the running system.
 func TestDriftOfMounts(t *testing.T) {
 	l := newDriftLab(t)
-	l.write(l.live, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
+	l.write(l.running, "etc/fstab", "UUID=1 / btrfs defaults 0 0\n")
 	dirs := []string{"grown", "quiet", "ruled", "upgraded"}
 	for _, name := range dirs {
-		l.write(l.live, "var/lib/"+name+"/data", "1\n")
+		l.write(l.running, "var/lib/"+name+"/data", "1\n")
 	}
 	l.fork()
-	l.write(l.next, "var/lib/upgraded/data", "2\n")
-	l.write(l.next, "var/lib/grown/more", "2\n")
-	l.write(l.next, "var/lib/ruled/data", "2\n")
+	l.write(l.target, "var/lib/upgraded/data", "2\n")
+	l.write(l.target, "var/lib/grown/more", "2\n")
+	l.write(l.target, "var/lib/ruled/data", "2\n")
 	for _, name := range dirs {
-		l.add(l.live, "etc/fstab", "UUID="+name+" /var/lib/"+name+" ext4 defaults 0 2\n")
+		l.add(l.running, "etc/fstab", "UUID="+name+" /var/lib/"+name+" ext4 defaults 0 2\n")
 	}
 	rules, err := merge.ParseRules("s", []byte("/var/lib/ruled IGNORE\n"))
 	storeMust(t, err)
@@ -239,24 +239,24 @@ func TestDriftOfMounts(t *testing.T) {
 func TestDriftOfRotatedLogs(t *testing.T) {
 	l := newDriftLab(t)
 	for _, name := range []string{"moved", "copied", "twice", "emptied", "away"} {
-		l.write(l.live, "var/log/"+name, "1\n2\n")
+		l.write(l.running, "var/log/"+name, "1\n2\n")
 	}
-	l.write(l.live, "var/log/moved.1", "0\n")
+	l.write(l.running, "var/log/moved.1", "0\n")
 	l.fork()
 	for _, name := range []string{"moved", "copied", "twice", "emptied", "away"} {
-		l.add(l.next, "var/log/"+name, "upgrade\n")
+		l.add(l.target, "var/log/"+name, "upgrade\n")
 	}
-	live := func(name string) string { return filepath.Join(l.live, "var/log", name) }
-	storeMust(t, os.Rename(live("moved.1"), live("moved.2")))
-	storeMust(t, os.Rename(live("moved"), live("moved.1")))
-	l.write(l.live, "var/log/moved", "3\n")
-	l.write(l.live, "var/log/copied.1", "1\n2\n")
-	l.write(l.live, "var/log/copied", "")
-	storeMust(t, os.Rename(live("twice"), live("twice.2")))
-	l.write(l.live, "var/log/twice.1", "3\n")
-	l.write(l.live, "var/log/twice", "4\n")
-	l.write(l.live, "var/log/emptied", "3\n")
-	storeMust(t, os.Rename(live("away"), live("away-20260101")))
+	running := func(name string) string { return filepath.Join(l.running, "var/log", name) }
+	storeMust(t, os.Rename(running("moved.1"), running("moved.2")))
+	storeMust(t, os.Rename(running("moved"), running("moved.1")))
+	l.write(l.running, "var/log/moved", "3\n")
+	l.write(l.running, "var/log/copied.1", "1\n2\n")
+	l.write(l.running, "var/log/copied", "")
+	storeMust(t, os.Rename(running("twice"), running("twice.2")))
+	l.write(l.running, "var/log/twice.1", "3\n")
+	l.write(l.running, "var/log/twice", "4\n")
+	l.write(l.running, "var/log/emptied", "3\n")
+	storeMust(t, os.Rename(running("away"), running("away-20260101")))
 	l.carry()
 	for name, want := range map[string]string{
 		"moved.2": "0\n", "moved.1": "1\n2\n", "moved": "upgrade\n3\n", "copied.1": "1\n2\n", "copied": "upgrade\n",
@@ -271,36 +271,36 @@ func TestDriftOfFlags(t *testing.T) {
 	const nocow, noatime, immutable = 0x800000, 0x80, 0x10 // linux/fs.h
 	l := newDriftLab(t)
 	for _, name := range []string{"srv/f", "srv/d/in", "srv/both/in", "srv/locked/in", "srv/open/in", "srv/rewritten"} {
-		l.write(l.live, name, "1\n")
+		l.write(l.running, name, "1\n")
 	}
-	l.setFlags("srv/open", l.live, immutable)
+	l.setFlags("srv/open", l.running, immutable)
 	l.fork()
-	l.setFlags("srv/both", l.next, noatime)
-	l.setFlags("srv/both", l.live, nocow)
-	l.setFlags("srv/f", l.live, noatime)
-	l.setFlags("srv/d", l.live, nocow)
-	l.write(l.live, "srv/d/inherited", "1\n")
-	l.write(l.live, "srv/locked/more", "1\n")
-	l.setFlags("srv/locked", l.live, immutable)
-	l.setFlags("srv/open", l.live, 0)
-	l.write(l.live, "srv/open/more", "1\n")
-	l.setFlags("srv/open", l.live, immutable)
-	storeMust(t, os.Remove(filepath.Join(l.live, "srv/rewritten")))
-	l.write(l.live, "srv/rewritten", "")
-	l.setFlags("srv/rewritten", l.live, nocow)
-	l.write(l.live, "srv/rewritten", "1\n")
-	l.setFlags("new", l.live, nocow)
-	l.write(l.live, "new/in/file", "1\n")
+	l.setFlags("srv/both", l.target, noatime)
+	l.setFlags("srv/both", l.running, nocow)
+	l.setFlags("srv/f", l.running, noatime)
+	l.setFlags("srv/d", l.running, nocow)
+	l.write(l.running, "srv/d/inherited", "1\n")
+	l.write(l.running, "srv/locked/more", "1\n")
+	l.setFlags("srv/locked", l.running, immutable)
+	l.setFlags("srv/open", l.running, 0)
+	l.write(l.running, "srv/open/more", "1\n")
+	l.setFlags("srv/open", l.running, immutable)
+	storeMust(t, os.Remove(filepath.Join(l.running, "srv/rewritten")))
+	l.write(l.running, "srv/rewritten", "")
+	l.setFlags("srv/rewritten", l.running, nocow)
+	l.write(l.running, "srv/rewritten", "1\n")
+	l.setFlags("new", l.running, nocow)
+	l.write(l.running, "new/in/file", "1\n")
 	l.carry()
 	for name, want := range map[string]int{
 		"srv/f": noatime, "srv/d": nocow, "srv/d/in": 0, "srv/d/inherited": nocow, "srv/both": nocow | noatime, "srv/locked": immutable,
 		"srv/locked/more": 0, "srv/open": immutable, "srv/open/more": 0, "srv/rewritten": nocow, "new": nocow, "new/in": nocow, "new/in/file": nocow,
 	} {
-		if got := l.flags(name, l.next); got != want {
+		if got := l.flags(name, l.target); got != want {
 			t.Errorf("%s has the flags %#x, want %#x", name, got, want)
 		}
 	}
-	for _, dir := range []string{l.live, l.next, l.store.Path("base2")} {
+	for _, dir := range []string{l.running, l.target, l.store.Path("base2")} {
 		for _, name := range []string{"srv/locked", "srv/open"} {
 			if f, err := os.Open(filepath.Join(dir, name)); err == nil {
 				_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0)
@@ -316,19 +316,19 @@ func TestDriftOfEachFlag(t *testing.T) {
 	flags := map[string]int{"A": 0x80, "S": 0x8, "D": 0x10000, "d": 0x40, "c": 0x4, "m": 0x400, "a": 0x20, "i": 0x10} // linux/fs.h
 	l := newDriftLab(t)
 	for name := range flags {
-		l.write(l.live, "srv/"+name+"/file", "1\n")
+		l.write(l.running, "srv/"+name+"/file", "1\n")
 	}
 	l.fork()
 	for name, flag := range flags {
 		if name != "D" {
-			l.setFlags("srv/"+name+"/file", l.live, flag)
+			l.setFlags("srv/"+name+"/file", l.running, flag)
 		}
-		l.setFlags("srv/"+name, l.live, flag)
+		l.setFlags("srv/"+name, l.running, flag)
 	}
 	l.carry()
 	for name := range flags {
 		for _, path := range []string{"srv/" + name + "/file", "srv/" + name} {
-			if got, want := l.flags(path, l.next), l.flags(path, l.live); got != want {
+			if got, want := l.flags(path, l.target), l.flags(path, l.running); got != want {
 				t.Errorf("/%s has the flags %#x, want %#x", path, got, want)
 			}
 		}
@@ -339,7 +339,7 @@ func TestDriftOfEachFlag(t *testing.T) {
 		t.Errorf("to be done again are %+v", d.Changes)
 	}
 	for name := range flags {
-		for _, dir := range []string{l.live, l.next} {
+		for _, dir := range []string{l.running, l.target} {
 			l.setFlags("srv/"+name, dir, 0)
 			l.setFlags("srv/"+name+"/file", dir, 0)
 		}
@@ -375,7 +375,7 @@ func TestDriftOfNamesAndTimes(t *testing.T) {
 	l := newDriftLab(t)
 	long := "etc/" + strings.Repeat("n", 250)
 	for _, name := range []string{long, "srv/d/file", "srv/touched", "srv/mine/old"} {
-		l.write(l.live, name, "1\n")
+		l.write(l.running, name, "1\n")
 	}
 	at := func(dir, name string, sec int64) {
 		t.Helper()
@@ -383,19 +383,19 @@ func TestDriftOfNamesAndTimes(t *testing.T) {
 		storeMust(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(dir, name), times, unix.AT_SYMLINK_NOFOLLOW))
 	}
 	for _, name := range []string{"srv/d", "srv/touched", "srv/mine"} {
-		at(l.live, name, 1000)
+		at(l.running, name, 1000)
 	}
 	l.fork()
-	l.write(l.next, long, "2\n")
-	l.write(l.live, long, "3\n")
-	l.write(l.live, "srv/d/file", "2\n")
-	l.write(l.live, "srv/mine/new", "2\n")
-	at(l.live, "srv/mine", 2000)
-	at(l.live, "srv/touched", 3000)
-	storeMust(t, os.Symlink("x", filepath.Join(l.live, "srv/link")))
-	at(l.live, "srv/link", 4000)
-	storeMust(t, unix.Mknod(filepath.Join(l.live, "srv/null"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
-	at(l.live, "srv/null", 5000)
+	l.write(l.target, long, "2\n")
+	l.write(l.running, long, "3\n")
+	l.write(l.running, "srv/d/file", "2\n")
+	l.write(l.running, "srv/mine/new", "2\n")
+	at(l.running, "srv/mine", 2000)
+	at(l.running, "srv/touched", 3000)
+	storeMust(t, os.Symlink("x", filepath.Join(l.running, "srv/link")))
+	at(l.running, "srv/link", 4000)
+	storeMust(t, unix.Mknod(filepath.Join(l.running, "srv/null"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
+	at(l.running, "srv/null", 5000)
 	fates := l.carry()
 	if fates[long] != drift.Conflict {
 		t.Errorf("both changed a file with a long name, and it is %q", fates[long])
@@ -406,7 +406,7 @@ func TestDriftOfNamesAndTimes(t *testing.T) {
 	l.wantFile(long, "3\n")
 	l.wantFile(rootfs.BesidePath(long, rootfs.Aside), "2\n")
 	for name, want := range map[string]int64{"srv/d": 1000, "srv/mine": 2000, "srv/touched": 3000, "srv/link": 4000, "srv/null": 5000} {
-		info, err := os.Lstat(filepath.Join(l.next, name))
+		info, err := os.Lstat(filepath.Join(l.target, name))
 		storeMust(t, err)
 		if !info.ModTime().Equal(time.Unix(want, 0)) {
 			t.Errorf("%s is of %v, want %v", name, info.ModTime().Unix(), want)

@@ -24,7 +24,7 @@ func (l *driftLab) forkNested(nested ...string) {
 		storeMust(l.T, l.store.SetReadOnly("base2/"+name, true))
 	}
 	storeMust(l.T, l.store.SetReadOnly("base2", true))
-	l.base, l.next = l.store.Path("base2"), l.store.Path("be2")
+	l.base, l.target = l.store.Path("base2"), l.store.Path("be2")
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
 }
 
@@ -35,23 +35,23 @@ func TestDriftInNested(t *testing.T) {
 	for _, name := range []string{"srv/both", "srv/older", "srv/gone", "srv/link"} {
 		storeMust(t, l.store.Create("root/"+name))
 		for _, file := range []string{"one", "two", "three"} {
-			l.write(l.live, name+"/"+file, "old\n")
+			l.write(l.running, name+"/"+file, "old\n")
 		}
 	}
-	storeMust(t, os.Link(filepath.Join(l.live, "srv/link/one"), filepath.Join(l.live, "srv/link/same")))
+	storeMust(t, os.Link(filepath.Join(l.running, "srv/link/one"), filepath.Join(l.running, "srv/link/same")))
 	storeMust(t, l.store.Snapshot("root/srv/older", "kept", false))
-	l.write(l.live, "srv/older/one", "newer\n")
-	l.write(l.live, "srv/older/four", "newer\n")
+	l.write(l.running, "srv/older/one", "newer\n")
+	l.write(l.running, "srv/older/four", "newer\n")
 	nested := []string{"srv/both", "srv/gone", "srv/link", "srv/older"}
 	l.forkNested(nested...)
 
 	for _, name := range nested { // so that none can be carried as a whole
-		l.write(l.next, name+"/upgrade", "upgrade\n")
+		l.write(l.target, name+"/upgrade", "upgrade\n")
 	}
-	l.write(l.live, "srv/both/one", "live\n")
-	l.write(l.next, "srv/both/two", "next\n")
-	storeMust(t, os.Remove(filepath.Join(l.live, "srv/both/three")))
-	l.add(l.live, "srv/link/one", "live\n")
+	l.write(l.running, "srv/both/one", "live\n")
+	l.write(l.target, "srv/both/two", "next\n")
+	storeMust(t, os.Remove(filepath.Join(l.running, "srv/both/three")))
+	l.add(l.running, "srv/link/one", "live\n")
 	storeMust(t, l.store.Delete("root/srv/gone"))
 	storeMust(t, l.store.Delete("root/srv/older"))
 	storeMust(t, l.store.Rename("kept", "root/srv/older"))
@@ -68,13 +68,13 @@ func TestDriftInNested(t *testing.T) {
 		l.wantFile(name, want)
 	}
 	for _, name := range []string{"srv/both/three", "srv/older/four", "srv/gone/one"} {
-		if _, err := os.Lstat(filepath.Join(l.next, name)); !os.IsNotExist(err) {
+		if _, err := os.Lstat(filepath.Join(l.target, name)); !os.IsNotExist(err) {
 			t.Errorf("%s is there: %v", name, err)
 		}
 	}
-	one, err := os.Stat(filepath.Join(l.next, "srv/link/one"))
+	one, err := os.Stat(filepath.Join(l.target, "srv/link/one"))
 	storeMust(t, err)
-	same, err := os.Stat(filepath.Join(l.next, "srv/link/same"))
+	same, err := os.Stat(filepath.Join(l.target, "srv/link/same"))
 	storeMust(t, err)
 	if !os.SameFile(one, same) {
 		t.Error("two names of a file are two files now")

@@ -20,9 +20,9 @@ import (
 // driftLab is a root, its base, and an environment.
 type driftLab struct {
 	*testing.T
-	store            *btrfs.Store
-	live, next, base string // directories
-	sides            drift.Sides
+	store                 *btrfs.Store
+	running, target, base string // directories
+	sides                 drift.Sides
 }
 
 const (
@@ -37,11 +37,11 @@ func newDriftLab(t *testing.T) driftLab {
 	t.Helper()
 	s, _ := newStore(t, 512<<20)
 	storeMust(t, s.Create("root"))
-	l := driftLab{T: t, store: s, live: s.Path("root")}
+	l := driftLab{T: t, store: s, running: s.Path("root")}
 	l.fill()
 	storeMust(t, s.Snapshot("root", "base", true))
 	storeMust(t, s.Snapshot("base", "be", false))
-	l.base, l.next = s.Path("base"), s.Path("be")
+	l.base, l.target = s.Path("base"), s.Path("be")
 	be, err := s.Get("be")
 	storeMust(t, err)
 	l.sides = drift.Sides{Base: "base", Running: "root", Target: "be", ForkGeneration: be.OTransID}
@@ -58,9 +58,9 @@ func (l driftLab) fill() {
 		"var/log/syslog": "1\n", "var/mail/al": "first\n", "var/lib/db/data": "rows\n", "var/lib/both/data": "rows\n",
 		"usr/bin/pkg": "1\n", "home/al/moved/deep/file": "x", "home/al/acl": "x", "home/al/cap": "x",
 	} {
-		l.write(l.live, name, content)
+		l.write(l.running, name, content)
 	}
-	storeMust(l.T, os.Chmod(filepath.Join(l.live, "etc/shadow"), 0o640))
+	storeMust(l.T, os.Chmod(filepath.Join(l.running, "etc/shadow"), 0o640))
 }
 
 func (l driftLab) write(dir, name, content string) {
@@ -88,7 +88,7 @@ func (l driftLab) find() *drift.Drift {
 
 func (l driftLab) wantFile(name, want string) {
 	l.Helper()
-	got, err := os.ReadFile(filepath.Join(l.next, name))
+	got, err := os.ReadFile(filepath.Join(l.target, name))
 	if err != nil || string(got) != want {
 		l.Errorf("%s holds %.200q, %v; want %.200q", name, got, err, want)
 	}
@@ -97,39 +97,39 @@ func (l driftLab) wantFile(name, want string) {
 // upgrade changes the environment as an upgrade could: a package has a user of its own,
 // with a number that the running system also assigned.
 func (l driftLab) upgrade() {
-	l.add(l.next, "etc/passwd", "_pkg:x:102:102::/var/lib/pkg:/usr/sbin/nologin\n")
-	l.add(l.next, "etc/shadow", "_pkg:!:2::::::\n")
-	l.add(l.next, "etc/group", "_pkg:x:102:\n")
-	l.write(l.next, "var/lib/pkg/own", "x")
-	storeMust(l.T, os.Chown(filepath.Join(l.next, "var/lib/pkg/own"), 102, 102))
-	storeMust(l.T, os.Chmod(filepath.Join(l.next, "var/lib/pkg/own"), os.ModeSetuid|0o755))
-	l.write(l.next, "etc/pkg.conf", "2\n")
-	l.write(l.next, "usr/bin/pkg", "2\n")
-	l.add(l.next, "etc/hosts", "10.0.0.2 two\n")
-	l.add(l.next, "var/log/syslog", "upgrade\n")
-	l.add(l.next, "var/lib/dpkg/status", "\n")
+	l.add(l.target, "etc/passwd", "_pkg:x:102:102::/var/lib/pkg:/usr/sbin/nologin\n")
+	l.add(l.target, "etc/shadow", "_pkg:!:2::::::\n")
+	l.add(l.target, "etc/group", "_pkg:x:102:\n")
+	l.write(l.target, "var/lib/pkg/own", "x")
+	storeMust(l.T, os.Chown(filepath.Join(l.target, "var/lib/pkg/own"), 102, 102))
+	storeMust(l.T, os.Chmod(filepath.Join(l.target, "var/lib/pkg/own"), os.ModeSetuid|0o755))
+	l.write(l.target, "etc/pkg.conf", "2\n")
+	l.write(l.target, "usr/bin/pkg", "2\n")
+	l.add(l.target, "etc/hosts", "10.0.0.2 two\n")
+	l.add(l.target, "var/log/syslog", "upgrade\n")
+	l.add(l.target, "var/lib/dpkg/status", "\n")
 }
 
 // nextDay changes files of the running system.
 func (l driftLab) nextDay() {
-	l.write(l.live, "etc/passwd", strings.Replace(driftPasswd, "bo:x:1001:1001::/home/bo:/bin/sh\n", "mon:x:102:102::/:/bin/sh\n", 1))
-	l.write(l.live, "etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\nmon:m:2:0:99999:7:::\n")
-	l.write(l.live, "etc/group", "root:x:0:\nadm:x:4:al,mon\nal:x:1000:\nmon:x:102:\n")
-	l.add(l.live, "etc/pkg.conf", "admin\n")
-	l.add(l.live, "etc/hosts", "10.0.0.3 three\n")
-	l.add(l.live, "var/log/syslog", "2\n3\n")
-	l.add(l.live, "var/mail/al", "second\n")
-	l.add(l.live, "var/lib/db/data", "more\n")
-	l.write(l.live, "usr/bin/pkg", "patched\n")
-	l.write(l.live, "home/mon/own", "x")
-	storeMust(l.T, os.Chown(filepath.Join(l.live, "home/mon/own"), 102, 102))
-	storeMust(l.T, os.Remove(filepath.Join(l.live, "etc/gone")))
-	storeMust(l.T, os.Remove(filepath.Join(l.live, "etc/motd")))
-	storeMust(l.T, os.Symlink("/run/motd", filepath.Join(l.live, "etc/motd")))
-	storeMust(l.T, os.Rename(filepath.Join(l.live, "home/al/moved"), filepath.Join(l.live, "home/al/here")))
-	storeMust(l.T, unix.Setxattr(filepath.Join(l.live, "home/al/acl"), "user.note", []byte("x"), 0))
+	l.write(l.running, "etc/passwd", strings.Replace(driftPasswd, "bo:x:1001:1001::/home/bo:/bin/sh\n", "mon:x:102:102::/:/bin/sh\n", 1))
+	l.write(l.running, "etc/shadow", "root:R:2:0:99999:7:::\nal:!a:1:0:99999:7:::\nmon:m:2:0:99999:7:::\n")
+	l.write(l.running, "etc/group", "root:x:0:\nadm:x:4:al,mon\nal:x:1000:\nmon:x:102:\n")
+	l.add(l.running, "etc/pkg.conf", "admin\n")
+	l.add(l.running, "etc/hosts", "10.0.0.3 three\n")
+	l.add(l.running, "var/log/syslog", "2\n3\n")
+	l.add(l.running, "var/mail/al", "second\n")
+	l.add(l.running, "var/lib/db/data", "more\n")
+	l.write(l.running, "usr/bin/pkg", "patched\n")
+	l.write(l.running, "home/mon/own", "x")
+	storeMust(l.T, os.Chown(filepath.Join(l.running, "home/mon/own"), 102, 102))
+	storeMust(l.T, os.Remove(filepath.Join(l.running, "etc/gone")))
+	storeMust(l.T, os.Remove(filepath.Join(l.running, "etc/motd")))
+	storeMust(l.T, os.Symlink("/run/motd", filepath.Join(l.running, "etc/motd")))
+	storeMust(l.T, os.Rename(filepath.Join(l.running, "home/al/moved"), filepath.Join(l.running, "home/al/here")))
+	storeMust(l.T, unix.Setxattr(filepath.Join(l.running, "home/al/acl"), "user.note", []byte("x"), 0))
 	capability := "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-	storeMust(l.T, unix.Setxattr(filepath.Join(l.live, "home/al/cap"), "security.capability", []byte(capability), 0))
+	storeMust(l.T, unix.Setxattr(filepath.Join(l.running, "home/al/cap"), "security.capability", []byte(capability), 0))
 }
 
 // TestDrift carries the running system's changes to an environment with a package's
@@ -164,7 +164,7 @@ func TestDrift(t *testing.T) {
 	l.wantFile("var/lib/dpkg/status", driftStatus+"\n")
 	l.wantFile("home/al/here/deep/file", "x")
 	for _, name := range []string{"etc/gone", "home/al/moved"} {
-		if _, err := os.Lstat(filepath.Join(l.next, name)); !os.IsNotExist(err) {
+		if _, err := os.Lstat(filepath.Join(l.target, name)); !os.IsNotExist(err) {
 			t.Errorf("%s is there: %v", name, err)
 		}
 	}
@@ -174,17 +174,17 @@ func TestDrift(t *testing.T) {
 		"home/mon/own":    {102, 102, 0o644},
 	} {
 		var st unix.Stat_t
-		storeMust(t, unix.Lstat(filepath.Join(l.next, name), &st))
+		storeMust(t, unix.Lstat(filepath.Join(l.target, name), &st))
 		if got := [3]uint32{st.Uid, st.Gid, st.Mode & 0o7777}; got != want {
 			t.Errorf("%s has %o, want %o", name, got, want)
 		}
 	}
 	for name, attribute := range map[string]string{"home/al/acl": "user.note", "home/al/cap": "security.capability"} {
-		if _, err := unix.Lgetxattr(filepath.Join(l.next, name), attribute, nil); err != nil {
+		if _, err := unix.Lgetxattr(filepath.Join(l.target, name), attribute, nil); err != nil {
 			t.Errorf("%s has no %s: %v", name, attribute, err)
 		}
 	}
-	if target, err := os.Readlink(filepath.Join(l.next, "etc/motd")); target != "/run/motd" {
+	if target, err := os.Readlink(filepath.Join(l.target, "etc/motd")); target != "/run/motd" {
 		t.Errorf("/etc/motd leads to %q, %v", target, err)
 	}
 
@@ -203,7 +203,7 @@ func TestDrift(t *testing.T) {
 func TestDriftSharesData(t *testing.T) {
 	l := newDriftLab(t)
 	const size = 64 << 20
-	db := filepath.Join(l.live, "var/lib/nocow")
+	db := filepath.Join(l.running, "var/lib/nocow")
 	storeMust(t, os.Mkdir(db, 0o755))
 	f, err := os.Open(db)
 	storeMust(t, err)
@@ -211,8 +211,8 @@ func TestDriftSharesData(t *testing.T) {
 	storeMust(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0x800000))
 	storeMust(t, f.Close())
 	content := strings.Repeat("0123456789abcdef", size/16)
-	l.write(l.live, "var/lib/nocow/data", content)
-	l.write(l.live, "var/lib/cow/data", content)
+	l.write(l.running, "var/lib/nocow/data", content)
+	l.write(l.running, "var/lib/cow/data", content)
 	storeMust(t, l.store.Sync())
 	before := l.free()
 	storeMust(t, l.find().Apply(l.store, l.sides))
@@ -227,7 +227,7 @@ func TestDriftSharesData(t *testing.T) {
 func (l driftLab) free() int64 {
 	l.Helper()
 	var st unix.Statfs_t
-	storeMust(l.T, unix.Statfs(l.live, &st))
+	storeMust(l.T, unix.Statfs(l.running, &st))
 	return int64(st.Bfree) * st.Bsize
 }
 
@@ -242,9 +242,9 @@ func TestDriftOfSubvolumes(t *testing.T) {
 	be, err := l.store.Get("be2")
 	storeMust(t, err)
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", LeftOut: []string{"/var/lib/machines", "/var/lib/quiet"}, ForkGeneration: be.OTransID}
-	l.write(l.live, "var/lib/machines/m", "x")
+	l.write(l.running, "var/lib/machines/m", "x")
 	storeMust(t, l.store.Create("root/srv/new"))
-	l.write(l.live, "srv/new/file", "x")
+	l.write(l.running, "srv/new/file", "x")
 	fates := map[string]drift.Outcome{}
 	for _, c := range l.find().Changes {
 		fates[c.Path] = c.Outcome()
@@ -257,7 +257,7 @@ func TestDriftOfSubvolumes(t *testing.T) {
 // TestDriftRefusesNumbers has the running system change a user's number.
 func TestDriftRefusesNumbers(t *testing.T) {
 	l := newDriftLab(t)
-	l.write(l.live, "etc/passwd", strings.Replace(driftPasswd, "al:x:1000:", "al:x:2000:", 1))
+	l.write(l.running, "etc/passwd", strings.Replace(driftPasswd, "al:x:1000:", "al:x:2000:", 1))
 	if refused := l.find().Refused(); len(refused) != 1 || refused[0].Path != "etc/passwd" {
 		t.Errorf("refused are %+v", refused)
 	}
@@ -266,8 +266,8 @@ func TestDriftRefusesNumbers(t *testing.T) {
 // TestDriftRefuses changes data on both sides.
 func TestDriftRefuses(t *testing.T) {
 	l := newDriftLab(t)
-	l.add(l.live, "var/lib/both/data", "live\n")
-	l.add(l.next, "var/lib/both/data", "migrated\n")
+	l.add(l.running, "var/lib/both/data", "live\n")
+	l.add(l.target, "var/lib/both/data", "migrated\n")
 	d := l.find()
 	refused := d.Refused()
 	if len(refused) != 1 || refused[0].Path != "var/lib/both/data" {
@@ -283,13 +283,13 @@ func TestDriftRefuses(t *testing.T) {
 // base was renewed.
 func TestDriftOfWhatStayedBehind(t *testing.T) {
 	l := newDriftLab(t)
-	l.add(l.live, "var/lib/db/data", "left\n")
+	l.add(l.running, "var/lib/db/data", "left\n")
 	storeMust(t, l.store.Snapshot("root", "base2", true))
 	l.sides.Base = "base2"
 	if d := l.find(); len(d.Changes) > 0 {
 		t.Fatalf("nothing happened since, and there are %+v", d.Changes)
 	}
-	l.add(l.live, "var/lib/db/data", "again\n")
+	l.add(l.running, "var/lib/db/data", "again\n")
 	if refused := l.find().Refused(); len(refused) != 1 || refused[0].Path != "var/lib/db/data" {
 		t.Errorf("refused are %+v", refused)
 	}
@@ -300,12 +300,12 @@ func TestDriftReadsNoSharedData(t *testing.T) {
 	l := newDriftLab(t)
 	const files, size = 200, 16 << 10
 	for i := range files {
-		l.write(l.live, fmt.Sprintf("srv/%d", i), strings.Repeat(fmt.Sprintf("%8d", i), size/8))
+		l.write(l.running, fmt.Sprintf("srv/%d", i), strings.Repeat(fmt.Sprintf("%8d", i), size/8))
 	}
 	storeMust(t, l.store.Snapshot("root", "base2", true))
 	l.sides.Base = "base2"
 	for i := range files {
-		storeMust(t, os.Chtimes(filepath.Join(l.live, fmt.Sprintf("srv/%d", i)), time.Now(), time.Time{}))
+		storeMust(t, os.Chtimes(filepath.Join(l.running, fmt.Sprintf("srv/%d", i)), time.Now(), time.Time{}))
 	}
 	before := bytesRead(t)
 	if d := l.find(); len(d.Changes) > 0 {
@@ -334,17 +334,17 @@ func TestDriftIntoDeletedDirectories(t *testing.T) {
 	const files = 400
 	name := func(i int) string { return fmt.Sprintf("srv/%d/in/%d", i/4, i) }
 	for i := range files {
-		l.write(l.live, name(i), "1\n")
+		l.write(l.running, name(i), "1\n")
 	}
 	storeMust(t, l.store.Snapshot("root", "base2", true))
 	storeMust(t, l.store.Snapshot("base2", "be2", false))
 	be, err := l.store.Get("be2")
 	storeMust(t, err)
-	l.next = l.store.Path("be2")
+	l.target = l.store.Path("be2")
 	l.sides = drift.Sides{Base: "base2", Running: "root", Target: "be2", ForkGeneration: be.OTransID}
-	storeMust(t, os.RemoveAll(filepath.Join(l.next, "srv")))
+	storeMust(t, os.RemoveAll(filepath.Join(l.target, "srv")))
 	for i := range files {
-		l.add(l.live, name(i), "2\n")
+		l.add(l.running, name(i), "2\n")
 	}
 	storeMust(t, l.find().Apply(l.store, l.sides))
 	for i := range files {
@@ -369,17 +369,17 @@ func TestDriftOfLockedFiles(t *testing.T) {
 		}
 		return flags
 	}
-	l.write(l.live, "etc/motd", "2\n")
-	l.write(l.live, "srv/one", "x")
-	storeMust(t, os.Link(filepath.Join(l.live, "srv/one"), filepath.Join(l.live, "srv/two")))
-	flags(filepath.Join(l.next, "etc/motd"), true)
+	l.write(l.running, "etc/motd", "2\n")
+	l.write(l.running, "srv/one", "x")
+	storeMust(t, os.Link(filepath.Join(l.running, "srv/one"), filepath.Join(l.running, "srv/two")))
+	flags(filepath.Join(l.target, "etc/motd"), true)
 	for _, name := range []string{"etc/motd", "srv/one"} {
-		flags(filepath.Join(l.live, name), true)
+		flags(filepath.Join(l.running, name), true)
 	}
 	storeMust(t, l.find().Apply(l.store, l.sides))
 	l.wantFile("etc/motd", "2\n")
 	for _, name := range []string{"etc/motd", "srv/one", "srv/two"} {
-		if flags(filepath.Join(l.next, name), false)&immutable == 0 {
+		if flags(filepath.Join(l.target, name), false)&immutable == 0 {
 			t.Errorf("%s can be changed", name)
 		}
 	}

@@ -33,14 +33,14 @@ func TestSyncKilled(t *testing.T) {
 		before := w.look()
 		calls = w.sync(0)
 		whole = w.look()
-		if maps.Equal(before.next, whole.next) {
+		if maps.Equal(before.target, whole.target) {
 			t.Fatal("nothing was carried over")
 		}
 		w.sync(0)
 		if again := w.look(); !again.same(whole) {
 			t.Errorf("the second one changed: %s", again.differs(whole))
 		}
-		whole.before = before.next
+		whole.before = before.target
 	})
 	if t.Failed() {
 		return
@@ -62,8 +62,8 @@ func (k killLab) kill(t *testing.T, whole stored, nths ...int) {
 	w := k.begin(t)
 	for _, nth := range nths {
 		w.sync(nth)
-		next := w.tree(killedNext)
-		if !maps.Equal(next, whole.before) && !maps.Equal(next, whole.next) {
+		target := w.tree(killedTarget)
+		if !maps.Equal(target, whole.before) && !maps.Equal(target, whole.target) {
 			t.Errorf("killed at %d, the environment is neither as it was nor as it is to be", nth)
 		}
 	}
@@ -96,9 +96,9 @@ func someOf(calls []string) []int {
 }
 
 const (
-	killedLive = "@rootfs"
-	killedBase = "@be-base/be"
-	killedNext = "@be/be"
+	killedRunning = "@rootfs"
+	killedBase    = "@be-base/be"
+	killedTarget  = "@be/be"
 )
 
 // killLab is an image with the initial state of each run.
@@ -115,21 +115,21 @@ func newKillLab(t *testing.T) killLab {
 	}
 	t.Run("prepare", func(t *testing.T) {
 		s, image := newStore(t, storeImageSize)
-		storeMust(t, s.Create(killedLive))
-		l := driftLab{T: t, store: s, live: s.Path(killedLive), next: s.Path(killedNext)}
+		storeMust(t, s.Create(killedRunning))
+		l := driftLab{T: t, store: s, running: s.Path(killedRunning), target: s.Path(killedTarget)}
 		l.fill()
-		l.write(l.live, "etc/fstab", image.Device+" / btrfs subvol=@rootfs 0 0\n")
+		l.write(l.running, "etc/fstab", image.Device+" / btrfs subvol=@rootfs 0 0\n")
 		root := t.TempDir()
-		image.Mount(t, root, "subvol="+killedLive)
+		image.Mount(t, root, "subvol="+killedRunning)
 		if out, err := exec.Command(k.binary, "--root", root, "create", "be").CombinedOutput(); err != nil {
 			t.Fatalf("cannot make a boot environment: %v\n%s", err, out)
 		}
 		l.upgrade()
 		l.nextDay()
-		l.write(l.live, "home/al/first", "x")
-		storeMust(t, os.Link(filepath.Join(l.live, "home/al/first"), filepath.Join(l.live, "home/al/second")))
-		storeMust(t, unix.Mkfifo(filepath.Join(l.live, "home/al/fifo"), 0o600))
-		l.write(l.live, "var/lib/db/large", strings.Repeat("0123456789abcdef", 4<<10))
+		l.write(l.running, "home/al/first", "x")
+		storeMust(t, os.Link(filepath.Join(l.running, "home/al/first"), filepath.Join(l.running, "home/al/second")))
+		storeMust(t, unix.Mkfifo(filepath.Join(l.running, "home/al/fifo"), 0o600))
+		l.write(l.running, "var/lib/db/large", strings.Repeat("0123456789abcdef", 4<<10))
 		storeMust(t, s.Sync())
 		k.copy(t, image.File, k.image)
 	})
@@ -157,7 +157,7 @@ func (k killLab) begin(t *testing.T) killWorld {
 	k.copy(t, k.image, file)
 	image := loop.Attach(t, file)
 	w := killWorld{T: t, lab: k, store: openStore(t, image.Device), root: t.TempDir()}
-	image.Mount(t, w.root, "subvol="+killedLive)
+	image.Mount(t, w.root, "subvol="+killedRunning)
 	return w
 }
 
@@ -177,19 +177,19 @@ func (w killWorld) sync(nth int) []string {
 
 // stored is the content of a store: trees by path, and other files.
 type stored struct {
-	before, next, base, live map[string]string
-	files                    []string
+	before, target, base, running map[string]string
+	files                         []string
 }
 
 func (k stored) same(other stored) bool {
-	return maps.Equal(k.next, other.next) && maps.Equal(k.base, other.base) && maps.Equal(k.live, other.live) &&
+	return maps.Equal(k.target, other.target) && maps.Equal(k.base, other.base) && maps.Equal(k.running, other.running) &&
 		slices.Equal(k.files, other.files)
 }
 
 // differs describes some differences.
 func (k stored) differs(other stored) string {
 	var lines []string
-	for _, pair := range [][2]map[string]string{{k.next, other.next}, {k.base, other.base}, {k.live, other.live}} {
+	for _, pair := range [][2]map[string]string{{k.target, other.target}, {k.base, other.base}, {k.running, other.running}} {
 		for name := range pair[0] {
 			if pair[0][name] != pair[1][name] {
 				lines = append(lines, fmt.Sprintf("%s: %.100q, want %.100q", name, pair[0][name], pair[1][name]))
@@ -209,7 +209,7 @@ func (k stored) differs(other stored) string {
 
 func (w killWorld) look() stored {
 	w.Helper()
-	return stored{next: w.tree(killedNext), base: w.tree(killedBase), live: w.tree(killedLive), files: w.files()}
+	return stored{target: w.tree(killedTarget), base: w.tree(killedBase), running: w.tree(killedRunning), files: w.files()}
 }
 
 // tree describes a subvolume without times.

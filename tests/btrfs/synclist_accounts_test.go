@@ -35,8 +35,8 @@ ln -s own /var/lib/bt/link
 chown -hR _bt:_bt /var/lib/bt
 chmod 4755 /var/lib/bt/deep/setuid
 chown root:root /var/lib/bt/deep/shared`)
-	storeMust(t, setACL(w.next("/var/lib/bt/deep/shared"), 150))
-	storeMust(t, setACL(w.next("/srv/team"), 150))
+	storeMust(t, setACL(w.target("/var/lib/bt/deep/shared"), 150))
+	storeMust(t, setACL(w.target("/srv/team"), 150))
 	w.Shell(t, `sed -i -e 's/^rotates:old:20000/rotates:new:20001/' -e 's/^locked:/locked:!/' -e '/^leaves:/d' /etc/shadow
 sed -i -e '/^leaves:/d' /etc/passwd
 sed -i -e '/^leaves:/d' -e 's/,leaves//' /etc/group
@@ -66,10 +66,10 @@ mkdir -p /srv/mon; echo x >/srv/mon/own; chown -R mon:mon /srv/mon`)
 			t.Errorf("%s: %q, want %q", script, got, want)
 		}
 	}
-	info, err := os.Stat(w.next("/var/lib/bt/own"))
+	info, err := os.Stat(w.target("/var/lib/bt/own"))
 	storeMust(t, err)
 	for _, name := range []string{"/var/lib/bt/deep/shared", "/srv/team"} {
-		if uid, _ := aclUser(w.next(name)); uid != info.Sys().(*syscall.Stat_t).Uid {
+		if uid, _ := aclUser(w.target(name)); uid != info.Sys().(*syscall.Stat_t).Uid {
 			t.Errorf("the access control list of %s lets %d in", name, uid)
 		}
 	}

@@ -43,7 +43,7 @@ func newWaiting(t *testing.T, l lab, prepare func(m *machine.Machine)) waiting {
 }
 
 // next returns the path by which this process reaches a file of the environment.
-func (w waiting) next(name string) string {
+func (w waiting) target(name string) string {
 	return w.Image.Path(filepath.Join("@be", w.environment, name))
 }
 

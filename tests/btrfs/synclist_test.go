@@ -66,8 +66,8 @@ func (f outcomes) of(how treatment) string {
 
 // changesOfBoth are files with the content "base" at the fork, by name.
 var changesOfBoth = map[string]struct {
-	live, next sideChange
-	want       outcomes
+	running, target sideChange
+	want            outcomes
 }{
 	"changed here":  {edit, keep, outcomes{"": "carried base+live", ignored: "skipped base"}},
 	"changed there": {keep, edit, outcomes{"": "untold base+next"}},
@@ -130,10 +130,10 @@ func testSynclist(t *testing.T, l lab) {
 
 // changedFile is a pair of changes in a place.
 type changedFile struct {
-	path       string
-	how        treatment
-	live, next sideChange
-	want       outcomes
+	path            string
+	how             treatment
+	running, target sideChange
+	want            outcomes
 }
 
 func changedFiles() []changedFile {
@@ -143,7 +143,7 @@ func changedFiles() []changedFile {
 			if strings.Contains(dir, "bt-table") && strings.Contains(name, "\n") {
 				continue // which no package can have
 			}
-			all = append(all, changedFile{filepath.Join(dir, name), how, m.live, m.next, m.want})
+			all = append(all, changedFile{filepath.Join(dir, name), how, m.running, m.target, m.want})
 		}
 	}
 	return all
@@ -226,8 +226,8 @@ dpkg-deb -b bt-table bt-table.deb; dpkg -i bt-table.deb; rm -r bt-table bt-table
 func (w waiting) meet(t *testing.T, all []changedFile) machine.Fingerprint {
 	t.Helper()
 	for _, e := range all {
-		e.live(t, w.Path(e.path), "live")
-		e.next(t, w.next(e.path), "next")
+		e.running(t, w.Path(e.path), "live")
+		e.target(t, w.target(e.path), "next")
 	}
 	return w.fingerprint(t)
 }
@@ -249,11 +249,11 @@ func (w waiting) check(t *testing.T, all []changedFile, told map[string]string, 
 		if !ok {
 			outcome = "untold"
 		}
-		got := outcome + " " + look(t, w.next(e.path))
-		if beside := look(t, w.next(e.path+rootfs.Aside)); beside != "gone" {
+		got := outcome + " " + look(t, w.target(e.path))
+		if beside := look(t, w.target(e.path+rootfs.Aside)); beside != "gone" {
 			got += " beside " + beside
 		}
-		if running := look(t, w.next(e.path+rootfs.Beside)); running != "gone" {
+		if running := look(t, w.target(e.path+rootfs.Beside)); running != "gone" {
 			got += " besides " + running
 		}
 		if want := e.want.of(e.how); got != want {

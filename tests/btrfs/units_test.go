@@ -17,7 +17,7 @@ func newUnitLab(t *testing.T) *driftLab {
 	dir := t.TempDir()
 	image.Mount(t, dir, "subvolid=5")
 	storeMust(t, s.Create("root"))
-	l := &driftLab{T: t, store: s, live: filepath.Join(dir, "root"), base: filepath.Join(dir, "base2"), next: filepath.Join(dir, "be2")}
+	l := &driftLab{T: t, store: s, running: filepath.Join(dir, "root"), base: filepath.Join(dir, "base2"), target: filepath.Join(dir, "be2")}
 	l.fill()
 	return l
 }
@@ -139,12 +139,12 @@ func TestDriftOfRepositories(t *testing.T) {
 	l := newUnitLab(t)
 	all := gitCases()
 	for _, r := range all {
-		l.shell(l.live, r.dir, r.begin)
+		l.shell(l.running, r.dir, r.begin)
 	}
 	l.forkHere()
 	for _, r := range all {
-		l.shell(l.live, r.dir, r.running)
-		l.shell(l.next, r.dir, r.beside)
+		l.shell(l.running, r.dir, r.running)
+		l.shell(l.target, r.dir, r.beside)
 	}
 	d := l.find()
 	lines := map[string]drift.Change{}
@@ -170,10 +170,10 @@ func TestDriftOfRepositories(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			l := *l
 			l.T = t
-			if found := l.shell(l.next, r.dir, "find . -path '*.git*' -name '*.apt-be-*'"); found != "" {
+			if found := l.shell(l.target, r.dir, "find . -path '*.git*' -name '*.apt-be-*'"); found != "" {
 				t.Errorf("there are %s", found)
 			}
-			l.shell(l.next, r.dir, "git fsck --full 2>&1; git rev-list --all --objects >/dev/null; git status >/dev/null 2>&1 || [ -f HEAD ]\n"+r.after)
+			l.shell(l.target, r.dir, "git fsck --full 2>&1; git rev-list --all --objects >/dev/null; git status >/dev/null 2>&1 || [ -f HEAD ]\n"+r.after)
 		})
 	}
 	var again []string
@@ -197,27 +197,27 @@ func TestDriftOfDatabases(t *testing.T) {
 	}
 	rows := func(file string) string {
 		l.Helper()
-		return l.shell(l.next, filepath.Dir(file), "sqlite3 "+filepath.Base(file)+" 'pragma integrity_check; select * from t' | tr '\\n' ' '")
+		return l.shell(l.target, filepath.Dir(file), "sqlite3 "+filepath.Base(file)+" 'pragma integrity_check; select * from t' | tr '\\n' ' '")
 	}
 	for _, file := range []string{"etc/both.db", "srv/live.db", "srv/both.db"} {
-		insert(l.live, file, "base")
+		insert(l.running, file, "base")
 	}
 	l.forkHere()
 	for _, file := range []string{"etc/both.db", "srv/live.db", "srv/both.db"} {
-		insert(l.live, file, "live")
+		insert(l.running, file, "live")
 	}
 	// Here the journal is written to the database, there it is not.
-	l.shell(l.live, "etc", "sqlite3 both.db 'pragma wal_checkpoint(truncate)' >/dev/null")
-	insert(l.next, "etc/both.db", "next")
+	l.shell(l.running, "etc", "sqlite3 both.db 'pragma wal_checkpoint(truncate)' >/dev/null")
+	insert(l.target, "etc/both.db", "next")
 	if d := l.find(); len(d.Refused()) > 0 {
 		t.Errorf("refused are %+v", d.Refused())
 	}
-	l.shell(l.next, "srv", "sqlite3 both.db \"insert into t values('next')\"")
+	l.shell(l.target, "srv", "sqlite3 both.db \"insert into t values('next')\"")
 	refused := l.find().Refused()
 	if len(refused) != 1 || refused[0].Path != "srv/both.db" || refused[0].Description != "SQLite database" {
 		t.Fatalf("refused are %+v", refused)
 	}
-	l.shell(l.next, "srv", "cp --reflink=auto "+l.base+"/srv/both.db* .; rm -f both.db-wal both.db-shm; cp -p "+l.base+"/srv/both.db* .")
+	l.shell(l.target, "srv", "cp --reflink=auto "+l.base+"/srv/both.db* .; rm -f both.db-wal both.db-shm; cp -p "+l.base+"/srv/both.db* .")
 	storeMust(t, l.find().Apply(l.store, l.sides))
 	for file, want := range map[string]string{
 		"srv/live.db": "ok base live", "srv/both.db": "ok base live", "etc/both.db": "ok base live", "etc/both.db.apt-be-dist": "ok base next",

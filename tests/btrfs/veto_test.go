@@ -114,20 +114,20 @@ func TestUserMakesDeepTrees(t *testing.T) {
 	const name, depth = "a name of 20 letters", 400
 	l := newDriftLab(t)
 	for _, dir := range []string{"changed", "deleted", "same", "moved"} {
-		storeMust(t, os.MkdirAll(filepath.Join(l.home(l.live), dir), 0o755))
-		deep := descend(t, filepath.Join(l.live, "home/al", dir), name, depth)
+		storeMust(t, os.MkdirAll(filepath.Join(l.home(l.running), dir), 0o755))
+		deep := descend(t, filepath.Join(l.running, "home/al", dir), name, depth)
 		writeIn(t, deep, "file", "old\n")
 		writeIn(t, deep, "stays", "old\n")
 		storeMust(t, deep.Close())
 	}
 	l.fork()
 
-	storeMust(t, os.MkdirAll(filepath.Join(l.live, "home/al/new"), 0o755))
-	deep := descend(t, filepath.Join(l.live, "home/al/new"), name, depth)
+	storeMust(t, os.MkdirAll(filepath.Join(l.running, "home/al/new"), 0o755))
+	deep := descend(t, filepath.Join(l.running, "home/al/new"), name, depth)
 	writeIn(t, deep, "file", "new\n")
 	storeMust(t, unix.Linkat(int(deep.Fd()), "file", int(deep.Fd()), "linked", 0))
-	l.write(l.live, "home/al/shallow", "new\n")
-	shallow, err := os.Open(filepath.Join(l.live, "home/al"))
+	l.write(l.running, "home/al/shallow", "new\n")
+	shallow, err := os.Open(filepath.Join(l.running, "home/al"))
 	storeMust(t, err)
 	storeMust(t, unix.Linkat(int(deep.Fd()), "file", int(shallow.Fd()), "linked too", 0))
 	storeMust(t, shallow.Close())
@@ -137,20 +137,20 @@ func TestUserMakesDeepTrees(t *testing.T) {
 	storeMust(t, unix.Fchownat(int(deep.Fd()), "file", 1000, 1000, 0))
 	storeMust(t, unix.Mkdirat(int(deep.Fd()), "closed", 0))
 	storeMust(t, deep.Close())
-	deep = reach(t, filepath.Join(l.live, "home/al/changed"), name, depth)
+	deep = reach(t, filepath.Join(l.running, "home/al/changed"), name, depth)
 	writeIn(t, deep, "file", "changed\n")
 	storeMust(t, deep.Close())
-	storeMust(t, os.RemoveAll(filepath.Join(l.live, "home/al/deleted")))
-	storeMust(t, os.Rename(filepath.Join(l.live, "home/al/moved"), filepath.Join(l.live, "home/al/elsewhere")))
+	storeMust(t, os.RemoveAll(filepath.Join(l.running, "home/al/deleted")))
+	storeMust(t, os.Rename(filepath.Join(l.running, "home/al/moved"), filepath.Join(l.running, "home/al/elsewhere")))
 
 	if behind := l.carryAll(); len(behind) > 0 {
 		t.Errorf("%.200q stay behind", behind)
 	}
-	deep = reach(t, filepath.Join(l.next, "home/al/new"), name, depth)
+	deep = reach(t, filepath.Join(l.target, "home/al/new"), name, depth)
 	var file, linked, tooo unix.Stat_t
 	storeMust(t, unix.Fstatat(int(deep.Fd()), "file", &file, unix.AT_SYMLINK_NOFOLLOW))
 	storeMust(t, unix.Fstatat(int(deep.Fd()), "linked", &linked, unix.AT_SYMLINK_NOFOLLOW))
-	storeMust(t, unix.Lstat(filepath.Join(l.next, "home/al/linked too"), &tooo))
+	storeMust(t, unix.Lstat(filepath.Join(l.target, "home/al/linked too"), &tooo))
 	if readIn(t, deep, "file") != "new\n" || file.Mode != unix.S_IFREG|0o600 || file.Uid != 1000 || file.Ino != linked.Ino || file.Ino != tooo.Ino || file.Nlink != 3 {
 		t.Errorf("deep down is %q: %+v, %+v, %+v", readIn(t, deep, "file"), file, linked, tooo)
 	}
@@ -161,7 +161,7 @@ func TestUserMakesDeepTrees(t *testing.T) {
 	}
 	storeMust(t, deep.Close())
 	for dir, want := range map[string]string{"changed": "changed\n", "same": "old\n", "elsewhere": "old\n"} {
-		deep := reach(t, filepath.Join(l.next, "home/al", dir), name, depth)
+		deep := reach(t, filepath.Join(l.target, "home/al", dir), name, depth)
 		if got, stays := readIn(t, deep, "file"), readIn(t, deep, "stays"); got != want || stays != "old\n" {
 			t.Errorf("%s: deep down is %q and %q", dir, got, stays)
 		}
@@ -169,7 +169,7 @@ func TestUserMakesDeepTrees(t *testing.T) {
 	}
 	l.wantGone("home/al/deleted")
 	l.wantGone("home/al/moved")
-	left, err := filepath.Glob(filepath.Join(l.next, ".apt-be*"))
+	left, err := filepath.Glob(filepath.Join(l.target, ".apt-be*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("%q are left, %v", left, err)
 	}
@@ -180,15 +180,15 @@ func TestUserMakesDeepTrees(t *testing.T) {
 func TestDeepTreesThatBothChanged(t *testing.T) {
 	const name, depth = "a name of 20 letters", 200
 	l := newDriftLab(t)
-	storeMust(t, descend(t, l.home(l.live), name, depth).Close())
+	storeMust(t, descend(t, l.home(l.running), name, depth).Close())
 	l.fork()
-	for dir, content := range map[string]string{l.live: "live\n", l.next: "next\n"} {
+	for dir, content := range map[string]string{l.running: "live\n", l.target: "next\n"} {
 		deep := reach(t, l.home(dir), name, depth)
 		writeIn(t, deep, "file", content)
 		storeMust(t, deep.Close())
 	}
 	l.carryAll()
-	deep := reach(t, l.home(l.next), name, depth)
+	deep := reach(t, l.home(l.target), name, depth)
 	if got := readIn(t, deep, "file"); got != "live\n" {
 		t.Errorf("deep down is %q", got)
 	}
@@ -200,14 +200,14 @@ func TestDeepTreesThatBothChanged(t *testing.T) {
 func TestUserSetsManyXattrs(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
-	home := l.home(l.live)
+	home := l.home(l.running)
 	set := func(name string, attributes, size int) {
 		t.Helper()
-		l.write(l.live, name, "x\n")
-		storeMust(t, os.Chown(filepath.Join(l.live, name), 1000, 1000))
+		l.write(l.running, name, "x\n")
+		storeMust(t, os.Chown(filepath.Join(l.running, name), 1000, 1000))
 		for i := range attributes {
 			attribute := fmt.Sprintf("user.%0200d", i)
-			storeMust(t, unix.Setxattr(filepath.Join(l.live, name), attribute, bytes.Repeat([]byte{'x'}, size), 0))
+			storeMust(t, unix.Setxattr(filepath.Join(l.running, name), attribute, bytes.Repeat([]byte{'x'}, size), 0))
 		}
 	}
 	set("home/al/many", 400, 10)
@@ -216,14 +216,14 @@ func TestUserSetsManyXattrs(t *testing.T) {
 	for i := range 400 {
 		storeMust(t, unix.Setxattr(filepath.Join(home, "dir"), fmt.Sprintf("user.%0200d", i), []byte("x"), 0))
 	}
-	l.write(l.live, "home/al/dir/inside", "x\n")
+	l.write(l.running, "home/al/dir/inside", "x\n")
 	if behind := l.carryAll(); !slices.Equal(behind, []string{"home/al/more"}) {
 		t.Errorf("%q stay behind", behind)
 	}
 	for name, want := range map[string]string{"many": "xxxxxxxxxx", "dir": "x"} {
 		for _, i := range []int{0, 399} {
 			value := make([]byte, 100)
-			n, err := unix.Getxattr(filepath.Join(l.next, "home/al", name), fmt.Sprintf("user.%0200d", i), value)
+			n, err := unix.Getxattr(filepath.Join(l.target, "home/al", name), fmt.Sprintf("user.%0200d", i), value)
 			if err != nil || string(value[:n]) != want {
 				t.Errorf("%s has %q, %v", name, value[:max(n, 0)], err)
 			}
@@ -232,7 +232,7 @@ func TestUserSetsManyXattrs(t *testing.T) {
 	l.wantFile("home/al/dir/inside", "x\n")
 	// With fewer attributes, the file is carried.
 	storeMust(t, os.Remove(filepath.Join(home, "more")))
-	l.write(l.live, "home/al/more", "again\n")
+	l.write(l.running, "home/al/more", "again\n")
 	l.carryAll()
 	l.wantFile("home/al/more", "again\n")
 }
@@ -240,9 +240,9 @@ func TestUserSetsManyXattrs(t *testing.T) {
 // TestUserMakesOddFiles has a user create a file of each type.
 func TestUserMakesOddFiles(t *testing.T) {
 	l := newDriftLab(t)
-	l.home(l.live)
+	l.home(l.running)
 	l.fork()
-	home := filepath.Join(l.live, "home/al")
+	home := filepath.Join(l.running, "home/al")
 	at := func(name string) string { return filepath.Join(home, name) }
 	long := strings.Repeat("ä", 127) + "x"
 	for _, name := range []string{long, "\xff\xfe", "new\nline", " ", "\\040", "x.apt-be-dist", ".apt-be-merge-links"} {
@@ -272,8 +272,8 @@ func TestUserMakesOddFiles(t *testing.T) {
 		}
 		storeMust(t, os.MkdirAll(at("both"+suffix+"/full"), 0o755))
 	}
-	l.write(l.live, "home/al/both", "live\n")
-	l.write(l.next, "home/al/both", "next\n")
+	l.write(l.running, "home/al/both", "live\n")
+	l.write(l.target, "home/al/both", "next\n")
 	if behind := l.carryAll(); len(behind) > 0 {
 		t.Errorf("%.200q stay behind", behind)
 	}
@@ -283,12 +283,12 @@ func TestUserMakesOddFiles(t *testing.T) {
 	l.wantFile("home/al/both", "live\n")
 	l.wantFile("home/al/closed/inner/file", "x\n")
 	for name, size := range map[string]int64{"sparse": 1 << 62, "link": 4094} {
-		if info, err := os.Lstat(filepath.Join(l.next, "home/al", name)); err != nil || info.Size() != size {
+		if info, err := os.Lstat(filepath.Join(l.target, "home/al", name)); err != nil || info.Size() != size {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
 	value := make([]byte, 16<<10)
-	if n, err := unix.Getxattr(filepath.Join(l.next, "home/al/acl"), "system.posix_acl_access", value); err != nil || string(value[:n]) != acl {
+	if n, err := unix.Getxattr(filepath.Join(l.target, "home/al/acl"), "system.posix_acl_access", value); err != nil || string(value[:n]) != acl {
 		t.Errorf("the access control list has %d bytes, %v", n, err)
 	}
 }
@@ -297,32 +297,32 @@ func TestUserMakesOddFiles(t *testing.T) {
 // script or an earlier sync may leave them, and the user changes the files again.
 func TestUserHasNoVeto(t *testing.T) {
 	l := newDriftLab(t)
-	home := l.home(l.live)
+	home := l.home(l.running)
 	for _, name := range []string{"data", "dir/file", "repo/.git/HEAD", "repo/.git/objects/x", "repo/.git/refs/x", "app.db", "app.db-wal", strings.Repeat("n", 250)} {
-		l.write(l.live, "home/al/"+name, "old\n")
+		l.write(l.running, "home/al/"+name, "old\n")
 	}
-	l.write(l.live, "home/al/app.db", "SQLite format 3\x00")
-	l.write(l.live, "home/al/"+strings.Repeat("n", 250), "SQLite format 3\x00")
-	l.write(l.live, "home/al/"+strings.Repeat("n", 250)+"-wal", "")
-	l.write(l.live, "var/spool/cron/crontabs/al", "old\n")
-	storeMust(t, os.Chown(filepath.Join(l.live, "var/spool/cron/crontabs/al"), 1000, 0))
-	storeMust(t, os.MkdirAll(filepath.Join(l.live, "var/crash"), 0o755))
-	storeMust(t, os.Chmod(filepath.Join(l.live, "var/crash"), 0o777|os.ModeSticky))
+	l.write(l.running, "home/al/app.db", "SQLite format 3\x00")
+	l.write(l.running, "home/al/"+strings.Repeat("n", 250), "SQLite format 3\x00")
+	l.write(l.running, "home/al/"+strings.Repeat("n", 250)+"-wal", "")
+	l.write(l.running, "var/spool/cron/crontabs/al", "old\n")
+	storeMust(t, os.Chown(filepath.Join(l.running, "var/spool/cron/crontabs/al"), 1000, 0))
+	storeMust(t, os.MkdirAll(filepath.Join(l.running, "var/crash"), 0o755))
+	storeMust(t, os.Chmod(filepath.Join(l.running, "var/crash"), 0o777|os.ModeSticky))
 	l.fork()
 	const most = 65 << 20
-	for dir, content := range map[string]string{l.live: "live\n", l.next: "next\n"} {
+	for dir, content := range map[string]string{l.running: "live\n", l.target: "next\n"} {
 		for _, name := range []string{"home/al/data", "home/al/app.db-wal", "home/al/" + strings.Repeat("n", 250) + "-wal", "home/al/repo/.git/refs/x", "var/spool/cron/crontabs/al", "var/crash/new"} {
 			l.write(dir, name, content)
 		}
 		storeMust(t, os.WriteFile(filepath.Join(dir, "home/al/repo/.git/packed-refs"), []byte(content), 0o644))
 		storeMust(t, os.Truncate(filepath.Join(dir, "home/al/repo/.git/packed-refs"), most))
 	}
-	storeMust(t, os.Chown(filepath.Join(l.live, "var/crash/new"), 1000, 0))
+	storeMust(t, os.Chown(filepath.Join(l.running, "var/crash/new"), 1000, 0))
 	storeMust(t, os.RemoveAll(filepath.Join(home, "dir")))
 	storeMust(t, os.Symlink("/", filepath.Join(home, "dir")))
-	l.write(l.next, "home/al/dir/script", "next\n")
-	l.write(l.live, "home/al/closed/inside", "live\n")
-	l.write(l.next, "home/al/closed", "next\n")
+	l.write(l.target, "home/al/dir/script", "next\n")
+	l.write(l.running, "home/al/closed/inside", "live\n")
+	l.write(l.target, "home/al/closed", "next\n")
 	l.carryAll()
 	l.wantFile("home/al/data", "live\n")
 	l.wantFile("home/al/data.apt-be-dist", "next\n")
@@ -335,7 +335,7 @@ func TestUserHasNoVeto(t *testing.T) {
 
 	// Conflicts in files of the system still need the administrator.
 	l = newDriftLab(t)
-	for dir, content := range map[string]string{l.live: "live\n", l.next: "next\n"} {
+	for dir, content := range map[string]string{l.running: "live\n", l.target: "next\n"} {
 		l.write(dir, "var/lib/db/data", content)
 		storeMust(t, os.Chown(filepath.Join(dir, "var/lib/db/data"), 105, 105))
 	}
@@ -349,11 +349,11 @@ func TestUserHasNoVeto(t *testing.T) {
 func TestUserMakesHollowMail(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
-	l.add(l.next, "var/mail/al", "upgrade\n")
-	storeMust(t, os.Chown(filepath.Join(l.live, "var/mail/al"), 1000, 8))
-	storeMust(t, os.Truncate(filepath.Join(l.live, "var/mail/al"), 1<<62))
+	l.add(l.target, "var/mail/al", "upgrade\n")
+	storeMust(t, os.Chown(filepath.Join(l.running, "var/mail/al"), 1000, 8))
+	storeMust(t, os.Truncate(filepath.Join(l.running, "var/mail/al"), 1<<62))
 	l.carryAll()
-	if info, err := os.Stat(filepath.Join(l.next, "var/mail/al")); err != nil || info.Size() != 1<<62 {
+	if info, err := os.Stat(filepath.Join(l.target, "var/mail/al")); err != nil || info.Size() != 1<<62 {
 		t.Errorf("the mail is %v, %v", info, err)
 	}
 	l.wantFile("var/mail/al.apt-be-dist", "first\nupgrade\n")
@@ -363,9 +363,9 @@ func TestUserMakesHollowMail(t *testing.T) {
 func TestUserHoldsLeases(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
-	l.home(l.live)
-	l.write(l.live, "home/al/leased", "new\n")
-	f, err := os.OpenFile(filepath.Join(l.live, "home/al/leased"), os.O_RDWR, 0)
+	l.home(l.running)
+	l.write(l.running, "home/al/leased", "new\n")
+	f, err := os.OpenFile(filepath.Join(l.running, "home/al/leased"), os.O_RDWR, 0)
 	storeMust(t, err)
 	defer f.Close()
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
@@ -386,7 +386,7 @@ func TestUserMakesDeepSubvolumes(t *testing.T) {
 	const name, depth = "a name of 20 letters", 400
 	l := newDriftLab(t)
 	l.fork()
-	deep := descend(t, l.home(l.live), name, depth)
+	deep := descend(t, l.home(l.running), name, depth)
 	for _, sub := range []string{"sub", "\xff"} {
 		storeMust(t, btrfsCreate(deep, sub))
 	}
@@ -396,7 +396,7 @@ func TestUserMakesDeepSubvolumes(t *testing.T) {
 		t.Fatalf("nested are %d, %v", len(nested), err)
 	}
 	l.carryAll()
-	storeMust(t, reach(t, l.home(l.next), name, depth).Close())
+	storeMust(t, reach(t, l.home(l.target), name, depth).Close())
 	storeMust(t, l.store.Delete("root"))
 }
 
@@ -421,12 +421,12 @@ func TestChangedOfDeepTrees(t *testing.T) {
 	}
 	be, err := s.Get("be")
 	storeMust(t, err)
-	l := driftLab{T: t, store: s, live: s.Path("root"), next: s.Path("be"), base: s.Path("base")}
+	l := driftLab{T: t, store: s, running: s.Path("root"), target: s.Path("be"), base: s.Path("base")}
 	l.sides = drift.Sides{Base: "base", Running: "root", Target: "be", ForkGeneration: be.OTransID}
 	if behind := l.carryAll(); len(behind) > 0 {
 		t.Errorf("%.200q stay behind", behind)
 	}
-	deep = reach(t, l.next, "d", depth)
+	deep = reach(t, l.target, "d", depth)
 	if got := readIn(t, deep, "file"); got != "x\n" {
 		t.Errorf("at the bottom is %q", got)
 	}
