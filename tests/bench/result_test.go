@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestResultsSurviveACut(t *testing.T) {
+func TestResultsAfterPowerCut(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.jsonl")
 	if list, err := readResults[Result](file); len(list) != 0 || err != nil {
 		t.Fatalf("%v, %v", list, err)
@@ -51,7 +51,7 @@ func TestCounted(t *testing.T) {
 	}
 }
 
-func TestJobsTakeTurns(t *testing.T) {
+func TestJobsAlternateVariants(t *testing.T) {
 	a, b := Variant{Key: "a"}, Variant{Key: "b"}
 	var order string
 	for _, j := range jobs(workloads()[:2], []Variant{a, b}, 2) {

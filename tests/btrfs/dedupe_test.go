@@ -91,7 +91,7 @@ const (
 	dedupeLarge = 40<<20 + 1
 )
 
-func TestDedupeSharesWhatIsEqual(t *testing.T) {
+func TestDedupeSharesEqualFiles(t *testing.T) {
 	large := dedupeNoise(1, dedupeLarge)
 	equal, other := dedupeNoise(2, dedupeSize), dedupeNoise(3, dedupeSize)
 	u := newRewritten(t, "", func(root string) {

@@ -279,9 +279,9 @@ func TestDriftRefuses(t *testing.T) {
 	l.wantFile("var/lib/both/data", "rows\nmigrated\n")
 }
 
-// TestDriftOfWhatStayedBehind changes a file again that a rule left behind when the
-// base was renewed.
-func TestDriftOfWhatStayedBehind(t *testing.T) {
+// TestDriftOfSkippedFile changes a file of the running system that an earlier sync did
+// not carry. Only the change after the new base is drift, and it is refused.
+func TestDriftOfSkippedFile(t *testing.T) {
 	l := newDriftLab(t)
 	l.add(l.running, "var/lib/db/data", "left\n")
 	storeMust(t, l.store.Snapshot("root", "base2", true))

@@ -14,10 +14,10 @@ import (
 	"github.com/apt-be/apt-be/internal/mounts"
 )
 
-// TestStoreMountsBesideEachOther checks a property of the kernel that apt-be mount
+// TestStoreMountsReadOnlyAndWritable checks a property of the kernel that apt-be mount
 // needs: one subvolume can be mounted read-only while another one is mounted writable,
 // in either order, without effect on each other.
-func TestStoreMountsBesideEachOther(t *testing.T) {
+func TestStoreMountsReadOnlyAndWritable(t *testing.T) {
 	for _, readOnlyFirst := range []bool{false, true} {
 		s, image := newStore(t, storeImageSize)
 		storeMust(t, s.Create("@rootfs"))
@@ -52,9 +52,9 @@ func TestStoreMountsBesideEachOther(t *testing.T) {
 	}
 }
 
-// TestMountsGiveNobodyPrivileges has a user run a setuid program of a mounted
-// environment, and open a device node in it.
-func TestMountsGiveNobodyPrivileges(t *testing.T) {
+// TestMountIgnoresSetuidAndDevices checks that a user gains no privileges by a setuid
+// program of a mounted environment, and cannot open a device node in it.
+func TestMountIgnoresSetuidAndDevices(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	storeMust(t, s.Create("@be/a"))
 	id, err := os.ReadFile("/usr/bin/id")

@@ -16,10 +16,10 @@ import (
 	"github.com/apt-be/apt-be/tests/btrfs/loop"
 )
 
-// TestPredecompressKeepsToItsMemory decompresses more packages than fit in the memory
+// TestPredecompressMemoryLimit decompresses more packages than fit in the memory
 // limit, while a slow dpkg unpacks one package after the other. Each decompressed
 // package must be complete or absent.
-func TestPredecompressKeepsToItsMemory(t *testing.T) {
+func TestPredecompressMemoryLimit(t *testing.T) {
 	loop.RequireRoot(t)
 	const size, packages, content = 4 << 20, 40, 300 << 10
 	dir := t.TempDir()

@@ -135,7 +135,7 @@ func TestShareOpenFiles(t *testing.T) {
 }
 
 // A process that keeps appending either gets an error, or all its text exists.
-func TestShareAddWhileSomebodyWrites(t *testing.T) {
+func TestShareAddWhileProcessWrites(t *testing.T) {
 	l := newShareLab(t)
 	for _, pause := range []string{"0.001", "0.02", "0.3"} {
 		storeMust(t, os.WriteFile(l.path("/var/mail/log"), nil, 0o644))

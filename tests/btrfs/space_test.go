@@ -266,8 +266,8 @@ func TestSpaceCompressed(t *testing.T) {
 	l.destroy("a compressed one with reserved space", unitsOf("compressed"), 0)
 }
 
-// TestSpaceOfForms checks file systems of all formats.
-func TestSpaceOfForms(t *testing.T) {
+// TestSpaceOfFormats checks file systems of all formats.
+func TestSpaceOfFormats(t *testing.T) {
 	for name, form := range map[string]struct{ mkfs, tune []string }{
 		"mixed":              {mkfs: []string{"-M"}},
 		"single":             {mkfs: []string{"-m", "single", "-d", "dup"}},
@@ -301,9 +301,9 @@ func TestSpaceOfForms(t *testing.T) {
 	}
 }
 
-// TestSpaceIsKept checks that the second result is the cached first one, until a
+// TestSpaceIsCached checks that the second result is the cached first one, until a
 // subvolume changes.
-func TestSpaceIsKept(t *testing.T) {
+func TestSpaceIsCached(t *testing.T) {
 	s, image := newStore(t, storeImageSize)
 	dir := t.TempDir()
 	image.Mount(t, dir, "")

@@ -74,9 +74,9 @@ func (h intruder) close(fds ...int) {
 	}
 }
 
-// TestStoreDeletesWhatScriptsMake deletes a subvolume with contents that hamper an
+// TestStoreDeleteHostileContents deletes a subvolume with contents that hamper an
 // ordinary deletion.
-func TestStoreDeletesWhatScriptsMake(t *testing.T) {
+func TestStoreDeleteHostileContents(t *testing.T) {
 	s, _ := newStore(t, 2*storeImageSize)
 	for name, make := range map[string]func(h intruder, top int){
 		"immutable root":   func(h intruder, top int) { h.flags(top, immutableFlag) },
@@ -206,9 +206,9 @@ func TestStoreDeletesWhatScriptsMake(t *testing.T) {
 	}
 }
 
-// TestStoreScratchWhatScriptsMake removes files from the store that a script has made
+// TestStoreDeleteHostileScratch removes files from the store that a script has made
 // on another file system.
-func TestStoreScratchWhatScriptsMake(t *testing.T) {
+func TestStoreDeleteHostileScratch(t *testing.T) {
 	s, _ := newStore(t, storeImageSize)
 	h := intruder{t}
 	path := s.Path("scratch")

@@ -155,7 +155,7 @@ func TestStoreOpenUnsupported(t *testing.T) {
 	}
 }
 
-func TestStoreReadOnlyMeansReadOnly(t *testing.T) {
+func TestStoreSetReadOnly(t *testing.T) {
 	s, _ := newStore(t, storeImageSize)
 	storeMust(t, s.Create("@a"))
 	storeMust(t, s.Snapshot("@a", "@base", true))

@@ -293,9 +293,9 @@ func TestUserMakesOddFiles(t *testing.T) {
 	}
 }
 
-// TestUserHasNoVeto has different versions of a user's files in the environment, as a
-// script or an earlier sync may leave them, and the user changes the files again.
-func TestUserHasNoVeto(t *testing.T) {
+// TestDriftOfUserFilesOfBothSides changes a user's files on both sides. The user's
+// version wins, and no change is refused. A conflict in a service's data is refused.
+func TestDriftOfUserFilesOfBothSides(t *testing.T) {
 	l := newDriftLab(t)
 	home := l.home(l.running)
 	for _, name := range []string{"data", "dir/file", "repo/.git/HEAD", "repo/.git/objects/x", "repo/.git/refs/x", "app.db", "app.db-wal", strings.Repeat("n", 250)} {
@@ -344,9 +344,9 @@ func TestUserHasNoVeto(t *testing.T) {
 	}
 }
 
-// TestUserMakesHollowMail has a user make the own mailbox larger than any reader can
-// read, while the upgrade has added text to it.
-func TestUserMakesHollowMail(t *testing.T) {
+// TestUserMakesSparseMailbox makes a user's mailbox larger than any reader can read,
+// while the upgrade has added text to it.
+func TestUserMakesSparseMailbox(t *testing.T) {
 	l := newDriftLab(t)
 	l.fork()
 	l.add(l.target, "var/mail/al", "upgrade\n")

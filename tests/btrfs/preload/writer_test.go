@@ -175,9 +175,9 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// TestClosedUnseen closes a descriptor in a way that the library does not see, and
+// TestDescriptorReplacedByDup3 closes a descriptor in a way that the library does not see, and
 // reuses its number for another file. The library must not change the other file.
-func TestClosedUnseen(t *testing.T) {
+func TestDescriptorReplacedByDup3(t *testing.T) {
 	b := build(t)
 	const commands, other = "write 32768 behind " + as, "file.dpkg-new.other"
 	data := random(100 * block)

@@ -1,6 +1,6 @@
 /*
- * A C library with faults, to be loaded after skip-unchanged.so. FAULT says
- * which one.
+ * A library whose C functions fail, to be loaded after skip-unchanged.so. The
+ * variable FAULT names the fault.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

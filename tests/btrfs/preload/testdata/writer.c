@@ -1,11 +1,11 @@
 /*
- * A program that writes a file as it is told, to see that it writes the same
- * with skip-unchanged.so and without.
+ * A program that writes a file by the given commands. The tests compare its
+ * results with and without skip-unchanged.so.
  *
  * usage: dpkg CONTENT FILE COMMAND...
  *
- * Prints what each command returned. Opens FILE.dpkg-new first, and takes what
- * it writes from CONTENT, from where it has come to.
+ * Opens FILE.dpkg-new first. Writes the bytes of the file CONTENT in order.
+ * Prints the result of each command.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -53,7 +53,7 @@ static size_t left(size_t want)
 	return want < size - at ? want : size - at;
 }
 
-/* Functions that a program which is understood does not import. */
+/* If the program imported these functions, the library would do nothing. */
 #define FOREIGN(name) ((__typeof__(name) *)dlsym(RTLD_DEFAULT, #name))
 
 #ifdef IMPORT_WRITEV
@@ -66,7 +66,7 @@ static void change_old(const char *name)
 	int fd = open(name, O_WRONLY);
 
 	memset(bytes, '!', sizeof(bytes));
-	/* The last bytes are compared last. */
+	/* The library compares the last bytes last. */
 	if (fd < 0 || lseek(fd, -100, SEEK_END) < 0 || write(fd, bytes, 100) != 100)
 		exit(8);
 	close(fd);
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 			result = FOREIGN(writev)(fd, &v, 1);
 			at += result > 0 ? result : 0;
 			i++;
-		} else if (strcmp(command, "seek") == 0) { /* N bytes back or on */
+		} else if (strcmp(command, "seek") == 0) { /* by N bytes, forward or back */
 			result = lseek(fd, n, SEEK_CUR);
 			at += n;
 			i++;
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
 			result = fchown(fd, 1, 2);
 		else if (strcmp(command, "mode") == 0)
 			result = fchmod(fd, 04755);
-		else if (strcmp(command, "dup") == 0) { /* go on with the copy */
+		else if (strcmp(command, "dup") == 0) { /* continue with the copy of the descriptor */
 			spare = fd;
 			fd = dup(fd);
 		} else if (strcmp(command, "fork") == 0) { /* a child writes N */
@@ -129,11 +129,11 @@ int main(int argc, char **argv)
 			result = status;
 			at += left(n);
 			i++;
-		} else if (strcmp(command, "behind") == 0) { /* closed, not by close(): another file has its number */
+		} else if (strcmp(command, "behind") == 0) { /* dup3() closes fd and gives its number to another file */
 			strcat(name, ".other");
 			spare = FOREIGN(openat)(AT_FDCWD, name, O_CREAT | O_RDWR, 0600);
 			result = FOREIGN(syscall)(SYS_dup3, spare, fd, 0) == fd ? 0 : -1;
-		} else if (strcmp(command, "second") == 0) { /* another one meanwhile */
+		} else if (strcmp(command, "second") == 0) { /* writes a second file */
 			char other[4096];
 			snprintf(other, sizeof(other), "%s-2.dpkg-new", argv[2]);
 			spare = open(other, O_CREAT | O_EXCL | O_WRONLY, 0600);
